@@ -1,11 +1,29 @@
 //! The rules that every member of a wallet must apply alike: what a proposal is, which rules it must keep,
 //! and how a broken one is named. Pure: no I/O, clock, randomness or async.
 
+mod deposit_script;
+mod fees;
+mod keys;
+mod output_vector;
+mod predicates;
 mod proposal;
 mod reason;
 mod rule;
+mod snapshot;
 
 pub use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
+pub use deposit_script::{DepositOutputType, DepositScript};
+pub use fees::{
+    FOLLOWER_ALLOWANCE, FOLLOWER_ESTIMATE_FACTOR, FeeConditions, FeeError, equal_deposit_shares,
+    largest_deposit_share, max_deposit_sweep_fee, redemption_share,
+};
+pub use keys::{DepositKey, RedemptionKey, SweepRequestKey, main_utxo_hash, target_wallets_commitment};
+pub use output_vector::{MalformedOutput, Output, output_at};
+pub use predicates::{
+    DEPOSIT_MIN_AGE, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, Finding, Outcome,
+    REDEMPTION_MAX_SIZE, REDEMPTION_REQUEST_MIN_AGE, REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN, Report,
+    deposit_findings, evaluate, redemption_findings,
+};
 pub use proposal::{
     Action, Case, DepositExtraInfo, DepositSweepProposal, FundingTransaction, HeartbeatProposal, KeyHash,
     MovedFundsSweepProposal, MovingFundsProposal, Proposal, RedemptionProposal, RevealedDeposit, Subject,
@@ -13,3 +31,7 @@ pub use proposal::{
 };
 pub use reason::{Cause, Reason, Rejection, SweepRequestState, Value, WalletState, rule_of_deployed_reason};
 pub use rule::RuleId;
+pub use snapshot::{
+    DepositParameters, DepositRecord, Missing, MovingFundsParameters, RedemptionParameters, RedemptionRecord,
+    Snapshot, SweepRequestRecord, WalletRecord,
+};

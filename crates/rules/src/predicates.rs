@@ -1,0 +1,144 @@
+//! The validation rules as predicates over a [`Snapshot`]: all of them, each with what it compared.
+//!
+//! A rule is judged by what the proposal and its extra info claim, whether or not an earlier rule refutes the claim.
+//! Only where a value doesn't exist (the reveal time of a deposit that isn't revealed, a share of no deposits) is a
+//! rule not evaluable, and then the rule that asks for this value is broken.
+
+mod deposit_sweep;
+mod heartbeat;
+mod moved_funds_sweep;
+mod moving_funds;
+mod redemption;
+
+pub use deposit_sweep::{
+    DEPOSIT_MIN_AGE, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, deposit_findings,
+};
+pub use redemption::{
+    REDEMPTION_MAX_SIZE, REDEMPTION_REQUEST_MIN_AGE, REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN,
+    redemption_findings,
+};
+
+use alloy_primitives::{U256, ruint::UintTryFrom};
+use bitcoin::Amount;
+
+use crate::{
+    Case, Cause, KeyHash, Missing, Reason, Rejection, RuleId, Snapshot, Subject, Value, WalletRecord,
+    WalletState,
+};
+
+/// What one rule says, of one item where it is about items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule.
+    pub rule: RuleId,
+    /// Which item of the proposal, counted from 0; none when the rule is about the proposal as a whole.
+    pub item: Option<usize>,
+    /// Whether it holds.
+    pub outcome: Outcome,
+    /// The value found, where there is one to show.
+    pub actual: Option<Value>,
+    /// What it was held against, where there is one value.
+    pub bound: Option<Value>,
+}
+
+/// Whether a rule holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It does.
+    Holds,
+    /// It doesn't: this is what the contract would say, were it the first.
+    Broken(Reason),
+    /// It compares a value that doesn't exist, since this earlier rule is broken.
+    NotEvaluable(RuleId),
+}
+
+impl Finding {
+    fn new(
+        rule: RuleId,
+        item: Option<usize>,
+        (actual, bound): (Option<Value>, Option<Value>),
+        broken: Option<Reason>,
+    ) -> Self {
+        Self { rule, item, outcome: broken.map_or(Outcome::Holds, Outcome::Broken), actual, bound }
+    }
+
+    const fn not_evaluable(rule: RuleId, item: Option<usize>, needs: RuleId) -> Self {
+        Self { rule, item, outcome: Outcome::NotEvaluable(needs), actual: None, bound: None }
+    }
+
+    /// Why the rule is broken; none when it isn't.
+    pub const fn reason(&self) -> Option<&Reason> {
+        match &self.outcome {
+            Outcome::Broken(reason) => Some(reason),
+            Outcome::Holds | Outcome::NotEvaluable(_) => None,
+        }
+    }
+}
+
+/// What every rule of the proposed action says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    /// All findings, in the order in which the contract evaluates the rules: those about the proposal, then item by
+    /// item.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// The rule that the contract rejects the proposal for, the first one broken; none for a valid proposal.
+    pub fn first(&self) -> Option<Rejection> {
+        self.findings.iter().find_map(|finding| {
+            let cause = Cause::Reason(finding.reason()?.clone());
+            Some(Rejection { rule: Some(finding.rule), cause })
+        })
+    }
+}
+
+/// Evaluates every rule. An error means that the snapshot lacks something that a rule reads: no verdict.
+pub fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<Report, Missing> {
+    let wallet = case.wallet;
+    let findings = match &case.subject {
+        Subject::Heartbeat(proposal) => vec![heartbeat::evaluate(proposal)],
+        Subject::DepositSweep { proposal, extra_info } => {
+            deposit_sweep::evaluate(snapshot, wallet, proposal, extra_info)?
+        }
+        Subject::Redemption(proposal) => redemption::evaluate(snapshot, wallet, proposal)?,
+        Subject::MovingFunds { proposal, main_utxo } => {
+            moving_funds::evaluate(snapshot, wallet, proposal, main_utxo)?
+        }
+        Subject::MovedFundsSweep(proposal) => moved_funds_sweep::evaluate(snapshot, wallet, proposal)?,
+    };
+    Ok(Report { findings })
+}
+
+fn number<T>(value: T) -> Value
+where
+    U256: UintTryFrom<T>,
+{
+    Value::Number(U256::from(value))
+}
+
+fn wallet_state(rule: RuleId, wallet: KeyHash, record: &WalletRecord, allowed: &[WalletState]) -> Finding {
+    let state = record.state as u8;
+    let bound = match allowed {
+        [only] => Some(Value::WalletState(*only as u8)),
+        _ => None,
+    };
+    let broken = !allowed.contains(&record.state);
+    let reason = broken.then_some(Reason::WalletStateNotAllowed { wallet, state });
+    Finding::new(rule, None, (Some(Value::WalletState(state)), bound), reason)
+}
+
+fn fee_above_zero(rule: RuleId, fee: Amount) -> Finding {
+    let reason = (fee == Amount::ZERO).then_some(Reason::FeeZero);
+    Finding::new(rule, None, (Some(number(fee.to_sat())), Some(number(0_u64))), reason)
+}
+
+fn fee_at_most(rule: RuleId, fee: Amount, max_fee: Amount) -> Finding {
+    let (actual, bound) = (U256::from(fee.to_sat()), U256::from(max_fee.to_sat()));
+    let reason = (fee > max_fee).then_some(Reason::FeeTooHigh { fee: actual, max_fee: bound });
+    Finding::new(rule, None, (Some(Value::Number(actual)), Some(Value::Number(bound))), reason)
+}
