@@ -1,0 +1,20 @@
+//! Typed access to the contracts: generated from the ABI snapshots in `abi/`, which `node tools/abi.mjs` writes.
+//! Nothing here is by hand but re-exports.
+
+// What the generator writes is not ours to word.
+#![allow(missing_docs)]
+
+/// tBTC's Bridge: the parts that are read, awaited or called.
+pub mod bridge {
+    alloy::sol!(
+        #[sol(rpc, all_derives)]
+        Bridge,
+        "abi/Bridge.json"
+    );
+}
+
+pub use bridge::{
+    BitcoinTx::Info as BitcoinTxInfo, BitcoinTx::Proof as BitcoinTxProof, BitcoinTx::UTXO as BitcoinTxUtxo,
+    Bridge, Deposit::DepositRequest, Deposit::DepositRevealInfo, MovingFunds::MovedFundsSweepRequest,
+    Redemption::RedemptionRequest, Wallets::Wallet,
+};
