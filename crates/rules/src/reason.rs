@@ -79,8 +79,10 @@ pub enum Reason {
 /// One side of a comparison that a rule made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
-    /// A count, a time in Unix seconds or an amount in satoshis.
+    /// A count, or an amount in satoshis.
     Number(U256),
+    /// Unix seconds.
+    Time(U256),
     /// An item's position in the proposal, counted from 0.
     Index(U256),
     /// A hash in the order that the contract holds it.
@@ -98,7 +100,7 @@ pub enum Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(number) | Self::Index(number) => number.fmt(f),
+            Self::Number(number) | Self::Time(number) | Self::Index(number) => number.fmt(f),
             Self::Hash(hash) => hash.fmt(f),
             Self::Address(address) => address.fmt(f),
             Self::Wallet(wallet) => wallet.fmt(f),
@@ -194,7 +196,7 @@ impl Reason {
             Self::FeeTooHigh { fee, .. } => Value::Number(*fee),
             Self::SweepTooLarge { size, .. } | Self::RedemptionTooLarge { size, .. } => Value::Number(*size),
             Self::ExtraInfoCountMismatch { extra_infos, .. } => Value::Number(*extra_infos),
-            Self::DepositAlreadySwept { swept_at, .. } => Value::Number(*swept_at),
+            Self::DepositAlreadySwept { swept_at, .. } => Value::Time(*swept_at),
             Self::FundingTxHashMismatch { actual, .. }
             | Self::TargetWalletsMismatch { actual, .. }
             | Self::MainUtxoMismatch { actual, .. } => Value::Hash(*actual),
@@ -218,16 +220,16 @@ impl Reason {
             }
             Self::ExtraInfoCountMismatch { deposits, .. } => Value::Number(*deposits),
             Self::DepositTooYoung { eligible_after, .. }
-            | Self::RedemptionTooYoung { eligible_after, .. } => Value::Number(*eligible_after),
+            | Self::RedemptionTooYoung { eligible_after, .. } => Value::Time(*eligible_after),
             Self::FundingTxHashMismatch { expected, .. } | Self::MainUtxoMismatch { expected, .. } => {
                 Value::Hash(*expected)
             }
-            Self::DepositRefundTooClose { sweepable_before, .. } => Value::Number(*sweepable_before),
+            Self::DepositRefundTooClose { sweepable_before, .. } => Value::Time(*sweepable_before),
             Self::DepositVaultMismatch { expected, .. } => Value::Address(*expected),
             Self::DepositDuplicated { first_index, .. } | Self::RedemptionDuplicated { first_index, .. } => {
                 Value::Index(*first_index)
             }
-            Self::RedemptionTimeoutTooClose { eligible_before, .. } => Value::Number(*eligible_before),
+            Self::RedemptionTimeoutTooClose { eligible_before, .. } => Value::Time(*eligible_before),
             Self::RedemptionFeeShareTooHigh { max_share, .. } => Value::Number(*max_share),
             Self::TargetWalletsMismatch { committed, .. } => Value::Hash(*committed),
             Self::BalanceBelowDust { dust_threshold, .. } => Value::Number(*dust_threshold),
