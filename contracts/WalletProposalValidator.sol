@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.30;
+
+import {IBridge} from "./interfaces/IBridge.sol";
+import {IRedemptionWatchtower} from "./interfaces/IRedemptionWatchtower.sol";
+import {IWalletProposalValidator} from "./interfaces/IWalletProposalValidator.sol";
+import {BitcoinHashes} from "./libraries/BitcoinHashes.sol";
+import {BitcoinOutputs} from "./libraries/BitcoinOutputs.sol";
+import {BridgeReader} from "./libraries/BridgeReader.sol";
+import {DepositScript} from "./libraries/DepositScript.sol";
+import {FeeShares} from "./libraries/FeeShares.sol";
+import {Keys} from "./libraries/Keys.sol";
+import {Times} from "./libraries/Times.sol";
+
+/// @title WalletProposalValidator
+/// @notice Reads the Bridge and applies the rules. Their meaning stands in `IWalletProposalValidator`.
+/// @dev No owner, no storage, no write function, no upgrade path: changed rules mean a new deployment.
+contract WalletProposalValidator is IWalletProposalValidator {
+    using BridgeReader for IBridge;
+    using BridgeReader for IRedemptionWatchtower;
+    using DepositScript for bytes;
+
+    /// @inheritdoc IWalletProposalValidator
+    uint32 public constant DEPOSIT_MIN_AGE = 2 hours;
+    /// @inheritdoc IWalletProposalValidator
+    uint32 public constant DEPOSIT_REFUND_SAFETY_MARGIN = 24 hours;
+    /// @inheritdoc IWalletProposalValidator
+    uint16 public constant DEPOSIT_SWEEP_MAX_SIZE = 20;
+    /// @inheritdoc IWalletProposalValidator
+    uint32 public constant REDEMPTION_REQUEST_MIN_AGE = 600;
+    /// @inheritdoc IWalletProposalValidator
+    uint32 public constant REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN = 2 hours;
+    /// @inheritdoc IWalletProposalValidator
+    uint16 public constant REDEMPTION_MAX_SIZE = 20;
+
+    /// @inheritdoc IWalletProposalValidator
+    IBridge public immutable bridge;
+
+    constructor(IBridge _bridge) {
+        bridge = _bridge;
+    }
+
+    /// @inheritdoc IWalletProposalValidator
+    function validateDepositSweepProposal(
+        DepositSweepProposal calldata proposal,
+        DepositExtraInfo[] calldata depositsExtraInfo
+    ) external view returns (bool) {
+        uint256 n = proposal.depositsKeys.length;
+        uint256 maxFee;
+
+        _requireLiveOrMovingFunds(proposal.walletPubKeyHash); // DS-1
+        require(n != 0, SweepEmpty()); // DS-2
+        require(n <= DEPOSIT_SWEEP_MAX_SIZE, SweepTooLarge(n, DEPOSIT_SWEEP_MAX_SIZE)); // DS-3
+        require(n == depositsExtraInfo.length, ExtraInfoCountMismatch(n, depositsExtraInfo.length)); // DS-4
+        require(proposal.sweepTxFee != 0, FeeZero()); // DS-5
+        maxFee = bridge.readDepositParameters().depositTxMaxFee;
+        uint256 share = FeeShares.largest(proposal.sweepTxFee, n);
+        require(share <= maxFee, FeeTooHigh(share, maxFee)); // DS-6
+
+        uint256[] memory seen = new uint256[](n);
+        IBridge.DepositRequest memory request;
+        address vault;
+        for (uint256 i = 0; i < n; ++i) {
+            DepositKey calldata key = proposal.depositsKeys[i];
+            DepositExtraInfo calldata info = depositsExtraInfo[i];
+            uint256 depositKey = Keys.output(key.fundingTxHash, key.fundingOutputIndex);
+            bridge.readDeposit(depositKey, request);
+            if (i == 0) vault = request.vault;
+
+            _requireSweepableRequest(i, request); // DS-7, DS-8, DS-9
+            _requireFundingOutput(i, key, info, request); // DS-10, DS-11
+            uint256 sweepableBefore = Times.latest(_littleEndian(info.refundLocktime), 0, DEPOSIT_REFUND_SAFETY_MARGIN);
+            require(block.timestamp < sweepableBefore, DepositRefundTooClose(i, sweepableBefore)); // DS-12
+            bytes20 wallet = info.walletPubKeyHash;
+            require(wallet == proposal.walletPubKeyHash, DepositOfOtherWallet(i, wallet)); // DS-13
+            require(request.vault == vault, DepositVaultMismatch(i, request.vault, vault)); // DS-14
+            uint256 first = Keys.firstIndexOf(seen, i, depositKey);
+            require(first == i, DepositDuplicated(i, first)); // DS-15
+        }
+        return true;
+    }
+
+    /// @inheritdoc IWalletProposalValidator
+    function validateRedemptionProposal(RedemptionProposal calldata proposal) external view returns (bool) {
+        bytes20 walletPubKeyHash = proposal.walletPubKeyHash;
+        uint256 n = proposal.redeemersOutputScripts.length;
+        uint256 fee = proposal.redemptionTxFee;
+
+        _requireLiveOrMovingFunds(walletPubKeyHash); // RD-1
+        require(n != 0, RedemptionEmpty()); // RD-2
+        require(n <= REDEMPTION_MAX_SIZE, RedemptionTooLarge(n, REDEMPTION_MAX_SIZE)); // RD-3
+        require(fee != 0, FeeZero()); // RD-4
+        IBridge.RedemptionParameters memory parameters = bridge.readRedemptionParameters();
+        require(fee <= parameters.redemptionTxMaxTotalFee, FeeTooHigh(fee, parameters.redemptionTxMaxTotalFee)); // RD-5
+
+        IRedemptionWatchtower watchtower = bridge.readRedemptionWatchtower();
+        uint256[] memory seen = new uint256[](n);
+        IBridge.RedemptionRequest memory request;
+        for (uint256 i = 0; i < n; ++i) {
+            uint256 redemptionKey = Keys.redemption(proposal.redeemersOutputScripts[i], walletPubKeyHash);
+            bridge.readRedemption(redemptionKey, request);
+            uint32 requestedAt = request.requestedAt;
+
+            require(requestedAt != 0, RedemptionNotPending(i)); // RD-6
+            uint256 bound = Times.earliest(requestedAt, _minAge(watchtower, redemptionKey));
+            require(block.timestamp > bound, RedemptionTooYoung(i, bound)); // RD-7
+            bound = Times.latest(requestedAt, parameters.redemptionTimeout, REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN);
+            require(block.timestamp < bound, RedemptionTimeoutTooClose(i, bound)); // RD-8
+            uint256 share = FeeShares.at(fee, n, i);
+            require(share <= request.txMaxFee, RedemptionFeeShareTooHigh(i, share, request.txMaxFee)); // RD-9
+            uint256 first = Keys.firstIndexOf(seen, i, redemptionKey);
+            require(first == i, RedemptionDuplicated(i, first)); // RD-10
+        }
+        return true;
+    }
+
+    /// @inheritdoc IWalletProposalValidator
+    function validateHeartbeatProposal(HeartbeatProposal calldata proposal) external view returns (bool) {
+        bytes calldata message = proposal.message;
+        // The cast takes the first 8 bytes.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        require(message.length == 16 && bytes8(message) == 0xffffffffffffffff, HeartbeatMessageInvalid()); // HB-1
+        return true;
+    }
+
+    /// @inheritdoc IWalletProposalValidator
+    function validateMovingFundsProposal(MovingFundsProposal calldata proposal, BitcoinUtxo calldata walletMainUtxo)
+        external
+        view
+        returns (bool)
+    {
+        IBridge.Wallet memory wallet = bridge.readWallet(proposal.walletPubKeyHash);
+        bool movingFunds = wallet.state == uint8(IBridge.WalletState.MovingFunds);
+        require(movingFunds, WalletStateNotAllowed(proposal.walletPubKeyHash, wallet.state)); // MF-1
+
+        bytes32 committed = wallet.movingFundsTargetWalletsCommitmentHash;
+        require(committed != 0, TargetWalletsNotCommitted()); // MF-2
+        bytes32 targets = keccak256(abi.encodePacked(proposal.targetWallets));
+        require(targets == committed, TargetWalletsMismatch(committed, targets)); // MF-3
+
+        uint256 balance = 0;
+        if (wallet.mainUtxoHash != 0) {
+            bytes32 utxo = Keys.utxo(walletMainUtxo.txHash, walletMainUtxo.txOutputIndex, walletMainUtxo.txOutputValue);
+            require(utxo == wallet.mainUtxoHash, MainUtxoMismatch(wallet.mainUtxoHash, utxo)); // MF-4
+            balance = walletMainUtxo.txOutputValue;
+        }
+        IBridge.MovingFundsParameters memory parameters = bridge.readMovingFundsParameters();
+        uint256 dustThreshold = parameters.movingFundsDustThreshold;
+        require(balance >= dustThreshold, BalanceBelowDust(balance, dustThreshold)); // MF-5
+
+        _requireFee(proposal.movingFundsTxFee, parameters.movingFundsTxMaxTotalFee); // MF-6, MF-7
+        return true;
+    }
+
+    /// @inheritdoc IWalletProposalValidator
+    function validateMovedFundsSweepProposal(MovedFundsSweepProposal calldata proposal) external view returns (bool) {
+        _requireLiveOrMovingFunds(proposal.walletPubKeyHash); // MS-1
+
+        uint256 requestKey = Keys.output(proposal.movingFundsTxHash, proposal.movingFundsTxOutputIndex);
+        IBridge.MovedFundsSweepRequest memory request = bridge.readMovedFundsSweepRequest(requestKey);
+        bool pending = request.state == uint8(IBridge.MovedFundsSweepRequestState.Pending);
+        require(pending, SweepRequestNotPending(request.state)); // MS-2
+        bytes20 wallet = request.walletPubKeyHash;
+        require(wallet == proposal.walletPubKeyHash, SweepRequestOfOtherWallet(wallet)); // MS-3
+
+        _requireFee(proposal.movedFundsSweepTxFee, bridge.readMovingFundsParameters().movedFundsSweepTxMaxTotalFee); // MS-4, MS-5
+        return true;
+    }
+
+    /// @dev DS-1, RD-1, MS-1.
+    function _requireLiveOrMovingFunds(bytes20 walletPubKeyHash) private view {
+        uint8 state = bridge.readWallet(walletPubKeyHash).state;
+        bool allowed = state == uint8(IBridge.WalletState.Live) || state == uint8(IBridge.WalletState.MovingFunds);
+        require(allowed, WalletStateNotAllowed(walletPubKeyHash, state));
+    }
+
+    /// @dev MF-6, MF-7; MS-4, MS-5.
+    function _requireFee(uint256 fee, uint256 maxFee) private pure {
+        require(fee != 0, FeeZero());
+        require(fee <= maxFee, FeeTooHigh(fee, maxFee));
+    }
+
+    /// @dev What the Bridge's record of a deposit must say, whatever the rest of the proposal.
+    function _requireSweepableRequest(uint256 i, IBridge.DepositRequest memory request) private view {
+        require(request.revealedAt != 0, DepositNotRevealed(i)); // DS-7
+        uint256 eligibleAfter = Times.earliest(request.revealedAt, DEPOSIT_MIN_AGE);
+        require(block.timestamp > eligibleAfter, DepositTooYoung(i, eligibleAfter)); // DS-8
+        require(request.sweptAt == 0, DepositAlreadySwept(i, request.sweptAt)); // DS-9
+    }
+
+    /// @dev Binds the untrusted extra info to the deposit: its transaction by hash, its other fields by the script.
+    function _requireFundingOutput(
+        uint256 i,
+        DepositKey calldata key,
+        DepositExtraInfo calldata info,
+        IBridge.DepositRequest memory request
+    ) private view {
+        BitcoinTransaction calldata tx_ = info.fundingTx;
+        bytes calldata outputs = tx_.outputVector;
+        bytes32 hash = BitcoinHashes.hash256(tx_.version, tx_.inputVector, outputs, tx_.locktime);
+        require(hash == key.fundingTxHash, FundingTxHashMismatch(i, key.fundingTxHash, hash)); // DS-10
+
+        (bool found, bytes calldata outputScript) = BitcoinOutputs.scriptAt(outputs, key.fundingOutputIndex);
+        require(found, FundingOutputMalformed(i)); // DS-11
+        bytes memory script = DepositScript.encode(
+            request.depositor,
+            request.extraData,
+            info.blindingFactor,
+            info.walletPubKeyHash,
+            info.refundPubKeyHash,
+            info.refundLocktime
+        );
+        require(script.isPaidBy(outputScript), FundingOutputScriptMismatch(i)); // DS-11
+    }
+
+    /// @dev The larger of the fixed minimum and the watchtower's delay, where there is a watchtower.
+    function _minAge(IRedemptionWatchtower watchtower, uint256 redemptionKey) private view returns (uint32) {
+        if (address(watchtower) == address(0)) return REDEMPTION_REQUEST_MIN_AGE;
+        uint32 delay = watchtower.readRedemptionDelay(redemptionKey);
+        return delay > REDEMPTION_REQUEST_MIN_AGE ? delay : REDEMPTION_REQUEST_MIN_AGE;
+    }
+
+    function _littleEndian(bytes4 value) private pure returns (uint32) {
+        uint32 v = uint32(value);
+        v = ((v & 0xff00ff00) >> 8) | ((v & 0x00ff00ff) << 8);
+        return (v >> 16) | (v << 16);
+    }
+}
