@@ -10,6 +10,7 @@ mod proposal;
 mod reason;
 mod rule;
 mod snapshot;
+mod transactions;
 
 pub use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 pub use deposit_script::{DepositOutputType, DepositScript};
@@ -35,3 +36,4 @@ pub use snapshot::{
     DepositParameters, DepositRecord, Missing, MovingFundsParameters, RedemptionParameters, RedemptionRecord,
     Snapshot, SweepRequestRecord, WalletRecord,
 };
+pub use transactions::{SignError, TransactionError, UnsignedTransaction};
