@@ -2,7 +2,7 @@
 //! Nothing here is by hand but re-exports.
 
 // What the generator writes is not ours to word.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::too_many_arguments)]
 
 /// tBTC's Bridge: the parts that are read, awaited or called.
 pub mod bridge {
