@@ -12,6 +12,11 @@ const folder = "crates/bindings/abi";
 // `only` names the functions, events and errors to keep; without it, the whole ABI is kept.
 const snapshots = [
   {
+    file: "WalletProposalValidator.json",
+    source: "out/WalletProposalValidator.sol/WalletProposalValidator.json",
+    comesFrom: "npx forge build",
+  },
+  {
     file: "Bridge.json",
     source: "node_modules/@keep-network/tbtc-v2/build/contracts/bridge/Bridge.sol/Bridge.json",
     comesFrom: "npm install",

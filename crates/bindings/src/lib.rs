@@ -11,10 +11,26 @@ pub mod bridge {
         Bridge,
         "abi/Bridge.json"
     );
+
+    pub use self::{
+        BitcoinTx::{Info, Proof, UTXO},
+        Deposit::{DepositRequest, DepositRevealInfo},
+        MovingFunds::MovedFundsSweepRequest,
+        Redemption::RedemptionRequest,
+        Wallets::Wallet,
+    };
 }
 
-pub use bridge::{
-    BitcoinTx::Info as BitcoinTxInfo, BitcoinTx::Proof as BitcoinTxProof, BitcoinTx::UTXO as BitcoinTxUtxo,
-    Bridge, Deposit::DepositRequest, Deposit::DepositRevealInfo, MovingFunds::MovedFundsSweepRequest,
-    Redemption::RedemptionRequest, Wallets::Wallet,
-};
+/// Our validator: its structs, its calls, and what it rejects with.
+pub mod validator {
+    alloy::sol!(
+        #[sol(rpc, all_derives)]
+        WalletProposalValidator,
+        "abi/WalletProposalValidator.json"
+    );
+
+    pub use self::{IWalletProposalValidator::*, WalletProposalValidator::WalletProposalValidatorErrors};
+}
+
+pub use bridge::Bridge;
+pub use validator::WalletProposalValidator;
