@@ -1,0 +1,57 @@
+# Everything a person runs. Each target installs what it needs and does nothing twice.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-contracts test-rust lint bindings check-bindings contracts clean
+
+NODE_MIN := 20
+RUST_MIN := 1.94.1
+
+# The real binaries behind npm's launchers, which cost 0.2 s a call. FORGE=forge uses your own.
+PLATFORM := $(shell node -p "process.platform + '-' + (process.arch === 'x64' ? 'amd64' : process.arch)" 2>/dev/null)
+FORGE ?= node_modules/@foundry-rs/forge-$(PLATFORM)/bin/forge
+
+NPM := node_modules/.package-lock.json
+TOOLS := target/.tools-checked
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: contracts ## Validate ten real proposals against the real Bridge on a local chain
+	@cargo run --quiet --locked --package coxswain-demo
+
+test: contracts ## Run every test, and count them
+	@tools/count-tests $(MAKE) --no-print-directory test-contracts test-rust
+
+test-contracts: $(NPM)
+	@$(FORGE) test
+
+test-rust: contracts
+	@cargo test --locked --workspace --quiet
+
+lint: $(NPM) ## Check format and lints of Solidity and Rust, warnings denied
+	$(FORGE) fmt --check
+	$(FORGE) lint
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+
+bindings: contracts ## Write the ABI snapshots that the Rust bindings are generated from
+	@node tools/abi.mjs
+
+check-bindings: contracts ## Fail when an ABI snapshot is stale
+	@node tools/abi.mjs --check
+
+contracts: $(NPM)
+	@$(FORGE) build --quiet
+
+clean: ## Remove all that was built or installed
+	rm -rf target out cache node_modules
+
+$(NPM): package.json package-lock.json | $(TOOLS)
+	@echo "installing the Solidity toolchain from npm" >&2
+	@npm install --ignore-scripts --no-audit --no-fund --no-save --loglevel=error >/dev/null
+	@touch $@
+
+$(TOOLS): Makefile
+	@tools/check-tools $(NODE_MIN) $(RUST_MIN)
+	@mkdir -p $(@D) && touch $@

@@ -1,0 +1,10 @@
+//! What the `coxswain` program does, as a library: the demo and the tests go the same way as a person at the terminal.
+
+pub mod arguments;
+pub mod document;
+pub mod report;
+pub mod validate;
+
+pub use document::{Document, DocumentError};
+pub use report::Report;
+pub use validate::{Target, ValidateError, validate};

@@ -1,0 +1,149 @@
+//! A verdict as people and programs read it.
+
+use std::fmt;
+
+use alloy_primitives::{Address, U256};
+use anstyle::{AnsiColor, Style};
+use coxswain_ethereum::{Judgement, Verdict};
+use coxswain_rules::{Action, KeyHash, Value};
+use serde_json::{Map, Value as Json, json};
+
+/// The verdict on one proposal, with what it was asked of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What was proposed.
+    pub action: Action,
+    /// The wallet that would act.
+    pub wallet: KeyHash,
+    /// The chain asked; none when it could not be told.
+    pub chain_id: Option<u64>,
+    /// The validator asked; none when it didn't come to that.
+    pub validator: Option<Address>,
+    /// The verdict, and its block.
+    pub judgement: Judgement,
+}
+
+impl Report {
+    /// The process's exit code: 0 valid, 1 rejected, 3 undecided.
+    pub const fn exit_code(&self) -> u8 {
+        match &self.judgement.verdict {
+            Verdict::Valid => 0,
+            Verdict::Rejected(_) => 1,
+            Verdict::Undecided(_) => 3,
+        }
+    }
+
+    /// The verdict's name: `valid`, `rejected` or `undecided`.
+    pub const fn verdict_name(&self) -> &'static str {
+        match &self.judgement.verdict {
+            Verdict::Valid => "valid",
+            Verdict::Rejected(_) => "rejected",
+            Verdict::Undecided(_) => "undecided",
+        }
+    }
+
+    /// The report for programs. Fields that don't apply are left out; docs/proposals.md describes them.
+    pub fn to_json(&self) -> Json {
+        let mut json = Map::new();
+        let mut put = |name: &str, value: Option<Json>| {
+            if let Some(value) = value {
+                json.insert(name.to_owned(), value);
+            }
+        };
+        put("verdict", Some(self.verdict_name().into()));
+        put("action", Some(self.action.name().into()));
+        put("wallet", Some(self.wallet.to_string().into()));
+        match &self.judgement.verdict {
+            Verdict::Valid => {}
+            Verdict::Rejected(rejection) => {
+                put("rule", rejection.rule.map(|rule| rule.id().into()));
+                put("item", rejection.item().map(number));
+                put("actual", rejection.actual().map(value));
+                put("bound", rejection.bound().map(value));
+                put("reason", Some(rejection.cause.to_string().into()));
+            }
+            Verdict::Undecided(undecided) => {
+                put("cause", Some(undecided.kind().into()));
+                put("reason", Some(undecided.to_string().into()));
+            }
+        }
+        put("chainId", self.chain_id.map(Json::from));
+        put("validator", self.validator.map(|address| address.to_string().into()));
+        put(
+            "block",
+            self.judgement.block.map(|block| {
+                json!({ "number": block.number, "hash": block.hash.to_string(), "timestamp": block.timestamp })
+            }),
+        );
+        Json::Object(json)
+    }
+}
+
+/// A number as JSON; as a decimal string when a JSON reader might round it.
+fn number(number: U256) -> Json {
+    match u64::try_from(number) {
+        Ok(number) if number < 1 << 53 => number.into(),
+        _ => number.to_string().into(),
+    }
+}
+
+fn value(value: Value) -> Json {
+    match value {
+        Value::Number(value) | Value::Time(value) | Value::Index(value) => number(value),
+        other => other.to_string().into(),
+    }
+}
+
+/// Where a time lies as seen from the block judged at: `37 min after the block`.
+fn relative(time: U256, block: u64) -> String {
+    let Ok(time) = u32::try_from(time) else { return "no time meets that".to_owned() };
+    if time == 0 {
+        return "no time meets that".to_owned();
+    }
+    let (seconds, side) = match u64::from(time).checked_sub(block) {
+        Some(seconds) => (seconds, "after"),
+        None => (block - u64::from(time), "before"),
+    };
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let span = match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    };
+    format!("{span} {side} the block")
+}
+
+/// A report for people, in colour; the stream that prints it takes the colour out where it isn't wanted.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let strong = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
+        let colour = match &self.judgement.verdict {
+            Verdict::Valid => strong(AnsiColor::Green),
+            Verdict::Rejected(_) => strong(AnsiColor::Red),
+            Verdict::Undecided(_) => strong(AnsiColor::Yellow),
+        };
+        let verdict = self.verdict_name().to_uppercase();
+        write!(f, "{colour}{verdict:9}{colour:#}  {} of wallet {}", self.action, self.wallet)?;
+        match &self.judgement.verdict {
+            Verdict::Valid => {}
+            Verdict::Rejected(rejection) => {
+                if let Some(rule) = rejection.rule {
+                    write!(f, "\n           {rule} does not hold: {}", rule.statement())?;
+                }
+                write!(f, "\n           {}", rejection.cause)?;
+                if let (Some(Value::Time(bound)), Some(block)) = (rejection.bound(), self.judgement.block) {
+                    write!(f, " ({})", relative(bound, block.timestamp))?;
+                }
+            }
+            Verdict::Undecided(undecided) => write!(f, "\n           {undecided}")?,
+        }
+        if let (Some(validator), Some(chain_id)) = (self.validator, self.chain_id) {
+            write!(f, "\n           asked of {validator} on chain {chain_id}")?;
+            if let Some(block) = self.judgement.block {
+                write!(f, " at {block}")?;
+            }
+        }
+        Ok(())
+    }
+}
