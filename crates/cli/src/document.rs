@@ -204,7 +204,8 @@ impl Document {
     /// When such a deposit doesn't say in which block it was revealed.
     pub fn missing_scripts(&self) -> Result<Vec<MissingScript>, DocumentError> {
         let Self::DepositSweep(document) = self else { return Ok(Vec::new()) };
-        let without_script = document.deposits.iter().enumerate().filter(|(_, deposit)| deposit.script.is_none());
+        let without_script =
+            document.deposits.iter().enumerate().filter(|(_, deposit)| deposit.script.is_none());
         without_script
             .map(|(index, deposit)| match deposit.reveal_block {
                 Some(reveal_block) => Ok(MissingScript { index, outpoint: deposit.outpoint(), reveal_block }),
@@ -237,7 +238,9 @@ impl Document {
     pub fn into_case(self) -> Result<Case, DocumentError> {
         let wallet = self.wallet();
         let subject = match self {
-            Self::Heartbeat(document) => Subject::Heartbeat(HeartbeatProposal { message: document.message.0 }),
+            Self::Heartbeat(document) => {
+                Subject::Heartbeat(HeartbeatProposal { message: document.message.0 })
+            }
             Self::DepositSweep(document) => Subject::DepositSweep {
                 proposal: DepositSweepProposal {
                     deposits: document.deposits.iter().map(DepositDocument::revealed).collect(),

@@ -52,7 +52,8 @@ fn is_stdin(file: &Path) -> bool {
 }
 
 fn read(file: &Path) -> eyre::Result<String> {
-    let source: Box<dyn Read> = if is_stdin(file) { Box::new(io::stdin()) } else { Box::new(File::open(file)?) };
+    let source: Box<dyn Read> =
+        if is_stdin(file) { Box::new(io::stdin()) } else { Box::new(File::open(file)?) };
     let mut text = String::new();
     source.take(DOCUMENT_LIMIT + 1).read_to_string(&mut text)?;
     ensure!(text.len() as u64 <= DOCUMENT_LIMIT, "it is longer than {DOCUMENT_LIMIT} bytes");

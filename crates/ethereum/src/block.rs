@@ -23,7 +23,7 @@ impl fmt::Display for Block {
 }
 
 /// The fields of an RPC block that make up a [`Block`]; everything else in it is ignored.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct RpcBlock {
     number: U64,
     hash: B256,
@@ -69,7 +69,9 @@ impl fmt::Display for BlockSelector {
 
 /// A text that names no block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no block: expected a number, a 0x-prefixed 32-byte hash, latest, safe, finalized or earliest")]
+#[error(
+    "`{0}` is no block: expected a number, a 0x-prefixed 32-byte hash, latest, safe, finalized or earliest"
+)]
 pub struct InvalidBlockSelector(String);
 
 impl FromStr for BlockSelector {
@@ -103,7 +105,9 @@ mod tests {
 
     #[test]
     fn selectors_read_back_as_written() {
-        for text in ["latest", "safe", "finalized", "earliest", "0", "19000000", &B256::repeat_byte(7).to_string()] {
+        for text in
+            ["latest", "safe", "finalized", "earliest", "0", "19000000", &B256::repeat_byte(7).to_string()]
+        {
             assert_eq!(text.parse::<BlockSelector>().unwrap().to_string(), text);
         }
         assert_eq!("0x10".parse(), Ok(BlockSelector::Number(16)));
@@ -111,7 +115,8 @@ mod tests {
 
     #[test]
     fn what_names_no_block_is_refused() {
-        for text in ["", "pending", "-1", "+1", "0x", "0x+1", "1.5", "0xzz", &"9".repeat(30), &"0".repeat(64)] {
+        for text in ["", "pending", "-1", "+1", "0x", "0x+1", "1.5", "0xzz", &"9".repeat(30), &"0".repeat(64)]
+        {
             assert!(text.parse::<BlockSelector>().is_err(), "{text}");
         }
     }

@@ -5,51 +5,59 @@ use alloy::{
     sol_types::SolCall,
 };
 use bitcoin::{Amount, OutPoint, Script, VarInt, consensus::encode, hashes::Hash as _};
-use coxswain_bindings::WalletProposalValidator as abi;
+use coxswain_bindings::validator::{self as abi, WalletProposalValidator as validator};
 use coxswain_rules::{Case, DepositExtraInfo, RevealedDeposit, Subject};
 
 pub(crate) fn calldata(case: &Case) -> Bytes {
     let wallet = case.wallet.into();
     match &case.subject {
-        Subject::Heartbeat(proposal) => abi::validateHeartbeatProposalCall {
+        Subject::Heartbeat(proposal) => validator::validateHeartbeatProposalCall {
             proposal: abi::HeartbeatProposal {
                 walletPubKeyHash: wallet,
                 message: proposal.message.clone().into(),
             },
         }
         .abi_encode(),
-        Subject::DepositSweep { proposal, extra_info } => abi::validateDepositSweepProposalCall {
+        Subject::DepositSweep { proposal, extra_info } => validator::validateDepositSweepProposalCall {
             proposal: abi::DepositSweepProposal {
                 walletPubKeyHash: wallet,
                 depositsKeys: proposal.deposits.iter().map(deposit_key).collect(),
                 sweepTxFee: satoshis(proposal.fee),
-                depositsRevealBlocks: proposal.deposits.iter().map(|deposit| U256::from(deposit.reveal_block)).collect(),
+                depositsRevealBlocks: proposal
+                    .deposits
+                    .iter()
+                    .map(|deposit| U256::from(deposit.reveal_block))
+                    .collect(),
             },
             depositsExtraInfo: extra_info.iter().map(deposit_extra_info).collect(),
         }
         .abi_encode(),
-        Subject::Redemption(proposal) => abi::validateRedemptionProposalCall {
+        Subject::Redemption(proposal) => validator::validateRedemptionProposalCall {
             proposal: abi::RedemptionProposal {
                 walletPubKeyHash: wallet,
-                redeemersOutputScripts: proposal.scripts.iter().map(|script| length_prefixed(script)).collect(),
+                redeemersOutputScripts: proposal
+                    .scripts
+                    .iter()
+                    .map(|script| length_prefixed(script))
+                    .collect(),
                 redemptionTxFee: satoshis(proposal.fee),
             },
         }
         .abi_encode(),
-        Subject::MovingFunds { proposal, main_utxo } => abi::validateMovingFundsProposalCall {
+        Subject::MovingFunds { proposal, main_utxo } => validator::validateMovingFundsProposalCall {
             proposal: abi::MovingFundsProposal {
                 walletPubKeyHash: wallet,
                 targetWallets: proposal.targets.iter().map(|target| (*target).into()).collect(),
                 movingFundsTxFee: satoshis(proposal.fee),
             },
-            walletMainUtxo: abi::UTXO {
+            walletMainUtxo: abi::BitcoinUtxo {
                 txHash: tx_hash(main_utxo.outpoint),
                 txOutputIndex: main_utxo.outpoint.vout,
                 txOutputValue: main_utxo.value.to_sat(),
             },
         }
         .abi_encode(),
-        Subject::MovedFundsSweep(proposal) => abi::validateMovedFundsSweepProposalCall {
+        Subject::MovedFundsSweep(proposal) => validator::validateMovedFundsSweepProposalCall {
             proposal: abi::MovedFundsSweepProposal {
                 walletPubKeyHash: wallet,
                 movingFundsTxHash: tx_hash(proposal.outpoint),
@@ -63,16 +71,13 @@ pub(crate) fn calldata(case: &Case) -> Bytes {
 }
 
 fn deposit_key(deposit: &RevealedDeposit) -> abi::DepositKey {
-    abi::DepositKey {
-        fundingTxHash: tx_hash(deposit.outpoint),
-        fundingOutputIndex: deposit.outpoint.vout,
-    }
+    abi::DepositKey { fundingTxHash: tx_hash(deposit.outpoint), fundingOutputIndex: deposit.outpoint.vout }
 }
 
 fn deposit_extra_info(info: &DepositExtraInfo) -> abi::DepositExtraInfo {
     let transaction = &info.funding_transaction;
     abi::DepositExtraInfo {
-        fundingTx: abi::Info {
+        fundingTx: abi::BitcoinTransaction {
             version: transaction.version.into(),
             inputVector: transaction.input_vector.clone().into(),
             outputVector: transaction.output_vector.clone().into(),

@@ -134,7 +134,8 @@ impl RequestError {
             // Limits exceeded (EIP-1474, and a hosted endpoint's own code), or a block that has not reached the node
             // behind a load balancer yet.
             Self::Rpc { code, message, .. } => {
-                matches!(code, -32005 | -32007 | 429) || message.to_ascii_lowercase().contains("header not found")
+                matches!(code, -32005 | -32007 | 429)
+                    || message.to_ascii_lowercase().contains("header not found")
             }
         }
     }
@@ -158,7 +159,8 @@ impl Endpoint {
         }
         // Errors name host and port only: the rest of a URL may hold a key.
         let host = url.host_str().unwrap_or_default();
-        let name = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        let name =
+            url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
@@ -215,7 +217,12 @@ impl Endpoint {
                 .map_err(|error| self.classify(method, error))
         };
         attempt
-            .retry(ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES).with_jitter())
+            .retry(
+                ExponentialBuilder::default()
+                    .with_min_delay(FIRST_PAUSE)
+                    .with_max_times(RETRIES)
+                    .with_jitter(),
+            )
             .when(RequestError::is_retryable)
             .await
     }

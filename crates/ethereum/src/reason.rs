@@ -1,7 +1,7 @@
 //! The contract's custom errors as [`Reason`]s, one to one.
 
 use alloy::sol_types::SolInterface;
-use coxswain_bindings::WalletProposalValidator::WalletProposalValidatorErrors as Error;
+use coxswain_bindings::validator::WalletProposalValidatorErrors as Error;
 use coxswain_rules::Reason;
 
 /// Reads revert data as one of the validator's custom errors: exactly, or not at all.

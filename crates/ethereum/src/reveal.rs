@@ -5,8 +5,9 @@ use alloy::{
     rpc::types::{Filter, Log},
     sol_types::SolEvent,
 };
+use bitcoin::{OutPoint, hashes::Hash as _};
 use coxswain_bindings::Bridge::DepositRevealed;
-use coxswain_rules::{Hash as _, KeyHash, OutPoint};
+use coxswain_rules::KeyHash;
 
 use crate::{endpoint::Endpoint, validator::Undecided};
 
@@ -44,7 +45,8 @@ impl Endpoint {
             .filter(|log| log.address() == bridge && log.block_number == Some(block))
             .filter_map(|log| DepositRevealed::decode_log_validate(&log.inner).ok())
             .find(|event| {
-                event.fundingTxHash == outpoint.txid.to_byte_array() && event.fundingOutputIndex == outpoint.vout
+                event.fundingTxHash == outpoint.txid.to_byte_array()
+                    && event.fundingOutputIndex == outpoint.vout
             })
             .map(|event| Revealed {
                 blinding_factor: event.blindingFactor.0,

@@ -5,7 +5,7 @@ use alloy::{
     rpc::types::{BlockId, TransactionInput, TransactionRequest},
     sol_types::{Panic, Revert, SolCall, SolError},
 };
-use coxswain_bindings::WalletProposalValidator::bridgeCall;
+use coxswain_bindings::validator::WalletProposalValidator::bridgeCall;
 use coxswain_rules::{Case, Cause, OutPoint, Rejection, rule_of_deployed_reason};
 
 use crate::{
@@ -200,7 +200,9 @@ impl ProposalValidator {
     /// Judges a case at this block, with one `eth_call`.
     pub async fn validate_at(&self, case: &Case, block: Block) -> Verdict {
         match self.call(calldata(case), block).await {
-            Ok(Answer::Returned(bytes)) if U256::try_from_be_slice(&bytes) == Some(U256::ONE) && bytes.len() == 32 => {
+            Ok(Answer::Returned(bytes))
+                if U256::try_from_be_slice(&bytes) == Some(U256::ONE) && bytes.len() == 32 =>
+            {
                 Verdict::Valid
             }
             Ok(Answer::Returned(bytes)) => Verdict::Undecided(self.unknown_answer(bytes)),
@@ -229,8 +231,7 @@ impl ProposalValidator {
     }
 
     async fn call(&self, input: Bytes, block: Block) -> Result<Answer, Undecided> {
-        let transaction =
-            TransactionRequest::default().to(self.address).input(TransactionInput::new(input));
+        let transaction = TransactionRequest::default().to(self.address).input(TransactionInput::new(input));
         let answer = self
             .endpoint
             .request::<_, Bytes>("eth_call", (transaction, BlockId::hash_canonical(block.hash)))
