@@ -9,6 +9,7 @@ import {BitcoinOutputs} from "./libraries/BitcoinOutputs.sol";
 import {BridgeReader} from "./libraries/BridgeReader.sol";
 import {DepositScript} from "./libraries/DepositScript.sol";
 import {FeeShares} from "./libraries/FeeShares.sol";
+import {KeyList} from "./libraries/KeyList.sol";
 import {Keys} from "./libraries/Keys.sol";
 import {Times} from "./libraries/Times.sol";
 
@@ -18,7 +19,8 @@ import {Times} from "./libraries/Times.sol";
 contract WalletProposalValidator is IWalletProposalValidator {
     using BridgeReader for IBridge;
     using BridgeReader for IRedemptionWatchtower;
-    using DepositScript for bytes;
+    using DepositScript for bytes32;
+    using KeyList for uint256[];
 
     /// @inheritdoc IWalletProposalValidator
     uint32 public constant DEPOSIT_MIN_AGE = 2 hours;
@@ -45,23 +47,25 @@ contract WalletProposalValidator is IWalletProposalValidator {
         DepositSweepProposal calldata proposal,
         DepositExtraInfo[] calldata depositsExtraInfo
     ) external view returns (bool) {
-        uint256 n = proposal.depositsKeys.length;
+        DepositKey[] calldata keys = proposal.depositsKeys;
+        bytes20 walletPubKeyHash = proposal.walletPubKeyHash;
+        uint256 n = keys.length;
         uint256 maxFee;
 
-        _requireLiveOrMovingFunds(proposal.walletPubKeyHash); // DS-1
+        _requireLiveOrMovingFunds(walletPubKeyHash); // DS-1
         require(n != 0, SweepEmpty()); // DS-2
         require(n <= DEPOSIT_SWEEP_MAX_SIZE, SweepTooLarge(n, DEPOSIT_SWEEP_MAX_SIZE)); // DS-3
         require(n == depositsExtraInfo.length, ExtraInfoCountMismatch(n, depositsExtraInfo.length)); // DS-4
         require(proposal.sweepTxFee != 0, FeeZero()); // DS-5
         maxFee = bridge.readDepositParameters().depositTxMaxFee;
-        uint256 share = FeeShares.largest(proposal.sweepTxFee, n);
+        (, uint256 share) = FeeShares.split(proposal.sweepTxFee, n);
         require(share <= maxFee, FeeTooHigh(share, maxFee)); // DS-6
 
-        uint256[] memory seen = new uint256[](n);
+        uint256[] memory seen = KeyList.empty(n);
         IBridge.DepositRequest memory request;
         address vault;
         for (uint256 i = 0; i < n; ++i) {
-            DepositKey calldata key = proposal.depositsKeys[i];
+            DepositKey calldata key = keys[i];
             DepositExtraInfo calldata info = depositsExtraInfo[i];
             uint256 depositKey = Keys.output(key.fundingTxHash, key.fundingOutputIndex);
             bridge.readDeposit(depositKey, request);
@@ -72,9 +76,9 @@ contract WalletProposalValidator is IWalletProposalValidator {
             uint256 sweepableBefore = Times.latest(_littleEndian(info.refundLocktime), 0, DEPOSIT_REFUND_SAFETY_MARGIN);
             require(block.timestamp < sweepableBefore, DepositRefundTooClose(i, sweepableBefore)); // DS-12
             bytes20 wallet = info.walletPubKeyHash;
-            require(wallet == proposal.walletPubKeyHash, DepositOfOtherWallet(i, wallet)); // DS-13
+            require(wallet == walletPubKeyHash, DepositOfOtherWallet(i, wallet)); // DS-13
             require(request.vault == vault, DepositVaultMismatch(i, request.vault, vault)); // DS-14
-            uint256 first = Keys.firstIndexOf(seen, i, depositKey);
+            uint256 first = seen.put(i, depositKey);
             require(first == i, DepositDuplicated(i, first)); // DS-15
         }
         return true;
@@ -83,7 +87,8 @@ contract WalletProposalValidator is IWalletProposalValidator {
     /// @inheritdoc IWalletProposalValidator
     function validateRedemptionProposal(RedemptionProposal calldata proposal) external view returns (bool) {
         bytes20 walletPubKeyHash = proposal.walletPubKeyHash;
-        uint256 n = proposal.redeemersOutputScripts.length;
+        bytes[] calldata scripts = proposal.redeemersOutputScripts;
+        uint256 n = scripts.length;
         uint256 fee = proposal.redemptionTxFee;
 
         _requireLiveOrMovingFunds(walletPubKeyHash); // RD-1
@@ -93,11 +98,12 @@ contract WalletProposalValidator is IWalletProposalValidator {
         IBridge.RedemptionParameters memory parameters = bridge.readRedemptionParameters();
         require(fee <= parameters.redemptionTxMaxTotalFee, FeeTooHigh(fee, parameters.redemptionTxMaxTotalFee)); // RD-5
 
+        (uint256 share, uint256 lastShare) = FeeShares.split(fee, n);
         IRedemptionWatchtower watchtower = bridge.readRedemptionWatchtower();
-        uint256[] memory seen = new uint256[](n);
+        uint256[] memory seen = KeyList.empty(n);
         IBridge.RedemptionRequest memory request;
         for (uint256 i = 0; i < n; ++i) {
-            uint256 redemptionKey = Keys.redemption(proposal.redeemersOutputScripts[i], walletPubKeyHash);
+            uint256 redemptionKey = Keys.redemption(scripts[i], walletPubKeyHash);
             bridge.readRedemption(redemptionKey, request);
             uint32 requestedAt = request.requestedAt;
 
@@ -106,9 +112,9 @@ contract WalletProposalValidator is IWalletProposalValidator {
             require(block.timestamp > bound, RedemptionTooYoung(i, bound)); // RD-7
             bound = Times.latest(requestedAt, parameters.redemptionTimeout, REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN);
             require(block.timestamp < bound, RedemptionTimeoutTooClose(i, bound)); // RD-8
-            uint256 share = FeeShares.at(fee, n, i);
+            if (i == n - 1) share = lastShare;
             require(share <= request.txMaxFee, RedemptionFeeShareTooHigh(i, share, request.txMaxFee)); // RD-9
-            uint256 first = Keys.firstIndexOf(seen, i, redemptionKey);
+            uint256 first = seen.put(i, redemptionKey);
             require(first == i, RedemptionDuplicated(i, first)); // RD-10
         }
         return true;
@@ -202,7 +208,7 @@ contract WalletProposalValidator is IWalletProposalValidator {
 
         (bool found, bytes calldata outputScript) = BitcoinOutputs.scriptAt(outputs, key.fundingOutputIndex);
         require(found, FundingOutputMalformed(i)); // DS-11
-        bytes memory script = DepositScript.encode(
+        bytes32 scriptHash = DepositScript.hash(
             request.depositor,
             request.extraData,
             info.blindingFactor,
@@ -210,7 +216,7 @@ contract WalletProposalValidator is IWalletProposalValidator {
             info.refundPubKeyHash,
             info.refundLocktime
         );
-        require(script.isPaidBy(outputScript), FundingOutputScriptMismatch(i)); // DS-11
+        require(scriptHash.isPaidBy(outputScript), FundingOutputScriptMismatch(i)); // DS-11
     }
 
     /// @dev The larger of the fixed minimum and the watchtower's delay, where there is a watchtower.

@@ -14,51 +14,49 @@ library BitcoinOutputs {
     ///         output's own length is longer than minimal.
     /// @return script A slice of `vector`; empty unless found.
     function scriptAt(bytes calldata vector, uint256 index) internal pure returns (bool found, bytes calldata script) {
-        script = vector[0:0];
-
-        // No sum here overflows: a position is at most 2⁶⁴ + 17 past the vector's end, which calldata bounds.
+        // Nothing overflows: numbers are below 2⁶⁴, and positions are that much past the vector's end at most.
         unchecked {
-            (uint256 count, uint256 position) = _compactSize(_word(vector, 0));
-            if (position > vector.length || index >= count) return (false, script);
+            (uint256 count, uint256 at) = _compactSize(vector, 0);
+            if (index >= count) return (false, vector[0:0]);
 
-            for (uint256 i = 0;; ++i) {
-                (uint256 length, uint256 size) = _compactSize(_word(vector, position + 8));
-                uint256 start = position + 8 + size;
-                position = start + length;
-                // Covers a cut-off value and length too: `length` isn't negative, whatever was read for it.
-                if (position > vector.length) return (false, script);
-
-                if (i == index) {
-                    if (size != _minimalSize(length)) return (false, script);
-                    return (true, vector[start:position]);
-                }
+            uint256 length;
+            // Once past the vector's end, what is read means nothing, but `at` only grows: the last check fails.
+            for (; index != 0 && at <= vector.length; --index) {
+                (length, at) = _compactSize(vector, at + 8);
+                at += length;
             }
+
+            uint256 start;
+            (length, start) = _compactSize(vector, at + 8);
+            if (start + length > vector.length) return (false, vector[0:0]);
+            if (start - (at + 8) != _minimalSize(length)) return (false, vector[0:0]);
+            return (true, vector[start:start + length]);
         }
     }
 
-    /// @dev The compact size that `word` starts with, and how many bytes it takes.
-    function _compactSize(uint256 word) private pure returns (uint256 number, uint256 size) {
-        number = word >> 248;
-        if (number < 0xfd) return (number, 1);
+    /// @dev The compact size at `at`, and where it ends. Past the vector's end, of whatever calldata holds there, or zeros.
+    function _compactSize(bytes calldata vector, uint256 at) private pure returns (uint256 number, uint256 end) {
+        unchecked {
+            uint256 word;
+            assembly ("memory-safe") {
+                word := calldataload(add(vector.offset, at))
+            }
+            number = word >> 248;
+            if (number < 0xfd) return (number, at + 1);
 
-        uint256 width = number == 0xfd ? 2 : number == 0xfe ? 4 : 8;
-        number = 0;
-        for (uint256 i = width; i > 0; --i) {
-            number = (number << 8) | ((word >> (248 - 8 * i)) & 0xff);
+            uint256 width = number == 0xfd ? 2 : number == 0xfe ? 4 : 8;
+            number = 0;
+            for (uint256 i = width; i != 0; --i) {
+                number = (number << 8) | ((word >> (248 - 8 * i)) & 0xff);
+            }
+            return (number, at + 1 + width);
         }
-        return (number, width + 1);
     }
 
+    /// @dev The length of the shortest compact size of `number`.
     function _minimalSize(uint256 number) private pure returns (uint256) {
         if (number < 0xfd) return 1;
         if (number <= 0xffff) return 3;
         return number <= 0xffffffff ? 5 : 9;
-    }
-
-    /// @dev The 32 bytes from `position` on; past the vector's end, whatever calldata holds there, or zeros.
-    function _word(bytes calldata vector, uint256 position) private pure returns (uint256 word) {
-        assembly ("memory-safe") {
-            word := calldataload(add(vector.offset, position))
-        }
     }
 }
