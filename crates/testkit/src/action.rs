@@ -1,0 +1,213 @@
+//! Accepted proposals carried out: the wallet's transaction is built by the rules, signed, mined on regtest and proven
+//! to the Bridge.
+
+use alloy::{primitives::Address, sol_types::SolCall};
+use bitcoin::{OutPoint, Transaction};
+use coxswain_bindings::{
+    Bridge,
+    bridge::{Info, Proof},
+};
+use coxswain_rules::{
+    Amount, DepositExtraInfo, DepositKey, DepositSweepProposal, KeyHash, MovedFundsSweepProposal,
+    MovingFundsProposal, RedemptionKey, RedemptionProposal, Snapshot, Subject, SweepRequestKey,
+    UnsignedTransaction, Utxo,
+};
+
+use crate::{Deposit, Error, RedemptionRequest, Wallet, World, convert, regtest::spv_proof};
+
+impl World {
+    /// Carries out what a validator has accepted. A heartbeat leaves no transaction.
+    pub async fn carry_out(
+        &mut self,
+        wallet: &Wallet,
+        subject: &Subject,
+    ) -> Result<Option<Transaction>, Error> {
+        Ok(match subject {
+            Subject::Heartbeat(_) => None,
+            Subject::DepositSweep { proposal, extra_info } => {
+                Some(self.sweep_deposits(wallet, proposal, extra_info).await?)
+            }
+            Subject::Redemption(proposal) => Some(self.pay_redemptions(wallet, proposal).await?),
+            Subject::MovingFunds { proposal, .. } => Some(self.move_to_targets(wallet, proposal).await?),
+            Subject::MovedFundsSweep(proposal) => Some(self.sweep_moved(wallet, proposal).await?),
+        })
+    }
+
+    /// Sweeps the deposits: the wallet has a new main UTXO, and each depositor without a vault a balance in the Bank.
+    pub async fn sweep(
+        &mut self,
+        wallet: &Wallet,
+        deposits: &[Deposit],
+        fee: Amount,
+    ) -> Result<Transaction, Error> {
+        let proposal =
+            DepositSweepProposal { deposits: deposits.iter().map(Deposit::revealed).collect(), fee };
+        let extra_info: Vec<_> = deposits.iter().map(|deposit| deposit.extra_info.clone()).collect();
+        self.sweep_deposits(wallet, &proposal, &extra_info).await
+    }
+
+    /// Pays the requests from the main UTXO.
+    pub async fn redeem(
+        &mut self,
+        wallet: &Wallet,
+        requests: &[RedemptionRequest],
+        fee: Amount,
+    ) -> Result<Transaction, Error> {
+        let scripts = requests.iter().map(|request| request.script.clone()).collect();
+        self.pay_redemptions(wallet, &RedemptionProposal { scripts, fee }).await
+    }
+
+    /// Moves the main UTXO to the committed targets; the output at each one's position awaits its sweep.
+    pub async fn move_funds(
+        &mut self,
+        wallet: &Wallet,
+        targets: &[KeyHash],
+        fee: Amount,
+    ) -> Result<Transaction, Error> {
+        self.move_to_targets(wallet, &MovingFundsProposal { targets: targets.to_vec(), fee }).await
+    }
+
+    /// Merges an output of another wallet's moving funds transaction into the main UTXO.
+    pub async fn sweep_moved_funds(
+        &mut self,
+        wallet: &Wallet,
+        outpoint: OutPoint,
+        fee: Amount,
+    ) -> Result<Transaction, Error> {
+        self.sweep_moved(wallet, &MovedFundsSweepProposal { outpoint, fee }).await
+    }
+
+    async fn sweep_deposits(
+        &mut self,
+        wallet: &Wallet,
+        proposal: &DepositSweepProposal,
+        extra_info: &[DepositExtraInfo],
+    ) -> Result<Transaction, Error> {
+        let mut snapshot = self.wallet_snapshot(wallet).await?;
+        for deposit in &proposal.deposits {
+            let key = DepositKey::new(deposit.outpoint);
+            let record = self.bridge.deposits(key.into()).call().await?;
+            snapshot.deposits.insert(key, convert::deposit_record(record));
+        }
+        // One vault for all: rule DS-14.
+        let vault = snapshot.deposits.values().next().map_or(Address::ZERO, |deposit| deposit.vault);
+        let main_utxo = self.main_utxo(wallet);
+        let unsigned = UnsignedTransaction::deposit_sweep(
+            &snapshot,
+            wallet.key_hash(),
+            proposal,
+            extra_info,
+            main_utxo,
+        )?;
+        let transaction = self
+            .prove(wallet, &unsigned, |tx, proof| Bridge::submitDepositSweepProofCall {
+                sweepTx: tx,
+                sweepProof: proof,
+                mainUtxo: convert::utxo(main_utxo),
+                vault,
+            })
+            .await?;
+        self.set_main_utxo(wallet, &transaction);
+        Ok(transaction)
+    }
+
+    async fn pay_redemptions(
+        &mut self,
+        wallet: &Wallet,
+        proposal: &RedemptionProposal,
+    ) -> Result<Transaction, Error> {
+        let mut snapshot = self.wallet_snapshot(wallet).await?;
+        for script in &proposal.scripts {
+            let key = RedemptionKey::new(wallet.key_hash(), script);
+            let record = self.bridge.pendingRedemptions(key.into()).call().await?;
+            snapshot.redemptions.insert(key, convert::redemption_record(record));
+        }
+        let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
+        let unsigned = UnsignedTransaction::redemption(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
+        let transaction = self
+            .prove(wallet, &unsigned, |tx, proof| Bridge::submitRedemptionProofCall {
+                redemptionTx: tx,
+                redemptionProof: proof,
+                mainUtxo: convert::utxo(Some(main_utxo)),
+                walletPubKeyHash: wallet.key_hash().into(),
+            })
+            .await?;
+        if transaction.output.len() > proposal.scripts.len() {
+            self.set_main_utxo(wallet, &transaction);
+        } else {
+            self.main_utxos.remove(&wallet.key_hash());
+        }
+        Ok(transaction)
+    }
+
+    async fn move_to_targets(
+        &mut self,
+        wallet: &Wallet,
+        proposal: &MovingFundsProposal,
+    ) -> Result<Transaction, Error> {
+        let snapshot = self.wallet_snapshot(wallet).await?;
+        let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
+        let unsigned = UnsignedTransaction::moving_funds(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
+        let transaction = self
+            .prove(wallet, &unsigned, |tx, proof| Bridge::submitMovingFundsProofCall {
+                movingFundsTx: tx,
+                movingFundsProof: proof,
+                mainUtxo: convert::utxo(Some(main_utxo)),
+                walletPubKeyHash: wallet.key_hash().into(),
+            })
+            .await?;
+        self.main_utxos.remove(&wallet.key_hash());
+        Ok(transaction)
+    }
+
+    async fn sweep_moved(
+        &mut self,
+        wallet: &Wallet,
+        proposal: &MovedFundsSweepProposal,
+    ) -> Result<Transaction, Error> {
+        let mut snapshot = self.wallet_snapshot(wallet).await?;
+        let key = SweepRequestKey::new(proposal.outpoint);
+        let record = self.bridge.movedFundsSweepRequests(key.into()).call().await?;
+        snapshot.sweep_requests.insert(key, convert::sweep_request_record(record)?);
+        let main_utxo = self.main_utxo(wallet);
+        let unsigned =
+            UnsignedTransaction::moved_funds_sweep(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
+        let transaction = self
+            .prove(wallet, &unsigned, |tx, proof| Bridge::submitMovedFundsSweepProofCall {
+                sweepTx: tx,
+                sweepProof: proof,
+                mainUtxo: convert::utxo(main_utxo),
+            })
+            .await?;
+        self.set_main_utxo(wallet, &transaction);
+        Ok(transaction)
+    }
+
+    /// A snapshot of the wallet alone, to which what else the transaction needs is added.
+    async fn wallet_snapshot(&self, wallet: &Wallet) -> Result<Snapshot, Error> {
+        let record = self.bridge.wallets(wallet.key_hash().into()).call().await?;
+        let wallets = [(wallet.key_hash(), convert::wallet_record(record)?)].into();
+        Ok(Snapshot { wallets, ..Snapshot::default() })
+    }
+
+    /// Signs, mines and proves.
+    async fn prove<C: SolCall>(
+        &mut self,
+        wallet: &Wallet,
+        unsigned: &UnsignedTransaction,
+        call: impl FnOnce(Info, Proof) -> C,
+    ) -> Result<Transaction, Error> {
+        let transaction = wallet.sign(unsigned)?;
+        let block = self.bitcoin.mine(std::slice::from_ref(&transaction))?;
+        let call = call(convert::info((&transaction).into()), spv_proof(&block, 1)?);
+        self.chain.send(self.governance, *self.bridge.address(), &call).await?;
+        Ok(transaction)
+    }
+
+    /// The first output is the wallet's own.
+    fn set_main_utxo(&mut self, wallet: &Wallet, transaction: &Transaction) {
+        let outpoint = OutPoint::new(transaction.compute_txid(), 0);
+        let main_utxo = transaction.output.first().map(|output| Utxo { outpoint, value: output.value });
+        self.main_utxos.extend(main_utxo.map(|utxo| (wallet.key_hash(), utxo)));
+    }
+}

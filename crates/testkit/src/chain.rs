@@ -1,0 +1,144 @@
+//! A local Ethereum chain: a real anvil of its own, whose accounts need no keys and whose time moves on command.
+
+use std::{env, path::PathBuf};
+
+use alloy::{
+    eips::BlockNumberOrTag,
+    node_bindings::{Anvil, AnvilInstance},
+    primitives::{Address, Bytes, TxKind, U256},
+    providers::{DynProvider, Provider, ProviderBuilder, ext::AnvilApi},
+    rpc::types::{TransactionReceipt, TransactionRequest},
+    sol_types::SolCall,
+};
+
+use crate::{Error, artifacts::root};
+
+/// Gas enough for any transaction here: half a block.
+const GAS_LIMIT: u64 = 15_000_000;
+/// In wei.
+const THOUSAND_ETHER: U256 = U256::from_limbs([0x35c9_adc5_dea0_0000, 0x36, 0, 0]);
+
+/// A chain that ends when it is dropped.
+#[derive(Debug)]
+pub struct Chain {
+    anvil: AnvilInstance,
+    provider: DynProvider,
+}
+
+impl Chain {
+    /// Starts anvil on a free port.
+    ///
+    /// The program is the one that npm installed, or the one that the environment variable `COXSWAIN_ANVIL` names.
+    pub fn start() -> Result<Self, Error> {
+        let path = anvil_path()?;
+        let anvil = Anvil::at(&path)
+            .port(0_u16)
+            .prague()
+            .auto_impersonate()
+            .arg("--no-request-size-limit")
+            .try_spawn()
+            .map_err(|source| Error::Anvil { path, source })?;
+        let provider =
+            ProviderBuilder::new().disable_recommended_fillers().connect_http(anvil.endpoint_url()).erased();
+        Ok(Self { anvil, provider })
+    }
+
+    /// Where the chain is reached over HTTP.
+    pub fn endpoint(&self) -> String {
+        self.anvil.endpoint()
+    }
+
+    /// A way to ask the chain anything else.
+    pub fn provider(&self) -> &DynProvider {
+        &self.provider
+    }
+
+    /// The chain's own rich accounts, 10 of them.
+    pub fn account(&self, index: usize) -> Result<Address, Error> {
+        self.anvil.addresses().get(index).copied().ok_or(Error::Absent("account with this index"))
+    }
+
+    /// The newest block's timestamp, in Unix seconds.
+    pub async fn now(&self) -> Result<u64, Error> {
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
+        Ok(block.ok_or(Error::Absent("latest block"))?.header.timestamp)
+    }
+
+    /// Mines a block this many seconds ahead.
+    pub async fn advance(&self, seconds: u64) -> Result<(), Error> {
+        self.provider.anvil_increase_time(seconds).await?;
+        self.provider.evm_mine(None).await?;
+        Ok(())
+    }
+
+    /// Gives an account ether to pay for transactions with.
+    pub async fn fund(&self, account: Address) -> Result<(), Error> {
+        Ok(self.provider.anvil_set_balance(account, THOUSAND_ETHER).await?)
+    }
+
+    /// Calls a contract in a transaction of its own, from any account: anvil asks for no signature.
+    pub async fn send<C: SolCall>(
+        &self,
+        from: Address,
+        to: Address,
+        call: &C,
+    ) -> Result<TransactionReceipt, Error> {
+        let name = C::SIGNATURE.split('(').next().unwrap_or(C::SIGNATURE);
+        self.execute(name, from, TxKind::Call(to), call.abi_encode().into()).await
+    }
+
+    /// Deploys a contract. `name` says in an error which.
+    pub async fn deploy(&self, name: &str, from: Address, creation_code: Bytes) -> Result<Address, Error> {
+        let receipt = self.execute(name, from, TxKind::Create, creation_code).await?;
+        receipt.contract_address.ok_or(Error::Absent("address of the new contract"))
+    }
+
+    async fn execute(
+        &self,
+        what: &str,
+        from: Address,
+        to: TxKind,
+        input: Bytes,
+    ) -> Result<TransactionReceipt, Error> {
+        let request = TransactionRequest {
+            from: Some(from),
+            to: Some(to),
+            input: input.into(),
+            gas: Some(GAS_LIMIT),
+            ..Default::default()
+        };
+        let receipt: TransactionReceipt = self.provider.eth_send_transaction_sync(request.clone()).await?;
+        if receipt.status() {
+            return Ok(receipt);
+        }
+        let reason = match self.provider.call(request).await {
+            Ok(_) => "it would pass now".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(Error::Reverted { what: what.to_owned(), from, reason })
+    }
+}
+
+/// The real program: npm's launcher would only cost time.
+fn anvil_path() -> Result<PathBuf, Error> {
+    if let Some(path) = env::var_os("COXSWAIN_ANVIL") {
+        return Ok(path.into());
+    }
+    let (os, arch) = (env::consts::OS, env::consts::ARCH);
+    let platform = match (os, arch) {
+        ("linux", "x86_64") => "linux-amd64",
+        ("linux", "aarch64") => "linux-arm64",
+        ("macos", "x86_64") => "darwin-amd64",
+        ("macos", "aarch64") => "darwin-arm64",
+        ("windows", "x86_64") => "win32-amd64",
+        _ => return Err(Error::NoAnvil { os, arch }),
+    };
+    let program = format!("node_modules/@foundry-rs/anvil-{platform}/bin/anvil{}", env::consts::EXE_SUFFIX);
+    let path = root().join(program);
+    path.metadata().map_err(|source| Error::Missing {
+        path: path.clone(),
+        command: "npm install",
+        source,
+    })?;
+    Ok(path)
+}

@@ -1,0 +1,176 @@
+//! Deposits of every kind that can be revealed, those that can't be swept included.
+
+use alloy::primitives::{Address, B256};
+use bitcoin::{
+    OutPoint, PubkeyHash, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, WPubkeyHash, Witness,
+    absolute, hashes::Hash, transaction,
+};
+use coxswain_bindings::{Bridge, bridge::DepositRevealInfo};
+use coxswain_rules::{Amount, DepositExtraInfo, DepositOutputType, DepositScript, RevealedDeposit};
+
+use crate::{
+    Error, Wallet, World, convert,
+    wallet::{digest, key_hash},
+};
+
+/// Seconds from a reveal to the refund lock time, unless another is asked for: 270 days.
+const REFUND_AFTER: u64 = 270 * 24 * 3600;
+
+/// The kind of a deposit's funding output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DepositOutput {
+    /// P2SH of the deposit script.
+    P2sh,
+    /// P2WSH of the deposit script.
+    P2wsh,
+    /// P2PKH over the deposit script's HASH160: nobody can spend it, yet this Bridge takes it.
+    P2pkh,
+    /// P2WPKH over the deposit script's HASH160: likewise.
+    P2wpkh,
+}
+
+impl DepositOutput {
+    fn script(self, script: &DepositScript) -> ScriptBuf {
+        let hash = script.as_script().script_hash().to_byte_array();
+        match self {
+            Self::P2sh => script.output_script(DepositOutputType::P2sh),
+            Self::P2wsh => script.output_script(DepositOutputType::P2wsh),
+            Self::P2pkh => ScriptBuf::new_p2pkh(&PubkeyHash::from_byte_array(hash)),
+            Self::P2wpkh => ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array(hash)),
+        }
+    }
+}
+
+/// What a deposit should be like. By default half a bitcoin in a P2WSH, for nobody but the depositor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DepositSpec {
+    /// The kind of output.
+    pub output: DepositOutput,
+    /// The output's value.
+    pub amount: Amount,
+    /// Who reveals it; [`World::depositor`] when none.
+    pub depositor: Option<Address>,
+    /// What is attached; zero for nothing.
+    pub extra_data: B256,
+    /// The vault that gets the deposit; zero for none.
+    pub vault: Address,
+    /// When it can be refunded, in Unix seconds; 270 days from now when none.
+    pub refund_locktime: Option<u32>,
+}
+
+impl Default for DepositSpec {
+    fn default() -> Self {
+        Self {
+            output: DepositOutput::P2wsh,
+            amount: Amount::from_sat(5000_0000),
+            depositor: None,
+            extra_data: B256::ZERO,
+            vault: Address::ZERO,
+            refund_locktime: None,
+        }
+    }
+}
+
+/// A revealed deposit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deposit {
+    /// The transaction that funds it, with its witness.
+    pub funding: Transaction,
+    /// The output that holds it.
+    pub outpoint: OutPoint,
+    /// What a sweep proposal must say of it.
+    pub extra_info: DepositExtraInfo,
+    /// Its script.
+    pub script: DepositScript,
+    /// Who revealed it.
+    pub depositor: Address,
+    /// Its vault; zero for none.
+    pub vault: Address,
+    /// The block that holds its `DepositRevealed` event.
+    pub reveal_block: u64,
+}
+
+impl Deposit {
+    /// The deposit as a proposal names it.
+    pub fn revealed(&self) -> RevealedDeposit {
+        RevealedDeposit { outpoint: self.outpoint, reveal_block: self.reveal_block }
+    }
+}
+
+impl World {
+    /// Funds a deposit to the wallet and reveals it to the Bridge.
+    pub async fn reveal(&mut self, wallet: &Wallet, spec: DepositSpec) -> Result<Deposit, Error> {
+        let number = self.deposits;
+        self.deposits = number.wrapping_add(1);
+        let depositor = spec.depositor.unwrap_or(self.depositor);
+        let refund_locktime = match spec.refund_locktime {
+            Some(locktime) => locktime,
+            None => u32::try_from(self.chain.now().await?.saturating_add(REFUND_AFTER))
+                .map_err(|_| Error::Overflow { what: "the refund lock time" })?,
+        };
+        let mut extra_info = DepositExtraInfo {
+            // The script doesn't depend on it, but it on the script.
+            funding_transaction: (&funding(number, spec.amount, ScriptBuf::new())).into(),
+            blinding_factor: number.to_be_bytes(),
+            wallet: wallet.key_hash(),
+            refund_key_hash: key_hash(b"refund", number),
+            refund_locktime: refund_locktime.to_le_bytes(),
+        };
+        let script = DepositScript::new(depositor, spec.extra_data, &extra_info);
+        let funding = funding(number, spec.amount, spec.output.script(&script));
+        extra_info.funding_transaction = (&funding).into();
+
+        let info = convert::info(extra_info.funding_transaction.clone());
+        let reveal = DepositRevealInfo {
+            fundingOutputIndex: DEPOSIT_INDEX,
+            blindingFactor: extra_info.blinding_factor.into(),
+            walletPubKeyHash: extra_info.wallet.into(),
+            refundPubKeyHash: extra_info.refund_key_hash.into(),
+            refundLocktime: extra_info.refund_locktime.into(),
+            vault: spec.vault,
+        };
+        let bridge = *self.bridge.address();
+        let receipt = if spec.extra_data.is_zero() {
+            let call = Bridge::revealDepositCall { fundingTx: info, reveal };
+            self.chain.send(depositor, bridge, &call).await?
+        } else {
+            let call = Bridge::revealDepositWithExtraDataCall {
+                fundingTx: info,
+                reveal,
+                extraData: spec.extra_data,
+            };
+            self.chain.send(depositor, bridge, &call).await?
+        };
+        Ok(Deposit {
+            outpoint: OutPoint::new(funding.compute_txid(), DEPOSIT_INDEX),
+            funding,
+            extra_info,
+            script,
+            depositor,
+            vault: spec.vault,
+            reveal_block: receipt.block_number.ok_or(Error::Absent("block of a receipt"))?,
+        })
+    }
+}
+
+/// The deposit stands behind the change.
+const DEPOSIT_INDEX: u32 = 1;
+
+/// A funding transaction with a witness, like most; what it spends is made up.
+fn funding(number: u64, amount: Amount, script_pubkey: ScriptBuf) -> Transaction {
+    let change = ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array(key_hash(b"change", number).0));
+    Transaction {
+        version: transaction::Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::new(Txid::from_byte_array(digest(b"coin", number)), 0),
+            script_sig: ScriptBuf::new(),
+            sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
+            witness: Witness::from_slice(&[[0x30; 71].as_slice(), [0x02; 33].as_slice()]),
+        }],
+        output: vec![
+            TxOut { value: Amount::from_sat(12_3456), script_pubkey: change },
+            TxOut { value: amount, script_pubkey },
+        ],
+    }
+}

@@ -1,0 +1,97 @@
+//! What can go wrong while a world is built or acted in.
+
+use std::path::PathBuf;
+
+use alloy::{contract, node_bindings::NodeError, primitives::Address, transports::TransportError};
+use coxswain_rules::{Amount, KeyHash, Missing, OutPoint, SignError, TransactionError};
+
+/// What can go wrong while a world is built or acted in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that an installation or a build leaves behind is not there.
+    #[error("{} is missing: run `{command}`", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+        /// What brings it.
+        command: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// npm has no anvil for this platform; `COXSWAIN_ANVIL` can name one.
+    #[error("there is no anvil for {os} on {arch}: set COXSWAIN_ANVIL to the path of one")]
+    NoAnvil {
+        /// The operating system, as Rust names it.
+        os: &'static str,
+        /// The processor architecture, as Rust names it.
+        arch: &'static str,
+    },
+    /// anvil did not start.
+    #[error("anvil ({}) did not start", path.display())]
+    Anvil {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        source: NodeError,
+    },
+    /// A contract's artifact is not what a compiler writes.
+    #[error("{} is not a contract's artifact: {what}", path.display())]
+    Artifact {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The chain did not answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A contract could not be read.
+    #[error(transparent)]
+    Contract(#[from] contract::Error),
+    /// A contract refused a transaction.
+    #[error("{what} from {from} reverted: {reason}")]
+    Reverted {
+        /// The function, or the contract being created.
+        what: String,
+        /// The sender.
+        from: Address,
+        /// What the chain says when the transaction is called again.
+        reason: String,
+    },
+    /// The chain left out what it always gives.
+    #[error("the chain gave no {0}")]
+    Absent(&'static str),
+    /// The wallet has no main UTXO, which the action spends or names.
+    #[error("wallet {0} has no main UTXO")]
+    NoMainUtxo(KeyHash),
+    /// Nobody can spend the deposit: its output is not P2SH or P2WSH of its script.
+    #[error("deposit {0} can't be spent")]
+    Unspendable(OutPoint),
+    /// A value is not what Bitcoin or the Bridge can hold.
+    #[error("{what} does not fit")]
+    Overflow {
+        /// Which value.
+        what: &'static str,
+    },
+    /// The Bridge is in a state that this version does not know.
+    #[error("the Bridge gives {what} the unknown state {state}")]
+    UnknownState {
+        /// A wallet, or a request.
+        what: &'static str,
+        /// The number.
+        state: u8,
+    },
+    /// A deposit is worth more than its funding transaction can be given.
+    #[error("a deposit can't be worth {0}")]
+    Amount(Amount),
+    /// The Bridge's state was not read as far as the transaction needs it.
+    #[error(transparent)]
+    Unread(#[from] Missing),
+    /// The wallet's transaction can't be built.
+    #[error(transparent)]
+    Build(#[from] TransactionError),
+    /// The wallet's transaction can't be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}

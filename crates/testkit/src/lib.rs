@@ -1,0 +1,26 @@
+//! A local chain with the real tBTC Bridge on it, wallets whose keys are known, and a Bitcoin regtest that proves what
+//! they do: everything that a proposal can be about, made for real. For tests, the demo and the simulator only.
+//!
+//! Start with [`World::start`]. It needs `node_modules` (`npm install`), where anvil and the contracts' bytecode are.
+
+mod action;
+mod artifacts;
+mod bytecode;
+mod chain;
+mod convert;
+mod deposit;
+mod error;
+mod redemption;
+mod regtest;
+mod retirement;
+mod wallet;
+mod world;
+
+pub use artifacts::{deployed_validator, our_validator};
+pub use chain::Chain;
+pub use deposit::{Deposit, DepositOutput, DepositSpec};
+pub use error::Error;
+pub use redemption::RedemptionRequest;
+pub use regtest::Regtest;
+pub use wallet::{Wallet, standard_scripts};
+pub use world::{Bank, World};

@@ -1,0 +1,55 @@
+//! Redemption requests, for what a depositor has in the Bank.
+
+use alloy::primitives::{Address, U256};
+use bitcoin::consensus::encode;
+use coxswain_bindings::Bridge;
+use coxswain_rules::{Amount, RedemptionKey, ScriptBuf};
+
+use crate::{Bank, Error, Wallet, World, convert};
+
+/// A pending redemption request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedemptionRequest {
+    /// Where to pay.
+    pub script: ScriptBuf,
+    /// What the redeemer gave up.
+    pub requested_amount: Amount,
+    /// What the treasury takes of it.
+    pub treasury_fee: Amount,
+    /// The largest share of the transaction's fee that it bears.
+    pub tx_max_fee: Amount,
+    /// The block that holds its `RedemptionRequested` event.
+    pub request_block: u64,
+}
+
+impl World {
+    /// Requests a redemption to this script, without its length prefix, from the redeemer's balance in the Bank.
+    pub async fn request_redemption(
+        &self,
+        wallet: &Wallet,
+        redeemer: Address,
+        script: ScriptBuf,
+        amount: Amount,
+    ) -> Result<RedemptionRequest, Error> {
+        let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
+        let bridge = *self.bridge.address();
+        let approval = Bank::approveBalanceCall { spender: bridge, amount: U256::from(amount.to_sat()) };
+        self.chain.send(redeemer, *self.bank.address(), &approval).await?;
+        let call = Bridge::requestRedemptionCall {
+            walletPubKeyHash: wallet.key_hash().into(),
+            mainUtxo: convert::utxo(Some(main_utxo)),
+            redeemerOutputScript: encode::serialize(&script).into(),
+            amount: amount.to_sat(),
+        };
+        let receipt = self.chain.send(redeemer, bridge, &call).await?;
+        let key = RedemptionKey::new(wallet.key_hash(), &script);
+        let record = convert::redemption_record(self.bridge.pendingRedemptions(key.into()).call().await?);
+        Ok(RedemptionRequest {
+            script,
+            requested_amount: record.requested_amount,
+            treasury_fee: record.treasury_fee,
+            tx_max_fee: record.tx_max_fee,
+            request_block: receipt.block_number.ok_or(Error::Absent("block of a receipt"))?,
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! The world itself: the chain with the real Bridge, who plays which part, and the wallets' main UTXOs.
+
+use std::collections::BTreeMap;
+
+use alloy::{
+    primitives::{Address, Bytes, aliases::U96},
+    providers::DynProvider,
+    sol,
+    sol_types::{SolCall, SolValue},
+};
+use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
+use coxswain_rules::{KeyHash, Utxo};
+
+use crate::{Chain, Error, Regtest, Wallet, artifacts, bytecode};
+
+sol! {
+    /// tBTC's Bank: who owns how many satoshis in the Bridge.
+    #[sol(rpc)]
+    interface Bank {
+        /// What the owner has, in satoshis.
+        function balanceOf(address owner) external view returns (uint256 balance);
+        /// Lets the spender take this much.
+        function approveBalance(address spender, uint256 amount) external;
+        /// Makes this contract the Bridge, once.
+        function updateBridge(address bridge) external;
+    }
+}
+
+/// Where the regtest chain begins; the Bridge doesn't care.
+const BITCOIN_START: u32 = 1_700_000_000;
+
+/// A local chain with the real Bridge on it, and all that acts around it.
+///
+/// Its accounts may send anything without a signature; so may any address that [`Chain::fund`] has given ether.
+#[derive(Debug)]
+pub struct World {
+    /// The Ethereum chain.
+    pub chain: Chain,
+    /// The Bitcoin chain that proves to the Bridge what wallets do.
+    pub bitcoin: Regtest,
+    /// The Bridge, behind its proxy.
+    pub bridge: BridgeInstance<DynProvider>,
+    /// The Bank.
+    pub bank: Bank::BankInstance<DynProvider>,
+    /// Deployer and governance of the Bridge, and its SPV maintainer.
+    pub governance: Address,
+    /// Gets the treasury's fees.
+    pub treasury: Address,
+    /// Reveals deposits and requests redemptions, unless another is named.
+    pub depositor: Address,
+    /// A member of every wallet.
+    pub operator: Address,
+    /// Stands in for the wallet registry, and says yes to everything.
+    pub wallet_registry: Address,
+    /// A vault that the Bridge trusts, and that takes what it is given.
+    pub vault: Address,
+    pub(crate) main_utxos: BTreeMap<KeyHash, Utxo>,
+    /// How many deposits were made: no two are alike.
+    pub(crate) deposits: u64,
+}
+
+impl World {
+    /// Starts a chain and deploys the Bridge to it, as tBTC's npm package has it, with its own default parameters.
+    pub async fn start() -> Result<Self, Error> {
+        let chain = Chain::start()?;
+        let [governance, treasury, depositor, operator] =
+            [chain.account(0)?, chain.account(1)?, chain.account(2)?, chain.account(3)?];
+        let deploy = async |name: &str, code: Bytes| chain.deploy(name, governance, code).await;
+        let deploy_tbtc = async |path: &str| deploy(path, artifacts::tbtc(path)?.creation_code()?).await;
+
+        let bank = deploy_tbtc("bank/Bank.sol/Bank").await?;
+        // Its difficulty stays 0, which is what regtest's headers have.
+        let relay = deploy_tbtc("test/SystemTestRelay.sol/SystemTestRelay").await?;
+        let wallet_registry = deploy("wallet registry", bytecode::YES).await?;
+        let reimbursement_pool = deploy("reimbursement pool", bytecode::YES).await?;
+        let vault = deploy("vault", bytecode::YES).await?;
+
+        let mut implementation = artifacts::tbtc("bridge/Bridge.sol/Bridge")?;
+        let libraries: Vec<_> = implementation.libraries().map(str::to_owned).collect();
+        for library in libraries {
+            let address = deploy_tbtc(&format!("bridge/{library}.sol/{library}")).await?;
+            implementation.link(&library, address)?;
+        }
+        let implementation = deploy("Bridge", implementation.creation_code()?).await?;
+        let bridge = deploy("proxy", bytecode::proxy(implementation)).await?;
+
+        let initialize = Bridge::initializeCall {
+            _bank: bank,
+            _relay: relay,
+            _treasury: treasury,
+            _ecdsaWalletRegistry: wallet_registry,
+            _reimbursementPool: reimbursement_pool,
+            _txProofDifficultyFactor: U96::from(1),
+        };
+        chain.send(governance, bridge, &initialize).await?;
+        chain.send(governance, bank, &Bank::updateBridgeCall { bridge }).await?;
+        let maintainer = Bridge::setSpvMaintainerStatusCall { spvMaintainer: governance, isTrusted: true };
+        chain.send(governance, bridge, &maintainer).await?;
+        let trust = Bridge::setVaultStatusCall { vault, isTrusted: true };
+        chain.send(governance, bridge, &trust).await?;
+        chain.fund(wallet_registry).await?;
+
+        Ok(Self {
+            bridge: Bridge::new(bridge, chain.provider().clone()),
+            bank: Bank::new(bank, chain.provider().clone()),
+            chain,
+            bitcoin: Regtest::new(BITCOIN_START),
+            governance,
+            treasury,
+            depositor,
+            operator,
+            wallet_registry,
+            vault,
+            main_utxos: BTreeMap::new(),
+            deposits: 0,
+        })
+    }
+
+    /// Creates the wallet with this number: it is Live, and the Bridge's active wallet.
+    pub async fn wallet(&self, seed: u64) -> Result<Wallet, Error> {
+        let wallet = Wallet::from_seed(seed);
+        let (x, y) = wallet.coordinates();
+        let call = Bridge::__ecdsaWalletCreatedCallbackCall {
+            ecdsaWalletID: wallet.id(),
+            publicKeyX: x,
+            publicKeyY: y,
+        };
+        self.chain.send(self.wallet_registry, *self.bridge.address(), &call).await?;
+        Ok(wallet)
+    }
+
+    /// The wallet's main UTXO, which the Bridge knows only by hash; none before its first sweep.
+    pub fn main_utxo(&self, wallet: &Wallet) -> Option<Utxo> {
+        self.main_utxos.get(&wallet.key_hash()).copied()
+    }
+
+    /// Calls the Bridge as its governance, to change parameters for one.
+    pub async fn govern(&self, call: &impl SolCall) -> Result<(), Error> {
+        self.chain.send(self.governance, *self.bridge.address(), call).await?;
+        Ok(())
+    }
+
+    /// Deploys a validator for this Bridge from its creation code, to which the Bridge's address is appended.
+    pub async fn deploy_validator(&self, creation_code: &Bytes) -> Result<Address, Error> {
+        let code = [creation_code.to_vec(), self.bridge.address().abi_encode()].concat();
+        self.chain.deploy("validator", self.governance, code.into()).await
+    }
+}
