@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-contracts test-rust lint bindings check-bindings contracts clean
+.PHONY: help demo test test-contracts test-rust test-peers lint bindings check-bindings contracts clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -28,6 +28,12 @@ test-contracts: $(NPM)
 
 test-rust: contracts
 	@cargo test --locked --workspace --quiet
+
+SEED ?= $(shell date +%s)
+test-peers: ## Check the protocol against fresh vectors made by Go itself (needs Go)
+	@command -v go >/dev/null || { echo "make test-peers needs Go: https://go.dev/dl" >&2; exit 1; }
+	@echo "fresh vectors of SEED=$(SEED)"
+	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
 
 lint: $(NPM) ## Check format and lints of Solidity and Rust, warnings denied
 	$(FORGE) fmt --check

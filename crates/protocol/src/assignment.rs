@@ -1,0 +1,48 @@
+//! What a wallet's members must agree on before a word is said in a window.
+
+use alloy_primitives::{Address, B256};
+use coxswain_rules::KeyHash;
+
+use crate::{Checklist, Network, Seat, Seed, SigningGroup, Window};
+
+/// Who leads a wallet in a window, and what may be proposed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Assignment {
+    /// The wallet.
+    pub wallet: KeyHash,
+    /// The window.
+    pub window: Window,
+    /// The hash, by the network's rule, that the rest follows from.
+    pub safe_block_hash: B256,
+    /// The seed of all draws.
+    pub seed: Seed,
+    /// The operator that leads.
+    pub leader: Address,
+    /// The seat that it speaks through.
+    pub leader_seat: Seat,
+    /// What it may propose.
+    pub checklist: Checklist,
+}
+
+impl Assignment {
+    /// Draws a wallet's leader and checklist.
+    pub fn new(
+        network: &Network,
+        window: Window,
+        wallet: KeyHash,
+        group: &SigningGroup,
+        safe_block_hash: B256,
+    ) -> Self {
+        let seed = Seed::new(wallet, safe_block_hash);
+        let leader = *group.shuffled(seed).first().expect("a group has at least one operator");
+        Self {
+            wallet,
+            window,
+            safe_block_hash,
+            seed,
+            leader,
+            leader_seat: group.first_seat(leader).expect("the leader is one of the group's operators"),
+            checklist: Checklist::new(network, window, seed),
+        }
+    }
+}

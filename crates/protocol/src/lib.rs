@@ -1,0 +1,25 @@
+//! RFC 12: how a wallet's operators agree, window by window, on one action for the wallet to take.
+//!
+//! Pure: no I/O, clock, randomness or async. Time is block numbers. All members must compute alike what is here; the
+//! Go client that runs on mainnet is the reference.
+
+mod assignment;
+mod checklist;
+mod go_rand;
+mod group;
+mod network;
+mod safe_block;
+mod schedule;
+mod seed;
+mod window;
+pub mod wire;
+
+pub use assignment::Assignment;
+pub use checklist::Checklist;
+pub use go_rand::GoRand;
+pub use group::{GroupSizeError, MAX_SEATS, NoSuchSeat, Seat, SigningGroup};
+pub use network::{Network, Parameters, ParametersError};
+pub use safe_block::{HashRule, UnknownHashRule};
+pub use schedule::{MOVING_FUNDS_CONFIRMATIONS, SIGNING_MARGIN, Schedule, validity};
+pub use seed::Seed;
+pub use window::{Phase, Window, WindowWatch};

@@ -1,0 +1,133 @@
+//! What members say to each other, in Protocol Buffers (proto3), byte for byte as the Go client does.
+//!
+//! Decoding is total: any bytes give a value or a [`DecodeError`], and no more is allocated than the caps allow.
+//! Like Go's decoder, it skips fields that it doesn't know or whose type is another, lets the last of several scalars
+//! win, merges repeated sub-messages, and reads repeated integers packed or not.
+
+mod encode;
+mod envelope;
+mod message;
+mod proposal;
+mod read;
+
+pub use envelope::{Envelope, InvalidKey, MESSAGE_TYPE, OperatorKey, channel_name};
+pub use message::{CoordinationMessage, Proposed};
+pub use read::Malformed;
+
+use coxswain_rules::Action;
+
+use crate::{NoSuchSeat, Seat};
+
+/// The most bytes that an envelope, or a message in it, can have.
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// The most deposits, reveal blocks, scripts or target wallets in a proposal. How many are *valid* is a rule.
+pub const MAX_ITEMS: usize = 255;
+/// The most bytes that an output script can have.
+pub const MAX_SCRIPT_BYTES: usize = 10_000;
+/// The most bytes that a fee can have, leading zeros included.
+pub const MAX_FEE_BYTES: usize = 8;
+
+/// Why bytes are not a message. Field names are those of the coordination protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Not Protocol Buffers at all.
+    #[error("{message} is malformed")]
+    Malformed {
+        /// The message being read.
+        message: &'static str,
+        /// What is wrong with it.
+        source: Malformed,
+    },
+    /// Over a cap in bytes.
+    #[error("{field} is {actual} bytes, at most {max} allowed")]
+    TooLong {
+        /// The field, or the whole message.
+        field: &'static str,
+        /// Its length.
+        actual: usize,
+        /// The cap.
+        max: usize,
+    },
+    /// A field of fixed length has another.
+    #[error("{field} is {actual} bytes, {expected} expected")]
+    WrongLength {
+        /// The field.
+        field: &'static str,
+        /// Its length.
+        actual: usize,
+        /// The length of every such field.
+        expected: usize,
+    },
+    /// Over a cap in number.
+    #[error("there are more than {max} {field}")]
+    TooMany {
+        /// The repeated field.
+        field: &'static str,
+        /// The cap.
+        max: usize,
+    },
+    /// A field without which the message says nothing.
+    #[error("{field} is missing")]
+    Missing {
+        /// The field.
+        field: &'static str,
+    },
+    /// A sender that can't be.
+    #[error(transparent)]
+    Seat(#[from] NoSuchSeat),
+    /// A number that stands for no action.
+    #[error("there is no action {0}, actions are 0 to 5")]
+    UnknownAction(u32),
+    /// A no-op has nothing to say.
+    #[error("a no-op carries {0} bytes, none allowed")]
+    NoOpPayload(usize),
+    /// A deposit sweep needs exactly one reveal block per deposit.
+    #[error("there are {deposits} deposits but {reveal_blocks} reveal blocks")]
+    RevealBlockCount {
+        /// How many deposits.
+        deposits: usize,
+        /// How many reveal blocks.
+        reveal_blocks: usize,
+    },
+    /// An identity that isn't libp2p's form of a compressed secp256k1 key.
+    #[error("the sender's identity is not a secp256k1 public key")]
+    Identity,
+}
+
+fn cap(field: &'static str, bytes: &[u8], max: usize) -> Result<(), DecodeError> {
+    if bytes.len() > max {
+        return Err(DecodeError::TooLong { field, actual: bytes.len(), max });
+    }
+    Ok(())
+}
+
+fn exactly<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], DecodeError> {
+    bytes.try_into().map_err(|_| DecodeError::WrongLength { field, actual: bytes.len(), expected: N })
+}
+
+fn push<T>(items: &mut Vec<T>, field: &'static str, item: T) -> Result<(), DecodeError> {
+    if items.len() == MAX_ITEMS {
+        return Err(DecodeError::TooMany { field, max: MAX_ITEMS });
+    }
+    items.push(item);
+    Ok(())
+}
+
+/// As every proto3 decoder does, keeps the low half of a varint that is too large for its field.
+#[expect(clippy::cast_possible_truncation, reason = "meant, see above")]
+const fn uint32(varint: u64) -> u32 {
+    varint as u32
+}
+
+fn seat(number: u32) -> Result<Seat, DecodeError> {
+    Ok(Seat::try_from(u64::from(number))?)
+}
+
+fn action(number: u32) -> Result<Option<Action>, DecodeError> {
+    if number == 0 {
+        return Ok(None);
+    }
+    let action = Action::ALL.into_iter().find(|action| *action as u32 == number);
+    action.map(Some).ok_or(DecodeError::UnknownAction(number))
+}
