@@ -29,7 +29,7 @@ test-contracts: $(NPM)
 test-rust: contracts
 	@cargo test --locked --workspace --quiet
 
-SEED ?= $(shell date +%s)
+SEED := $(or $(SEED),$(shell date +%s))
 test-peers: ## Check the protocol against fresh vectors made by Go itself (needs Go)
 	@command -v go >/dev/null || { echo "make test-peers needs Go: https://go.dev/dl" >&2; exit 1; }
 	@echo "fresh vectors of SEED=$(SEED)"
