@@ -84,14 +84,28 @@ library Bitcoin {
     }
 
     /// `count` outputs: `wanted` at `index`, the others to nobody in particular.
-    function outputVector(bytes memory wanted, uint256 index, uint256 count)
-        internal
-        pure
-        returns (bytes memory vector)
-    {
-        vector = compactSize(count);
+    function outputVector(bytes memory wanted, uint256 index, uint256 count) internal pure returns (bytes memory) {
+        bytes[] memory parts = new bytes[](1 + count);
+        parts[0] = compactSize(count);
         for (uint256 i = 0; i < count; ++i) {
-            vector = bytes.concat(vector, i == index ? wanted : otherOutput(i));
+            parts[1 + i] = i == index ? wanted : otherOutput(i);
+        }
+        return concat(parts);
+    }
+
+    function concat(bytes[] memory parts) internal pure returns (bytes memory whole) {
+        uint256 length = 0;
+        for (uint256 i = 0; i < parts.length; ++i) {
+            length += parts[i].length;
+        }
+        whole = new bytes(length);
+        uint256 at = 0;
+        for (uint256 i = 0; i < parts.length; ++i) {
+            bytes memory part = parts[i];
+            assembly ("memory-safe") {
+                mcopy(add(add(whole, 0x20), at), add(part, 0x20), mload(part))
+            }
+            at += part.length;
         }
     }
 
