@@ -77,3 +77,64 @@ impl DepositScript {
             .find(|&output_type| self.output_script(output_type).as_bytes() == output_script)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::hex;
+    use bitcoin::hashes::{Hash, hash160, sha256};
+
+    use super::*;
+    use crate::{FundingTransaction, KeyHash};
+
+    fn script(extra_data: B256) -> DepositScript {
+        let extra_info = DepositExtraInfo {
+            funding_transaction: FundingTransaction {
+                version: [0; 4],
+                input_vector: vec![],
+                output_vector: vec![],
+                locktime: [0; 4],
+            },
+            blinding_factor: [0xbb; 8],
+            wallet: KeyHash([0xcc; 20]),
+            refund_key_hash: KeyHash([0xdd; 20]),
+            refund_locktime: [0x60, 0xbc, 0xea, 0x61],
+        };
+        DepositScript::new(Address::repeat_byte(0xaa), extra_data, &extra_info)
+    }
+
+    /// The documented bytes, with `extra` in the place of the bracketed line.
+    fn documented(extra: &str) -> Vec<u8> {
+        let (depositor, blinding) = ("aa".repeat(20), "bb".repeat(8));
+        let (wallet, refund) = ("cc".repeat(20), "dd".repeat(20));
+        hex::decode(format!(
+            "14{depositor}75{extra}08{blinding}7576a914{wallet}8763ac6776a914{refund}880460bcea61b175ac68"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn scripts_are_the_documented_bytes() {
+        let without = script(B256::ZERO);
+        assert_eq!(without.as_script().as_bytes(), documented(""));
+        assert_eq!(without.as_script().len(), 92);
+
+        let with = script(B256::repeat_byte(0xee));
+        assert_eq!(with.as_script().as_bytes(), documented(&format!("20{}75", "ee".repeat(32))));
+        assert_eq!(with.as_script().len(), 126);
+    }
+
+    #[test]
+    fn outputs_are_the_documented_bytes() {
+        for script in [script(B256::ZERO), script(B256::repeat_byte(0xee))] {
+            let bytes = script.as_script().as_bytes();
+            let p2sh =
+                [&[0xa9, 0x14], hash160::Hash::hash(bytes).as_byte_array().as_slice(), &[0x87]].concat();
+            let p2wsh = [&[0x00, 0x20], sha256::Hash::hash(bytes).as_byte_array().as_slice()].concat();
+            assert_eq!(script.output_script(DepositOutputType::P2sh).as_bytes(), p2sh);
+            assert_eq!(script.output_script(DepositOutputType::P2wsh).as_bytes(), p2wsh);
+            assert_eq!(script.output_type(&p2sh), Some(DepositOutputType::P2sh));
+            assert_eq!(script.output_type(&p2wsh), Some(DepositOutputType::P2wsh));
+            assert_eq!(script.output_type(bytes), None);
+        }
+    }
+}

@@ -123,3 +123,123 @@ fn millisats(rate: FeeRate, vsize: u64) -> u128 {
 fn satoshis(fee: u128, vsize: u64) -> Result<Amount, FeeError> {
     u64::try_from(fee).map(Amount::from_sat).map_err(|_| FeeError::Overflow { vsize })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn sat(amount: u64) -> Amount {
+        Amount::from_sat(amount)
+    }
+
+    const fn sat_per_vb(rate: u32) -> FeeRate {
+        FeeRate::from_sat_per_vb_u32(rate)
+    }
+
+    fn conditions(relay_minimum: u32, estimate: Option<u32>) -> FeeConditions {
+        FeeConditions { relay_minimum: sat_per_vb(relay_minimum), estimate: estimate.map(sat_per_vb) }
+    }
+
+    #[test]
+    fn the_last_request_bears_the_remainder_and_so_does_one_deposit() {
+        let shares: Vec<_> = (0..4).map(|index| redemption_share(sat(11), 3, index)).collect();
+        assert_eq!(shares, [Some(sat(3)), Some(sat(3)), Some(sat(5)), None]);
+        assert_eq!(largest_deposit_share(sat(11), 3), Some(sat(5)));
+        assert_eq!(largest_deposit_share(sat(11), 0), None);
+        assert_eq!(largest_deposit_share(Amount::MAX, 1), Some(Amount::MAX));
+    }
+
+    #[test]
+    fn equal_shares_never_exceed_the_maximum() {
+        // 1,999 would leave one deposit of 20 with 99 + 19.
+        assert_eq!(largest_deposit_share(sat(1_999), 20), Some(sat(118)));
+        assert_eq!(equal_deposit_shares(sat(1_999), 20), Some(sat(2_000)));
+        assert_eq!(equal_deposit_shares(sat(2_000), 20), max_deposit_sweep_fee(sat(100), 20));
+        assert_eq!(equal_deposit_shares(sat(1), 0), None);
+        assert_eq!(equal_deposit_shares(Amount::MAX, 2), None);
+        assert_eq!(max_deposit_sweep_fee(Amount::MAX, 2), None);
+    }
+
+    #[test]
+    fn a_proposed_fee_is_the_estimate_within_the_band() {
+        let fee = |estimate, maximum| conditions(1, estimate).propose(200, sat_per_vb(7), sat(maximum));
+        assert_eq!(fee(Some(3), 10_000), Ok(sat(600)));
+        // Without an estimate, the fallback.
+        assert_eq!(fee(None, 10_000), Ok(sat(1_400)));
+        // Not under 1.1 × the relay minimum, not over the maximum.
+        assert_eq!(fee(Some(1), 10_000), Ok(sat(220)));
+        assert_eq!(fee(Some(100), 10_000), Ok(sat(10_000)));
+        assert_eq!(fee(Some(100), 220), Ok(sat(220)));
+        let error = FeeError::MaximumDoesNotRelay { least: sat(220), maximum: sat(219) };
+        assert_eq!(fee(Some(100), 219), Err(error));
+    }
+
+    #[test]
+    fn rates_below_one_sat_per_vbyte_round_up_to_whole_satoshis_once() {
+        // 0.1 sat/vB, the newer relay minimum: 1.1 × 14.1 = 15.51.
+        let conditions = FeeConditions { relay_minimum: FeeRate::from_sat_per_kwu(25), estimate: None };
+        assert_eq!(conditions.propose(141, FeeRate::ZERO, sat(100)), Ok(sat(16)));
+        assert_eq!(conditions.check(sat(14), 141), Err(FeeError::TooLow { fee: sat(14), least: sat(15) }));
+        assert_eq!(conditions.check(sat(15), 141), Ok(()));
+    }
+
+    #[test]
+    fn inc_23_a_fee_that_cannot_relay_is_refused() {
+        let too_low = FeeError::TooLow { fee: sat(399), least: sat(400) };
+        for estimate in [None, Some(10)] {
+            assert_eq!(conditions(2, estimate).check(sat(399), 200), Err(too_low));
+            assert_eq!(conditions(2, estimate).check(sat(400), 200), Ok(()));
+        }
+    }
+
+    #[test]
+    fn inc_23_a_fee_that_burns_the_wallets_money_is_refused() {
+        // 5 × 10 + 20 = 70 sat/vB.
+        let too_high = FeeError::TooHigh { fee: sat(14_001), most: sat(14_000) };
+        assert_eq!(conditions(1, Some(10)).check(sat(14_001), 200), Err(too_high));
+        assert_eq!(conditions(1, Some(10)).check(sat(14_000), 200), Ok(()));
+        // Without an estimate there is no upper bound.
+        assert_eq!(conditions(1, None).check(Amount::MAX, 200), Ok(()));
+    }
+
+    #[test]
+    fn fees_beyond_64_bits_are_errors() {
+        let vsize = u64::MAX;
+        let huge = FeeConditions { relay_minimum: FeeRate::MAX, estimate: Some(FeeRate::MAX) };
+        assert_eq!(huge.propose(vsize, FeeRate::ZERO, Amount::MAX), Err(FeeError::Overflow { vsize }));
+        assert_eq!(huge.check(Amount::MAX, vsize), Err(FeeError::Overflow { vsize }));
+    }
+
+    proptest! {
+        #[test]
+        fn shares_add_up_to_the_fee(fee: u64, requests in 1_usize..100) {
+            let shares = (0..requests).map(|index| redemption_share(sat(fee), requests, index).unwrap());
+            prop_assert_eq!(shares.map(Amount::to_sat).sum::<u64>(), fee);
+        }
+
+        #[test]
+        fn a_sweep_fee_within_the_maximum_keeps_ds_6_once_shares_are_equal(
+            max_share in 0_u64..1 << 40, deposits in 1_usize..=20, below: u64,
+        ) {
+            let maximum = max_deposit_sweep_fee(sat(max_share), deposits).unwrap();
+            let fee = sat(maximum.to_sat() - below % (maximum.to_sat() + 1));
+            let fee = equal_deposit_shares(fee, deposits).unwrap();
+            prop_assert!(fee <= maximum);
+            prop_assert!(largest_deposit_share(fee, deposits).unwrap() <= sat(max_share));
+        }
+
+        #[test]
+        fn what_a_leader_proposes_a_follower_with_the_same_view_accepts(
+            relay_minimum in 0_u64..10_000, estimate in 0_u64..1_000_000, vsize in 1_u64..10_000,
+        ) {
+            let conditions = FeeConditions {
+                relay_minimum: FeeRate::from_sat_per_kwu(relay_minimum),
+                estimate: Some(FeeRate::from_sat_per_kwu(estimate)),
+            };
+            let fee = conditions.propose(vsize, FeeRate::ZERO, Amount::MAX).unwrap();
+            prop_assert_eq!(conditions.check(fee, vsize), Ok(()));
+        }
+    }
+}

@@ -84,3 +84,65 @@ fn compact_size(bytes: &[u8]) -> Option<(CompactSize, &[u8])> {
     }?;
     Some((CompactSize { value, minimal: value >= least }, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::{ScriptBuf, TxOut, consensus::encode};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes, half of them from those that mean something in a compact size, so that walks get far.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![any::<u8>(), 0_u8..4, 0xfc_u8..=0xff];
+        prop::collection::vec(byte, 0..120)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+
+        #[test]
+        fn any_bytes_end_in_an_output_within_them_or_a_named_defect(vector in bytes(), index in 0_u32..40) {
+            match output_at(&vector, index) {
+                Ok(output) => {
+                    let script = output.script.as_ptr_range();
+                    let whole = vector.as_ptr_range();
+                    prop_assert!(whole.start <= script.start && script.end <= whole.end);
+                }
+                Err(MalformedOutput::OutOfRange { count, .. }) => prop_assert!(u64::from(index) >= count),
+                Err(MalformedOutput::Truncated { length, .. }) => prop_assert_eq!(length, vector.len()),
+                Err(MalformedOutput::LengthNotMinimal { .. }) => prop_assert!(vector.len() >= 12),
+            }
+        }
+
+        #[test]
+        fn any_bytes_at_any_index(vector in bytes(), index: u32) {
+            let _ = output_at(&vector, index);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn outputs_are_found_as_they_were_serialized(
+            outputs in prop::collection::vec((any::<u64>(), prop::collection::vec(any::<u8>(), 0..300)), 0..60),
+            tail in bytes(),
+        ) {
+            let outputs: Vec<_> = outputs
+                .into_iter()
+                .map(|(value, script)| TxOut {
+                    value: Amount::from_sat(value),
+                    script_pubkey: ScriptBuf::from_bytes(script),
+                })
+                .collect();
+            let vector = [encode::serialize(&outputs), tail].concat();
+            for (index, output) in (0..).zip(&outputs) {
+                let expected = Output { value: output.value, script: output.script_pubkey.as_bytes() };
+                prop_assert_eq!(output_at(&vector, index), Ok(expected));
+            }
+            let count = outputs.len();
+            let index = u32::try_from(count).unwrap();
+            let out_of_range = MalformedOutput::OutOfRange { index, count: count.try_into().unwrap() };
+            prop_assert_eq!(output_at(&vector, index), Err(out_of_range));
+        }
+    }
+}

@@ -121,6 +121,22 @@ where
     Value::Number(U256::from(value))
 }
 
+fn time(value: impl Into<u64>) -> Value {
+    Value::Time(U256::from(value.into()))
+}
+
+/// The time after which `wait` seconds have passed since `start`; where the Bridge's 32 bits can't hold it, one that
+/// never comes.
+fn after(start: u32, wait: u32) -> U256 {
+    start.checked_add(wait).map_or(U256::MAX, U256::from)
+}
+
+/// The time before which more than `margin` seconds are left of the `period` since `start`; where the Bridge's
+/// 32 bits can't hold it or its parts, zero, before which nothing is.
+fn before(start: u32, period: u32, margin: u32) -> U256 {
+    start.checked_add(period).and_then(|end| end.checked_sub(margin)).map_or(U256::ZERO, U256::from)
+}
+
 fn wallet_state(rule: RuleId, wallet: KeyHash, record: &WalletRecord, allowed: &[WalletState]) -> Finding {
     let state = record.state as u8;
     let bound = match allowed {

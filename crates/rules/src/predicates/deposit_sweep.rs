@@ -8,7 +8,7 @@ use bitcoin::{
     hashes::{Hash, HashEngine, sha256d},
 };
 
-use super::{fee_above_zero, fee_at_most, number, wallet_state};
+use super::{after, before, fee_above_zero, fee_at_most, number, time, wallet_state};
 use crate::{
     DepositExtraInfo, DepositKey, DepositRecord, DepositScript, DepositSweepProposal, Finding,
     FundingTransaction, KeyHash, Missing, Reason, RuleId, Snapshot, Value, WalletState,
@@ -106,7 +106,7 @@ pub fn deposit_findings(
     index: usize,
     first: OutPoint,
 ) -> Result<[Finding; 8], Missing> {
-    let item = Item { index, outpoint, now: snapshot.timestamp };
+    let item = Item { index, outpoint, now: U256::from(snapshot.timestamp) };
     let record = snapshot.deposit(DepositKey::new(outpoint))?;
     let first = snapshot.deposit(DepositKey::new(first))?;
     let revealed = Some(record).filter(|record| record.revealed_at != 0);
@@ -142,7 +142,7 @@ pub fn deposit_findings(
 struct Item {
     index: usize,
     outpoint: OutPoint,
-    now: u64,
+    now: U256,
 }
 
 impl Item {
@@ -166,17 +166,14 @@ impl Item {
 
     fn revealed(&self, record: &DepositRecord) -> Finding {
         let reason = (record.revealed_at == 0).then(|| Reason::DepositNotRevealed { index: self.index() });
-        self.found(RuleId::Ds7, number(record.revealed_at), None, reason)
+        self.found(RuleId::Ds7, time(record.revealed_at), None, reason)
     }
 
     fn old_enough(&self, record: &DepositRecord) -> Finding {
-        let eligible_after = u64::from(record.revealed_at) + u64::from(DEPOSIT_MIN_AGE);
-        let holds = eligible_after <= u32::MAX.into() && self.now > eligible_after;
-        let reason = (!holds).then(|| Reason::DepositTooYoung {
-            index: self.index(),
-            eligible_after: U256::from(eligible_after),
-        });
-        self.found(RuleId::Ds8, number(self.now), number(eligible_after), reason)
+        let eligible_after = after(record.revealed_at, DEPOSIT_MIN_AGE);
+        let reason = (self.now <= eligible_after)
+            .then(|| Reason::DepositTooYoung { index: self.index(), eligible_after });
+        self.found(RuleId::Ds8, Value::Time(self.now), Value::Time(eligible_after), reason)
     }
 
     fn not_swept(&self, record: &DepositRecord) -> Finding {
@@ -184,7 +181,7 @@ impl Item {
             index: self.index(),
             swept_at: U256::from(record.swept_at),
         });
-        self.found(RuleId::Ds9, number(record.swept_at), number(0_u64), reason)
+        self.found(RuleId::Ds9, time(record.swept_at), None, reason)
     }
 
     fn funding_transaction(&self, transaction: &FundingTransaction) -> Finding {
@@ -219,14 +216,10 @@ impl Item {
 
     fn refund_far(&self, info: &DepositExtraInfo) -> Finding {
         let locktime = u32::from_le_bytes(info.refund_locktime);
-        let sweepable_before = locktime.checked_sub(DEPOSIT_REFUND_SAFETY_MARGIN);
-        let holds = sweepable_before.is_some_and(|before| self.now < before.into());
-        let sweepable_before = sweepable_before.unwrap_or(0);
-        let reason = (!holds).then(|| Reason::DepositRefundTooClose {
-            index: self.index(),
-            sweepable_before: U256::from(sweepable_before),
-        });
-        self.found(RuleId::Ds12, number(self.now), number(sweepable_before), reason)
+        let sweepable_before = before(locktime, 0, DEPOSIT_REFUND_SAFETY_MARGIN);
+        let reason = (self.now >= sweepable_before)
+            .then(|| Reason::DepositRefundTooClose { index: self.index(), sweepable_before });
+        self.found(RuleId::Ds12, Value::Time(self.now), Value::Time(sweepable_before), reason)
     }
 
     fn of_wallet(&self, actual: KeyHash, expected: KeyHash) -> Finding {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::U256;
 use bitcoin::{Amount, Script};
 
-use super::{fee_above_zero, fee_at_most, number, wallet_state};
+use super::{after, before, fee_above_zero, fee_at_most, number, time, wallet_state};
 use crate::{
     Finding, KeyHash, Missing, Reason, RedemptionKey, RedemptionProposal, RuleId, Snapshot, Value,
     WalletState, redemption_share,
@@ -77,7 +77,7 @@ pub fn redemption_findings(
     let pending = Finding::new(
         RuleId::Rd6,
         item,
-        (Some(number(request.requested_at)), None),
+        (Some(time(request.requested_at)), None),
         (request.requested_at == 0).then_some(Reason::RedemptionNotPending { index }),
     );
     if request.requested_at == 0 {
@@ -86,32 +86,24 @@ pub fn redemption_findings(
         return Ok([pending, old, in_time, share]);
     }
 
-    let now = snapshot.timestamp;
-    let requested_at = u64::from(request.requested_at);
-    let eligible_after =
-        requested_at + u64::from(REDEMPTION_REQUEST_MIN_AGE.max(snapshot.watchtower_delay(key)?));
-    let old_enough = eligible_after <= u32::MAX.into() && now > eligible_after;
+    let min_age = REDEMPTION_REQUEST_MIN_AGE.max(snapshot.watchtower_delay(key)?);
+    let eligible_after = after(request.requested_at, min_age);
     let old = Finding::new(
         RuleId::Rd7,
         item,
-        (Some(number(now)), Some(number(eligible_after))),
-        (!old_enough)
-            .then(|| Reason::RedemptionTooYoung { index, eligible_after: U256::from(eligible_after) }),
+        (Some(time(snapshot.timestamp)), Some(Value::Time(eligible_after))),
+        (U256::from(snapshot.timestamp) <= eligible_after)
+            .then_some(Reason::RedemptionTooYoung { index, eligible_after }),
     );
 
-    let times_out_at = requested_at + u64::from(snapshot.redemption_parameters.redemption_timeout);
-    let eligible_before = times_out_at.checked_sub(REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN.into());
-    let early_enough = times_out_at <= u32::MAX.into()
-        && eligible_before.is_some_and(|eligible_before| now < eligible_before);
-    let eligible_before = eligible_before.unwrap_or(0);
+    let timeout = snapshot.redemption_parameters.redemption_timeout;
+    let eligible_before = before(request.requested_at, timeout, REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN);
     let in_time = Finding::new(
         RuleId::Rd8,
         item,
-        (Some(number(now)), Some(number(eligible_before))),
-        (!early_enough).then(|| Reason::RedemptionTimeoutTooClose {
-            index,
-            eligible_before: U256::from(eligible_before),
-        }),
+        (Some(time(snapshot.timestamp)), Some(Value::Time(eligible_before))),
+        (U256::from(snapshot.timestamp) >= eligible_before)
+            .then_some(Reason::RedemptionTimeoutTooClose { index, eligible_before }),
     );
 
     let (actual, max_share) = (U256::from(share.to_sat()), U256::from(request.tx_max_fee.to_sat()));
