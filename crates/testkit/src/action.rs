@@ -1,7 +1,7 @@
 //! Accepted proposals carried out: the wallet's transaction is built by the rules, signed, mined on regtest and proven
 //! to the Bridge.
 
-use alloy::{primitives::Address, sol_types::SolCall};
+use alloy::sol_types::SolCall;
 use bitcoin::{OutPoint, Transaction};
 use coxswain_bindings::{
     Bridge,
@@ -84,13 +84,15 @@ impl World {
         extra_info: &[DepositExtraInfo],
     ) -> Result<Transaction, Error> {
         let mut snapshot = self.wallet_snapshot(wallet).await?;
+        let mut vaults = Vec::new();
         for deposit in &proposal.deposits {
             let key = DepositKey::new(deposit.outpoint);
-            let record = self.bridge.deposits(key.into()).call().await?;
+            let record = self.bridge.deposits(key.to_u256()).call().await?;
+            vaults.push(record.vault);
             snapshot.deposits.insert(key, convert::deposit_record(record));
         }
-        // One vault for all: rule DS-14.
-        let vault = snapshot.deposits.values().next().map_or(Address::ZERO, |deposit| deposit.vault);
+        // All deposits of a sweep have one: rule DS-14.
+        let vault = vaults.first().copied().unwrap_or_default();
         let main_utxo = self.main_utxo(wallet);
         let unsigned = UnsignedTransaction::deposit_sweep(
             &snapshot,
@@ -119,7 +121,7 @@ impl World {
         let mut snapshot = self.wallet_snapshot(wallet).await?;
         for script in &proposal.scripts {
             let key = RedemptionKey::new(wallet.key_hash(), script);
-            let record = self.bridge.pendingRedemptions(key.into()).call().await?;
+            let record = self.bridge.pendingRedemptions(key.to_u256()).call().await?;
             snapshot.redemptions.insert(key, convert::redemption_record(record));
         }
         let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
@@ -167,7 +169,7 @@ impl World {
     ) -> Result<Transaction, Error> {
         let mut snapshot = self.wallet_snapshot(wallet).await?;
         let key = SweepRequestKey::new(proposal.outpoint);
-        let record = self.bridge.movedFundsSweepRequests(key.into()).call().await?;
+        let record = self.bridge.movedFundsSweepRequests(key.to_u256()).call().await?;
         snapshot.sweep_requests.insert(key, convert::sweep_request_record(record)?);
         let main_utxo = self.main_utxo(wallet);
         let unsigned =

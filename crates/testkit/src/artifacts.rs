@@ -34,8 +34,8 @@ pub fn our_validator() -> Result<Bytes, Error> {
 }
 
 /// The project's root, where `node_modules` is.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this crate is two folders down")
 }
 
 /// One of tBTC's contracts, named by its path in the npm package's `build/contracts`, without the extension.
@@ -104,4 +104,28 @@ fn decode(path: &Path, code: &str) -> Result<Bytes, Error> {
 
 fn malformed(path: &Path, what: String) -> Error {
     Error::Artifact { path: path.into(), what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_artifact_says_what_brings_it() {
+        let Err(error) = tbtc("bridge/Nothing.sol/Nothing") else { panic!("there is no such contract") };
+        let error = error.to_string();
+        assert!(error.ends_with("Nothing.json is missing: run `npm install`"), "{error}");
+    }
+
+    #[test]
+    fn code_with_a_library_left_out_is_no_code() {
+        let mut bridge = tbtc("bridge/Bridge.sol/Bridge").unwrap();
+        let libraries: Vec<_> = bridge.libraries().map(str::to_owned).collect();
+        assert_eq!(libraries, ["Deposit", "DepositSweep", "Fraud", "MovingFunds", "Redemption", "Wallets"]);
+        for library in libraries {
+            assert!(matches!(bridge.creation_code(), Err(Error::Artifact { .. })), "{library} is missing");
+            bridge.link(&library, Address::ZERO).unwrap();
+        }
+        assert!(bridge.creation_code().is_ok());
+    }
 }

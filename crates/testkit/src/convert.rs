@@ -1,6 +1,7 @@
 //! Between the Bridge's structs and ours.
 
-use bitcoin::hashes::Hash;
+use alloy::primitives::Bytes;
+use bitcoin::{ScriptBuf, consensus::encode, hashes::Hash};
 use coxswain_bindings::bridge::{
     DepositRequest, Info, MovedFundsSweepRequest, RedemptionRequest, UTXO, Wallet,
 };
@@ -26,6 +27,11 @@ pub(crate) fn utxo(utxo: Option<Utxo>) -> UTXO {
         txOutputIndex: utxo.outpoint.vout,
         txOutputValue: utxo.value.to_sat(),
     })
+}
+
+/// The Bridge takes a redeemer's script behind its length.
+pub(crate) fn length_prefixed(script: &ScriptBuf) -> Bytes {
+    encode::serialize(script).into()
 }
 
 pub(crate) fn wallet_record(wallet: Wallet) -> Result<WalletRecord, Error> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use alloy::{contract, node_bindings::NodeError, primitives::Address, transports::TransportError};
-use coxswain_rules::{Amount, KeyHash, Missing, OutPoint, SignError, TransactionError};
+use coxswain_rules::{KeyHash, Missing, SignError, TransactionError};
 
 /// What can go wrong while a world is built or acted in.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +65,6 @@ pub enum Error {
     /// The wallet has no main UTXO, which the action spends or names.
     #[error("wallet {0} has no main UTXO")]
     NoMainUtxo(KeyHash),
-    /// Nobody can spend the deposit: its output is not P2SH or P2WSH of its script.
-    #[error("deposit {0} can't be spent")]
-    Unspendable(OutPoint),
     /// A value is not what Bitcoin or the Bridge can hold.
     #[error("{what} does not fit")]
     Overflow {
@@ -82,9 +79,6 @@ pub enum Error {
         /// The number.
         state: u8,
     },
-    /// A deposit is worth more than its funding transaction can be given.
-    #[error("a deposit can't be worth {0}")]
-    Amount(Amount),
     /// The Bridge's state was not read as far as the transaction needs it.
     #[error(transparent)]
     Unread(#[from] Missing),

@@ -16,6 +16,7 @@ mod regtest;
 mod retirement;
 mod scene;
 mod wallet;
+mod watchtower;
 mod world;
 
 pub use artifacts::{deployed_validator, our_validator};
@@ -27,4 +28,5 @@ pub use redemption::RedemptionRequest;
 pub use regtest::Regtest;
 pub use scene::{Scene, sweep};
 pub use wallet::{Wallet, standard_scripts};
+pub use watchtower::{RedemptionWatchtower, Watchtower};
 pub use world::{Bank, World};

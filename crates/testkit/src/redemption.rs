@@ -1,7 +1,6 @@
 //! Redemption requests, for what a depositor has in the Bank.
 
 use alloy::primitives::{Address, U256};
-use bitcoin::consensus::encode;
 use coxswain_bindings::Bridge;
 use coxswain_rules::{Amount, RedemptionKey, ScriptBuf};
 
@@ -38,12 +37,12 @@ impl World {
         let call = Bridge::requestRedemptionCall {
             walletPubKeyHash: wallet.key_hash().into(),
             mainUtxo: convert::utxo(Some(main_utxo)),
-            redeemerOutputScript: encode::serialize(&script).into(),
+            redeemerOutputScript: convert::length_prefixed(&script),
             amount: amount.to_sat(),
         };
         let receipt = self.chain.send(redeemer, bridge, &call).await?;
         let key = RedemptionKey::new(wallet.key_hash(), &script);
-        let record = convert::redemption_record(self.bridge.pendingRedemptions(key.into()).call().await?);
+        let record = convert::redemption_record(self.bridge.pendingRedemptions(key.to_u256()).call().await?);
         Ok(RedemptionRequest {
             script,
             requested_amount: record.requested_amount,

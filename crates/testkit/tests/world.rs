@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test itself")]
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::{
+    primitives::{Address, B256, U256},
+    providers::Provider,
+};
 use coxswain_bindings::bridge;
 use coxswain_rules::{
     Amount, DepositKey, KeyHash, OutPoint, RedemptionKey, SweepRequestKey, SweepRequestState, Utxo,
@@ -18,11 +21,11 @@ async fn on_bridge(world: &World, wallet: &Wallet) -> bridge::Wallet {
 }
 
 async fn deposit_on_bridge(world: &World, deposit: &Deposit) -> bridge::DepositRequest {
-    world.bridge.deposits(DepositKey::new(deposit.outpoint).into()).call().await.unwrap()
+    world.bridge.deposits(DepositKey::new(deposit.outpoint).to_u256()).call().await.unwrap()
 }
 
 async fn request_on_bridge(world: &World, outpoint: OutPoint) -> bridge::MovedFundsSweepRequest {
-    world.bridge.movedFundsSweepRequests(SweepRequestKey::new(outpoint).into()).call().await.unwrap()
+    world.bridge.movedFundsSweepRequests(SweepRequestKey::new(outpoint).to_u256()).call().await.unwrap()
 }
 
 /// A wallet that has swept one deposit.
@@ -40,6 +43,15 @@ async fn time_moves_on_command() {
     chain.advance(3 * HOUR).await.unwrap();
     let passed = chain.now().await.unwrap() - before;
     assert!((3 * HOUR..4 * HOUR).contains(&passed), "{passed} s passed");
+}
+
+#[tokio::test]
+async fn a_dropped_chain_ends() {
+    let chain = Chain::start().unwrap();
+    let provider = chain.provider().clone();
+    assert_eq!(provider.get_block_number().await.unwrap(), 0);
+    drop(chain);
+    assert!(provider.get_block_number().await.is_err());
 }
 
 #[tokio::test]
@@ -131,7 +143,7 @@ async fn redemptions_are_requested_and_paid() {
     }
     let pending = async |world: &World, script: &_| {
         let key = RedemptionKey::new(wallet.key_hash(), script);
-        world.bridge.pendingRedemptions(key.into()).call().await.unwrap().requestedAt > 0
+        world.bridge.pendingRedemptions(key.to_u256()).call().await.unwrap().requestedAt > 0
     };
     for request in &requests {
         assert!(pending(&world, &request.script).await);
@@ -146,6 +158,27 @@ async fn redemptions_are_requested_and_paid() {
     assert_eq!(transaction.output.len(), 4, "change, and one output per request");
     let main_utxo = world.main_utxo(&wallet).unwrap();
     assert_eq!(on_bridge(&world, &wallet).await.mainUtxoHash, main_utxo_hash(&main_utxo));
+}
+
+#[tokio::test]
+async fn a_watchtower_delays_redemptions_by_objections() {
+    let mut world = World::start().await.unwrap();
+    let wallet = funded_wallet(&mut world, 1).await;
+    assert_eq!(world.bridge.getRedemptionWatchtower().call().await.unwrap(), Address::ZERO);
+    let watchtower = world.enable_watchtower().await.unwrap();
+    assert_eq!(world.bridge.getRedemptionWatchtower().call().await.unwrap(), *watchtower.contract.address());
+
+    let [script, ..] = standard_scripts(1);
+    let amount = Amount::from_sat(3_000_000);
+    world.request_redemption(&wallet, world.depositor, script.clone(), amount).await.unwrap();
+    let key = RedemptionKey::new(wallet.key_hash(), &script);
+    let delay = async || watchtower.contract.getRedemptionDelay(key.to_u256()).call().await.unwrap();
+    let mut delays = vec![delay().await];
+    for &guardian in &watchtower.guardians[..2] {
+        world.object(&watchtower, guardian, &wallet, &script).await.unwrap();
+        delays.push(delay().await);
+    }
+    assert_eq!(delays, [2, 8, 24].map(|hours| hours * 3600));
 }
 
 #[tokio::test]
