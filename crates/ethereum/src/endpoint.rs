@@ -85,7 +85,7 @@ pub enum RequestError {
         body: String,
     },
     /// The answer is not what JSON-RPC or the method says it is.
-    #[error("{method}: the answer of {endpoint} can't be understood ({cause}): {answer}")]
+    #[error("{method}: the answer of {endpoint} can't be understood ({cause}): {answer:?}")]
     Garbage {
         /// The JSON-RPC method.
         method: &'static str,
@@ -254,7 +254,8 @@ impl Endpoint {
                 match source.downcast_ref::<reqwest::Error>() {
                     Some(http) if http.is_connect() => RequestError::Unreachable { method, endpoint, cause },
                     Some(http) if http.is_timeout() => RequestError::TimedOut { method, endpoint },
-                    _ => RequestError::Interrupted { method, endpoint, cause },
+                    Some(_) => RequestError::Interrupted { method, endpoint, cause },
+                    None => garbage(cause, ""),
                 }
             }
             other => garbage(other.to_string(), ""),
