@@ -1,0 +1,101 @@
+//! What a member computes for each window and for each message: `cargo bench -p coxswain-protocol`.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark fails by panicking")]
+
+use std::{hint::black_box, sync::Arc};
+
+use alloy_primitives::{Address, B256};
+use bitcoin::{
+    Amount, OutPoint, Txid,
+    hashes::Hash,
+    secp256k1::{Secp256k1, SecretKey},
+};
+use coxswain_protocol::{
+    Assignment, Follower, Network, Received, SigningGroup, Window,
+    wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
+};
+use coxswain_rules::{DepositSweepProposal, KeyHash, Proposal, RevealedDeposit};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const WALLET: KeyHash = KeyHash([7; 20]);
+
+fn window() -> Window {
+    Window::numbered(&Network::default(), 16).unwrap()
+}
+
+fn keys() -> Vec<OperatorKey> {
+    let secrets = (1..=100).map(|number| SecretKey::from_slice(&[number; 32]).unwrap());
+    let publics = secrets.map(|secret| secret.public_key(&Secp256k1::new()).serialize());
+    publics.map(|public| OperatorKey::from_compressed(public).unwrap()).collect()
+}
+
+fn group() -> SigningGroup {
+    SigningGroup::new(keys().iter().map(OperatorKey::address).collect::<Vec<Address>>()).unwrap()
+}
+
+fn sweep(group: &SigningGroup, author: &OperatorKey) -> CoordinationMessage {
+    let outpoint = OutPoint { txid: Txid::from_byte_array([1; 32]), vout: 1 };
+    let deposits = vec![RevealedDeposit { outpoint, reveal_block: 20_000_000 }; 20];
+    CoordinationMessage {
+        seat: group.first_seat(author.address()).unwrap(),
+        coordination_block: window().block(),
+        wallet: WALLET,
+        proposed: Proposed::Action(Proposal::DepositSweep(DepositSweepProposal {
+            deposits,
+            fee: Amount::from_sat(10_000),
+        })),
+    }
+}
+
+fn leader_of_100_seats(c: &mut Criterion) {
+    let (network, group) = (Network::default(), group());
+    c.bench_function("assignment_of_100_seats", |b| {
+        b.iter(|| Assignment::new(&network, window(), WALLET, black_box(&group), B256::repeat_byte(1)));
+    });
+    let holders = group.holders().to_vec();
+    c.bench_function("group_of_100_seats", |b| b.iter(|| SigningGroup::new(black_box(holders.clone()))));
+}
+
+fn decoding_a_20_deposit_message(c: &mut Criterion) {
+    let encoded = sweep(&group(), keys().first().unwrap()).encode().unwrap();
+    c.bench_function("decode_20_deposits", |b| b.iter(|| CoordinationMessage::decode(black_box(&encoded))));
+}
+
+fn a_follower_under_100_000_messages(c: &mut Criterion) {
+    let (keys, group) = (keys(), Arc::new(group()));
+    let assignment = Assignment::new(&Network::default(), window(), WALLET, &group, B256::repeat_byte(1));
+    let me = group.operators().iter().find(|operator| **operator != assignment.leader).unwrap();
+    // 1,000 messages from each of 100 members, opened as they come from the network.
+    let messages: Vec<_> = (0..100_000_u64)
+        .zip(keys.iter().cycle())
+        .map(|(number, author)| {
+            let payload = sweep(&group, author).encode().unwrap();
+            let (sender, sequence) = (author.compressed(), number / 100);
+            let envelope =
+                Envelope { sender, payload: &payload, kind: MESSAGE_TYPE, sequence }.encode().unwrap();
+            (*author, envelope)
+        })
+        .collect();
+    let mut slow = c.benchmark_group("follower_under_100_000_messages");
+    slow.sample_size(10);
+    slow.bench_function("open_and_hear", |b| {
+        b.iter(|| {
+            let (mut follower, _) = Follower::start(assignment, Arc::clone(&group), *me, window().block());
+            for (author, envelope) in &messages {
+                let received =
+                    Received::open(author, &group, envelope, Arc::from(envelope.as_slice())).unwrap();
+                black_box(&follower.on_message(received));
+            }
+            follower.retained_bytes()
+        });
+    });
+    slow.finish();
+}
+
+criterion_group!(
+    benches,
+    leader_of_100_seats,
+    decoding_a_20_deposit_message,
+    a_follower_under_100_000_messages
+);
+criterion_main!(benches);
