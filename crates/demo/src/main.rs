@@ -1,0 +1,51 @@
+//! The demo: a local chain with the real Bridge, on which each of the five actions is due; a valid proposal and a
+//! spoilt one for each, written as documents and validated the way `coxswain validate` does.
+
+mod proposals;
+mod table;
+
+use std::{process::ExitCode, time::Instant};
+
+use coxswain_cli::{Target, validate};
+use coxswain_ethereum::BlockSelector;
+use coxswain_testkit::{Scene, our_validator};
+use eyre::Result;
+
+use crate::{
+    proposals::{Proposed, proposals},
+    table::{Row, table},
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode> {
+    let start = Instant::now();
+    let tell = |step: &str| anstream::eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
+    let scene = Scene::set(tell).await?;
+    tell("deploying our validator");
+    let validator = scene.world.deploy_validator(&our_validator()?).await?;
+    let target = Target {
+        rpc_url: scene.world.chain.endpoint().parse()?,
+        network: None,
+        validator: Some(validator),
+        bridge: Some(*scene.world.bridge.address()),
+        block: BlockSelector::Latest,
+    };
+
+    tell("validating ten proposals\n");
+    let mut rows = Vec::new();
+    for Proposed { document, expected } in proposals(&scene)? {
+        let asked = Instant::now();
+        let report = validate(document.to_string().parse()?, &target).await?;
+        rows.push(Row { report, expected, time: asked.elapsed() });
+    }
+    anstream::println!("{}", table(&rows));
+
+    let unexpected = rows.iter().filter(|row| !row.is_as_expected()).count();
+    if unexpected == 0 {
+        anstream::println!("{} verdicts, all as expected.", rows.len());
+        Ok(ExitCode::SUCCESS)
+    } else {
+        anstream::eprintln!("error: {unexpected} of {} verdicts are not as expected", rows.len());
+        Ok(ExitCode::FAILURE)
+    }
+}

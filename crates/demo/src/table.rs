@@ -1,0 +1,80 @@
+//! The verdicts as a table that a person enjoys reading.
+
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
+use coxswain_cli::Report;
+use coxswain_ethereum::Verdict;
+use coxswain_rules::RuleId;
+
+/// As wide as the table may be, in characters.
+const WIDTH: u16 = 120;
+
+/// One verdict, next to what it should be.
+pub(crate) struct Row {
+    pub(crate) report: Report,
+    pub(crate) expected: Option<RuleId>,
+    pub(crate) time: Duration,
+}
+
+impl Row {
+    pub(crate) fn is_as_expected(&self) -> bool {
+        match &self.report.judgement.verdict {
+            Verdict::Valid => self.expected.is_none(),
+            Verdict::Rejected(rejection) => rejection.rule.is_some() && rejection.rule == self.expected,
+            Verdict::Undecided(_) => false,
+        }
+    }
+}
+
+/// The table, in colour; the stream that prints it takes the colour out where it isn't wanted.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table.set_header(["action", "verdict", "rule", "item", "what was wrong", "block", "time"]);
+    for row in rows {
+        let (rule, item, what) = match &row.report.judgement.verdict {
+            Verdict::Valid => Default::default(),
+            Verdict::Rejected(rejection) => (
+                rejection.rule.map(RuleId::id).unwrap_or_default(),
+                rejection.item().map(|item| item.to_string()).unwrap_or_default(),
+                rejection.cause.to_string(),
+            ),
+            Verdict::Undecided(undecided) => ("", String::new(), undecided.to_string()),
+        };
+        let block = row.report.judgement.block.map(|block| block.number.to_string()).unwrap_or_default();
+        let time = format!("{:.0} ms", row.time.as_secs_f64() * 1e3);
+        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        table.add_row([
+            Cell::new(row.report.action),
+            Cell::new(verdict(row)),
+            Cell::new(rule),
+            right(item),
+            Cell::new(what),
+            right(block),
+            right(time),
+        ]);
+    }
+    // In colour only now, so that no escape code is counted as width.
+    [(VALID, AnsiColor::Green), (REJECTED, AnsiColor::Red), (UNDECIDED, AnsiColor::Yellow)]
+        .into_iter()
+        .fold(table.to_string(), |text, (verdict, colour)| {
+            let style = Style::new().bold().fg_color(Some(colour.into()));
+            text.replace(verdict, &format!("{style}{verdict}{style:#}"))
+        })
+}
+
+const VALID: &str = "✓ valid";
+const REJECTED: &str = "✗ rejected";
+const UNDECIDED: &str = "? undecided";
+
+fn verdict(row: &Row) -> String {
+    let verdict = match &row.report.judgement.verdict {
+        Verdict::Valid => VALID,
+        Verdict::Rejected(_) => REJECTED,
+        Verdict::Undecided(_) => UNDECIDED,
+    };
+    let surprise = if row.is_as_expected() { "" } else { " (unexpected)" };
+    format!("{verdict}{surprise}")
+}
