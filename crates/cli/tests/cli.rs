@@ -1,0 +1,304 @@
+//! The program as a person or a script meets it: what it prints, and the code it exits with. On the real Bridge.
+
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+use alloy_primitives::Address;
+use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator};
+use serde_json::{Value, json};
+
+struct Bench {
+    scene: Scene,
+    rpc_url: String,
+    validator: Address,
+}
+
+impl Bench {
+    async fn set_up() -> Self {
+        let scene = Scene::set(|_| ()).await.unwrap();
+        let validator = scene.world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+        Self { rpc_url: scene.world.chain.endpoint(), scene, validator }
+    }
+
+    async fn validate(&self, document: &Value, more: &[&str]) -> Run {
+        let validator = self.validator.to_string();
+        let mut arguments = vec!["validate", "--rpc-url", &self.rpc_url, "--validator", &validator];
+        arguments.extend(more);
+        coxswain(&arguments, &document.to_string()).await
+    }
+
+    fn heartbeat(&self) -> Value {
+        json!({
+            "action": "heartbeat",
+            "wallet": self.scene.working.key_hash().to_string(),
+            "message": "0xffffffffffffffff0123456789abcdef",
+        })
+    }
+
+    fn sweep(&self, deposits: Vec<Value>) -> Value {
+        json!({
+            "action": "deposit-sweep",
+            "wallet": self.scene.working.key_hash().to_string(),
+            "fee": 20_000,
+            "deposits": deposits,
+        })
+    }
+}
+
+fn deposit(deposit: &Deposit) -> Value {
+    json!({
+        "txid": deposit.outpoint.txid.to_string(),
+        "outputIndex": deposit.outpoint.vout,
+        "revealBlock": deposit.reveal_block,
+        "fundingTransaction": bitcoin::consensus::encode::serialize_hex(&deposit.funding),
+    })
+}
+
+fn with_script(deposit: &Deposit) -> Value {
+    let info = &deposit.extra_info;
+    let hex = |bytes: &[u8]| alloy_primitives::hex::encode_prefixed(bytes);
+    let mut json = self::deposit(deposit);
+    json["script"] = json!({
+        "blindingFactor": hex(&info.blinding_factor),
+        "walletPublicKeyHash": info.wallet.to_string(),
+        "refundPublicKeyHash": info.refund_key_hash.to_string(),
+        "refundLocktime": hex(&info.refund_locktime),
+    });
+    json.as_object_mut().unwrap().remove("revealBlock");
+    json
+}
+
+#[derive(Debug)]
+struct Run {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Run {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_coxswain"))
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A child that refuses its arguments doesn't read.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let Output { status, stdout, stderr } =
+        tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+#[tokio::test]
+async fn a_valid_proposal_exits_0_and_names_validator_chain_and_block() {
+    let bench = Bench::set_up().await;
+    let run = bench.validate(&bench.heartbeat(), &[]).await;
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
+    assert!(run.stdout.starts_with("VALID"), "{run:?}");
+    assert!(run.stdout.contains(&format!("asked of {} on chain 31337 at block", bench.validator)), "{run:?}");
+
+    let json = bench.validate(&bench.heartbeat(), &["--json", "--network", "local"]).await.json();
+    assert_eq!(json["verdict"], "valid");
+    assert_eq!(json["action"], "heartbeat");
+    assert_eq!(json["wallet"], bench.scene.working.key_hash().to_string());
+    assert_eq!(json["validator"], bench.validator.to_string());
+    assert_eq!(json["chainId"], 31337);
+    assert_eq!(json["block"]["timestamp"], bench.scene.world.chain.now().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_rejected_proposal_exits_1_and_names_rule_item_actual_and_bound() {
+    let bench = Bench::set_up().await;
+    let mut document = bench.heartbeat();
+    document["message"] = json!("0x00");
+    let run = bench.validate(&document, &[]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stdout.starts_with("REJECTED"), "{run:?}");
+    assert!(run.stdout.contains("HB-1 does not hold"), "{run:?}");
+
+    let first = &bench.scene.deposits[0];
+    let document = bench.sweep(vec![deposit(first), deposit(&bench.scene.unspendable)]);
+    let run = bench.validate(&document, &["--json"]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    let json = run.json();
+    assert_eq!((&json["verdict"], &json["rule"], &json["item"]), (&json!("rejected"), &json!("DS-11"), &json!(1)));
+
+    let mut document = bench.sweep(vec![deposit(first)]);
+    document["fee"] = json!("100001");
+    let json = bench.validate(&document, &["--json"]).await.json();
+    assert_eq!((&json["rule"], &json["actual"], &json["bound"]), (&json!("DS-6"), &json!(100_001), &json!(100_000)));
+    assert_eq!(json["reason"], "the fee is 100001 sat, at most 100000 sat allowed");
+}
+
+#[tokio::test]
+async fn a_sweeps_extra_info_comes_from_the_file_or_from_the_chains_events() {
+    let bench = Bench::set_up().await;
+    let deposits = &bench.scene.deposits;
+    for documents in [
+        deposits.iter().map(deposit).collect(),
+        deposits.iter().map(with_script).collect(),
+        vec![deposit(&deposits[0]), with_script(&deposits[1])],
+    ] {
+        let run = bench.validate(&bench.sweep(documents), &[]).await;
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+
+    let mut elsewhere = deposit(&deposits[0]);
+    elsewhere["revealBlock"] = json!(1);
+    let run = bench.validate(&bench.sweep(vec![elsewhere]), &["--json"]).await;
+    assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-reveal")), "{run:?}");
+
+    let mut nowhere = deposit(&deposits[0]);
+    nowhere.as_object_mut().unwrap().remove("revealBlock");
+    let run = bench.validate(&bench.sweep(vec![nowhere]), &[]).await;
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("deposits[0].revealBlock"), "{run:?}");
+}
+
+#[tokio::test]
+async fn the_deployed_validator_can_be_asked_too() {
+    let bench = Bench::set_up().await;
+    let deployed = bench.scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap().to_string();
+    let arguments = ["validate", "--rpc-url", &bench.rpc_url, "--validator", &deployed, "--json"];
+    let mut document = bench.sweep(vec![deposit(&bench.scene.deposits[0])]);
+    assert_eq!(coxswain(&arguments, &document.to_string()).await.code, 0);
+    document["fee"] = json!(0);
+    let run = coxswain(&arguments, &document.to_string()).await;
+    assert_eq!((run.code, &run.json()["rule"]), (1, &json!("DS-5")), "{run:?}");
+    assert_eq!(run.json()["reason"], "the contract says: Proposed transaction fee cannot be zero");
+}
+
+#[tokio::test]
+async fn a_block_is_named_by_number_hash_or_tag() {
+    let bench = Bench::set_up().await;
+    let head = bench.validate(&bench.heartbeat(), &["--json"]).await.json()["block"].clone();
+    let (number, hash) = (head["number"].to_string(), head["hash"].as_str().unwrap());
+    for block in [number.as_str(), hash, "latest"] {
+        let json = bench.validate(&bench.heartbeat(), &["--json", "--block", block]).await.json();
+        assert_eq!(json["block"], head, "{block}");
+    }
+    // Before the validator was there.
+    let run = bench.validate(&bench.heartbeat(), &["--json", "--block", "1"]).await;
+    assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-code")), "{run:?}");
+    let run = bench.validate(&bench.heartbeat(), &["--json", "--block", "999999"]).await;
+    assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-block")), "{run:?}");
+    let run = bench.validate(&bench.heartbeat(), &["--block", "soon"]).await;
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("`soon` is no block"), "{run:?}");
+}
+
+#[tokio::test]
+async fn faults_exit_3_and_name_their_cause() {
+    let bench = Bench::set_up().await;
+    let meet = |fault: Reply| move |method: &str| if method == "eth_call" { fault.clone() } else { Reply::Forward };
+    let validator = bench.validator.to_string();
+    for (fault, cause, words) in [
+        (Reply::Cut, "interrupted", "was lost before the answer came"),
+        (Reply::Body("<html>".to_owned()), "garbage", "can't be understood"),
+        (Reply::Result(json!("0x")), "unknown-answer", "is not a verdict"),
+        (Reply::Status(404), "http-status", "HTTP status 404"),
+    ] {
+        let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet(fault)).await.unwrap();
+        let arguments = ["validate", "--rpc-url", node.url().as_str(), "--validator", &validator];
+        let run = coxswain(&arguments, &bench.heartbeat().to_string()).await;
+        assert_eq!(run.code, 3, "{run:?}");
+        assert!(run.stdout.starts_with("UNDECIDED") && run.stdout.contains(words), "{run:?}");
+        let run = coxswain(&[&arguments[..], &["--json"]].concat(), &bench.heartbeat().to_string()).await;
+        assert_eq!((&run.json()["verdict"], &run.json()["cause"]), (&json!("undecided"), &json!(cause)), "{run:?}");
+    }
+
+    let run = bench.validate(&bench.heartbeat(), &["--json", "--network", "mainnet"]).await;
+    assert_eq!((run.code, &run.json()["cause"]), (3, &json!("wrong-chain")), "{run:?}");
+    assert!(run.json()["reason"].as_str().unwrap().contains("serves chain 31337, which is not mainnet"), "{run:?}");
+
+    let nobody = Address::repeat_byte(0xab).to_string();
+    let arguments = ["validate", "--rpc-url", &bench.rpc_url, "--json", "--validator", &nobody];
+    let run = coxswain(&arguments, &bench.heartbeat().to_string()).await;
+    assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-code")), "{run:?}");
+
+    let run = bench.validate(&bench.heartbeat(), &["--json", "--bridge", &nobody]).await;
+    assert_eq!((run.code, &run.json()["cause"]), (3, &json!("other-bridge")), "{run:?}");
+    let bridge = bench.scene.world.bridge.address().to_string();
+    assert_eq!(bench.validate(&bench.heartbeat(), &["--bridge", &bridge]).await.code, 0);
+}
+
+#[tokio::test]
+async fn usage_and_malformed_input_exit_2_with_nothing_on_stdout() {
+    let arguments = ["validate", "--rpc-url", "http://127.0.0.1:1", "--validator", &Address::ZERO.to_string()];
+    for (document, words) in [
+        ("{", "standard input: not JSON"),
+        (r#"{"action": "heartbeat", "wallet": "0x00", "message": "0x"}"#, "wallet: expected 20 bytes"),
+        (r#"{"action": "dance"}"#, "action: `dance` is no action"),
+    ] {
+        let run = coxswain(&arguments, document).await;
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert!(run.stderr.starts_with("error: ") && run.stderr.contains(words), "{run:?}");
+    }
+    for arguments in [
+        &["validate"][..],
+        &["validate", "--rpc-url", "not a url"],
+        &["validate", "--rpc-url", "http://127.0.0.1:1", "--network", "moon"],
+        &["validate", "--rpc-url", "http://127.0.0.1:1", "--validator", "0x00"],
+        &["validate", "--rpc-url", "http://127.0.0.1:1", "/no/such/file.json"],
+        &["dance"],
+        &[],
+    ] {
+        let run = coxswain(arguments, "").await;
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}: {run:?}");
+        assert!(!run.stderr.is_empty());
+    }
+    let heartbeat = json!({ "action": "heartbeat", "wallet": Address::ZERO.to_string().to_lowercase(), "message": "0x" });
+    let run = coxswain(&["validate", "--rpc-url", "ftp://127.0.0.1"], &heartbeat.to_string()).await;
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("only http and https"), "{run:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_chain_needs_a_validator() {
+    let bench = Bench::set_up().await;
+    let meet = |method: &str| if method == "eth_chainId" { Reply::Result(json!("0x7")) } else { Reply::Forward };
+    let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet).await.unwrap();
+    for url in [node.url().as_str(), &bench.rpc_url] {
+        let run = coxswain(&["validate", "--rpc-url", url], &bench.heartbeat().to_string()).await;
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(run.stderr.contains("give its address with --validator"), "{run:?}");
+    }
+    let arguments = ["validate", "--rpc-url", node.url().as_str(), "--validator", &bench.validator.to_string()];
+    assert_eq!(coxswain(&arguments, &bench.heartbeat().to_string()).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_proposal_is_read_from_a_file_too() {
+    let bench = Bench::set_up().await;
+    let file = std::env::temp_dir().join(format!("coxswain-{}.json", std::process::id()));
+    std::fs::write(&file, bench.heartbeat().to_string()).unwrap();
+    let arguments = ["validate", "--rpc-url", &bench.rpc_url, "--validator", &bench.validator.to_string()];
+    let run = coxswain(&[&arguments[..], &[file.to_str().unwrap()]].concat(), "").await;
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[tokio::test]
+async fn help_names_every_command_option_and_exit_code() {
+    let run = coxswain(&["--help"], "").await;
+    assert_eq!(run.code, 0);
+    assert!(run.stdout.contains("validate") && run.stdout.contains("Usage: coxswain"), "{run:?}");
+    let run = coxswain(&["validate", "--help"], "").await;
+    assert_eq!(run.code, 0);
+    for word in ["--rpc-url", "--network", "--validator", "--bridge", "--block", "--json", "Exit codes:", "[FILE]"] {
+        assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
+    }
+    let version = coxswain(&["--version"], "").await;
+    assert_eq!(version.stdout, format!("coxswain {}\n", env!("CARGO_PKG_VERSION")));
+}
