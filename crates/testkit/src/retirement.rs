@@ -1,5 +1,6 @@
 //! A wallet's retirement, up to the promise where its funds will go.
 
+use alloy::primitives::U256;
 use coxswain_bindings::Bridge;
 use coxswain_rules::KeyHash;
 
@@ -25,7 +26,7 @@ impl World {
             walletPubKeyHash: wallet.key_hash().into(),
             walletMainUtxo: convert::utxo(self.main_utxo(wallet)),
             walletMembersIDs: vec![1],
-            walletMemberIndex: alloy::primitives::U256::ONE,
+            walletMemberIndex: U256::ONE,
             targetWallets: targets.iter().map(|&target| target.into()).collect(),
         };
         self.chain.send(self.operator, *self.bridge.address(), &call).await?;
