@@ -3,6 +3,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "only tests use this module")]
 
+pub mod changes;
+
+use std::sync::LazyLock;
+
 use alloy_primitives::{Address, B256};
 use bitcoin::{
     Amount, CompressedPublicKey, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness,
@@ -47,12 +51,23 @@ pub fn wallet_public_key() -> CompressedPublicKey {
 
 /// The wallet.
 pub fn wallet() -> KeyHash {
-    KeyHash(wallet_public_key().wpubkey_hash().to_byte_array())
+    static WALLET: LazyLock<KeyHash> =
+        LazyLock::new(|| KeyHash(wallet_public_key().wpubkey_hash().to_byte_array()));
+    *WALLET
 }
 
 /// The refund key's private key.
 pub fn refund_key() -> SecretKey {
     SecretKey::from_slice(&[8; 32]).unwrap()
+}
+
+/// What a deposit script names the refund key by.
+fn refund_key_hash() -> KeyHash {
+    static HASH: LazyLock<KeyHash> = LazyLock::new(|| {
+        let key = refund_key().public_key(&Secp256k1::new());
+        KeyHash(hash160::Hash::hash(&key.serialize()).to_byte_array())
+    });
+    *HASH
 }
 
 /// A deposit to make up: how its output commits to its script, and whether it has extra data.
@@ -87,9 +102,7 @@ pub fn deposit_sweep(kinds: &[DepositKind]) -> World {
             funding_transaction: FundingTransaction::from(&funding_transaction(number, &[])),
             blinding_factor: [number; 8],
             wallet: wallet(),
-            refund_key_hash: KeyHash(
-                hash160::Hash::hash(&refund_key().public_key(&Secp256k1::new()).serialize()).to_byte_array(),
-            ),
+            refund_key_hash: refund_key_hash(),
             refund_locktime: (NOW + 30 * DAY).to_le_bytes(),
         };
         let script = DepositScript::new(record.depositor, record.extra_data, &info);
