@@ -11,10 +11,10 @@ macro_rules! key {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(U256);
 
-        impl From<$name> for U256 {
+        impl $name {
             /// The key as view functions take it.
-            fn from(key: $name) -> Self {
-                key.0
+            pub const fn to_u256(self) -> U256 {
+                self.0
             }
         }
 
@@ -109,8 +109,8 @@ mod tests {
     fn deposit_and_sweep_request_keys() {
         let key =
             U256::from_be_bytes(b256!("d1a93670a1b568676d9b49e43c787d76e1f2fd22beeaa4f1590a0eeafbe8fa30").0);
-        assert_eq!(DepositKey::new(outpoint()).0, key);
-        assert_eq!(SweepRequestKey::new(outpoint()).0, key);
+        assert_eq!(DepositKey::new(outpoint()).to_u256(), key);
+        assert_eq!(SweepRequestKey::new(outpoint()).to_u256(), key);
     }
 
     #[test]
