@@ -329,7 +329,7 @@ fn raw_hex<E: serde::de::Error>(digits: &str) -> Result<Vec<u8>, E> {
     if let Some((position, digit)) = digits.char_indices().find(|(_, digit)| !digit.is_ascii_hexdigit()) {
         return Err(E::custom(format_args!("`{digit}` at position {position} is no hex digit")));
     }
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(E::custom(format_args!("an odd number of hex digits ({})", digits.len())));
     }
     hex::decode(digits).map_err(E::custom)

@@ -132,12 +132,18 @@ async fn a_rejected_proposal_exits_1_and_names_rule_item_actual_and_bound() {
     let run = bench.validate(&document, &["--json"]).await;
     assert_eq!(run.code, 1, "{run:?}");
     let json = run.json();
-    assert_eq!((&json["verdict"], &json["rule"], &json["item"]), (&json!("rejected"), &json!("DS-11"), &json!(1)));
+    assert_eq!(
+        (&json["verdict"], &json["rule"], &json["item"]),
+        (&json!("rejected"), &json!("DS-11"), &json!(1))
+    );
 
     let mut document = bench.sweep(vec![deposit(first)]);
     document["fee"] = json!("100001");
     let json = bench.validate(&document, &["--json"]).await.json();
-    assert_eq!((&json["rule"], &json["actual"], &json["bound"]), (&json!("DS-6"), &json!(100_001), &json!(100_000)));
+    assert_eq!(
+        (&json["rule"], &json["actual"], &json["bound"]),
+        (&json!("DS-6"), &json!(100_001), &json!(100_000))
+    );
     assert_eq!(json["reason"], "the fee is 100001 sat, at most 100000 sat allowed");
 }
 
@@ -169,7 +175,8 @@ async fn a_sweeps_extra_info_comes_from_the_file_or_from_the_chains_events() {
 #[tokio::test]
 async fn the_deployed_validator_can_be_asked_too() {
     let bench = Bench::set_up().await;
-    let deployed = bench.scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap().to_string();
+    let deployed =
+        bench.scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap().to_string();
     let arguments = ["validate", "--rpc-url", &bench.rpc_url, "--validator", &deployed, "--json"];
     let mut document = bench.sweep(vec![deposit(&bench.scene.deposits[0])]);
     assert_eq!(coxswain(&arguments, &document.to_string()).await.code, 0);
@@ -201,7 +208,8 @@ async fn a_block_is_named_by_number_hash_or_tag() {
 #[tokio::test]
 async fn faults_exit_3_and_name_their_cause() {
     let bench = Bench::set_up().await;
-    let meet = |fault: Reply| move |method: &str| if method == "eth_call" { fault.clone() } else { Reply::Forward };
+    let meet =
+        |fault: Reply| move |method: &str| if method == "eth_call" { fault.clone() } else { Reply::Forward };
     let validator = bench.validator.to_string();
     for (fault, cause, words) in [
         (Reply::Cut, "interrupted", "was lost before the answer came"),
@@ -215,12 +223,19 @@ async fn faults_exit_3_and_name_their_cause() {
         assert_eq!(run.code, 3, "{run:?}");
         assert!(run.stdout.starts_with("UNDECIDED") && run.stdout.contains(words), "{run:?}");
         let run = coxswain(&[&arguments[..], &["--json"]].concat(), &bench.heartbeat().to_string()).await;
-        assert_eq!((&run.json()["verdict"], &run.json()["cause"]), (&json!("undecided"), &json!(cause)), "{run:?}");
+        assert_eq!(
+            (&run.json()["verdict"], &run.json()["cause"]),
+            (&json!("undecided"), &json!(cause)),
+            "{run:?}"
+        );
     }
 
     let run = bench.validate(&bench.heartbeat(), &["--json", "--network", "mainnet"]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("wrong-chain")), "{run:?}");
-    assert!(run.json()["reason"].as_str().unwrap().contains("serves chain 31337, which is not mainnet"), "{run:?}");
+    assert!(
+        run.json()["reason"].as_str().unwrap().contains("serves chain 31337, which is not mainnet"),
+        "{run:?}"
+    );
 
     let nobody = Address::repeat_byte(0xab).to_string();
     let arguments = ["validate", "--rpc-url", &bench.rpc_url, "--json", "--validator", &nobody];
@@ -235,7 +250,8 @@ async fn faults_exit_3_and_name_their_cause() {
 
 #[tokio::test]
 async fn usage_and_malformed_input_exit_2_with_nothing_on_stdout() {
-    let arguments = ["validate", "--rpc-url", "http://127.0.0.1:1", "--validator", &Address::ZERO.to_string()];
+    let arguments =
+        ["validate", "--rpc-url", "http://127.0.0.1:1", "--validator", &Address::ZERO.to_string()];
     for (document, words) in [
         ("{", "standard input: not JSON"),
         (r#"{"action": "heartbeat", "wallet": "0x00", "message": "0x"}"#, "wallet: expected 20 bytes"),
@@ -258,7 +274,8 @@ async fn usage_and_malformed_input_exit_2_with_nothing_on_stdout() {
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}: {run:?}");
         assert!(!run.stderr.is_empty());
     }
-    let heartbeat = json!({ "action": "heartbeat", "wallet": Address::ZERO.to_string().to_lowercase(), "message": "0x" });
+    let heartbeat =
+        json!({ "action": "heartbeat", "wallet": Address::ZERO.to_string().to_lowercase(), "message": "0x" });
     let run = coxswain(&["validate", "--rpc-url", "ftp://127.0.0.1"], &heartbeat.to_string()).await;
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.stderr.contains("only http and https"), "{run:?}");
@@ -267,14 +284,16 @@ async fn usage_and_malformed_input_exit_2_with_nothing_on_stdout() {
 #[tokio::test]
 async fn an_unknown_chain_needs_a_validator() {
     let bench = Bench::set_up().await;
-    let meet = |method: &str| if method == "eth_chainId" { Reply::Result(json!("0x7")) } else { Reply::Forward };
+    let meet =
+        |method: &str| if method == "eth_chainId" { Reply::Result(json!("0x7")) } else { Reply::Forward };
     let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet).await.unwrap();
     for url in [node.url().as_str(), &bench.rpc_url] {
         let run = coxswain(&["validate", "--rpc-url", url], &bench.heartbeat().to_string()).await;
         assert_eq!(run.code, 2, "{run:?}");
         assert!(run.stderr.contains("give its address with --validator"), "{run:?}");
     }
-    let arguments = ["validate", "--rpc-url", node.url().as_str(), "--validator", &bench.validator.to_string()];
+    let arguments =
+        ["validate", "--rpc-url", node.url().as_str(), "--validator", &bench.validator.to_string()];
     assert_eq!(coxswain(&arguments, &bench.heartbeat().to_string()).await.code, 0);
 }
 
@@ -296,7 +315,9 @@ async fn help_names_every_command_option_and_exit_code() {
     assert!(run.stdout.contains("validate") && run.stdout.contains("Usage: coxswain"), "{run:?}");
     let run = coxswain(&["validate", "--help"], "").await;
     assert_eq!(run.code, 0);
-    for word in ["--rpc-url", "--network", "--validator", "--bridge", "--block", "--json", "Exit codes:", "[FILE]"] {
+    for word in
+        ["--rpc-url", "--network", "--validator", "--bridge", "--block", "--json", "Exit codes:", "[FILE]"]
+    {
         assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
     }
     let version = coxswain(&["--version"], "").await;

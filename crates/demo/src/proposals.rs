@@ -17,14 +17,16 @@ pub(crate) fn proposals(scene: &Scene) -> Result<Vec<Proposed>, Error> {
     let scripts: Vec<_> = requests.iter().map(|request| script(&request.script)).collect();
     let main_utxo = scene.world.main_utxo(retiring).ok_or(Error::NoMainUtxo(retiring.key_hash()))?;
     let sweep = |deposits: Vec<Value>| {
-        json!({ "action": "deposit-sweep", "wallet": wallet(working.key_hash()), "fee": 20_000, "deposits": deposits })
+        json!({ "action": "deposit-sweep", "wallet": wallet(working.key_hash()), "fee": 20_000,
+            "deposits": deposits })
     };
     let redemption = |scripts: Vec<Value>| {
         json!({ "action": "redemption", "wallet": wallet(working.key_hash()), "fee": "12000",
             "redeemerOutputScripts": scripts })
     };
     let heartbeat = |message: &str| {
-        json!({ "action": "heartbeat", "wallet": wallet(working.key_hash()), "message": message })
+        json!({ "action": "heartbeat", "wallet": wallet(working.key_hash()),
+            "message": message })
     };
     let moving_funds = |target: KeyHash| {
         json!({ "action": "moving-funds", "wallet": wallet(retiring.key_hash()), "fee": 6_000,

@@ -57,12 +57,14 @@ pub(crate) fn table(rows: &[Row]) -> String {
         ]);
     }
     // In colour only now, so that no escape code is counted as width.
-    [(VALID, AnsiColor::Green), (REJECTED, AnsiColor::Red), (UNDECIDED, AnsiColor::Yellow)]
-        .into_iter()
-        .fold(table.to_string(), |text, (verdict, colour)| {
-            let style = Style::new().bold().fg_color(Some(colour.into()));
-            text.replace(verdict, &format!("{style}{verdict}{style:#}"))
-        })
+    let mut text = table.to_string();
+    for (verdict, colour) in
+        [(VALID, AnsiColor::Green), (REJECTED, AnsiColor::Red), (UNDECIDED, AnsiColor::Yellow)]
+    {
+        let style = Style::new().bold().fg_color(Some(colour.into()));
+        text = text.replace(verdict, &format!("{style}{verdict}{style:#}"));
+    }
+    text
 }
 
 const VALID: &str = "✓ valid";
