@@ -1,5 +1,11 @@
 //! The program as a person or a script meets it: what it prints, and the code it exits with. On the real Bridge.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
 use std::{
     io::Write,
     process::{Command, Output, Stdio},

@@ -1,6 +1,12 @@
 //! The proposal document: the examples of docs/proposals.md are read as they stand, and whatever is malformed is
 //! refused with the path of the field that is.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
 use coxswain_cli::{Document, DocumentError};
 use coxswain_rules::{Action, Case, Subject};
 use serde_json::{Value, json};

@@ -1,5 +1,11 @@
 //! Revert data as each client wraps it (`tests/reverts/`, one file a client), told from errors that are no reverts.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
 use std::{fs, path::Path};
 
 use alloy::primitives::{Address, B256, U256};

@@ -1,6 +1,12 @@
 //! What can't be read as a *yes* or a *no* is neither: faults of the endpoint and of what it serves, each named.
 //! A real chain stands behind the faulty endpoint, so that only the fault differs from a valid verdict.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::primitives::{Address, B256};
