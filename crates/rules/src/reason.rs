@@ -450,17 +450,3 @@ pub fn rule_of_deployed_reason(action: Action, text: &str) -> Option<RuleId> {
         _ => return None,
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_rule_has_one_deployed_reason_at_least_and_no_id_repeats() {
-        let ids: BTreeSet<_> = RuleId::ALL.iter().map(|rule| rule.id()).collect();
-        assert_eq!(ids.len(), RuleId::ALL.len());
-        assert_eq!(ids.len(), 38);
-    }
-}
