@@ -8,7 +8,8 @@ use bitcoin::{Amount, OutPoint, Script, VarInt, consensus::encode, hashes::Hash 
 use coxswain_bindings::validator::{self as abi, WalletProposalValidator as validator};
 use coxswain_rules::{Case, DepositExtraInfo, RevealedDeposit, Subject};
 
-pub(crate) fn calldata(case: &Case) -> Bytes {
+/// The call that asks the validator about the case.
+pub fn calldata(case: &Case) -> Bytes {
     let wallet = case.wallet.into();
     match &case.subject {
         Subject::Heartbeat(proposal) => validator::validateHeartbeatProposalCall {

@@ -11,8 +11,10 @@ mod revert;
 mod validator;
 
 pub use block::{Block, BlockSelector, InvalidBlockSelector};
+pub use calldata::calldata;
 pub use endpoint::{ConnectError, Endpoint, RequestError};
 pub use network::{Deployment, Network};
+pub use reason::reason;
 pub use reveal::Revealed;
 pub use revert::revert_of;
 pub use validator::{Judgement, ProposalValidator, Undecided, Verdict};

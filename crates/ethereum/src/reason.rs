@@ -5,7 +5,7 @@ use coxswain_bindings::validator::WalletProposalValidatorErrors as Error;
 use coxswain_rules::Reason;
 
 /// Reads revert data as one of the validator's custom errors: exactly, or not at all.
-pub(crate) fn reason(revert_data: &[u8]) -> Option<Reason> {
+pub fn reason(revert_data: &[u8]) -> Option<Reason> {
     Some(match Error::abi_decode_validate(revert_data).ok()? {
         Error::WalletStateNotAllowed(e) => {
             Reason::WalletStateNotAllowed { wallet: e.walletPubKeyHash.into(), state: e.state }

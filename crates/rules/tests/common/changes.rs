@@ -57,7 +57,7 @@ fn apply(world: &mut World, change: Change) {
     let Change { what, item, other, number, amount, bytes } = change;
     let amount = Amount::from_sat(amount);
     let fill = u8::try_from(number % 256).unwrap();
-    match what % 12 {
+    match what % 14 {
         0 => world.wallet().state = WalletState::try_from(fill % 6).unwrap(),
         1 => world.wallet().main_utxo_hash = B256::repeat_byte(fill % 2),
         2 => world.wallet().moving_funds_target_wallets_commitment_hash = B256::repeat_byte(fill % 2),
@@ -79,12 +79,21 @@ fn apply(world: &mut World, change: Change) {
                         let vector = outputs(&world.deposit_script(item), &bytes);
                         world.fund(item, vector, number % 8 / 2);
                     }
-                    7 if item < extra_info.len() => extra_info[item].refund_locktime = number.to_le_bytes(),
-                    8 if item < extra_info.len() => extra_info[item].wallet = KeyHash([fill; 20]),
+                    7 if item < extra_info.len() => {
+                        world.remake_deposit(item, |info| info.refund_locktime = number.to_le_bytes());
+                    }
+                    8 if item < extra_info.len() => {
+                        world.remake_deposit(item, |info| info.wallet = KeyHash([fill; 20]))
+                    }
                     9 => drop(extra_info.pop()),
-                    10 => proposal.deposits[item] = proposal.deposits[other],
+                    10 => {
+                        proposal.deposits[item] = proposal.deposits[other];
+                        if number % 2 == 0 && item.max(other) < extra_info.len() {
+                            extra_info[item] = extra_info[other].clone();
+                        }
+                    }
                     11 => world.deposit(item).vault = Address::repeat_byte(fill),
-                    _ if fill % 8 == 0 => world.deposit(item).swept_at = number,
+                    12 => world.deposit(item).swept_at = number,
                     _ => world.deposit(item).revealed_at = number,
                 }
             }
