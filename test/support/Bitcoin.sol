@@ -12,7 +12,7 @@ library Bitcoin {
         bytes8 blindingFactor;
         bytes20 walletPubKeyHash;
         bytes20 refundPubKeyHash;
-        uint32 refundLocktime;
+        uint256 refundLocktime;
         OutputType outputType;
     }
 

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.30;
+
+import {console} from "forge-std/console.sol";
+import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces/IWalletProposalValidator.sol";
+import {Bitcoin} from "../support/Bitcoin.sol";
+import {DeployedValidator} from "../support/DeployedValidator.sol";
+import {Scenarios} from "../support/Scenarios.sol";
+
+/// The same proposals, on the same Bridge, to our validator and to the bytecode deployed in 2024: same verdict, and the error
+/// that corresponds to the deployed one's reason. The one difference there may be is INC-1: outputs that nobody can ever
+/// spend, which ours rejects by DS-11.
+///
+/// Seeded and counted: DIFFERENTIAL_SEED (1) and DIFFERENTIAL_RUNS (2,000) in the environment. Of the runs, 35 % are sweeps,
+/// as many redemptions, and 6 % each of the rest: heartbeats, moving funds, moved funds sweeps, and both of the first kinds
+/// with malformed calldata.
+contract DifferentialTest is Scenarios {
+    bytes4 private constant ERROR = 0x08c379a0;
+    bytes4 private constant PANIC = 0x4e487b71;
+
+    IValidator private deployed;
+    uint256 private seed;
+    uint256 private runs;
+
+    /// By the hash of the deployed validator's reason, our error. DS-11's reasons stand for either of its errors.
+    mapping(bytes32 reason => bytes4 selector) private errorOf;
+
+    function setUp() public override {
+        super.setUp();
+        deployed = DeployedValidator.deploy(bridge);
+        seed = vm.envOr("DIFFERENTIAL_SEED", uint256(1));
+        runs = vm.envOr("DIFFERENTIAL_RUNS", uint256(2_000));
+
+        _pair("Wallet is not in Live or MovingFunds state", IValidator.WalletStateNotAllowed.selector);
+        _pair("Source wallet is not in Live or MovingFunds state", IValidator.WalletStateNotAllowed.selector);
+        _pair("Source wallet is not in MovingFunds state", IValidator.WalletStateNotAllowed.selector);
+        _pair("Proposed transaction fee cannot be zero", IValidator.FeeZero.selector);
+        _pair("Proposed transaction fee is too high", IValidator.FeeTooHigh.selector);
+        _pair("Sweep below the min size", IValidator.SweepEmpty.selector);
+        _pair("Sweep exceeds the max size", IValidator.SweepTooLarge.selector);
+        _pair("Each deposit key must have matching extra info", IValidator.ExtraInfoCountMismatch.selector);
+        _pair("Deposit not revealed", IValidator.DepositNotRevealed.selector);
+        _pair("Deposit min age not achieved yet", IValidator.DepositTooYoung.selector);
+        _pair("Deposit already swept", IValidator.DepositAlreadySwept.selector);
+        _pair("Extra info funding tx hash does not match", IValidator.FundingTxHashMismatch.selector);
+        _pair("Extra info funding output script does not match", IValidator.FundingOutputScriptMismatch.selector);
+        _pair("Read overrun during VarInt parsing", IValidator.FundingOutputScriptMismatch.selector);
+        _pair("Vout read overrun", IValidator.FundingOutputScriptMismatch.selector);
+        _pair("Bad VarInt in scriptPubkey", IValidator.FundingOutputScriptMismatch.selector);
+        _pair("Slice out of bounds", IValidator.FundingOutputScriptMismatch.selector);
+        _pair("Deposit refund safety margin is not preserved", IValidator.DepositRefundTooClose.selector);
+        _pair("Deposit controlled by different wallet", IValidator.DepositOfOtherWallet.selector);
+        _pair("Deposit targets different vault", IValidator.DepositVaultMismatch.selector);
+        _pair("Duplicated deposit", IValidator.DepositDuplicated.selector);
+        _pair("Redemption below the min size", IValidator.RedemptionEmpty.selector);
+        _pair("Redemption exceeds the max size", IValidator.RedemptionTooLarge.selector);
+        _pair("Not a pending redemption request", IValidator.RedemptionNotPending.selector);
+        _pair("Redemption request min age not achieved yet", IValidator.RedemptionTooYoung.selector);
+        _pair(
+            "Redemption request timeout safety margin is not preserved", IValidator.RedemptionTimeoutTooClose.selector
+        );
+        _pair("Proposed transaction per-request fee share is too high", IValidator.RedemptionFeeShareTooHigh.selector);
+        _pair("Duplicated request", IValidator.RedemptionDuplicated.selector);
+        _pair("Not a valid heartbeat message", IValidator.HeartbeatMessageInvalid.selector);
+        _pair("Target wallets commitment is not submitted", IValidator.TargetWalletsNotCommitted.selector);
+        _pair("Target wallets do not match target wallets commitment hash", IValidator.TargetWalletsMismatch.selector);
+        _pair("Invalid wallet main UTXO data", IValidator.MainUtxoMismatch.selector);
+        _pair(
+            "Source wallet BTC balance is below the moving funds dust threshold", IValidator.BalanceBelowDust.selector
+        );
+        _pair("Sweep request is not in Pending state", IValidator.SweepRequestNotPending.selector);
+        _pair("Sweep request does not belong to the wallet", IValidator.SweepRequestOfOtherWallet.selector);
+    }
+
+    function _pair(string memory reason, bytes4 selector) private {
+        errorOf[keccak256(bytes(reason))] = selector;
+    }
+
+    function test_depositSweeps() external {
+        _run("deposit sweeps", _oneDepositSweep, 35, 5);
+    }
+
+    function test_redemptions() external {
+        _run("redemptions", _oneRedemption, 35, 5);
+    }
+
+    function test_heartbeats() external {
+        _run("heartbeats", _oneHeartbeat, 6, 5);
+    }
+
+    function test_movesOfFunds() external {
+        _run("moves of funds", _oneMovingFunds, 6, 5);
+    }
+
+    function test_movedFundsSweeps() external {
+        _run("moved funds sweeps", _oneMovedFundsSweep, 6, 5);
+    }
+
+    function test_malformedDepositSweeps() external {
+        _run("malformed deposit sweeps", _oneMalformedDepositSweep, 6, 25);
+    }
+
+    function test_malformedRedemptions() external {
+        _run("malformed redemptions", _oneMalformedRedemption, 6, 25);
+    }
+
+    enum Outcome {
+        Accepted,
+        Rejected,
+        Inc1
+    }
+
+    /// `percent` of the runs. One in `share` at least is accepted, and one in five rejected.
+    function _run(
+        string memory kind,
+        function(Random memory) internal returns (Outcome) one,
+        uint256 percent,
+        uint256 share
+    ) private {
+        Random memory r = Random(uint256(keccak256(abi.encode(seed, kind))));
+        uint256[3] memory counts;
+        uint256 count = runs * percent / 100;
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 free = _freeMemory();
+            counts[uint256(one(r))] += 1;
+            _releaseMemory(free);
+        }
+        console.log(
+            string.concat(
+                "differential, seed ",
+                vm.toString(seed),
+                ": ",
+                vm.toString(count),
+                " ",
+                kind,
+                ", ",
+                vm.toString(counts[0]),
+                " accepted, ",
+                vm.toString(counts[1]),
+                " rejected, ",
+                vm.toString(counts[2]),
+                " rejected by ours alone (INC-1)"
+            )
+        );
+        assertGt(count, 0);
+        assertGe(counts[0] * share, count, "too few accepted");
+        assertGe(counts[1] * 5, count, "too few rejected");
+    }
+
+    function _oneDepositSweep(Random memory r) private returns (Outcome) {
+        Sweep memory sweep = _randomSweep(r);
+        bytes memory data = abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
+        (bool success, bytes memory ours) = address(validator).staticcall(data);
+        if (!success && _selector(ours) == IValidator.FundingOutputScriptMismatch.selector) {
+            if (_nobodyCanSpend(sweep, _firstArgument(ours))) return Outcome.Inc1;
+        }
+        return _compare(data);
+    }
+
+    function _oneRedemption(Random memory r) private returns (Outcome) {
+        return _compare(abi.encodeCall(IValidator.validateRedemptionProposal, (_randomRedemption(r))));
+    }
+
+    function _oneHeartbeat(Random memory r) private view returns (Outcome) {
+        return _compare(abi.encodeCall(IValidator.validateHeartbeatProposal, (_randomHeartbeat(r))));
+    }
+
+    function _oneMovingFunds(Random memory r) private returns (Outcome) {
+        MovingFunds memory m = _randomMovingFunds(r);
+        return _compare(abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo)));
+    }
+
+    function _oneMovedFundsSweep(Random memory r) private returns (Outcome) {
+        return _compare(abi.encodeCall(IValidator.validateMovedFundsSweepProposal, (_randomMovedFundsSweep(r))));
+    }
+
+    function _oneMalformedDepositSweep(Random memory r) private returns (Outcome) {
+        Sweep memory sweep = _randomSweep(r);
+        bytes memory data = abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
+        return _compareVerdicts(_garble(r, data));
+    }
+
+    function _oneMalformedRedemption(Random memory r) private returns (Outcome) {
+        bytes memory data = abi.encodeCall(IValidator.validateRedemptionProposal, (_randomRedemption(r)));
+        return _compareVerdicts(_garble(r, data));
+    }
+
+    /// Same verdict, and our error corresponds to their reason.
+    function _compare(bytes memory data) private view returns (Outcome) {
+        (bool accepted, bytes memory ours) = address(validator).staticcall(data);
+        (bool theyAccept, bytes memory theirs) = address(deployed).staticcall(data);
+        assertEq(accepted, theyAccept, "verdict");
+        if (accepted) {
+            assertEq(ours, theirs);
+            return Outcome.Accepted;
+        }
+        bytes4 named = _selector(ours);
+        if (_selector(theirs) == PANIC) {
+            bool malformed = named == IValidator.FundingOutputMalformed.selector;
+            bool mismatch = named == IValidator.FundingOutputScriptMismatch.selector;
+            // An index out of bounds: of the vector, or of a script of too few bytes.
+            if (_firstArgument(theirs) == 0x32 && (malformed || mismatch)) return Outcome.Rejected;
+            assertEq(_firstArgument(theirs), 0x11, "an overflow");
+            assertTrue(
+                malformed || named == IValidator.DepositTooYoung.selector
+                    || named == IValidator.DepositRefundTooClose.selector
+                    || named == IValidator.RedemptionTooYoung.selector
+                    || named == IValidator.RedemptionTimeoutTooClose.selector,
+                "neither of times (INC-7) nor of a malformed output"
+            );
+            return Outcome.Rejected;
+        }
+        assertEq(_selector(theirs), ERROR, "neither reason nor panic");
+        (string memory reason) = abi.decode(_tail(theirs), (string));
+        if (named == IValidator.FundingOutputMalformed.selector) {
+            named = IValidator.FundingOutputScriptMismatch.selector;
+        }
+        assertEq(bytes32(named), bytes32(errorOf[keccak256(bytes(reason))]), reason);
+        return Outcome.Rejected;
+    }
+
+    /// Calldata may be broken in two places, and which is noticed first may differ: only the verdict has to be the same.
+    function _compareVerdicts(bytes memory data) private view returns (Outcome) {
+        (bool accepted, bytes memory ours) = address(validator).staticcall(data);
+        (bool theyAccept,) = address(deployed).staticcall(data);
+        if (accepted == theyAccept) return accepted ? Outcome.Accepted : Outcome.Rejected;
+        assertFalse(accepted, "accepted by ours alone");
+        assertEq(_selector(ours), IValidator.FundingOutputScriptMismatch.selector, "rejected by ours alone");
+        return Outcome.Inc1;
+    }
+
+    /// Cuts, prolongs, or changes a word or a byte: where it isn't noticed, it changes nothing that the rules see.
+    function _garble(Random memory r, bytes memory data) private pure returns (bytes memory) {
+        uint256 choice = _below(r, 8);
+        if (choice == 0) return _head(data, _below(r, data.length));
+        if (choice == 1) return bytes.concat(data, new bytes(_below(r, 100)));
+        if (choice == 2) return data;
+        uint256 words = (data.length - 4) / 32;
+        uint256 word = _below(r, choice < 6 ? words : (words < 20 ? words : 20));
+        uint256 value;
+        if (choice == 3) value = 32 * _below(r, 2 * words);
+        if (choice == 4) value = _below(r, 40);
+        if (choice == 5) value = uint256(_bytes32(r));
+        if (choice == 6) value = type(uint256).max - _below(r, 64);
+        assembly ("memory-safe") {
+            let at := add(add(data, 0x24), mul(32, word))
+            switch choice
+            case 7 { mstore8(add(at, mod(value, 32)), xor(byte(0, mload(at)), 0x01)) }
+            default { mstore(at, value) }
+        }
+        return data;
+    }
+
+    /// Whether the transaction that funds deposit `i` has a P2PKH or P2WPKH output over the hash of its script.
+    function _nobodyCanSpend(Sweep memory sweep, uint256 i) private view returns (bool) {
+        IValidator.DepositExtraInfo memory info = sweep.extraInfo[i];
+        Bitcoin.Deposit memory deposit = Bitcoin.Deposit(
+            _request(sweep, i).depositor,
+            _request(sweep, i).extraData,
+            info.blindingFactor,
+            info.walletPubKeyHash,
+            info.refundPubKeyHash,
+            0,
+            Bitcoin.OutputType.P2wpkh
+        );
+        for (uint256 j = 4; j > 0; --j) {
+            deposit.refundLocktime = deposit.refundLocktime * 256 + uint8(info.refundLocktime[j - 1]);
+        }
+        bytes memory p2wpkh = Bitcoin.push(Bitcoin.fundingScript(deposit));
+        deposit.outputType = Bitcoin.OutputType.P2pkh;
+        bytes memory p2pkh = Bitcoin.push(Bitcoin.fundingScript(deposit));
+        bytes memory vector = info.fundingTx.outputVector;
+        return _contains(vector, p2wpkh) || _contains(vector, p2pkh);
+    }
+
+    function _contains(bytes memory whole, bytes memory part) private pure returns (bool) {
+        for (uint256 at = 0; at + part.length <= whole.length; ++at) {
+            uint256 i = 0;
+            while (i < part.length && whole[at + i] == part[i]) ++i;
+            if (i == part.length) return true;
+        }
+        return false;
+    }
+
+    function _selector(bytes memory error) private pure returns (bytes4) {
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return bytes4(error); // the first 4 bytes
+    }
+
+    function _firstArgument(bytes memory error) private pure returns (uint256 argument) {
+        assembly ("memory-safe") {
+            argument := mload(add(error, 0x24))
+        }
+    }
+
+    function _tail(bytes memory error) private pure returns (bytes memory tail) {
+        tail = new bytes(error.length - 4);
+        for (uint256 i = 0; i < tail.length; ++i) {
+            tail[i] = error[i + 4];
+        }
+    }
+
+    /// What a run took of memory the next may take again: its price grows with the square of its size.
+    function _freeMemory() private pure returns (uint256 free) {
+        assembly ("memory-safe") {
+            free := mload(0x40)
+        }
+    }
+
+    function _releaseMemory(uint256 free) private pure {
+        assembly ("memory-safe") {
+            mstore(0x40, free)
+        }
+    }
+}
