@@ -32,6 +32,8 @@ pub struct Follower {
     settled: Option<Settled>,
     equivocated: bool,
     seed_asked: Option<u64>,
+    /// The first block seen at which the window was over: last questions are asked there.
+    closing: Option<u64>,
     faults: Vec<Fault>,
     over: bool,
 }
@@ -71,8 +73,6 @@ enum Judgement {
         asked: u64,
         /// The last verdict, in words; none while one is awaited.
         verdict: Option<String>,
-        /// The first block seen at which the window was over: the last verdict is asked for there.
-        closing: Option<u64>,
     },
 }
 
@@ -94,6 +94,7 @@ impl Follower {
             settled: None,
             equivocated: false,
             seed_asked: None,
+            closing: None,
             faults: Vec::new(),
             over: false,
         };
@@ -168,16 +169,15 @@ impl Follower {
         for (message, kind) in self.take_suspects() {
             self.blame(message.author(), kind, Some(Arc::clone(message.signed())), &mut commands);
         }
-        if let (None, Some(listened_from)) = (&self.settled, self.listened_from)
-            && self.now >= self.assignment.window.active_end()
-        {
-            self.blame(
-                self.assignment.leader,
-                FaultKind::LeaderIdleness { listened_from },
-                None,
-                &mut commands,
-            );
-            self.finish(Outcome::None, &mut commands);
+        if self.now >= self.assignment.window.active_end() {
+            match (&self.settled, self.listened_from) {
+                (None, Some(listened_from)) => {
+                    let kind = FaultKind::LeaderIdleness { listened_from };
+                    self.blame(self.assignment.leader, kind, None, &mut commands);
+                    self.finish(Outcome::None, &mut commands);
+                }
+                _ => self.keep_deadlines(&mut commands),
+            }
         }
         commands
     }
@@ -240,7 +240,7 @@ impl Follower {
             Proposed::Action(proposal) => {
                 let proposal = Arc::new(proposal.clone());
                 commands.push(Command::Validate(Arc::clone(&proposal)));
-                Judgement::Open { proposal, asked: self.now, verdict: None, closing: None }
+                Judgement::Open { proposal, asked: self.now, verdict: None }
             }
         };
         self.settled = Some(Settled { message, judgement });
@@ -285,37 +285,28 @@ impl Follower {
     }
 
     fn keep_deadlines(&mut self, commands: &mut Vec<Command>) {
-        let (active_end, end) = (self.assignment.window.active_end(), self.assignment.window.end());
+        let window = self.assignment.window;
+        if self.now >= window.end() && *self.closing.get_or_insert(self.now) < self.now {
+            return self.give_up(commands);
+        }
         let suspects = self.senders.values().any(|sender| {
             [&sender.impersonation, &sender.off_checklist].iter().any(|s| matches!(s, Suspicion::Pending(_)))
         });
-        let mut gave_up = false;
-        match &mut self.settled {
-            _ if self.now < active_end => {}
-            None => match self.listened_from {
-                None => return self.finish(Outcome::None, commands),
-                Some(listened_from) if self.now >= end => {
-                    let kind = FaultKind::LeaderIdleness { listened_from };
-                    let unproven = self.assignment.fault(self.assignment.leader, kind, None);
-                    commands.push(Command::Record(Record::Unproven(unproven)));
-                    return self.finish(Outcome::None, commands);
+        let mut doubts_seed = suspects;
+        if self.now >= window.active_end() {
+            let may_finish = !suspects || self.now >= window.end();
+            match self.settled.as_ref().map(|settled| &settled.judgement) {
+                None if self.listened_from.is_none() => return self.finish(Outcome::None, commands),
+                None => doubts_seed = true,
+                Some(Judgement::NoOp) if may_finish => return self.finish(Outcome::NoOp, commands),
+                Some(Judgement::Valid(proposal, block)) if may_finish => {
+                    let validated = Validated::new(Proposal::clone(proposal), *block);
+                    return self.finish(Outcome::action(&window, validated), commands);
                 }
-                Some(_) => self.ask_seed(commands),
-            },
-            Some(Settled { judgement: Judgement::NoOp, .. }) => return self.finish(Outcome::NoOp, commands),
-            Some(Settled { judgement: Judgement::Valid(proposal, block), .. }) => {
-                let validated = Validated::new(Proposal::clone(proposal), *block);
-                return self.finish(Outcome::action(&self.assignment.window, validated), commands);
+                Some(_) => {}
             }
-            Some(Settled { judgement: Judgement::Open { closing, .. }, .. }) if self.now >= end => {
-                gave_up = *closing.get_or_insert(self.now) < self.now;
-            }
-            Some(_) => {}
         }
-        if gave_up {
-            return self.give_up(commands);
-        }
-        if let Some(Settled { judgement: Judgement::Open { proposal, asked, verdict, .. }, .. }) =
+        if let Some(Settled { judgement: Judgement::Open { proposal, asked, verdict }, .. }) =
             &mut self.settled
             && verdict.is_some()
             && *asked < self.now
@@ -324,7 +315,7 @@ impl Follower {
             *verdict = None;
             commands.push(Command::Validate(Arc::clone(proposal)));
         }
-        if suspects {
+        if doubts_seed {
             self.ask_seed(commands);
         }
     }
@@ -375,11 +366,21 @@ impl Follower {
         self.finish(Outcome::None, commands);
     }
 
+    /// Ends without the answers that are still missing. Nobody is blamed for that.
     fn give_up(&mut self, commands: &mut Vec<Command>) {
-        if let Some(Settled { judgement: Judgement::Open { proposal, verdict, .. }, .. }) = &self.settled {
-            let (proposal, why) = (Arc::clone(proposal), verdict.clone());
-            let why = why.unwrap_or_else(|| "no verdict came before the window was over".to_owned());
-            self.finish(Outcome::Undecided { proposal, why }, commands);
+        match (&self.settled, self.listened_from) {
+            (Some(Settled { judgement: Judgement::Open { proposal, verdict, .. }, .. }), _) => {
+                let (proposal, why) = (Arc::clone(proposal), verdict.clone());
+                let why = why.unwrap_or_else(|| "no verdict came before the window was over".to_owned());
+                self.finish(Outcome::Undecided { proposal, why }, commands);
+            }
+            (None, Some(listened_from)) => {
+                let kind = FaultKind::LeaderIdleness { listened_from };
+                let unproven = self.assignment.fault(self.assignment.leader, kind, None);
+                commands.push(Command::Record(Record::Unproven(unproven)));
+                self.finish(Outcome::None, commands);
+            }
+            _ => {}
         }
     }
 

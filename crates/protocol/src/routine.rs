@@ -104,6 +104,8 @@ pub struct WindowResult {
     pub wallet: KeyHash,
     /// The window.
     pub window: Window,
+    /// The safe block's hash that the leader and the checklist followed from.
+    pub safe_block_hash: B256,
     /// The leader.
     pub leader: Address,
     /// What was agreed on.
@@ -143,6 +145,13 @@ impl Assignment {
     }
 
     pub(crate) const fn result(&self, outcome: Outcome, faults: Vec<Fault>) -> WindowResult {
-        WindowResult { wallet: self.wallet, window: self.window, leader: self.leader, outcome, faults }
+        WindowResult {
+            wallet: self.wallet,
+            window: self.window,
+            safe_block_hash: self.safe_block_hash,
+            leader: self.leader,
+            outcome,
+            faults,
+        }
     }
 }

@@ -187,13 +187,36 @@ fn inc_16_a_wrong_seed_is_shown_as_such_and_not_as_impersonation() {
     assert!(follower.on_message(speaks).0.is_err());
     assert_eq!(follower.on_block(C + 1), [Command::ConfirmSeed]);
     assert_eq!(follower.on_block(ACTIVE_END), [Command::ConfirmSeed]);
-    let commands = follower.on_block(END);
+    assert_eq!(follower.on_block(END), [Command::ConfirmSeed], "a last time");
+    let commands = follower.on_block(END + 1);
     let kind = FaultKind::LeaderImpersonation { seat: message.seat };
     let unproven = Command::Record(Record::Unproven(wallet.fault(liar, kind, Some(1))));
     let idleness = FaultKind::LeaderIdleness { listened_from: C };
     let idle = Command::Record(Record::Unproven(wallet.fault(wallet.leader(), idleness, None)));
     assert_eq!(commands[..2], [idle, unproven]);
     assert!(finished(&commands).faults.is_empty());
+}
+
+#[test]
+fn a_result_waits_for_the_seed_while_somebody_is_suspected_but_not_past_the_windows_end() {
+    let wallet = Wallet::new();
+    let liar = wallet.other(1);
+    let suspected = |wallet: &Wallet| {
+        let mut follower = start(wallet);
+        assert_eq!(follower.on_message(wallet.proposal(1, Proposed::NoOp)).0, Ok(()));
+        let message = wallet.message(wallet.seat_of(liar), Proposed::NoOp);
+        assert!(follower.on_message(wallet.receive(liar, 1, &message)).0.is_err());
+        assert_eq!(follower.on_block(ACTIVE_END), [Command::ConfirmSeed]);
+        follower
+    };
+    let commands = confirm(&wallet, &mut suspected(&wallet));
+    assert_eq!((&finished(&commands).outcome, finished(&commands).faults.len()), (&Outcome::NoOp, 1));
+    let commands = suspected(&wallet).on_block(END);
+    assert!(
+        matches!(commands[..], [Command::Record(Record::Unproven(_)), Command::Finish(_)]),
+        "{commands:?}"
+    );
+    assert_eq!(finished(&commands).outcome, Outcome::NoOp);
 }
 
 #[test]
