@@ -16,11 +16,7 @@ impl Checklist {
     /// The checklist of a wallet with this seed.
     pub fn new(network: &Network, window: Window, seed: Seed) -> Self {
         let draw = seed.heartbeat_draw();
-        Self {
-            sweeps: window.index().is_multiple_of(network.sweep_interval),
-            draw,
-            heartbeat: draw < network.heartbeat_probability,
-        }
+        Self { sweeps: network.allows_sweeps(&window), draw, heartbeat: draw < network.heartbeat_probability }
     }
 
     /// The draw that decided on the heartbeat: it is on the list when this is below the network's probability.

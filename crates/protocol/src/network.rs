@@ -103,6 +103,11 @@ impl Network {
         }
     }
 
+    /// Whether sweeps and moving funds are on every wallet's checklist in a window.
+    pub const fn allows_sweeps(&self, window: &Window) -> bool {
+        window.index().is_multiple_of(self.0.sweep_interval)
+    }
+
     /// The window that starts at this block, if one does.
     pub fn window_at(&self, block: u64) -> Option<Window> {
         self.latest_window(block).filter(|window| window.block() == block)

@@ -85,6 +85,9 @@ fn mutated_and_random_inputs_decode_without_panic_or_large_allocation() {
     let (mut decoded, mut most) = (0_u64, 0);
     for _ in 0..inputs {
         let mut bytes = corpus[below(&mut random, corpus.len())].clone();
+        if below(&mut random, 8) == 0 {
+            random.fill_bytes(&mut bytes);
+        }
         mutate(&mut random, &mut bytes, &corpus);
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();

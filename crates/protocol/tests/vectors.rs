@@ -10,6 +10,11 @@ fn go_draws_and_whole_coordination_cases() {
 }
 
 #[test]
+fn go_draws_at_the_seeds_where_the_algorithm_takes_its_rare_turns() {
+    assert_eq!(check::check(include_str!("../vectors/draws.json")), 9);
+}
+
+#[test]
 fn header_hashes_by_both_rules_before_and_after_prague() {
     assert_eq!(check::check(include_str!("../vectors/headers.json")), 12);
 }

@@ -220,7 +220,7 @@ fn a_result_waits_for_the_seed_while_somebody_is_suspected_but_not_past_the_wind
 }
 
 #[test]
-fn inc_17_and_inc_21_a_silent_leader_is_recorded_as_idle() {
+fn inc_21_a_silent_leader_is_recorded_as_idle() {
     let wallet = Wallet::new();
     let mut follower = start(&wallet);
     assert_eq!(follower.on_block(ACTIVE_END - 1), []);
