@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use alloy_primitives::Address;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use alloy_primitives::{Address, B256};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use coxswain_ethereum::{BlockSelector, Network};
+use coxswain_rules::KeyHash;
 use url::Url;
 
 /// Says whether a tBTC wallet's next action is allowed, and why.
@@ -23,7 +24,39 @@ pub enum Command {
     /// Ask the contract for its verdict on a proposal
     #[command(after_long_help = VALIDATE_HELP)]
     Validate(ValidateArguments),
+    /// Show a coordination window: its phases, its safe block, what may be proposed in it and why
+    #[command(after_long_help = WINDOW_HELP)]
+    Window(WindowArguments),
+    /// Draw a wallet's leader, and whether it may heartbeat, in a coordination window
+    #[command(after_long_help = LEADER_HELP)]
+    Leader(LeaderArguments),
+    /// Draw many windows: how fairly operators lead, how often wallets heartbeat, and how often several at once
+    #[command(after_long_help = SIMULATE_HELP)]
+    Simulate(SimulateArguments),
 }
+
+const WINDOW_HELP: &str = "\
+Exit codes: 0 shown, 2 usage, 3 undecided (the endpoint gave no usable answer).
+
+Example:
+  coxswain window --block 19000000 --network mainnet";
+
+const LEADER_HELP: &str = "\
+Exit codes: 0 shown, 2 usage or a malformed file, 3 undecided (the endpoint gave no usable answer).
+
+FILE has one operator address a line and one line a seat, seat 1 first: the wallet's final signing group.
+Without --network and without an endpoint, the mainnet's probability of a heartbeat is used.
+
+Example:
+  coxswain leader --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 --operators group.txt \\
+    --rpc-url http://localhost:8545 --block 19000800";
+
+const SIMULATE_HELP: &str = "\
+The draws are the protocol's own; wallets and block hashes follow from --seed, so that a run can be repeated.
+A heartbeat's probability is 0.125 in RFC 12, and was halved after ten test wallets were often seen to heartbeat
+together.
+
+Exit codes: 0 shown, 2 usage.";
 
 const VALIDATE_HELP: &str = "\
 Exit codes:
@@ -63,6 +96,80 @@ pub struct ValidateArguments {
     /// Print the verdict as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `coxswain window`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("when").required(true).args(["block", "rpc_url"])))]
+pub struct WindowArguments {
+    /// Show the window that this block lies in, or comes after
+    #[arg(long, value_name = "N")]
+    pub block: Option<u64>,
+    /// Show the window that this endpoint's head lies in, or comes after
+    #[arg(long, value_name = "URL")]
+    pub rpc_url: Option<Url>,
+    /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<NetworkName>,
+    /// Print the window as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `coxswain leader`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("hash").required(true).args(["safe_block_hash", "rpc_url"])))]
+pub struct LeaderArguments {
+    /// HASH160 of the wallet's compressed public key
+    #[arg(long, value_name = "0x…", value_parser = key_hash)]
+    pub wallet: KeyHash,
+    /// The operators, one address a line, one line a seat, seat 1 first
+    #[arg(long, value_name = "FILE")]
+    pub operators: PathBuf,
+    /// The safe block's hash, as the network's rule defines it
+    #[arg(long, value_name = "0x…")]
+    pub safe_block_hash: Option<B256>,
+    /// The Ethereum endpoint to take the safe block's hash from
+    #[arg(long, value_name = "URL", requires = "block")]
+    pub rpc_url: Option<Url>,
+    /// The window's coordination block
+    #[arg(long, value_name = "N", conflicts_with = "safe_block_hash")]
+    pub block: Option<u64>,
+    /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<NetworkName>,
+    /// Print the draw as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `coxswain simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArguments {
+    /// How many windows to draw
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub windows: u64,
+    /// How many wallets heartbeat
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub wallets: u32,
+    /// How many operators share the wallets' seats
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..))]
+    pub operators: u8,
+    /// What wallets and block hashes follow from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads a wallet as `0x` and 40 hex digits.
+fn key_hash(text: &str) -> Result<KeyHash, String> {
+    let bytes = text.strip_prefix("0x").and_then(|digits| alloy_primitives::hex::decode(digits).ok());
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(KeyHash)
+        .ok_or_else(|| "expected 0x and 40 hex digits".to_owned())
 }
 
 /// A [`Network`], as the command line names it.

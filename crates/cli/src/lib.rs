@@ -1,9 +1,13 @@
 //! What the `coxswain` program does, as a library: the demo and the tests go the same way as a person at the terminal.
 
 pub mod arguments;
+pub mod coordination;
 pub mod document;
+pub mod leader;
 pub mod report;
+pub mod simulate;
 pub mod validate;
+pub mod window;
 
 pub use document::{Document, DocumentError};
 pub use report::Report;

@@ -1,6 +1,7 @@
 //! The `coxswain` program: reads the command line, runs the command, prints, and exits with the documented code.
 
 use std::{
+    fmt::Display,
     fs::File,
     io::{self, Read},
     path::Path,
@@ -11,25 +12,57 @@ use clap::Parser;
 use coxswain_cli::{
     Document, Target,
     arguments::{Arguments, Command, ValidateArguments},
+    coordination::CoordinationError,
+    leader::leader,
+    simulate::simulate,
     validate,
+    window::window,
 };
 use eyre::{WrapErr, ensure};
 
 /// The longest document read, in bytes: far over any proposal, far under memory.
 const DOCUMENT_LIMIT: u64 = 64 << 20;
+/// Done.
+const EXIT_OK: u8 = 0;
 /// Usage, or a malformed proposal.
 const EXIT_USAGE: u8 = 2;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Arguments { command: Command::Validate(arguments) } = Arguments::parse();
-    match run_validate(arguments).await {
+    let outcome = match Arguments::parse().command {
+        Command::Validate(arguments) => run_validate(arguments).await,
+        Command::Window(arguments) => {
+            let report = window(&arguments).await;
+            report.map(|report| print(arguments.json, &report, || report.to_json())).map_err(Into::into)
+        }
+        Command::Leader(arguments) => {
+            let report = leader(&arguments).await;
+            report.map(|report| print(arguments.json, &report, || report.to_json())).map_err(Into::into)
+        }
+        Command::Simulate(arguments) => {
+            let report = simulate(&arguments);
+            print(arguments.json, &report, || report.to_json());
+            Ok(EXIT_OK)
+        }
+    };
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             anstream::eprintln!("error: {error:#}");
-            ExitCode::from(EXIT_USAGE)
+            let code = error.downcast_ref().map_or(EXIT_USAGE, CoordinationError::exit_code);
+            ExitCode::from(code)
         }
     }
+}
+
+/// Prints a report for people, or for programs.
+fn print(json: bool, report: &impl Display, to_json: impl FnOnce() -> serde_json::Value) -> u8 {
+    if json {
+        anstream::println!("{:#}", to_json());
+    } else {
+        anstream::println!("{report}");
+    }
+    EXIT_OK
 }
 
 async fn run_validate(arguments: ValidateArguments) -> eyre::Result<u8> {
@@ -39,11 +72,7 @@ async fn run_validate(arguments: ValidateArguments) -> eyre::Result<u8> {
     let document: Document = text.parse().wrap_err_with(|| name.clone())?;
     let target = Target { rpc_url, network: network.map(Into::into), validator, bridge, block };
     let report = validate(document, &target).await?;
-    if json {
-        anstream::println!("{:#}", report.to_json());
-    } else {
-        anstream::println!("{report}");
-    }
+    print(json, &report, || report.to_json());
     Ok(report.exit_code())
 }
 

@@ -62,13 +62,8 @@ pub async fn validate(mut document: Document, target: &Target) -> Result<Report,
         Err(error) => return Ok(report(None, None, undecided(None, error.into()))),
     };
     if let Some(network) = target.network
-        && !network.chain_ids().contains(&chain_id)
+        && let Err(wrong) = endpoint.require_network(chain_id, network)
     {
-        let wrong = Undecided::WrongNetwork {
-            endpoint: endpoint.name().to_owned(),
-            network: network.name(),
-            actual: chain_id,
-        };
         return Ok(report(Some(chain_id), None, undecided(None, wrong)));
     }
     let deployment = Network::of_chain(chain_id).and_then(Network::deployment);

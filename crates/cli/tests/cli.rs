@@ -6,14 +6,13 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use std::{
-    io::Write,
-    process::{Command, Output, Stdio},
-};
+mod support;
 
 use alloy_primitives::Address;
 use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator};
 use serde_json::{Value, json};
+
+use crate::support::{Run, coxswain};
 
 struct Bench {
     scene: Scene,
@@ -74,36 +73,6 @@ fn with_script(deposit: &Deposit) -> Value {
     });
     json.as_object_mut().unwrap().remove("revealBlock");
     json
-}
-
-#[derive(Debug)]
-struct Run {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Run {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-}
-
-async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_coxswain"))
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A child that refuses its arguments doesn't read.
-    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    let Output { status, stdout, stderr } =
-        tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
 }
 
 #[tokio::test]

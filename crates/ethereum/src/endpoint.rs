@@ -5,17 +5,23 @@
 use std::{error::Error as StdError, time::Duration};
 
 use alloy::{
+    consensus::Header,
     primitives::U64,
     rpc::{
         client::RpcClient,
         json_rpc::{RpcError, RpcRecv, RpcSend},
+        types::Header as RpcHeader,
     },
     transports::{TransportError, TransportErrorKind, http::reqwest},
 };
 use backon::{ExponentialBuilder, Retryable};
 use url::Url;
 
-use crate::block::{Block, BlockSelector, RpcBlock};
+use crate::{
+    block::{Block, BlockSelector, RpcBlock},
+    network::Network,
+    validator::Undecided,
+};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -182,6 +188,21 @@ impl Endpoint {
         self.request::<_, U64>("eth_chainId", ()).await.map(|id| id.to())
     }
 
+    /// Whether a chain id is one of the network's.
+    ///
+    /// # Errors
+    /// [`Undecided::WrongNetwork`], naming this endpoint.
+    pub fn require_network(&self, chain_id: u64, network: Network) -> Result<(), Undecided> {
+        if network.chain_ids().contains(&chain_id) {
+            return Ok(());
+        }
+        Err(Undecided::WrongNetwork {
+            endpoint: self.name.clone(),
+            network: network.name(),
+            actual: chain_id,
+        })
+    }
+
     /// The block that the selector names now; none when the endpoint has no such block.
     ///
     /// # Errors
@@ -195,6 +216,27 @@ impl Endpoint {
             tag => self.request("eth_getBlockByNumber", (tag.to_string(), false)).await?,
         };
         Ok(block.map(Into::into))
+    }
+
+    /// The header of the block at this height; none when the endpoint has no such block.
+    ///
+    /// # Errors
+    /// When the endpoint gives no usable answer: a header whose fields don't hash to the hash that comes with it is
+    /// none, as it has fields that we don't know.
+    pub async fn header(&self, number: u64) -> Result<Option<Header>, RequestError> {
+        const METHOD: &str = "eth_getBlockByNumber";
+        let block: Option<RpcHeader> = self.request(METHOD, (U64::from(number), false)).await?;
+        let Some(RpcHeader { hash, inner, .. }) = block else { return Ok(None) };
+        let actual = inner.hash_slow();
+        if actual == hash && inner.number == number {
+            return Ok(Some(inner));
+        }
+        Err(RequestError::Garbage {
+            method: METHOD,
+            endpoint: self.name.clone(),
+            cause: format!("the header of block {} hashes to {actual}", inner.number),
+            answer: format!("block {number}, {hash}"),
+        })
     }
 
     /// Sends a request that only reads, and sends it again when it failed in passing.

@@ -71,6 +71,11 @@ impl Chain {
         Ok(())
     }
 
+    /// Mines this many blocks, a second apart.
+    pub async fn mine(&self, blocks: u64) -> Result<(), Error> {
+        Ok(self.provider.anvil_mine(Some(blocks), None).await?)
+    }
+
     /// Gives an account ether to pay for transactions with.
     pub async fn fund(&self, account: Address) -> Result<(), Error> {
         Ok(self.provider.anvil_set_balance(account, THOUSAND_ETHER).await?)

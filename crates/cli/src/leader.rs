@@ -1,0 +1,149 @@
+//! `coxswain leader`: a wallet's draw in one window: seed, order of the operators, leader, seat, heartbeat.
+
+use std::{fmt, fs, path::Path};
+
+use alloy_primitives::{Address, B256};
+use coxswain_ethereum::{BlockSelector, Undecided};
+use coxswain_protocol::{Seed, SigningGroup, Window};
+use coxswain_rules::KeyHash;
+use serde_json::{Value as Json, json};
+
+use crate::{
+    arguments::LeaderArguments,
+    coordination::{CoordinationError, Named, endpoint},
+};
+
+/// A wallet's draw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeaderReport {
+    named: Named,
+    wallet: KeyHash,
+    /// None when the safe block's hash was given rather than its window.
+    window: Option<Window>,
+    safe_block_hash: B256,
+    seed: Seed,
+    /// Each operator with its first seat, in the order drawn.
+    order: Vec<(Address, u8)>,
+    draw: f64,
+}
+
+/// Makes the draw.
+///
+/// # Errors
+/// When the file is malformed, the block is no coordination block, or the endpoint gives no usable answer.
+pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, CoordinationError> {
+    let group = operators(&arguments.operators)?;
+    let network = arguments.network.map(Into::into);
+    let (named, window, safe_block_hash) =
+        match (arguments.safe_block_hash, &arguments.rpc_url, arguments.block) {
+            (Some(hash), ..) => (Named::chosen(network), None, hash),
+            (None, Some(url), Some(block)) => {
+                let endpoint = endpoint(url.clone())?;
+                let named = Named::served(&endpoint, network).await?;
+                let window = named.network.window_at(block).ok_or_else(|| no_window(named, block))?;
+                let header =
+                    endpoint.header(window.safe_block()).await?.ok_or_else(|| Undecided::NoBlock {
+                        endpoint: endpoint.name().to_owned(),
+                        block: BlockSelector::Number(window.safe_block()),
+                    })?;
+                (named, Some(window), named.network.hash_rule.hash(&header))
+            }
+            _ => {
+                let problem = "--safe-block-hash, or --rpc-url with --block, is needed";
+                return Err(CoordinationError::Usage(problem.to_owned()));
+            }
+        };
+    let seed = Seed::new(arguments.wallet, safe_block_hash);
+    let seat = |operator| group.first_seat(operator).expect("drawn operators are the group's").number();
+    let order = group.shuffled(seed).into_iter().map(|operator| (operator, seat(operator))).collect();
+    let draw = seed.heartbeat_draw();
+    Ok(LeaderReport { named, wallet: arguments.wallet, window, safe_block_hash, seed, order, draw })
+}
+
+fn no_window(named: Named, block: u64) -> CoordinationError {
+    let frequency = named.network.frequency;
+    let before = named.network.latest_window(block).map(|window| window.block());
+    let after = before.unwrap_or_default().checked_add(frequency);
+    let neighbours: Vec<_> = [before, after].into_iter().flatten().map(|block| block.to_string()).collect();
+    CoordinationError::Usage(format!(
+        "--block {block} is no coordination block of network {named} (multiples of {frequency} above 0): try {}",
+        neighbours.join(" or ")
+    ))
+}
+
+/// Reads the operators by seat: one address a line.
+fn operators(file: &Path) -> Result<SigningGroup, CoordinationError> {
+    let usage = |problem: String| CoordinationError::Usage(format!("{}: {problem}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
+    let mut holders = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        holders.push(address(line.trim()).map_err(|problem| usage(format!("line {number}: {problem}")))?);
+    }
+    SigningGroup::new(holders).map_err(|error| usage(error.to_string()))
+}
+
+/// Reads an address; where its letters' cases differ, they must be its checksum.
+fn address(text: &str) -> Result<Address, String> {
+    let malformed = || format!("`{text}` is no address: expected 0x and 40 hex digits");
+    if !text.starts_with("0x") {
+        return Err(malformed());
+    }
+    let address: Address = text.parse().map_err(|_| malformed())?;
+    let digits = text.trim_start_matches("0x");
+    let one_case = digits == digits.to_ascii_lowercase() || digits == digits.to_ascii_uppercase();
+    let checksummed = address.to_checksum(None);
+    if one_case || text == checksummed {
+        Ok(address)
+    } else {
+        Err(format!("`{text}` has a wrong checksum, {checksummed} would be right"))
+    }
+}
+
+impl LeaderReport {
+    fn heartbeat(&self) -> bool {
+        self.draw < self.named.network.heartbeat_probability
+    }
+
+    /// The report for programs.
+    pub fn to_json(&self) -> Json {
+        let order: Vec<_> = self.order.iter().map(|(operator, _)| operator.to_checksum(None)).collect();
+        json!({
+            "network": self.named.name,
+            "wallet": self.wallet.to_string(),
+            "window": self.window.map(|window| window.index()),
+            "safeBlock": self.window.map(|window| window.safe_block()),
+            "safeBlockHash": self.safe_block_hash.to_string(),
+            "seed": self.seed.to_string(),
+            "order": order,
+            "leader": order.first(),
+            "seat": self.order.first().map(|(_, seat)| seat),
+            "heartbeatDraw": self.draw,
+            "heartbeatProbability": self.named.network.heartbeat_probability,
+            "heartbeat": self.heartbeat(),
+        })
+    }
+}
+
+impl fmt::Display for LeaderReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "wallet           {}", self.wallet)?;
+        if let Some(window) = self.window {
+            let rule = self.named.network.hash_rule;
+            writeln!(f, "window           {} of network {}", window.index(), self.named)?;
+            writeln!(f, "safe block       {}, hashed by the rule {rule}", window.safe_block())?;
+        }
+        writeln!(f, "safe block hash  {}", self.safe_block_hash)?;
+        writeln!(f, "seed             {}", self.seed)?;
+        if let Some((leader, seat)) = self.order.first() {
+            writeln!(f, "leader           {leader}, through seat {seat}")?;
+        }
+        let p = self.named.network.heartbeat_probability;
+        let (heartbeat, relation) = if self.heartbeat() { ("yes", "below") } else { ("no", "not below") };
+        writeln!(f, "heartbeat        {heartbeat}: the draw is {:.6}, {relation} {p}", self.draw)?;
+        write!(f, "order drawn")?;
+        for (position, (operator, seat)) in (1..).zip(&self.order) {
+            write!(f, "\n  {position:>3}. {operator}, first seat {seat}")?;
+        }
+        Ok(())
+    }
+}

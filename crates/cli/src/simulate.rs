@@ -1,0 +1,157 @@
+//! `coxswain simulate`: what many windows look like, for the probability of a heartbeat that RFC 12 suggests and for
+//! half of it.
+
+use std::fmt;
+
+use alloy_primitives::Address;
+use coxswain_protocol::{Network, Parameters, SigningGroup};
+use coxswain_sim::statistics::{Setup, Statistics, expected_share_with_at_least, observe};
+use serde_json::{Value as Json, json};
+
+use crate::arguments::SimulateArguments;
+
+/// RFC 12's suggestion, and what it was lowered to.
+const PROBABILITIES: [f64; 2] = [0.125, 0.0625];
+/// The longest bar, in characters.
+const BAR: f64 = 40.0;
+/// Wallets that heartbeat at once, from which on it is a crowd.
+const CROWD: u32 = 2;
+/// Intervals shown one by one, in windows; the longer ones in one row.
+const INTERVALS: u64 = 24;
+
+/// What was drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimulateReport {
+    windows: u64,
+    wallets: u32,
+    operators: u8,
+    seed: u64,
+    runs: Vec<(f64, Statistics)>,
+}
+
+/// Draws the windows, with each probability on the same wallets and block hashes.
+pub fn simulate(arguments: &SimulateArguments) -> SimulateReport {
+    let &SimulateArguments { windows, wallets, operators, seed, .. } = arguments;
+    let runs = PROBABILITIES.map(|p| {
+        let parameters = Parameters { heartbeat_probability: p, ..Parameters::DEFAULT };
+        let holders = (1..=operators).map(Address::with_last_byte).collect();
+        let setup = Setup {
+            network: Network::try_from(parameters).expect("only a probability differs from the default"),
+            group: SigningGroup::new(holders).expect("the command line allows 1 to 255 operators"),
+            wallets,
+            windows,
+            seed,
+        };
+        (p, observe(&setup))
+    });
+    SimulateReport { windows, wallets, operators, seed, runs: runs.into() }
+}
+
+impl SimulateReport {
+    /// The report for programs.
+    pub fn to_json(&self) -> Json {
+        let runs: Vec<_> = self
+            .runs
+            .iter()
+            .map(|(p, statistics)| {
+                json!({
+                    "heartbeatProbability": p,
+                    "meanInterval": statistics.mean_interval(),
+                    "expectedMeanInterval": 1.0 / p,
+                    "intervals": statistics.intervals,
+                    "windowsByHeartbeatsAtOnce": statistics.coinciding,
+                    "shareWithSeveralAtOnce": statistics.share_with_at_least(CROWD as usize),
+                    "expectedShareWithSeveralAtOnce": expected_share_with_at_least(self.wallets, CROWD, *p),
+                    "windowsLed": statistics.led.values().collect::<Vec<_>>(),
+                    "leaderChiSquare": statistics.leader_chi_square(),
+                })
+            })
+            .collect();
+        json!({
+            "windows": self.windows, "wallets": self.wallets, "operators": self.operators, "seed": self.seed,
+            "runs": runs,
+        })
+    }
+}
+
+/// A bar of this share of the longest.
+fn bar(share: f64) -> String {
+    let length = (share.clamp(0.0, 1.0) * BAR).round();
+    std::iter::successors(Some(1.0), |at| Some(at + 1.0))
+        .take_while(|at| *at <= length)
+        .map(|_| '█')
+        .collect()
+}
+
+fn percent(count: u64, of: u64) -> f64 {
+    if of == 0 { 0.0 } else { 100.0 * count as f64 / of as f64 }
+}
+
+impl fmt::Display for SimulateReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { windows, wallets, operators, seed, runs } = self;
+        writeln!(f, "{windows} windows, {wallets} wallets, {operators} operators, seed {seed}")?;
+
+        if let Some((_, statistics)) = runs.first() {
+            let drawn: u64 = statistics.led.values().sum();
+            let most = statistics.led.values().copied().max().unwrap_or_default();
+            writeln!(f, "\nHow often each operator led ({:.2} % expected)", 100.0 / f64::from(*operators))?;
+            for (number, led) in (1..).zip(statistics.led.values()) {
+                let share = percent(*led, most) / 100.0;
+                writeln!(f, "  operator {number:>3}  {:>6.2} %  {}", percent(*led, drawn), bar(share))?;
+            }
+            let freedom = u64::from(*operators).saturating_sub(1);
+            writeln!(f, "  χ² {:.1}, about {freedom} expected by chance", statistics.leader_chi_square())?;
+        }
+
+        for (p, statistics) in runs {
+            writeln!(f, "\nHeartbeats with probability {p}")?;
+            match statistics.mean_interval() {
+                Some(mean) => {
+                    writeln!(
+                        f,
+                        "  an idle wallet heartbeats every {mean:.2} windows; 1/p is {:.2}",
+                        1.0 / p
+                    )?;
+                }
+                None => writeln!(f, "  no wallet had two heartbeats; 1/p is {:.2}", 1.0 / p)?,
+            }
+            writeln!(f, "  windows from one heartbeat to the next")?;
+            let counted: u64 = statistics.intervals.values().sum();
+            let shown = |interval| statistics.intervals.get(&interval).copied().unwrap_or_default();
+            let longer: u64 = statistics.intervals.range(INTERVALS + 1..).map(|(_, count)| count).sum();
+            let longest = (1..=INTERVALS).map(shown).chain([longer]).max().unwrap_or_default();
+            for interval in 1..=INTERVALS {
+                let count = shown(interval);
+                let share = percent(count, longest) / 100.0;
+                writeln!(f, "    {interval:>6}  {:>6.2} %  {}", percent(count, counted), bar(share))?;
+            }
+            let share = percent(longer, longest) / 100.0;
+            writeln!(f, "    longer  {:>6.2} %  {}", percent(longer, counted), bar(share))?;
+            writeln!(f, "  wallets that heartbeat in the same window")?;
+            for (count, windows_) in
+                (0_u64..).zip(&statistics.coinciding).take_while(|(count, _)| *count <= 10)
+            {
+                let share = percent(*windows_, *windows);
+                writeln!(f, "    {count:>6}  {share:>6.2} %  {}", bar(share / 100.0))?;
+            }
+            writeln!(
+                f,
+                "  several at once: {:.1} % of the windows, {:.1} % expected",
+                100.0 * statistics.share_with_at_least(CROWD as usize),
+                100.0 * expected_share_with_at_least(*wallets, CROWD, *p)
+            )?;
+        }
+
+        if let [(high, before), (low, after)] = runs.as_slice() {
+            let several = |statistics: &Statistics| 100.0 * statistics.share_with_at_least(CROWD as usize);
+            let (several_before, several_after) = (several(before), several(after));
+            write!(
+                f,
+                "\nLowering the probability from {high} to {low} took windows with several heartbeats at once from \
+                 {several_before:.1} % to {several_after:.1} %."
+            )?;
+        }
+        Ok(())
+    }
+}

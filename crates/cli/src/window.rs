@@ -1,0 +1,167 @@
+//! `coxswain window`: a coordination window's phases, its safe block, and what may be proposed in it.
+
+use std::fmt;
+
+use coxswain_ethereum::{BlockSelector, Undecided};
+use coxswain_protocol::{Phase, Window};
+use coxswain_rules::Action;
+use serde_json::{Value as Json, json};
+
+use crate::{
+    arguments::WindowArguments,
+    coordination::{CoordinationError, Named, endpoint},
+};
+
+/// A window as seen from a block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowReport {
+    named: Named,
+    block: u64,
+    /// The latest window that has started; none before the first.
+    window: Option<Window>,
+    next: Option<Window>,
+}
+
+/// Whether an action may be proposed in a window.
+enum Allowed {
+    Yes,
+    No,
+    ByDraw,
+}
+
+/// Looks the window up.
+///
+/// # Errors
+/// When the endpoint gives no usable answer, or serves another chain than the network's.
+pub async fn window(arguments: &WindowArguments) -> Result<WindowReport, CoordinationError> {
+    let network = arguments.network.map(Into::into);
+    let (named, block) = match (&arguments.rpc_url, arguments.block) {
+        (Some(url), _) => {
+            let endpoint = endpoint(url.clone())?;
+            let named = Named::served(&endpoint, network).await?;
+            let head = endpoint.block(BlockSelector::Latest).await?.ok_or_else(|| Undecided::NoBlock {
+                endpoint: endpoint.name().to_owned(),
+                block: BlockSelector::Latest,
+            })?;
+            (named, head.number)
+        }
+        (None, Some(block)) => (Named::chosen(network), block),
+        (None, None) => return Err(CoordinationError::Usage("--block or --rpc-url is needed".to_owned())),
+    };
+    let window = named.network.latest_window(block);
+    let next = Window::numbered(&named.network, window.map_or(0, |window| window.index()).saturating_add(1));
+    Ok(WindowReport { named, block, window, next })
+}
+
+impl WindowReport {
+    /// Every action in the checklist's order of priority: whether the window allows it, and why.
+    fn checklist(&self, window: Window) -> [(Action, Allowed, String); 5] {
+        let (index, n) = (window.index(), self.named.network.sweep_interval);
+        let sweep = |action| {
+            let (allowed, verb) =
+                if index.is_multiple_of(n) { (Allowed::Yes, "is") } else { (Allowed::No, "is not") };
+            (action, allowed, format!("window {index} {verb} a multiple of {n}"))
+        };
+        let p = self.named.network.heartbeat_probability;
+        [
+            (Action::Redemption, Allowed::Yes, "every window".to_owned()),
+            sweep(Action::DepositSweep),
+            sweep(Action::MovedFundsSweep),
+            sweep(Action::MovingFunds),
+            (
+                Action::Heartbeat,
+                Allowed::ByDraw,
+                format!("where the wallet's draw is below {p}: coxswain leader"),
+            ),
+        ]
+    }
+
+    /// The report for programs.
+    pub fn to_json(&self) -> Json {
+        let window = self.window.map(|window| {
+            let checklist: Vec<_> = self
+                .checklist(window)
+                .into_iter()
+                .map(|(action, allowed, why)| {
+                    let allowed = match allowed {
+                        Allowed::Yes => json!(true),
+                        Allowed::No => json!(false),
+                        Allowed::ByDraw => Json::Null,
+                    };
+                    json!({ "action": action.name(), "allowed": allowed, "why": why })
+                })
+                .collect();
+            json!({
+                "index": window.index(),
+                "coordinationBlock": window.block(),
+                "activePhaseEnd": window.active_end(),
+                "end": window.end(),
+                "safeBlock": window.safe_block(),
+                "phase": phase(window.phase(self.block)),
+                "checklist": checklist,
+            })
+        });
+        json!({
+            "network": self.named.name,
+            "block": self.block,
+            "window": window,
+            "nextCoordinationBlock": self.next.map(|next| next.block()),
+        })
+    }
+}
+
+const fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Before => "before",
+        Phase::Active => "active",
+        Phase::Passive => "passive",
+        Phase::Over => "over",
+    }
+}
+
+impl fmt::Display for WindowReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let block = self.block;
+        if let Some(window) = self.window {
+            let now = match window.phase(block) {
+                Phase::Before => "it hasn't started",
+                Phase::Active => "the leader may speak",
+                Phase::Passive => "the result is being validated",
+                Phase::Over => "it is over",
+            };
+            writeln!(f, "window {} of network {}; at block {block} {now}", window.index(), self.named)?;
+            writeln!(f, "  safe block       {:>10}", window.safe_block())?;
+            writeln!(
+                f,
+                "  active phase     {:>10}  to {}",
+                window.block(),
+                window.active_end().saturating_sub(1)
+            )?;
+            writeln!(
+                f,
+                "  passive phase    {:>10}  to {}",
+                window.active_end(),
+                window.end().saturating_sub(1)
+            )?;
+            writeln!(f, "  action starts    {:>10}", window.end())?;
+            writeln!(f, "checklist, in order of priority")?;
+            for (action, allowed, why) in self.checklist(window) {
+                let allowed = match allowed {
+                    Allowed::Yes => "yes",
+                    Allowed::No => "no",
+                    Allowed::ByDraw => "by draw",
+                };
+                writeln!(f, "  {action:<18} {allowed:<8} {why}")?;
+            }
+        } else {
+            writeln!(f, "no window of network {} has started at block {block}", self.named)?;
+        }
+        match self.next {
+            Some(next) => {
+                let away = next.block().saturating_sub(block);
+                write!(f, "next window at block {}, in {away} blocks", next.block())
+            }
+            None => write!(f, "no window follows"),
+        }
+    }
+}
