@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The ABI snapshots that the Rust bindings are generated from: `node tools/abi.mjs` writes them, `--check` fails when
-// one is stale. They are committed, so that `cargo build` needs neither forge nor npm.
+// The snapshots of ABIs, and of code, that the Rust bindings are generated from: `node tools/abi.mjs` writes them,
+// `--check` fails when one is stale. They are committed, so that `cargo build` needs neither forge nor npm.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,12 +9,19 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = "crates/bindings/abi";
 
-// `only` names the functions, events and errors to keep; without it, the whole ABI is kept.
+// `only` names the functions, events and errors to keep; without it, the whole ABI is kept. `creationCode` keeps that too:
+// our nodes run it.
 const snapshots = [
   {
     file: "WalletProposalValidator.json",
     source: "out/WalletProposalValidator.sol/WalletProposalValidator.json",
     comesFrom: "npx forge build",
+  },
+  {
+    file: "BridgeSnapshot.json",
+    source: "out/BridgeSnapshot.sol/BridgeSnapshot.json",
+    comesFrom: "npx forge build",
+    creationCode: true,
   },
   {
     file: "Bridge.json",
@@ -46,18 +53,18 @@ function fail(message) {
   process.exit(1);
 }
 
-function snapshot({ file, source, comesFrom, only }) {
+function snapshot({ file, source, comesFrom, only, creationCode }) {
   let artifact;
   try {
     artifact = readFileSync(join(root, source), "utf8");
   } catch {
     fail(`${source} is missing, which ${file} is made from: run \`${comesFrom}\` first`);
   }
-  const { abi } = JSON.parse(artifact);
+  const { abi, bytecode } = JSON.parse(artifact);
   const missing = (only ?? []).filter((name) => !abi.some((item) => item.name === name));
   if (missing.length > 0) fail(`${source} has no ${missing.join(", ")}, which ${file} should hold`);
   const kept = only ? abi.filter((item) => only.includes(item.name)) : abi;
-  return JSON.stringify(kept, null, 2) + "\n";
+  return JSON.stringify(creationCode ? { abi: kept, bytecode: bytecode.object } : kept, null, 2) + "\n";
 }
 
 function committed(path) {

@@ -32,5 +32,15 @@ pub mod validator {
     pub use self::{IWalletProposalValidator::*, WalletProposalValidator::WalletProposalValidatorErrors};
 }
 
+/// What reads the Bridge's state in one call: its creation code, and what that takes.
+pub mod snapshot {
+    alloy::sol!(
+        #[sol(all_derives)]
+        BridgeSnapshot,
+        "abi/BridgeSnapshot.json"
+    );
+}
+
 pub use bridge::Bridge;
+pub use snapshot::BridgeSnapshot;
 pub use validator::WalletProposalValidator;

@@ -1,5 +1,6 @@
 //! Ethereum as Coxswain sees it: an [`Endpoint`] that asks and asks again, one [`Block`] that a decision is made at,
-//! and the [`ProposalValidator`], whose [`Verdict`] is one of three and never guessed.
+//! the [`ProposalValidator`], whose [`Verdict`] is one of three and never guessed, and the [`SnapshotReader`], which reads
+//! what the rules read.
 
 mod block;
 mod calldata;
@@ -8,6 +9,7 @@ mod network;
 mod reason;
 mod reveal;
 mod revert;
+mod snapshot;
 mod validator;
 
 pub use block::{Block, BlockSelector, InvalidBlockSelector};
@@ -17,4 +19,5 @@ pub use network::{Deployment, Network};
 pub use reason::reason;
 pub use reveal::Revealed;
 pub use revert::revert_of;
+pub use snapshot::{SnapshotKeys, SnapshotReader};
 pub use validator::{Judgement, ProposalValidator, Undecided, Verdict};

@@ -84,10 +84,10 @@ pub enum Undecided {
         /// The block asked for.
         block: BlockSelector,
     },
-    /// No contract is deployed where the validator should be.
+    /// No contract is deployed where the validator, or the Bridge, should be.
     #[error("there is no code at {address} in {block}")]
     NoCode {
-        /// Where the validator should be.
+        /// Where the contract should be.
         address: Address,
         /// The block looked at.
         block: Block,
@@ -101,6 +101,50 @@ pub enum Undecided {
         expected: Address,
         /// The Bridge that the validator names.
         actual: Address,
+    },
+    /// A view that the rules read, the Bridge's or its watchtower's, failed or answered with something else.
+    #[error(
+        "the Bridge at {bridge} can't be read in {block}: a view failed, or its answer is not of its type"
+    )]
+    UnreadableBridge {
+        /// The Bridge.
+        bridge: Address,
+        /// The block read at.
+        block: Block,
+    },
+    /// The Bridge is in a state that this version does not know.
+    #[error("the Bridge gives {item} the unknown state {state}")]
+    UnknownState {
+        /// Which wallet or request.
+        item: String,
+        /// The number.
+        state: u8,
+    },
+    /// The Bridge was read at another block than was asked for.
+    #[error(
+        "{endpoint} read the Bridge in block {number} of chain {chain_id} (time {timestamp}) instead of {expected}"
+    )]
+    OtherBlock {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The block asked for.
+        expected: Block,
+        /// The chain id read at.
+        chain_id: u64,
+        /// The height read at.
+        number: u64,
+        /// The timestamp read at.
+        timestamp: u64,
+    },
+    /// The Bridge's state came in a form that it can't have.
+    #[error("the answer to reading the Bridge at {bridge} is malformed: {answer} ({length} bytes)")]
+    UnknownSnapshot {
+        /// The Bridge.
+        bridge: Address,
+        /// The answer's first bytes.
+        answer: Bytes,
+        /// How long the answer is.
+        length: usize,
     },
     /// The call reverted and gave no reason: out of gas within, or a Bridge that is not one.
     #[error("the call to {address} reverted without a reason")]
@@ -149,7 +193,10 @@ impl Undecided {
             Self::OtherBridge { .. } => "other-bridge",
             Self::RevertWithoutReason { .. } => "revert-without-reason",
             Self::UnknownRevert { .. } => "unknown-revert",
-            Self::UnknownAnswer { .. } => "unknown-answer",
+            Self::UnknownAnswer { .. } | Self::UnknownSnapshot { .. } => "unknown-answer",
+            Self::UnreadableBridge { .. } => "unreadable-bridge",
+            Self::UnknownState { .. } => "unknown-state",
+            Self::OtherBlock { .. } => "other-block",
         }
     }
 }
@@ -298,6 +345,7 @@ enum Answer {
     Reverted(Bytes),
 }
 
-fn excerpt(bytes: &Bytes) -> Bytes {
+/// What an error shows of a contract's answer.
+pub(crate) fn excerpt(bytes: &Bytes) -> Bytes {
     bytes.slice(..bytes.len().min(EXCERPT))
 }
