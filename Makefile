@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-contracts test-rust test-peers lint bindings check-bindings contracts clean
+.PHONY: help demo test test-contracts test-rust test-peers bench lint bindings check-bindings contracts clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -18,6 +18,8 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: contracts ## Validate ten real proposals against the real Bridge on a local chain
+	@echo "building the demo (minutes at first, seconds afterwards)" >&2
+	@cargo build --locked --package coxswain-demo
 	@cargo run --quiet --locked --package coxswain-demo
 
 test: contracts ## Run every test, and count them
@@ -34,6 +36,9 @@ test-peers: ## Check the protocol against fresh vectors made by Go itself (needs
 	@command -v go >/dev/null || { echo "make test-peers needs Go: https://go.dev/dl" >&2; exit 1; }
 	@echo "fresh vectors of SEED=$(SEED)"
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
+
+bench: ## Measure with criterion: leader, decoding, follower, predicates
+	cargo bench --locked -p coxswain-protocol -p coxswain-rules
 
 lint: $(NPM) ## Check format and lints of Solidity and Rust, warnings denied
 	$(FORGE) fmt --check
