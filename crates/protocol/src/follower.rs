@@ -136,23 +136,23 @@ impl Follower {
                 self.keep_deadlines(&mut commands);
             }
             Verdict::Rejected(objection) if *asked >= end => self.reject(objection, block, &mut commands),
+            Verdict::Undecided(why) if *asked >= end => {
+                *last = Some(why);
+                self.give_up(&mut commands);
+            }
             Verdict::Rejected(objection) => {
                 *last = Some(format!("rejected at block {block}: {objection}"));
-                if self.now >= end {
-                    self.keep_deadlines(&mut commands);
-                }
+                self.ask_at_the_end(&mut commands);
             }
             Verdict::Undecided(why) => {
                 *last = Some(why);
-                if self.now >= end {
-                    self.give_up(&mut commands);
-                }
+                self.ask_at_the_end(&mut commands);
             }
         }
         commands
     }
 
-    /// The safe block's hash was read once more.
+    /// The safe block's hash was read once more, asked for or not.
     pub fn on_safe_block_hash(&mut self, safe_block_hash: B256) -> Vec<Command> {
         let mut commands = Vec::new();
         if self.over {
@@ -317,6 +317,13 @@ impl Follower {
         }
         if doubts_seed {
             self.ask_seed(commands);
+        }
+    }
+
+    /// Asks for the last verdict at once when an earlier one came only now that the window is over.
+    fn ask_at_the_end(&mut self, commands: &mut Vec<Command>) {
+        if self.now >= self.assignment.window.end() {
+            self.keep_deadlines(commands);
         }
     }
 

@@ -364,6 +364,12 @@ fn inc_22_our_own_failure_blames_nobody_and_is_retried_until_the_deadline() {
     let undecided = Outcome::Undecided { proposal: Arc::new(redemption(5)), why: "endpoint down".into() };
     assert_eq!((&result.outcome, result.faults.len(), commands.len()), (&undecided, 0, 1));
 
+    // A verdict that was under way when the window ended leaves time for one more.
+    let mut follower = settled(&wallet);
+    assert_eq!(follower.on_block(END), []);
+    assert_eq!(follower.on_verdict(down(), END - 1), [validate()]);
+    assert!(matches!(finished(&follower.on_verdict(Verdict::Valid, END)).outcome, Outcome::Action(..)));
+
     // The endpoint comes back.
     let mut follower = settled(&wallet);
     follower.on_verdict(down(), C);
