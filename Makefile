@@ -6,6 +6,7 @@ SHELL := bash
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
+MAKE_MIN := 4.0
 
 # The real binaries behind npm's launchers, which cost 0.2 s a call. FORGE=forge uses your own.
 PLATFORM := $(shell node -p "process.platform + '-' + (process.arch === 'x64' ? 'amd64' : process.arch)" 2>/dev/null)
@@ -64,5 +65,5 @@ $(NPM): package.json package-lock.json | $(TOOLS)
 	@touch $@
 
 $(TOOLS): Makefile
-	@tools/check-tools $(NODE_MIN) $(RUST_MIN)
+	@tools/check-tools $(NODE_MIN) $(RUST_MIN) $(MAKE_MIN) $(MAKE_VERSION)
 	@mkdir -p $(@D) && touch $@
