@@ -1,5 +1,5 @@
 //! The 607 constants that Go's `math/rand` mixes into a seed: `rngCooked` of `src/math/rand/rng.go` in the Go standard
-//! library (https://go.dev/src/math/rand/rng.go), carried over unchanged under its licence:
+//! library (<https://go.dev/src/math/rand/rng.go>), carried over unchanged under its licence:
 //!
 //! ```text
 //! Copyright 2009 The Go Authors.
