@@ -2,7 +2,7 @@
 //! contract's error is the first rule that the predicates report, argument by argument.
 //!
 //! The contract runs in an EVM of its own, on a Bridge that answers what the snapshot says. `DIFFERENTIAL_CASES` sets
-//! how many proposals are tried; 100,000 take about a minute in a release build.
+//! how many proposals are tried; 100,000 take half a minute in a release build.
 
 #![allow(clippy::unwrap_used, reason = "only tests here")]
 
