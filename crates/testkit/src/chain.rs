@@ -30,10 +30,18 @@ impl Chain {
     ///
     /// The program is the one that npm installed, or the one that the environment variable `COXSWAIN_ANVIL` names.
     pub fn start() -> Result<Self, Error> {
+        Self::spawn(Anvil::prague)
+    }
+
+    /// Starts a chain before Prague, whose headers have no `requestsHash` yet.
+    pub fn start_before_prague() -> Result<Self, Error> {
+        Self::spawn(Anvil::cancun)
+    }
+
+    fn spawn(hardfork: impl FnOnce(Anvil) -> Anvil) -> Result<Self, Error> {
         let path = anvil_path()?;
-        let anvil = Anvil::at(&path)
+        let anvil = hardfork(Anvil::at(&path))
             .port(0_u16)
-            .prague()
             .auto_impersonate()
             .arg("--no-request-size-limit")
             .try_spawn()
