@@ -50,20 +50,23 @@ contract WalletProposalValidator is IWalletProposalValidator {
         DepositKey[] calldata keys = proposal.depositsKeys;
         bytes20 walletPubKeyHash = proposal.walletPubKeyHash;
         uint256 n = keys.length;
-        uint256 maxFee;
 
         _requireLiveOrMovingFunds(walletPubKeyHash); // DS-1
         require(n != 0, SweepEmpty()); // DS-2
         require(n <= DEPOSIT_SWEEP_MAX_SIZE, SweepTooLarge(n, DEPOSIT_SWEEP_MAX_SIZE)); // DS-3
         require(n == depositsExtraInfo.length, ExtraInfoCountMismatch(n, depositsExtraInfo.length)); // DS-4
         require(proposal.sweepTxFee != 0, FeeZero()); // DS-5
-        maxFee = bridge.readDepositParameters().depositTxMaxFee;
+        uint256 maxFee = bridge.readDepositParameters().depositTxMaxFee;
+        // The other shares are never larger.
+        // slither-disable-next-line unused-return
         (, uint256 share) = FeeShares.split(proposal.sweepTxFee, n);
         require(share <= maxFee, FeeTooHigh(share, maxFee)); // DS-6
 
         uint256[] memory seen = KeyList.empty(n);
+        // Written over by each read.
+        // slither-disable-next-line uninitialized-local
         IBridge.DepositRequest memory request;
-        address vault;
+        address vault = address(0);
         for (uint256 i = 0; i < n; ++i) {
             DepositKey calldata key = keys[i];
             DepositExtraInfo calldata info = depositsExtraInfo[i];
@@ -101,6 +104,8 @@ contract WalletProposalValidator is IWalletProposalValidator {
         (uint256 share, uint256 lastShare) = FeeShares.split(fee, n);
         IRedemptionWatchtower watchtower = bridge.readRedemptionWatchtower();
         uint256[] memory seen = KeyList.empty(n);
+        // Written over by each read.
+        // slither-disable-next-line uninitialized-local
         IBridge.RedemptionRequest memory request;
         for (uint256 i = 0; i < n; ++i) {
             uint256 redemptionKey = Keys.redemption(scripts[i], walletPubKeyHash);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.30;
+pragma solidity 0.8.30;
 
 /// @title Bitcoin's hashes, without a copy that memory keeps
 /// @dev Works past the free memory pointer without moving it, so that a batch of large transactions reuses one stretch of

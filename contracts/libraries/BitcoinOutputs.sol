@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.30;
+pragma solidity 0.8.30;
 
 /// @title Finds one output in a Bitcoin transaction's output vector, in place
 /// @notice The vector is a compact-size count, then per output an 8-byte value, a compact-size length and a script.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.30;
+pragma solidity 0.8.30;
 
 /// @title The Bitcoin script that a deposit pays to
 /// @notice The wallet can spend it at once, the depositor's refund key after the locktime.

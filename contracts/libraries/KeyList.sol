@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.30;
+pragma solidity 0.8.30;
 
 /// @title The keys of a proposal's items so far, to find one that occurs twice
 /// @dev Comparing each key with all before it would cost more than any other rule. So a set of the keys' lowest bytes
@@ -17,6 +17,8 @@ library KeyList {
         assembly ("memory-safe") {
             let set := add(list, 0x20)
             let keys := add(list, 0x40)
+            // 1 << lowest byte: in assembly the shift comes first.
+            // slither-disable-next-line incorrect-shift
             let bit := shl(and(key, 0xff), 1)
             mstore(add(keys, shl(5, index)), key)
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.30;
+pragma solidity 0.8.30;
 
 /// @title The keys and hashes under which the Bridge keeps its records
 /// @dev In assembly for the scratch space: the plain `keccak256(abi.encodePacked(…))` allocates memory for each key.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.30;
+pragma solidity 0.8.30;
 
 /// @title Bounds on times, for strict comparison
 /// @notice The Bridge keeps times in 32 bits. A bound that doesn't come out in 32 bits at every step is replaced by one that
