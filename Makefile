@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-contracts test-rust test-peers bench lint bindings check-bindings contracts clean
+.PHONY: help demo test test-contracts test-rust test-peers audit bench lint bindings check-bindings contracts clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -37,6 +37,9 @@ test-peers: ## Check the protocol against fresh vectors made by Go itself (needs
 	@command -v go >/dev/null || { echo "make test-peers needs Go: https://go.dev/dl" >&2; exit 1; }
 	@echo "fresh vectors of SEED=$(SEED)"
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
+
+audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
+	@audit/run
 
 bench: ## Measure with criterion: leader, decoding, follower, predicates
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
