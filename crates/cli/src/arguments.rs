@@ -24,6 +24,9 @@ pub enum Command {
     /// Ask the contract for its verdict on a proposal
     #[command(after_long_help = VALIDATE_HELP)]
     Validate(ValidateArguments),
+    /// Show what every rule says of a proposal, and whether the contract agrees
+    #[command(after_long_help = EXPLAIN_HELP)]
+    Explain(ValidateArguments),
     /// Show a coordination window: its phases, its safe block, what may be proposed in it and why
     #[command(after_long_help = WINDOW_HELP)]
     Window(WindowArguments),
@@ -34,6 +37,20 @@ pub enum Command {
     #[command(after_long_help = SIMULATE_HELP)]
     Simulate(SimulateArguments),
 }
+
+const EXPLAIN_HELP: &str = "\
+Every rule of the action is evaluated here, over the Bridge's state at the same block that the contract judges at: it
+holds, is broken, or is not evaluable as it compares what another broken rule says is missing.
+
+Exit codes:
+  0  valid: every rule holds, and the contract agrees
+  1  rejected: a rule is broken, and the contract rejects the proposal for it
+  2  usage, or a malformed proposal; the error names the field
+  3  undecided: the question could not be answered, or the contract and the rules disagree: then trust neither
+The validator deployed on mainnet accepts deposits that nobody can spend. That known difference is shown, and the exit
+code is the contract's verdict, as with coxswain validate.
+
+docs/proposals.md describes the document, with an example of each action.";
 
 const WINDOW_HELP: &str = "\
 Exit codes: 0 shown, 2 usage, 3 undecided (the endpoint gave no usable answer).
@@ -72,7 +89,7 @@ Example, a heartbeat:
 
 docs/proposals.md describes the document, with an example of each action.";
 
-/// The arguments of `coxswain validate`.
+/// The arguments of `coxswain validate` and `coxswain explain`.
 #[derive(Debug, Args)]
 pub struct ValidateArguments {
     /// The proposal, a JSON document; `-` is standard input
@@ -93,7 +110,7 @@ pub struct ValidateArguments {
     /// The block to judge at: a number, a hash, or latest, safe, finalized, earliest
     #[arg(long, value_name = "BLOCK", default_value_t)]
     pub block: BlockSelector,
-    /// Print the verdict as JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

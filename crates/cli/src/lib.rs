@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod coordination;
 pub mod document;
+pub mod explain;
 pub mod leader;
 pub mod report;
 pub mod simulate;
@@ -10,5 +11,6 @@ pub mod validate;
 pub mod window;
 
 pub use document::{Document, DocumentError};
+pub use explain::{Agreement, Explanation, explain};
 pub use report::Report;
 pub use validate::{Target, ValidateError, validate};

@@ -13,6 +13,7 @@ use coxswain_cli::{
     Document, Target,
     arguments::{Arguments, Command, ValidateArguments},
     coordination::CoordinationError,
+    explain,
     leader::leader,
     simulate::simulate,
     validate,
@@ -31,6 +32,7 @@ const EXIT_USAGE: u8 = 2;
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Validate(arguments) => run_validate(arguments).await,
+        Command::Explain(arguments) => run_explain(arguments).await,
         Command::Window(arguments) => {
             let report = window(&arguments).await;
             report.map(|report| print(arguments.json, &report, || report.to_json())).map_err(Into::into)
@@ -66,14 +68,28 @@ fn print(json: bool, report: &impl Display, to_json: impl FnOnce() -> serde_json
 }
 
 async fn run_validate(arguments: ValidateArguments) -> eyre::Result<u8> {
-    let ValidateArguments { file, rpc_url, network, validator, bridge, block, json } = arguments;
-    let name = if is_stdin(&file) { "standard input".to_owned() } else { file.display().to_string() };
-    let text = read(&file).wrap_err_with(|| format!("can't read {name}"))?;
-    let document: Document = text.parse().wrap_err_with(|| name.clone())?;
-    let target = Target { rpc_url, network: network.map(Into::into), validator, bridge, block };
+    let json = arguments.json;
+    let (document, target) = question(arguments)?;
     let report = validate(document, &target).await?;
     print(json, &report, || report.to_json());
     Ok(report.exit_code())
+}
+
+async fn run_explain(arguments: ValidateArguments) -> eyre::Result<u8> {
+    let json = arguments.json;
+    let (document, target) = question(arguments)?;
+    let explanation = explain(document, &target).await?;
+    print(json, &explanation, || explanation.to_json());
+    Ok(explanation.exit_code())
+}
+
+/// What is to be judged, and by whom.
+fn question(arguments: ValidateArguments) -> eyre::Result<(Document, Target)> {
+    let ValidateArguments { file, rpc_url, network, validator, bridge, block, .. } = arguments;
+    let name = if is_stdin(&file) { "standard input".to_owned() } else { file.display().to_string() };
+    let text = read(&file).wrap_err_with(|| format!("can't read {name}"))?;
+    let document = text.parse().wrap_err_with(|| name.clone())?;
+    Ok((document, Target { rpc_url, network: network.map(Into::into), validator, bridge, block }))
 }
 
 fn is_stdin(file: &Path) -> bool {

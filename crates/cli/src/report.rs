@@ -4,7 +4,7 @@ use std::fmt;
 
 use alloy_primitives::{Address, U256};
 use anstyle::{AnsiColor, Style};
-use coxswain_ethereum::{Judgement, Verdict};
+use coxswain_ethereum::{Block, Judgement, Verdict};
 use coxswain_rules::{Action, KeyHash, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -35,47 +35,60 @@ impl Report {
 
     /// The verdict's name: `valid`, `rejected` or `undecided`.
     pub const fn verdict_name(&self) -> &'static str {
-        match &self.judgement.verdict {
-            Verdict::Valid => "valid",
-            Verdict::Rejected(_) => "rejected",
-            Verdict::Undecided(_) => "undecided",
-        }
+        verdict_name(&self.judgement.verdict)
     }
 
     /// The report for programs. Fields that don't apply are left out; docs/proposals.md describes them.
     pub fn to_json(&self) -> Json {
-        let mut json = Map::new();
-        let mut put = |name: &str, value: Option<Json>| {
-            if let Some(value) = value {
-                json.insert(name.to_owned(), value);
-            }
-        };
-        put("verdict", Some(self.verdict_name().into()));
-        put("action", Some(self.action.name().into()));
-        put("wallet", Some(self.wallet.to_string().into()));
-        match &self.judgement.verdict {
-            Verdict::Valid => {}
-            Verdict::Rejected(rejection) => {
-                put("rule", rejection.rule.map(|rule| rule.id().into()));
-                put("item", rejection.item().map(number));
-                put("actual", rejection.actual().map(value));
-                put("bound", rejection.bound().map(value));
-                put("reason", Some(rejection.cause.to_string().into()));
-            }
-            Verdict::Undecided(undecided) => {
-                put("cause", Some(undecided.kind().into()));
-                put("reason", Some(undecided.to_string().into()));
-            }
-        }
-        put("chainId", self.chain_id.map(Json::from));
-        put("validator", self.validator.map(|address| address.to_string().into()));
-        put(
-            "block",
-            self.judgement.block.map(|block| {
-                json!({ "number": block.number, "hash": block.hash.to_string(), "timestamp": block.timestamp })
-            }),
-        );
+        let mut json = verdict_fields(&self.judgement.verdict);
+        json.append(&mut self.context_fields());
         Json::Object(json)
+    }
+
+    /// What was judged, by whom, where and when.
+    pub(crate) fn context_fields(&self) -> Map<String, Json> {
+        let block = |block: Block| json!({ "number": block.number, "hash": block.hash.to_string(), "timestamp": block.timestamp });
+        fields([
+            ("action", Some(self.action.name().into())),
+            ("wallet", Some(self.wallet.to_string().into())),
+            ("chainId", self.chain_id.map(Json::from)),
+            ("validator", self.validator.map(|address| address.to_string().into())),
+            ("block", self.judgement.block.map(block)),
+        ])
+    }
+}
+
+/// A verdict with all that it says.
+pub(crate) fn verdict_fields(verdict: &Verdict) -> Map<String, Json> {
+    let name = Some(verdict_name(verdict).into());
+    match verdict {
+        Verdict::Valid => fields([("verdict", name)]),
+        Verdict::Rejected(rejection) => fields([
+            ("verdict", name),
+            ("rule", rejection.rule.map(|rule| rule.id().into())),
+            ("item", rejection.item().map(number)),
+            ("actual", rejection.actual().map(value)),
+            ("bound", rejection.bound().map(value)),
+            ("reason", Some(rejection.cause.to_string().into())),
+        ]),
+        Verdict::Undecided(undecided) => fields([
+            ("verdict", name),
+            ("cause", Some(undecided.kind().into())),
+            ("reason", Some(undecided.to_string().into())),
+        ]),
+    }
+}
+
+/// An object of the fields that apply.
+pub(crate) fn fields<const N: usize>(fields: [(&str, Option<Json>); N]) -> Map<String, Json> {
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+const fn verdict_name(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "valid",
+        Verdict::Rejected(_) => "rejected",
+        Verdict::Undecided(_) => "undecided",
     }
 }
 
@@ -87,7 +100,8 @@ fn number(number: U256) -> Json {
     }
 }
 
-fn value(value: Value) -> Json {
+/// A rule's value as JSON.
+pub(crate) fn value(value: Value) -> Json {
     match value {
         Value::Number(value) | Value::Time(value) | Value::Index(value) => number(value),
         other => other.to_string().into(),
@@ -95,7 +109,7 @@ fn value(value: Value) -> Json {
 }
 
 /// Where a time lies as seen from the block judged at: `37 min after the block`.
-fn relative(time: U256, block: u64) -> String {
+pub(crate) fn relative(time: U256, block: u64) -> String {
     let Ok(time) = u32::try_from(time) else { return "no time meets that".to_owned() };
     if time == 0 {
         return "no time meets that".to_owned();

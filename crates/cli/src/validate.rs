@@ -5,6 +5,7 @@ use coxswain_ethereum::{
     Block, BlockSelector, ConnectError, Endpoint, Judgement, Network, ProposalValidator, Revealed, Undecided,
     Verdict,
 };
+use coxswain_rules::Case;
 use url::Url;
 
 use crate::{
@@ -49,7 +50,24 @@ pub enum ValidateError {
 ///
 /// # Errors
 /// When the document or the target makes no sense. What fails on the way is an undecided verdict, not an error.
-pub async fn validate(mut document: Document, target: &Target) -> Result<Report, ValidateError> {
+pub async fn validate(document: Document, target: &Target) -> Result<Report, ValidateError> {
+    judge(document, target).await.map(|(report, _)| report)
+}
+
+/// A proposal as it was put before the contract.
+pub(crate) struct Hearing {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) chain_id: u64,
+    pub(crate) validator: ProposalValidator,
+    pub(crate) block: Block,
+    pub(crate) case: Case,
+}
+
+/// The verdict, and how it came about; no hearing when it didn't come to one.
+pub(crate) async fn judge(
+    mut document: Document,
+    target: &Target,
+) -> Result<(Report, Option<Hearing>), ValidateError> {
     // What can be said without the chain is said first.
     let missing = document.missing_scripts()?;
     let endpoint = Endpoint::new(target.rpc_url.clone())?;
@@ -59,12 +77,12 @@ pub async fn validate(mut document: Document, target: &Target) -> Result<Report,
 
     let chain_id = match endpoint.chain_id().await {
         Ok(chain_id) => chain_id,
-        Err(error) => return Ok(report(None, None, undecided(None, error.into()))),
+        Err(error) => return Ok((report(None, None, undecided(None, error.into())), None)),
     };
     if let Some(network) = target.network
         && let Err(wrong) = endpoint.require_network(chain_id, network)
     {
-        return Ok(report(Some(chain_id), None, undecided(None, wrong)));
+        return Ok((report(Some(chain_id), None, undecided(None, wrong)), None));
     }
     let deployment = Network::of_chain(chain_id).and_then(Network::deployment);
     let address = target
@@ -77,7 +95,7 @@ pub async fn validate(mut document: Document, target: &Target) -> Result<Report,
 
     let block = match validator.block(target.block).await {
         Ok(block) => block,
-        Err(error) => return Ok(report(undecided(None, error))),
+        Err(error) => return Ok((report(undecided(None, error)), None)),
     };
     match looked_up(&endpoint, &validator, block, expected_bridge, &missing).await {
         Ok(revealed) => {
@@ -85,11 +103,12 @@ pub async fn validate(mut document: Document, target: &Target) -> Result<Report,
                 document.supply_script(deposit.index, revealed);
             }
         }
-        Err(error) => return Ok(report(undecided(Some(block), error))),
+        Err(error) => return Ok((report(undecided(Some(block), error)), None)),
     }
     let case = document.into_case()?;
     let verdict = validator.validate_at(&case, block).await;
-    Ok(report(Judgement { block: Some(block), verdict }))
+    let hearing = Hearing { endpoint, chain_id, validator, block, case };
+    Ok((report(Judgement { block: Some(block), verdict }), Some(hearing)))
 }
 
 /// Checks that the validator reads the Bridge it should, and finds the missing deposits' reveals there.

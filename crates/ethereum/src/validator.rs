@@ -6,7 +6,7 @@ use alloy::{
     sol_types::{Panic, Revert, SolCall, SolError},
 };
 use coxswain_bindings::validator::WalletProposalValidator::bridgeCall;
-use coxswain_rules::{Case, Cause, OutPoint, Rejection, rule_of_deployed_reason};
+use coxswain_rules::{Case, Cause, Missing, OutPoint, Rejection, rule_of_deployed_reason};
 
 use crate::{
     block::{Block, BlockSelector},
@@ -120,6 +120,9 @@ pub enum Undecided {
         /// The number.
         state: u8,
     },
+    /// The Bridge was not read as far as the rules need it.
+    #[error(transparent)]
+    Unread(#[from] Missing),
     /// The Bridge was read at another block than was asked for.
     #[error(
         "{endpoint} read the Bridge in block {number} of chain {chain_id} (time {timestamp}) instead of {expected}"
@@ -195,6 +198,7 @@ impl Undecided {
             Self::UnknownRevert { .. } => "unknown-revert",
             Self::UnknownAnswer { .. } | Self::UnknownSnapshot { .. } => "unknown-answer",
             Self::UnreadableBridge { .. } => "unreadable-bridge",
+            Self::Unread(_) => "unread",
             Self::UnknownState { .. } => "unknown-state",
             Self::OtherBlock { .. } => "other-block",
         }

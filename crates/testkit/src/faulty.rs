@@ -47,6 +47,17 @@ impl FaultyEndpoint {
         upstream: Url,
         meet: impl Fn(&str) -> Reply + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        Self::start_inspecting(upstream, move |method, _| meet(method)).await
+    }
+
+    /// As [`start`](Self::start), but `meet` is given the request's parameters too.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start_inspecting(
+        upstream: Url,
+        meet: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let url = url.parse().map_err(|error| io::Error::other(format!("{url}: {error}")))?;
@@ -88,7 +99,7 @@ async fn serve(
     upstream: &Url,
     client: &Client,
     methods: &Mutex<Vec<String>>,
-    meet: &impl Fn(&str) -> Reply,
+    meet: &impl Fn(&str, &Value) -> Reply,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut length = 0;
@@ -113,7 +124,7 @@ async fn serve(
     methods.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
     let id = request.get("id").cloned().unwrap_or_default();
 
-    let (status, body) = match meet(method) {
+    let (status, body) = match meet(method, request.get("params").unwrap_or(&Value::Null)) {
         Reply::Forward => {
             let forwarded =
                 client.post(upstream.clone()).header("content-type", "application/json").body(body);
