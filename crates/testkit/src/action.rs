@@ -7,10 +7,11 @@ use coxswain_bindings::{
     Bridge,
     bridge::{Info, Proof},
 };
+use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
     Amount, DepositExtraInfo, DepositKey, DepositSweepProposal, KeyHash, MovedFundsSweepProposal,
-    MovingFundsProposal, RedemptionKey, RedemptionProposal, Snapshot, Subject, SweepRequestKey,
-    UnsignedTransaction, Utxo,
+    MovingFundsProposal, RedemptionKey, RedemptionProposal, Subject, SweepRequestKey, UnsignedTransaction,
+    Utxo,
 };
 
 use crate::{Deposit, Error, RedemptionRequest, Wallet, World, convert, regtest::spv_proof};
@@ -83,16 +84,11 @@ impl World {
         proposal: &DepositSweepProposal,
         extra_info: &[DepositExtraInfo],
     ) -> Result<Transaction, Error> {
-        let mut snapshot = self.wallet_snapshot(wallet).await?;
-        let mut vaults = Vec::new();
-        for deposit in &proposal.deposits {
-            let key = DepositKey::new(deposit.outpoint);
-            let record = self.bridge.deposits(key.to_u256()).call().await?;
-            vaults.push(record.vault);
-            snapshot.deposits.insert(key, convert::deposit_record(record));
-        }
+        let deposits = proposal.deposits.iter().map(|deposit| DepositKey::new(deposit.outpoint)).collect();
+        let keys = SnapshotKeys { wallets: [wallet.key_hash()].into(), deposits, ..SnapshotKeys::default() };
+        let snapshot = self.snapshot(&keys).await?;
         // All deposits of a sweep have one: rule DS-14.
-        let vault = vaults.first().copied().unwrap_or_default();
+        let vault = snapshot.deposits.values().next().map(|record| record.vault).unwrap_or_default();
         let main_utxo = self.main_utxo(wallet);
         let unsigned = UnsignedTransaction::deposit_sweep(
             &snapshot,
@@ -118,12 +114,11 @@ impl World {
         wallet: &Wallet,
         proposal: &RedemptionProposal,
     ) -> Result<Transaction, Error> {
-        let mut snapshot = self.wallet_snapshot(wallet).await?;
-        for script in &proposal.scripts {
-            let key = RedemptionKey::new(wallet.key_hash(), script);
-            let record = self.bridge.pendingRedemptions(key.to_u256()).call().await?;
-            snapshot.redemptions.insert(key, convert::redemption_record(record));
-        }
+        let wallets = [wallet.key_hash()].into();
+        let redemptions =
+            proposal.scripts.iter().map(|script| RedemptionKey::new(wallet.key_hash(), script)).collect();
+        let snapshot =
+            self.snapshot(&SnapshotKeys { wallets, redemptions, ..SnapshotKeys::default() }).await?;
         let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
         let unsigned = UnsignedTransaction::redemption(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
         let transaction = self
@@ -147,7 +142,8 @@ impl World {
         wallet: &Wallet,
         proposal: &MovingFundsProposal,
     ) -> Result<Transaction, Error> {
-        let snapshot = self.wallet_snapshot(wallet).await?;
+        let wallets = [wallet.key_hash()].into();
+        let snapshot = self.snapshot(&SnapshotKeys { wallets, ..SnapshotKeys::default() }).await?;
         let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
         let unsigned = UnsignedTransaction::moving_funds(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
         let transaction = self
@@ -167,10 +163,10 @@ impl World {
         wallet: &Wallet,
         proposal: &MovedFundsSweepProposal,
     ) -> Result<Transaction, Error> {
-        let mut snapshot = self.wallet_snapshot(wallet).await?;
-        let key = SweepRequestKey::new(proposal.outpoint);
-        let record = self.bridge.movedFundsSweepRequests(key.to_u256()).call().await?;
-        snapshot.sweep_requests.insert(key, convert::sweep_request_record(record)?);
+        let wallets = [wallet.key_hash()].into();
+        let sweep_requests = [SweepRequestKey::new(proposal.outpoint)].into();
+        let snapshot =
+            self.snapshot(&SnapshotKeys { wallets, sweep_requests, ..SnapshotKeys::default() }).await?;
         let main_utxo = self.main_utxo(wallet);
         let unsigned =
             UnsignedTransaction::moved_funds_sweep(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
@@ -183,13 +179,6 @@ impl World {
             .await?;
         self.set_main_utxo(wallet, &transaction);
         Ok(transaction)
-    }
-
-    /// A snapshot of the wallet alone, to which what else the transaction needs is added.
-    async fn wallet_snapshot(&self, wallet: &Wallet) -> Result<Snapshot, Error> {
-        let record = self.bridge.wallets(wallet.key_hash().into()).call().await?;
-        let wallets = [(wallet.key_hash(), convert::wallet_record(record)?)].into();
-        Ok(Snapshot { wallets, ..Snapshot::default() })
     }
 
     /// Signs, mines and proves.

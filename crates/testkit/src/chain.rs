@@ -9,6 +9,7 @@ use alloy::{
     providers::{DynProvider, Provider, ProviderBuilder, ext::AnvilApi},
     rpc::types::{TransactionReceipt, TransactionRequest},
     sol_types::SolCall,
+    transports::http::reqwest::Url,
 };
 
 use crate::{Error, artifacts::root};
@@ -54,6 +55,10 @@ impl Chain {
     /// Where the chain is reached over HTTP.
     pub fn endpoint(&self) -> String {
         self.anvil.endpoint()
+    }
+
+    pub(crate) fn endpoint_url(&self) -> Url {
+        self.anvil.endpoint_url()
     }
 
     /// A way to ask the chain anything else.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use alloy::{contract, node_bindings::NodeError, primitives::Address, transports::TransportError};
+use coxswain_ethereum::{ConnectError, Undecided};
 use coxswain_rules::{KeyHash, Missing, SignError, TransactionError};
 
 /// What can go wrong while a world is built or acted in.
@@ -71,14 +72,12 @@ pub enum Error {
         /// Which value.
         what: &'static str,
     },
-    /// The Bridge is in a state that this version does not know.
-    #[error("the Bridge gives {what} the unknown state {state}")]
-    UnknownState {
-        /// A wallet, or a request.
-        what: &'static str,
-        /// The number.
-        state: u8,
-    },
+    /// The chain's endpoint can't be asked.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The Bridge can't be read.
+    #[error(transparent)]
+    Read(#[from] Undecided),
     /// The Bridge's state was not read as far as the transaction needs it.
     #[error(transparent)]
     Unread(#[from] Missing),

@@ -2,6 +2,7 @@
 
 use alloy::primitives::{Address, U256};
 use coxswain_bindings::Bridge;
+use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{Amount, RedemptionKey, ScriptBuf};
 
 use crate::{Bank, Error, Wallet, World, convert};
@@ -42,7 +43,9 @@ impl World {
         };
         let receipt = self.chain.send(redeemer, bridge, &call).await?;
         let key = RedemptionKey::new(wallet.key_hash(), &script);
-        let record = convert::redemption_record(self.bridge.pendingRedemptions(key.to_u256()).call().await?);
+        let keys = SnapshotKeys { redemptions: [key].into(), ..SnapshotKeys::default() };
+        let snapshot = self.snapshot(&keys).await?;
+        let record = snapshot.redemption(key)?;
         Ok(RedemptionRequest {
             script,
             requested_amount: record.requested_amount,

@@ -9,7 +9,8 @@ use alloy::{
     sol_types::{SolCall, SolValue},
 };
 use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
-use coxswain_rules::{KeyHash, Utxo};
+use coxswain_ethereum::{BlockSelector, Endpoint, SnapshotKeys, SnapshotReader, Undecided};
+use coxswain_rules::{KeyHash, Snapshot, Utxo};
 
 use crate::{Chain, Error, Regtest, Wallet, artifacts, bytecode};
 
@@ -132,6 +133,16 @@ impl World {
     /// The wallet's main UTXO, which the Bridge knows only by hash; none before its first sweep.
     pub fn main_utxo(&self, wallet: &Wallet) -> Option<Utxo> {
         self.main_utxos.get(&wallet.key_hash()).copied()
+    }
+
+    /// The Bridge's state now, as far as these keys name it.
+    pub async fn snapshot(&self, keys: &SnapshotKeys) -> Result<Snapshot, Error> {
+        let endpoint = Endpoint::new(self.chain.endpoint_url())?;
+        let latest = endpoint.block(BlockSelector::Latest).await.map_err(Undecided::from)?;
+        let block = latest.ok_or(Error::Absent("latest block"))?;
+        let chain_id = endpoint.chain_id().await.map_err(Undecided::from)?;
+        let reader = SnapshotReader::new(endpoint, chain_id, *self.bridge.address());
+        Ok(reader.snapshot(block, keys).await?)
     }
 
     /// Calls the Bridge as its governance, to change parameters for one.
