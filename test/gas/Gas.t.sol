@@ -1,63 +1,134 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.30;
-import {ValidatorTest} from "../support/ValidatorTest.sol";
-import {Bitcoin} from "../support/Bitcoin.sol";
-import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces/IWalletProposalValidator.sol";
-import {console} from "forge-std/console.sol";
 
+import {console} from "forge-std/console.sol";
+import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces/IWalletProposalValidator.sol";
+import {Bitcoin} from "../support/Bitcoin.sol";
+import {DeployedValidator} from "../support/DeployedValidator.sol";
+import {ValidatorTest} from "../support/ValidatorTest.sol";
+
+/// Gas of each call, cold, on a plain unproxied Bridge: ours, the deployed validator's in the same run, and what the Bridge's
+/// own answers cost of ours. Snapshots of ours are committed; FORGE_SNAPSHOT_CHECK=true makes a change a failure.
 contract GasTest is ValidatorTest {
-    address deployed;
+    address private deployed;
 
     function setUp() public override {
         super.setUp();
-        string memory j = vm.readFile(
-            "node_modules/@keep-network/tbtc-v2/build/contracts/bridge/WalletProposalValidator.sol/WalletProposalValidator.json"
-        );
-        bytes memory code = bytes.concat(vm.parseJsonBytes(j, ".bytecode"), abi.encode(bridge));
-        address d;
-        assembly { d := create(0, add(code, 32), mload(code)) }
-        deployed = d;
+        deployed = address(DeployedValidator.deploy(bridge));
     }
 
-    function _gas(address target, bytes memory data) internal returns (uint256) {
+    function test_depositSweepOf1() external {
+        _compare("deposit sweep of 1", _data(_sweep(1)), 85);
+    }
+
+    function test_depositSweepOf20() external {
+        _compare("deposit sweep of 20", _data(_sweep(20)), 60);
+    }
+
+    function test_depositSweepOf20P2SHWithExtraData() external {
+        Sweep memory sweep = _sweep(20);
+        for (uint256 i = 0; i < 20; ++i) {
+            Bitcoin.Deposit memory deposit = _deposit(i);
+            deposit.outputType = Bitcoin.OutputType.P2sh;
+            deposit.extraData = keccak256(abi.encode(i));
+            _putDeposit(sweep, i, deposit, 1, 2);
+        }
+        _compare("deposit sweep of 20, P2SH with extra data", _data(sweep), 60);
+    }
+
+    /// INC-8.
+    function test_depositSweepOf20WithThousandOutputsEach() external {
+        uint256 ours = _compare("deposit sweep of 20, 1000 outputs each", _data(_largeSweep(1_000)), 60);
+        assertLt(ours, 10_000_000);
+    }
+
+    /// The memory limit of a test holds ten of them.
+    function test_depositSweepOf10With2500OutputsEach() external {
+        Sweep memory sweep = _sweep(10);
+        for (uint256 i = 0; i < 10; ++i) {
+            _putDeposit(sweep, i, _deposit(i), 2_499, 2_500);
+        }
+        _compare("deposit sweep of 10, 2500 outputs each", _data(sweep), 60);
+    }
+
+    function test_redemptionOf1() external {
+        _compare("redemption of 1", abi.encodeCall(IValidator.validateRedemptionProposal, (_redemption(1))), 100);
+    }
+
+    function test_redemptionOf20() external {
+        _compare("redemption of 20", abi.encodeCall(IValidator.validateRedemptionProposal, (_redemption(20))), 80);
+    }
+
+    function test_redemptionOf20WithAWatchtower() external {
+        IValidator.RedemptionProposal memory proposal = _redemption(20);
+        _setDelay(proposal, 0, 1 hours);
+        bytes memory data = abi.encodeCall(IValidator.validateRedemptionProposal, (proposal));
+        _compare("redemption of 20, watchtower set", data, 80);
+    }
+
+    function test_heartbeat() external {
+        _compare("heartbeat", abi.encodeCall(IValidator.validateHeartbeatProposal, (_heartbeat())), 100);
+    }
+
+    function test_movingFunds() external {
+        MovingFunds memory m = _movingFunds();
+        bytes memory data = abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo));
+        _compare("moving funds", data, 100);
+    }
+
+    function test_movedFundsSweep() external {
+        bytes memory data = abi.encodeCall(IValidator.validateMovedFundsSweepProposal, (_movedFundsSweep()));
+        _compare("moved funds sweep", data, 100);
+    }
+
+    function test_bytecodeSize() external {
+        uint256 size = address(validator).code.length;
+        vm.snapshotValue("bytecode size", size);
+        console.log(
+            string.concat("bytes of code: ", vm.toString(size), ", deployed ", vm.toString(deployed.code.length))
+        );
+        assertLt(size, deployed.code.length);
+    }
+
+    /// Ours costs at most `percent` of the deployed validator's.
+    function _compare(string memory name, bytes memory data, uint256 percent) private returns (uint256 ours) {
+        uint256 theirs = _gas(deployed, data);
+        ours = _gas(address(validator), data);
+        vm.snapshotValue(name, ours);
+        console.log(
+            string.concat(
+                "gas: ",
+                name,
+                ": ",
+                vm.toString(ours),
+                " of ",
+                vm.toString(theirs),
+                ", ",
+                vm.toString(ours * 100 / theirs),
+                " %"
+            )
+        );
+        assertLe(ours * 100, theirs * percent);
+    }
+
+    function _gas(address target, bytes memory data) private returns (uint256) {
+        vm.cool(address(bridge));
+        vm.cool(bridge.getRedemptionWatchtower());
         vm.cool(address(bridge));
         vm.cool(target);
-        (bool ok,) = target.staticcall(data);
-        require(ok, "fail");
+        (bool valid,) = target.staticcall(data);
+        assertTrue(valid);
         return vm.lastCallGas().gasTotalUsed;
     }
 
-    function _row(string memory name, bytes memory data) internal {
-        uint256 d = _gas(deployed, data);
-        uint256 o = _gas(address(validator), data);
-        console.log(name, o, d, o * 10000 / d);
+    function _data(Sweep memory sweep) private pure returns (bytes memory) {
+        return abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
     }
 
-    function test_gas() public {
-        Sweep memory s = _sweep(20);
-        _row("sweep20", abi.encodeCall(IValidator.validateDepositSweepProposal, (s.proposal, s.extraInfo)));
-        s = _sweep(1);
-        _row("sweep1", abi.encodeCall(IValidator.validateDepositSweepProposal, (s.proposal, s.extraInfo)));
-        _row("redemption20", abi.encodeCall(IValidator.validateRedemptionProposal, (_redemption(20))));
-        _row("redemption1", abi.encodeCall(IValidator.validateRedemptionProposal, (_redemption(1))));
-        _row("heartbeat", abi.encodeCall(IValidator.validateHeartbeatProposal, (_heartbeat())));
-        _row("movedfunds", abi.encodeCall(IValidator.validateMovedFundsSweepProposal, (_movedFundsSweep())));
-        MovingFunds memory m = _movingFunds();
-        _row("movingfunds", abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo)));
-        IValidator.RedemptionProposal memory r = _redemption(20);
-        _setDelay(r, 0, 5);
-        _row("redemption20 wt", abi.encodeCall(IValidator.validateRedemptionProposal, (r)));
-        // Bridge's own
-        uint256 t;
-        for (uint256 i = 0; i < 20; i++) {
-            t += _gas(address(bridge), abi.encodeCall(bridge.deposits, (_depositKey(s.proposal.depositsKeys[0]))))
-            - 2600;
+    function _largeSweep(uint32 outputs) private returns (Sweep memory sweep) {
+        sweep = _sweep(20);
+        for (uint256 i = 0; i < 20; ++i) {
+            _putDeposit(sweep, i, _deposit(i), outputs - 1, outputs);
         }
-        console.log(t);
-        s = _sweep(20);
-        for (uint256 i; i < 20; i++) {
-            _putDeposit(s, i, _deposit(i), 99, 100);
-        }
-        _row("inc8", abi.encodeCall(IValidator.validateDepositSweepProposal, (s.proposal, s.extraInfo)));
     }
 }
