@@ -44,7 +44,7 @@ audit: contracts ## Run every technique of the audit at length (up to 90 minutes
 bench: ## Measure with criterion: leader, decoding, follower, predicates
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
 
-lint: $(NPM) ## Check format and lints of Solidity and Rust, warnings denied
+lint: contracts ## Check format and lints of Solidity and Rust, warnings denied
 	$(FORGE) fmt --check
 	$(FORGE) lint
 	cargo fmt --all --check

@@ -10,6 +10,7 @@ mod support;
 
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use bitcoin::consensus::encode::serialize_hex;
+use coxswain_ethereum::{BlockSelector, Endpoint};
 use coxswain_rules::{Action, Case, RuleId, Subject};
 use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator, sweep};
 use serde_json::{Value, json};
@@ -242,15 +243,24 @@ async fn a_rule_shows_what_it_compared() {
         json["rules"].as_array().unwrap().iter().find(|finding| finding["rule"] == id).unwrap().clone()
     };
     let now = json["block"]["timestamp"].as_u64().unwrap();
+    // The validator's deployment lies in between, in a block of the same second or a later one.
+    let requested_in = BlockSelector::Number(bench.scene.young_request.request_block);
+    let endpoint = Endpoint::new(bench.rpc_url.parse().unwrap()).unwrap();
+    let eligible_after = endpoint.block(requested_in).await.unwrap().unwrap().timestamp + 600;
     assert_eq!(finding("RD-1")["actual"], "Live");
     assert_eq!((&finding("RD-5")["actual"], &finding("RD-5")["bound"]), (&json!(100_001), &json!(1_000_000)));
-    assert_eq!((&finding("RD-7")["actual"], &finding("RD-7")["bound"]), (&json!(now), &json!(now + 600)));
+    assert_eq!(
+        (&finding("RD-7")["actual"], &finding("RD-7")["bound"]),
+        (&json!(now), &json!(eligible_after))
+    );
     assert_eq!((&finding("RD-9")["actual"], &finding("RD-9")["bound"]), (&json!(100_001), &json!(100_000)));
     assert_eq!(finding("RD-9")["item"], 0);
     let text = bench.explain(&document, &[]).await.stdout;
     let script = format!("item 0, to script 0x{:x}", bench.scene.young_request.script);
     let fee = "at most its txMaxFee: 100001, bound 100000\n";
-    let age = format!(": {now} (the block), bound {} (10 min 0 s after the block)\n", now + 600);
+    let (minutes, seconds) = ((eligible_after - now) / 60, (eligible_after - now) % 60);
+    let age =
+        format!(": {now} (the block), bound {eligible_after} ({minutes} min {seconds} s after the block)\n");
     for line in [&script, fee, &age] {
         assert!(text.contains(line), "{line}: {text}");
     }
