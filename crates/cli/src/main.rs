@@ -3,7 +3,7 @@
 use std::{
     fmt::Display,
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::Path,
     process::ExitCode,
 };
@@ -27,60 +27,78 @@ const DOCUMENT_LIMIT: u64 = 64 << 20;
 const EXIT_OK: u8 = 0;
 /// Usage, or a malformed proposal.
 const EXIT_USAGE: u8 = 2;
+/// No answer, or none that could be given.
+const EXIT_UNDECIDED: u8 = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Validate(arguments) => run_validate(arguments).await,
-        Command::Explain(arguments) => run_explain(arguments).await,
+    match answer(Arguments::parse().command).await {
+        Ok(Answer { text, exit_code }) => match writeln!(anstream::stdout(), "{text}") {
+            // A reader that has seen enough, as `head` has, is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                report_error(&eyre::Report::new(error).wrap_err("can't write the answer"), EXIT_UNDECIDED)
+            }
+            _ => ExitCode::from(exit_code),
+        },
+        Err(error) => {
+            let exit_code = error.downcast_ref().map_or(EXIT_USAGE, CoordinationError::exit_code);
+            report_error(&error, exit_code)
+        }
+    }
+}
+
+/// Tells people what went wrong, where anybody still reads it.
+fn report_error(error: &eyre::Report, exit_code: u8) -> ExitCode {
+    let _ = writeln!(anstream::stderr(), "error: {error:#}");
+    ExitCode::from(exit_code)
+}
+
+/// What a command prints, and the code that the program then exits with.
+struct Answer {
+    text: String,
+    exit_code: u8,
+}
+
+impl Answer {
+    /// A report for people, or for programs.
+    fn new(
+        json: bool,
+        report: &impl Display,
+        to_json: impl FnOnce() -> serde_json::Value,
+        exit_code: u8,
+    ) -> Self {
+        let text = if json { format!("{:#}", to_json()) } else { report.to_string() };
+        Self { text, exit_code }
+    }
+}
+
+async fn answer(command: Command) -> eyre::Result<Answer> {
+    Ok(match command {
+        Command::Validate(arguments) => {
+            let json = arguments.json;
+            let (document, target) = question(arguments)?;
+            let report = validate(document, &target).await?;
+            Answer::new(json, &report, || report.to_json(), report.exit_code())
+        }
+        Command::Explain(arguments) => {
+            let json = arguments.json;
+            let (document, target) = question(arguments)?;
+            let explanation = explain(document, &target).await?;
+            Answer::new(json, &explanation, || explanation.to_json(), explanation.exit_code())
+        }
         Command::Window(arguments) => {
-            let report = window(&arguments).await;
-            report.map(|report| print(arguments.json, &report, || report.to_json())).map_err(Into::into)
+            let report = window(&arguments).await?;
+            Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
         }
         Command::Leader(arguments) => {
-            let report = leader(&arguments).await;
-            report.map(|report| print(arguments.json, &report, || report.to_json())).map_err(Into::into)
+            let report = leader(&arguments).await?;
+            Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
         }
         Command::Simulate(arguments) => {
             let report = simulate(&arguments);
-            print(arguments.json, &report, || report.to_json());
-            Ok(EXIT_OK)
+            Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
         }
-    };
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            let code = error.downcast_ref().map_or(EXIT_USAGE, CoordinationError::exit_code);
-            ExitCode::from(code)
-        }
-    }
-}
-
-/// Prints a report for people, or for programs.
-fn print(json: bool, report: &impl Display, to_json: impl FnOnce() -> serde_json::Value) -> u8 {
-    if json {
-        anstream::println!("{:#}", to_json());
-    } else {
-        anstream::println!("{report}");
-    }
-    EXIT_OK
-}
-
-async fn run_validate(arguments: ValidateArguments) -> eyre::Result<u8> {
-    let json = arguments.json;
-    let (document, target) = question(arguments)?;
-    let report = validate(document, &target).await?;
-    print(json, &report, || report.to_json());
-    Ok(report.exit_code())
-}
-
-async fn run_explain(arguments: ValidateArguments) -> eyre::Result<u8> {
-    let json = arguments.json;
-    let (document, target) = question(arguments)?;
-    let explanation = explain(document, &target).await?;
-    print(json, &explanation, || explanation.to_json());
-    Ok(explanation.exit_code())
+    })
 }
 
 /// What is to be judged, and by whom.

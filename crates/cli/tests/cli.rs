@@ -8,6 +8,8 @@
 
 mod support;
 
+use std::process::{Command, Stdio};
+
 use alloy_primitives::Address;
 use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator};
 use serde_json::{Value, json};
@@ -281,6 +283,30 @@ async fn a_proposal_is_read_from_a_file_too() {
     let run = coxswain(&[&arguments[..], &[file.to_str().unwrap()]].concat(), "").await;
     std::fs::remove_file(&file).unwrap();
     assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_coxswain"))
+        .args(["window", "--block", "19000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    if let Ok(full) = full {
+        let output = Command::new(env!("CARGO_BIN_EXE_coxswain"))
+            .args(["window", "--block", "19000000"])
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        assert!(String::from_utf8(output.stderr).unwrap().starts_with("error: can't write the answer"));
+    }
 }
 
 #[tokio::test]
