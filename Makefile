@@ -57,6 +57,7 @@ check-bindings: contracts ## Fail when an ABI snapshot is stale
 	@node tools/abi.mjs --check
 
 contracts: $(NPM)
+	@test -d out || echo "compiling the contracts (a minute or two at first)" >&2
 	@$(FORGE) build --quiet
 
 clean: ## Remove all that was built or installed

@@ -10,7 +10,7 @@ use url::Url;
 
 /// Says whether a tBTC wallet's next action is allowed, and why.
 #[derive(Debug, Parser)]
-#[command(name = "coxswain", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "coxswain", version, propagate_version = true, arg_required_else_help = true)]
 #[command(max_term_width = 110)]
 pub struct Arguments {
     /// What to do.
@@ -101,7 +101,7 @@ pub struct ValidateArguments {
     /// The network that the endpoint must serve [default: what its chain id says]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
-    /// The WalletProposalValidator to ask [default: the network's]
+    /// The WalletProposalValidator to ask; needed on every chain but mainnet [default: mainnet's]
     #[arg(long, value_name = "ADDRESS")]
     pub validator: Option<Address>,
     /// The Bridge that the validator must read [default: the network's, else the one it reads]
@@ -149,7 +149,7 @@ pub struct LeaderArguments {
     /// The Ethereum endpoint to take the safe block's hash from
     #[arg(long, value_name = "URL", requires = "block")]
     pub rpc_url: Option<Url>,
-    /// The window's coordination block
+    /// The window's coordination block; needed with --rpc-url, refused with --safe-block-hash
     #[arg(long, value_name = "N", conflicts_with = "safe_block_hash")]
     pub block: Option<u64>,
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
@@ -194,7 +194,7 @@ fn key_hash(text: &str) -> Result<KeyHash, String> {
 pub enum NetworkName {
     /// Ethereum mainnet
     Mainnet,
-    /// A chain on this machine: anvil (chain id 31337) or geth --dev (1337); needs --validator
+    /// A chain on this machine: anvil (chain id 31337) or geth --dev (1337)
     Local,
 }
 

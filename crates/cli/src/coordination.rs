@@ -61,10 +61,16 @@ pub enum CoordinationError {
     Usage(String),
     /// The endpoint's URL can't be used.
     #[error("--rpc-url: {0}")]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
     /// The endpoint gave no usable answer.
-    #[error("undecided: {0}")]
+    #[error(transparent)]
     Undecided(#[from] Undecided),
+}
+
+impl From<ConnectError> for CoordinationError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
 }
 
 impl From<RequestError> for CoordinationError {

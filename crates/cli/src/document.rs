@@ -149,13 +149,23 @@ impl FromStr for Document {
     }
 }
 
+/// The most of a document's own text that an error repeats, in characters.
+const EXCERPT: usize = 200;
+
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let document = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_data() {
-            DocumentError::Field { path, problem: inner.to_string() }
+            DocumentError::Field { path: excerpt(&path), problem: excerpt(&inner.to_string()) }
         } else {
             DocumentError::Syntax(inner.to_string())
         }

@@ -19,7 +19,9 @@ use coxswain_cli::{
     validate,
     window::window,
 };
+use coxswain_ethereum::Undecided;
 use eyre::{WrapErr, ensure};
+use serde_json::json;
 
 /// The longest document read, in bytes: far over any proposal, far under memory.
 const DOCUMENT_LIMIT: u64 = 64 << 20;
@@ -70,6 +72,12 @@ impl Answer {
         let text = if json { format!("{:#}", to_json()) } else { report.to_string() };
         Self { text, exit_code }
     }
+
+    /// What left a question open, for programs.
+    fn undecided(undecided: &Undecided) -> Self {
+        let json = json!({ "cause": undecided.kind(), "reason": undecided.to_string() });
+        Self { text: format!("{json:#}"), exit_code: EXIT_UNDECIDED }
+    }
 }
 
 async fn answer(command: Command) -> eyre::Result<Answer> {
@@ -86,14 +94,20 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             let explanation = explain(document, &target).await?;
             Answer::new(json, &explanation, || explanation.to_json(), explanation.exit_code())
         }
-        Command::Window(arguments) => {
-            let report = window(&arguments).await?;
-            Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
-        }
-        Command::Leader(arguments) => {
-            let report = leader(&arguments).await?;
-            Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
-        }
+        Command::Window(arguments) => match window(&arguments).await {
+            Err(CoordinationError::Undecided(undecided)) if arguments.json => Answer::undecided(&undecided),
+            report => {
+                let report = report?;
+                Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
+            }
+        },
+        Command::Leader(arguments) => match leader(&arguments).await {
+            Err(CoordinationError::Undecided(undecided)) if arguments.json => Answer::undecided(&undecided),
+            report => {
+                let report = report?;
+                Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
+            }
+        },
         Command::Simulate(arguments) => {
             let report = simulate(&arguments);
             Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)

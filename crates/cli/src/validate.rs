@@ -37,13 +37,19 @@ pub enum ValidateError {
     Document(#[from] DocumentError),
     /// The endpoint's URL can't be used.
     #[error("--rpc-url: {0}")]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
     /// Nothing says where the validator is.
     #[error("no validator is known for chain {chain_id}: give its address with --validator")]
     UnknownValidator {
         /// The chain that the endpoint serves.
         chain_id: u64,
     },
+}
+
+impl From<ConnectError> for ValidateError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
 }
 
 /// Asks the contract for its verdict on a document's proposal.

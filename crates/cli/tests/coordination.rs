@@ -113,17 +113,20 @@ async fn a_window_and_its_leader_are_read_from_a_chain() {
     let future = [&arguments[..], &["--rpc-url", &url, "--block", "6000"]].concat();
     let run = coxswain(&future, "").await;
     assert_eq!(run.code, 3, "{run:?}");
-    assert!(run.stderr.contains("has no block 5968"), "{run:?}");
+    assert!(run.json()["reason"].as_str().unwrap().contains("has no block 5968"), "{run:?}");
     for arguments in [
         vec!["window", "--rpc-url", &url, "--network", "mainnet"],
         [&from_chain[..], &["--network", "mainnet"]].concat(),
     ] {
         let run = coxswain(&arguments, "").await;
         assert_eq!(run.code, 3, "{run:?}");
-        assert!(run.stderr.contains("which is not mainnet"), "{run:?}");
+        assert!((run.stdout + &run.stderr).contains("which is not mainnet"));
     }
     let run = coxswain(&["window", "--rpc-url", "http://127.0.0.1:1"], "").await;
     assert_eq!(run.code, 3, "{run:?}");
+    assert_eq!(run.stderr.matches("can't connect").count(), 1, "{run:?}");
+    let run = coxswain(&["window", "--rpc-url", "http://127.0.0.1:1", "--json"], "").await;
+    assert_eq!((run.code, &run.json()["cause"]), (3, &json!("unreachable")), "{run:?}");
 }
 
 #[tokio::test]

@@ -238,6 +238,19 @@ fn an_unknown_action_is_named_with_those_there_are() {
 }
 
 #[test]
+fn an_error_repeats_little_of_a_long_text() {
+    let long = "a".repeat(1_000_000);
+    let mut document = example(Action::Heartbeat);
+    document["action"] = json!(long);
+    assert!(parse(&document).unwrap_err().to_string().len() < 1_000);
+    let mut document = example(Action::Redemption);
+    document["fee"] = json!(long);
+    assert!(parse(&document).unwrap_err().to_string().len() < 1_000);
+    document[long] = json!(0);
+    assert!(parse(&document).unwrap_err().to_string().len() < 1_000);
+}
+
+#[test]
 fn what_is_not_json_is_refused_wherever_it_breaks_off() {
     let whole = example(Action::Heartbeat).to_string();
     for end in 0..whole.len() {

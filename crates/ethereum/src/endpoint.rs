@@ -39,7 +39,7 @@ const EXCERPT: usize = 200;
 #[non_exhaustive]
 pub enum ConnectError {
     /// The URL's scheme can't be spoken.
-    #[error("endpoint {0}: only http and https are supported")]
+    #[error("only http and https are supported, not {0}")]
     Scheme(String),
     /// The HTTP client can't be set up.
     #[error("the HTTP client can't be set up")]
@@ -79,7 +79,7 @@ pub enum RequestError {
         endpoint: String,
     },
     /// An HTTP status other than success.
-    #[error("{method}: {endpoint} answered with HTTP status {status}: {body}")]
+    #[error("{method}: {endpoint} answered with HTTP status {status}{}", behind_colon(.body))]
     Http {
         /// The JSON-RPC method.
         method: &'static str,
@@ -161,7 +161,7 @@ impl Endpoint {
     /// When the URL is not http or https, or the HTTP client can't be set up.
     pub fn new(url: Url) -> Result<Self, ConnectError> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(ConnectError::Scheme(format!("{}:", url.scheme())));
+            return Err(ConnectError::Scheme(url.scheme().to_owned()));
         }
         // Errors name host and port only: the rest of a URL may hold a key.
         let host = url.host_str().unwrap_or_default();
@@ -312,6 +312,11 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// A text behind a colon, or nothing for none.
+fn behind_colon(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 fn excerpt(text: &str) -> String {
