@@ -6,6 +6,8 @@ import {PlainWatchtower} from "../doubles/PlainWatchtower.sol";
 import {ValidatorTest} from "../support/ValidatorTest.sol";
 
 /// The snapshot's answer, word by word.
+// The numbers cast here are small ones of the tests' own.
+// forge-lint: disable-next-item(unsafe-typecast)
 contract BridgeSnapshotTest is ValidatorTest {
     bytes20[] private wallets;
     uint256[] private deposits;
