@@ -5,6 +5,7 @@
 mod block;
 mod calldata;
 mod endpoint;
+mod events;
 mod network;
 mod reason;
 mod reveal;
@@ -15,6 +16,10 @@ mod validator;
 pub use block::{Block, BlockSelector, InvalidBlockSelector};
 pub use calldata::calldata;
 pub use endpoint::{ConnectError, Endpoint, RequestError};
+pub use events::{
+    BridgeEvents, Commitment, CompletedMove, DepositReveal, NewWallet, Position, RedemptionRequest,
+    WalletTransaction,
+};
 pub use network::{Deployment, Network};
 pub use reason::reason;
 pub use reveal::Revealed;
