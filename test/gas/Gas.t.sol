@@ -42,13 +42,9 @@ contract GasTest is ValidatorTest {
         assertLt(ours, 10_000_000);
     }
 
-    /// The memory limit of a test holds ten of them.
-    function test_depositSweepOf10With2500OutputsEach() external {
-        Sweep memory sweep = _sweep(10);
-        for (uint256 i = 0; i < 10; ++i) {
-            _putDeposit(sweep, i, _deposit(i), 2_499, 2_500);
-        }
-        _compare("deposit sweep of 10, 2500 outputs each", _data(sweep), 60);
+    /// INC-8.
+    function test_depositSweepOf20With2500OutputsEach() external {
+        _compare("deposit sweep of 20, 2500 outputs each", _data(_largeSweep(2_500)), 60);
     }
 
     function test_redemptionOf1() external {
