@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, Txid, block::Header};
+use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, block::Header};
+
+use crate::BackendError;
 
 /// The newest block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub struct Tip {
 pub struct Known {
     /// The transaction, whose txid is the one asked for.
     pub transaction: Transaction,
-    /// In how many blocks it is buried, its own included; 0 in the mempool.
+    /// In how many blocks of the best chain it is buried, its own included; 0 in the mempool.
     pub confirmations: u32,
 }
 
@@ -40,45 +42,39 @@ pub struct FeeRates {
     pub next_block: Option<FeeRate>,
 }
 
-/// Why there is no usable answer: nothing may be concluded from it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BackendError {
-    /// Nobody answers.
-    #[error("{method}: can't reach {endpoint}: {cause}")]
-    Unreachable {
-        /// What was asked.
-        method: &'static str,
-        /// The endpoint's host and port.
-        endpoint: String,
-        /// What went wrong.
-        cause: String,
-    },
+/// Where the chain stands, and what it asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conditions {
+    /// The newest block.
+    pub tip: Tip,
+    /// What fees are held against.
+    pub fee_rates: FeeRates,
 }
 
-/// A Bitcoin node or server, or several of them. Each call is a bounded number of round trips, however many items it asks
-/// for. An error inside the list is one item's: the others stand.
-pub trait Backend: Send + Sync {
-    /// The newest block.
-    fn tip(&self) -> impl Future<Output = Result<Tip, BackendError>> + Send;
+/// The answer to each item of a list, in its place. An error is one item's: the others stand.
+pub type Answers<T> = Vec<Result<T, BackendError>>;
 
-    /// The transactions, each in its place; none where neither a block of the best chain nor the mempool has it. No
-    /// address history is asked for.
+/// A Bitcoin node or server, or several of them. Each call is a bounded number of round trips, however many items it asks
+/// for.
+pub trait Backend: Send + Sync {
+    /// The newest block, and what fees are held against now.
+    fn conditions(&self) -> impl Future<Output = Result<Conditions, BackendError>> + Send;
+
+    /// The transaction of each output; none where neither a block of the best chain nor the mempool has it. No address
+    /// history is asked for.
+    ///
+    /// A backend without an index of transactions finds one by its output while that is unspent, and otherwise can't tell:
+    /// [`BackendError::Unindexed`].
     fn transactions(
         &self,
-        txids: &[Txid],
-    ) -> impl Future<Output = Result<Vec<Result<Option<Known>, BackendError>>, BackendError>> + Send;
+        outpoints: &[OutPoint],
+    ) -> impl Future<Output = Result<Answers<Option<Known>>, BackendError>> + Send;
 
     /// Whether each output exists and no transaction spends it, the mempool included.
-    fn unspent(
-        &self,
-        outputs: &[Output],
-    ) -> impl Future<Output = Result<Vec<Result<bool, BackendError>>, BackendError>> + Send;
+    fn unspent(&self, outputs: &[Output])
+    -> impl Future<Output = Result<Answers<bool>, BackendError>> + Send;
 
-    /// What fees are held against now.
-    fn fee_rates(&self) -> impl Future<Output = Result<FeeRates, BackendError>> + Send;
-
-    /// `count` headers from the height `start` on; fewer where the chain ends before.
+    /// `count` headers from the height `start` on, each on the one before; fewer where the chain ends before.
     fn headers(
         &self,
         start: u32,
@@ -88,6 +84,16 @@ pub trait Backend: Send + Sync {
     /// Hands the transaction to the network. It is no error when the backend has it already.
     fn broadcast(&self, transaction: &Transaction) -> impl Future<Output = Result<(), BackendError>> + Send;
 
-    /// The block at the height that is the chain's identity: the genesis block's hash.
+    /// The chain's identity: the genesis block's hash.
     fn genesis(&self) -> impl Future<Output = Result<BlockHash, BackendError>> + Send;
+
+    /// The newest block.
+    fn tip(&self) -> impl Future<Output = Result<Tip, BackendError>> + Send {
+        async { self.conditions().await.map(|conditions| conditions.tip) }
+    }
+
+    /// What fees are held against now.
+    fn fee_rates(&self) -> impl Future<Output = Result<FeeRates, BackendError>> + Send {
+        async { self.conditions().await.map(|conditions| conditions.fee_rates) }
+    }
 }

@@ -2,5 +2,7 @@
 //! an output whether it is unspent, and what a fee should be.
 
 mod backend;
+mod error;
 
-pub use backend::{Backend, BackendError, FeeRates, Known, Output, Tip};
+pub use backend::{Answers, Backend, Conditions, FeeRates, Known, Output, Tip};
+pub use error::BackendError;

@@ -1,0 +1,183 @@
+//! Why there is no usable answer: nothing may be concluded from it.
+
+use std::time::Duration;
+
+use bitcoin::{BlockHash, OutPoint};
+
+/// Why there is no usable answer: nothing may be concluded from it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// Nobody answers at the address.
+    #[error("{method}: can't connect to {endpoint}: {cause}")]
+    Unreachable {
+        /// What was asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// The connection was lost after the request was sent.
+    #[error("{method}: the connection to {endpoint} was lost before the answer came: {cause}")]
+    Interrupted {
+        /// What was asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// No answer came in time.
+    #[error("{method}: {endpoint} did not answer within {} s", deadline.as_secs_f32())]
+    TimedOut {
+        /// What was asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// An HTTP status other than success, without a JSON-RPC error in the body.
+    #[error("{method}: {endpoint} answered with HTTP status {status}")]
+    Http {
+        /// What was asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer is larger than anything that was asked for.
+    #[error("{method}: the answer of {endpoint} is over {limit} bytes")]
+    TooLarge {
+        /// What was asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// How large an answer may be.
+        limit: usize,
+    },
+    /// The answer is not what the protocol says it is, or contradicts itself.
+    #[error("{method}: the answer of {endpoint} can't be used: {cause}")]
+    Garbage {
+        /// What was asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// Why not.
+        cause: String,
+    },
+    /// The answers are of different moments: the chain has grown, or changed, between them.
+    #[error("{method}: the chain changed while {endpoint} answered: {cause}")]
+    Changed {
+        /// What was asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// What doesn't fit.
+        cause: String,
+    },
+    /// A JSON-RPC error.
+    #[error("{method}: {endpoint} answered with error {code}: {message}")]
+    Rpc {
+        /// What was asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The error's code.
+        code: i64,
+        /// The error's message.
+        message: String,
+    },
+    /// The backend has no index of transactions, and finds one only by an unspent output: this one is spent, or was never
+    /// there.
+    #[error("{endpoint} keeps no index of transactions, and {outpoint} is spent or was never there")]
+    Unindexed {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The output that was asked for.
+        outpoint: OutPoint,
+    },
+    /// The endpoint is on another network.
+    #[error("{endpoint} serves another chain: its genesis block is {actual}, not {expected}")]
+    WrongNetwork {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// What its genesis block is.
+        actual: BlockHash,
+        /// What it should be.
+        expected: BlockHash,
+    },
+    /// The endpoint is behind another one.
+    #[error("{endpoint} is at height {height}, while the best of the others is at {best}")]
+    Behind {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// Its newest block's height.
+        height: u32,
+        /// The greatest height of any endpoint.
+        best: u32,
+    },
+    /// The endpoint's newest block is too old to be the newest.
+    #[error("{endpoint} has no block of the last {} min: its newest is {} min old", bound.as_secs() / 60, age.as_secs() / 60)]
+    Stale {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The newest block's age, by its timestamp.
+        age: Duration,
+        /// How old it may be.
+        bound: Duration,
+    },
+    /// None of several endpoints has a usable answer.
+    #[error("no Bitcoin endpoint gave an answer: {}", join(.0))]
+    Exhausted(
+        /// Why not, one for each.
+        Vec<BackendError>,
+    ),
+}
+
+impl BackendError {
+    /// A stable name for the kind of failure, for programs.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Interrupted { .. } => "interrupted",
+            Self::TimedOut { .. } => "timed-out",
+            Self::Http { .. } => "http-status",
+            Self::TooLarge { .. } => "too-large",
+            Self::Garbage { .. } => "garbage",
+            Self::Changed { .. } => "changed",
+            Self::Rpc { .. } => "rpc-error",
+            Self::Unindexed { .. } => "unindexed",
+            Self::WrongNetwork { .. } => "wrong-network",
+            Self::Behind { .. } => "behind",
+            Self::Stale { .. } => "stale",
+            Self::Exhausted(_) => "exhausted",
+        }
+    }
+
+    /// Whether the same request may well succeed a moment later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::TimedOut { .. }
+            | Self::Changed { .. }
+            | Self::Behind { .. } => true,
+            Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,
+            // Bitcoin Core while it warms up; an Electrum server that is busy (JSON-RPC server error range).
+            Self::Rpc { code, .. } => matches!(code, -28 | -102 | -101),
+            Self::TooLarge { .. }
+            | Self::Garbage { .. }
+            | Self::Unindexed { .. }
+            | Self::WrongNetwork { .. }
+            | Self::Stale { .. } => false,
+            Self::Exhausted(causes) => causes.iter().any(Self::is_retryable),
+        }
+    }
+}
+
+fn join(causes: &[BackendError]) -> String {
+    causes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
