@@ -5,6 +5,7 @@ import {IBridge} from "../../contracts/interfaces/IBridge.sol";
 import {IRedemptionWatchtower} from "../../contracts/interfaces/IRedemptionWatchtower.sol";
 import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces/IWalletProposalValidator.sol";
 import {PlainWatchtower} from "../doubles/PlainWatchtower.sol";
+import {Bitcoin} from "../support/Bitcoin.sol";
 import {ValidatorTest} from "../support/ValidatorTest.sol";
 
 /// Answers whatever it is asked with what it was told, or fails so. Its code may run in the place of another contract's, which
@@ -166,6 +167,38 @@ contract HostileTest is ValidatorTest {
             (bool success, bytes memory answer) = address(lost).staticcall(calls[i]);
             assertFalse(success);
             assertEq(answer, "");
+        }
+    }
+
+    /// Precompiles fail for lack of gas alone: a hash that wasn't made is no mismatch.
+    function test_INC28_hashesNotMadeDecideNothing() external {
+        IValidator.BitcoinTransaction memory funding = _sweep(2).extraInfo[0].fundingTx;
+        bytes memory serialized =
+            bytes.concat(funding.version, funding.inputVector, funding.outputVector, funding.locktime);
+        address sha256_ = address(2);
+        _undecidedWithout(sha256_, serialized);
+        _undecidedWithout(sha256_, bytes.concat(sha256(serialized)));
+        _undecidedWithout(sha256_, Bitcoin.depositScript(_deposit(0)));
+    }
+
+    function _undecidedWithout(address precompile, bytes memory input) private {
+        vm.mockCallRevert(precompile, input, "");
+        (bool success,) = precompile.staticcall(input);
+        assertFalse(success, "the precompile doesn't fail");
+        _isUndecided(calls[0]);
+        vm.clearMockedCalls();
+        test_INC28_eachCallIsValidOnAnHonestBridge();
+    }
+
+    /// With any less gas than a call needs, it says nothing.
+    function test_INC28_lackOfGasDecidesNothing() external view {
+        for (uint256 i = 0; i < calls.length; ++i) {
+            bool success = false;
+            for (uint256 limit = 0; !success; limit += 13) {
+                bytes memory answer;
+                (success, answer) = address(validator).staticcall{gas: limit}(calls[i]);
+                if (!success) assertEq(answer, "");
+            }
         }
     }
 
