@@ -44,7 +44,14 @@ impl Scene {
     /// When anvil or an artifact is missing, or a step fails.
     pub async fn set(mut tell: impl FnMut(&str)) -> Result<Self, Error> {
         tell("starting a local chain and deploying the real tBTC Bridge");
-        let mut world = World::start().await?;
+        Self::on(World::start().await?, tell).await
+    }
+
+    /// Likewise, in a world that stands already.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub async fn on(mut world: World, mut tell: impl FnMut(&str)) -> Result<Self, Error> {
         let (working, retiring, retired) =
             (world.wallet(1).await?, world.wallet(2).await?, world.wallet(3).await?);
 

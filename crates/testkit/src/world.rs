@@ -63,7 +63,11 @@ pub struct World {
 impl World {
     /// Starts a chain and deploys the Bridge to it, as tBTC's npm package has it, with its own default parameters.
     pub async fn start() -> Result<Self, Error> {
-        let chain = Chain::start()?;
+        Self::on(Chain::start()?).await
+    }
+
+    /// Likewise, on a chain that someone else has started.
+    pub async fn on(chain: Chain) -> Result<Self, Error> {
         let [governance, treasury, depositor, operator] =
             [chain.account(0)?, chain.account(1)?, chain.account(2)?, chain.account(3)?];
         let deploy = async |name: &str, code: Bytes| chain.deploy(name, governance, code).await;
