@@ -9,16 +9,18 @@ use alloy::{
     primitives::U64,
     rpc::{
         client::RpcClient,
-        json_rpc::{RpcError, RpcRecv, RpcSend},
+        json_rpc::{ErrorPayload, RpcError, RpcRecv, RpcSend},
         types::Header as RpcHeader,
     },
     transports::{TransportError, TransportErrorKind, http::reqwest},
 };
 use backon::{ExponentialBuilder, Retryable};
+use serde::Deserialize;
 use url::Url;
 
 use crate::{
     block::{Block, BlockSelector, RpcBlock},
+    log_ranges::Refusal,
     network::Network,
     validator::Undecided,
 };
@@ -137,6 +139,8 @@ impl RequestError {
             Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
             Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,
             Self::Garbage { .. } => false,
+            // A range of blocks won't become narrower.
+            Self::Rpc { message, .. } if is_refusal(message) => false,
             // Limits exceeded (EIP-1474, and a hosted endpoint's own code), or a block that has not reached the node
             // behind a load balancer yet.
             Self::Rpc { code, message, .. } => {
@@ -277,20 +281,35 @@ impl Endpoint {
             cause,
             answer: excerpt(answer),
         };
+        let answered = |payload: ErrorPayload| RequestError::Rpc {
+            method,
+            endpoint: endpoint.clone(),
+            code: payload.code,
+            message: payload.message.into_owned(),
+            data: payload.data.map(|data| data.get().to_owned()),
+        };
         match error {
-            RpcError::ErrorResp(payload) => RequestError::Rpc {
-                method,
-                endpoint,
-                code: payload.code,
-                message: payload.message.into_owned(),
-                data: payload.data.map(|data| data.get().to_owned()),
-            },
+            RpcError::ErrorResp(payload) => answered(payload),
             RpcError::NullResp => garbage("null".to_owned(), "null"),
             RpcError::DeserError { err, text } => garbage(err.to_string(), &text),
             RpcError::Transport(
                 TransportErrorKind::HttpError(http)
                 | TransportErrorKind::HttpErrorWithRetryAfter { error: http, .. },
-            ) => RequestError::Http { method, endpoint, status: http.status, body: excerpt(&http.body) },
+            ) => {
+                let plain = RequestError::Http {
+                    method,
+                    endpoint: endpoint.clone(),
+                    status: http.status,
+                    body: excerpt(&http.body),
+                };
+                // Some endpoints answer a JSON-RPC error with a status that says the same.
+                match serde_json::from_str(&http.body) {
+                    Ok(ErrorBody { error }) if !plain.is_retryable() || is_refusal(&error.message) => {
+                        answered(error)
+                    }
+                    _ => plain,
+                }
+            }
             RpcError::Transport(TransportErrorKind::Custom(source)) => {
                 let cause = innermost(source.as_ref());
                 match source.downcast_ref::<reqwest::Error>() {
@@ -305,6 +324,12 @@ impl Endpoint {
     }
 }
 
+/// The body of a JSON-RPC answer that is an error.
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorPayload,
+}
+
 /// The last error of a chain: the one that says what happened rather than what was being done.
 fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut innermost = error;
@@ -312,6 +337,11 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// Whether a message says that too many blocks were asked for at once.
+fn is_refusal(message: &str) -> bool {
+    Refusal::told(message).is_some()
 }
 
 /// A text behind a colon, or nothing for none.

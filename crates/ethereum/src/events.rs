@@ -1,10 +1,46 @@
 //! The Bridge's events, as far as wallets' actions follow from them: read in ranges that the endpoint allows, kept, and
 //! asked for what came since.
 
-use alloy::primitives::{Address, B256};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    ops::RangeInclusive,
+};
+
+use alloy::{
+    primitives::{Address, B256, FixedBytes, IntoLogData},
+    rpc::types::{Filter, Log},
+    sol_types::{SolEvent, SolEventInterface},
+};
+use bitcoin::{consensus::encode, hashes::Hash as _};
+use coxswain_bindings::bridge::Bridge::{self, BridgeEvents as Event};
 use coxswain_rules::{Amount, KeyHash, OutPoint, ScriptBuf, Txid};
 
-use crate::Revealed;
+use crate::{
+    Revealed,
+    block::{Block, BlockSelector},
+    endpoint::Endpoint,
+    log_ranges::{End, LogRanges},
+    validator::Undecided,
+};
+
+/// How deep a block is when it is taken to be final: three epochs. Events above are read anew each time.
+const FINALITY: u64 = 96;
+/// How much further back one search for earlier transactions goes, in blocks: 30 days.
+const SEARCH: u64 = 216_000;
+/// What the Bridge records of wallets' transactions, and where they can begin.
+const TRANSACTIONS: [B256; 4] = [
+    Bridge::DepositsSwept::SIGNATURE_HASH,
+    Bridge::RedemptionsCompleted::SIGNATURE_HASH,
+    Bridge::MovedFundsSwept::SIGNATURE_HASH,
+    Bridge::NewWalletRegistered::SIGNATURE_HASH,
+];
+/// Everything else that is kept.
+const OTHERS: [B256; 4] = [
+    Bridge::DepositRevealed::SIGNATURE_HASH,
+    Bridge::RedemptionRequested::SIGNATURE_HASH,
+    Bridge::MovingFundsCommitmentSubmitted::SIGNATURE_HASH,
+    Bridge::MovingFundsCompleted::SIGNATURE_HASH,
+];
 
 /// Where an event stands in the chain: events order by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +124,13 @@ pub struct WalletTransaction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BridgeEvents {
     bridge: Address,
+    /// The first block whose events are wanted.
+    from_block: u64,
+    /// The first block whose events are not read, or may still change.
+    unsettled: u64,
+    /// The first block whose transactions are read.
+    searched: u64,
+    ranges: LogRanges,
     reveals: Vec<DepositReveal>,
     requests: Vec<RedemptionRequest>,
     commitments: Vec<Commitment>,
@@ -97,6 +140,96 @@ pub struct BridgeEvents {
 }
 
 impl BridgeEvents {
+    /// No events yet of the Bridge at this address, whose events from this block on are wanted.
+    pub const fn new(bridge: Address, from_block: u64) -> Self {
+        Self {
+            bridge,
+            from_block,
+            unsettled: from_block,
+            searched: from_block,
+            ranges: LogRanges::new(),
+            reveals: Vec::new(),
+            requests: Vec::new(),
+            commitments: Vec::new(),
+            completed_moves: Vec::new(),
+            new_wallets: Vec::new(),
+            transactions: Vec::new(),
+        }
+    }
+
+    /// Where the Bridge is.
+    pub const fn bridge(&self) -> Address {
+        self.bridge
+    }
+
+    /// The first block whose events are wanted.
+    pub const fn from_block(&self) -> u64 {
+        self.from_block
+    }
+
+    /// Brings the events up to this block: none above it is kept.
+    ///
+    /// Sends one `eth_getLogs` when the endpoint allows the range, else as many as it takes. The last 96 blocks are read
+    /// anew each time, as they can still be reorganised. Reads are by height, so that what is decided by the events is to
+    /// be checked with reads by the block's hash. When it fails in the middle, the blocks already read are not read again.
+    ///
+    /// # Errors
+    /// When the endpoint gives no usable answer, an event can't be read, or the block isn't in the endpoint's chain, as far as
+    /// the events show that. The events are then incomplete.
+    pub async fn update(&mut self, endpoint: &Endpoint, block: Block) -> Result<(), Undecided> {
+        let end = block.number.saturating_add(1);
+        self.unsettled = self.unsettled.min(end);
+        self.forget();
+        let filter = Filter::new().event_signature([TRANSACTIONS, OTHERS].concat());
+        let mut next = self.unsettled.max(self.from_block);
+        while next < end {
+            let (range, logs) =
+                self.ranges.read(endpoint, self.of_bridge(&filter), next..=block.number, End::First).await?;
+            let logs = self.in_order(logs, &range)?;
+            if let Some(log) = logs.values().next_back()
+                && log.block_number == Some(block.number)
+                && log.block_hash != Some(block.hash)
+            {
+                let endpoint = endpoint.name().to_owned();
+                return Err(Undecided::NoBlock { endpoint, block: BlockSelector::Hash(block.hash) });
+            }
+            self.extend(logs)?;
+            next = range.end().saturating_add(1);
+            self.unsettled = next.min(end.saturating_sub(FINALITY)).max(self.from_block);
+        }
+        Ok(())
+    }
+
+    /// Reads the transactions of 30 days further back than any yet read, for a wallet whose newest one is older: all
+    /// wallets' transactions and registrations, nothing else. `false` when there is nothing further back, without a
+    /// request: the wallet's registration has been read, or the chain's first block.
+    ///
+    /// # Errors
+    /// As with [`update`](Self::update). The blocks already read are not read again.
+    pub async fn earlier_transactions(
+        &mut self,
+        endpoint: &Endpoint,
+        wallet: KeyHash,
+    ) -> Result<bool, Undecided> {
+        if self.searched == 0 || self.new_wallets.iter().any(|event| event.wallet == wallet) {
+            return Ok(false);
+        }
+        let goal = self.searched.saturating_sub(SEARCH);
+        let filter = Filter::new().event_signature(TRANSACTIONS.to_vec());
+        while let Some(last) = self.searched.checked_sub(1)
+            && goal <= last
+        {
+            let (range, logs) =
+                self.ranges.read(endpoint, self.of_bridge(&filter), goal..=last, End::Last).await?;
+            let mut earlier = Self::new(self.bridge, *range.start());
+            earlier.extend(self.in_order(logs, &range)?)?;
+            self.transactions.splice(..0, earlier.transactions);
+            self.new_wallets.splice(..0, earlier.new_wallets);
+            self.searched = *range.start();
+        }
+        Ok(true)
+    }
+
     /// The wallet's deposits, oldest first.
     pub fn reveals(&self, wallet: KeyHash) -> impl DoubleEndedIterator<Item = &DepositReveal> {
         self.reveals.iter().filter(move |event| event.revealed.wallet == wallet)
@@ -126,4 +259,121 @@ impl BridgeEvents {
     pub fn transactions(&self, wallet: KeyHash) -> impl DoubleEndedIterator<Item = &WalletTransaction> {
         self.transactions.iter().filter(move |event| event.wallet == wallet)
     }
+
+    fn of_bridge(&self, filter: &Filter) -> Filter {
+        filter.clone().address(self.bridge)
+    }
+
+    /// Drops what may have changed since it was read.
+    fn forget(&mut self) {
+        let settled = |at: Position| at.block < self.unsettled;
+        self.reveals.retain(|event| settled(event.at));
+        self.requests.retain(|event| settled(event.at));
+        self.commitments.retain(|event| settled(event.at));
+        self.completed_moves.retain(|event| settled(event.at));
+        self.new_wallets.retain(|event| settled(event.at));
+        self.transactions.retain(|event| settled(event.at));
+    }
+
+    /// What of an answer is the Bridge's, in these blocks, each event once. Anything else was not asked for.
+    fn in_order(
+        &self,
+        logs: Vec<Log>,
+        range: &RangeInclusive<u64>,
+    ) -> Result<BTreeMap<Position, Log>, Undecided> {
+        let mut in_order = BTreeMap::new();
+        for log in logs {
+            let Some(block) = log.block_number.filter(|block| range.contains(block)) else { continue };
+            if log.removed || log.address() != self.bridge {
+                continue;
+            }
+            let unreadable = |index, cause: &str| self.unreadable(Position { block, index }, cause);
+            let index = log.log_index.ok_or_else(|| unreadable(0, "it has no index"))?;
+            match in_order.entry(Position { block, index }) {
+                Entry::Vacant(place) => {
+                    place.insert(log);
+                }
+                Entry::Occupied(place) if *place.get() == log => {}
+                Entry::Occupied(_) => return Err(unreadable(index, "there are two in its place")),
+            }
+        }
+        Ok(in_order)
+    }
+
+    fn extend(&mut self, logs: BTreeMap<Position, Log>) -> Result<(), Undecided> {
+        for (at, log) in logs {
+            let known =
+                log.topic0().is_some_and(|topic| TRANSACTIONS.contains(topic) || OTHERS.contains(topic));
+            if !known {
+                continue;
+            }
+            let event = Event::decode_raw_log(log.topics(), &log.data().data)
+                .map_err(|error| self.unreadable(at, &error.to_string()))?;
+            if event.to_log_data() != *log.data() {
+                return Err(self.unreadable(at, "it is not what its fields are encoded to"));
+            }
+            self.push(at, event)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, at: Position, event: Event) -> Result<(), Undecided> {
+        let transaction = |wallet: FixedBytes<20>, hash: B256| WalletTransaction {
+            at,
+            wallet: wallet.into(),
+            txid: txid(hash),
+        };
+        match event {
+            Event::DepositRevealed(event) => self.reveals.push(DepositReveal {
+                at,
+                outpoint: OutPoint::new(txid(event.fundingTxHash), event.fundingOutputIndex),
+                revealed: event.into(),
+            }),
+            Event::RedemptionRequested(event) => {
+                let script = encode::deserialize(&event.redeemerOutputScript)
+                    .map_err(|error| self.unreadable(at, &error.to_string()))?;
+                self.requests.push(RedemptionRequest {
+                    at,
+                    wallet: event.walletPubKeyHash.into(),
+                    script,
+                    requested_amount: Amount::from_sat(event.requestedAmount),
+                });
+            }
+            Event::MovingFundsCommitmentSubmitted(event) => self.commitments.push(Commitment {
+                at,
+                source: event.walletPubKeyHash.into(),
+                targets: event.targetWallets.into_iter().map(KeyHash::from).collect(),
+            }),
+            Event::MovingFundsCompleted(event) => self.completed_moves.push(CompletedMove {
+                at,
+                source: event.walletPubKeyHash.into(),
+                txid: txid(event.movingFundsTxHash),
+            }),
+            Event::NewWalletRegistered(event) => self.new_wallets.push(NewWallet {
+                at,
+                ecdsa_wallet_id: event.ecdsaWalletID,
+                wallet: event.walletPubKeyHash.into(),
+            }),
+            Event::DepositsSwept(event) => {
+                self.transactions.push(transaction(event.walletPubKeyHash, event.sweepTxHash));
+            }
+            Event::RedemptionsCompleted(event) => {
+                self.transactions.push(transaction(event.walletPubKeyHash, event.redemptionTxHash));
+            }
+            Event::MovedFundsSwept(event) => {
+                self.transactions.push(transaction(event.walletPubKeyHash, event.sweepTxHash));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, at: Position, cause: &str) -> Undecided {
+        Undecided::UnreadableEvent { bridge: self.bridge, at, cause: cause.to_owned() }
+    }
+}
+
+/// A transaction's id, from its hash as contracts hold it: in internal byte order.
+fn txid(hash: B256) -> Txid {
+    Txid::from_byte_array(hash.0)
 }

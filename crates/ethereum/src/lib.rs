@@ -6,6 +6,7 @@ mod block;
 mod calldata;
 mod endpoint;
 mod events;
+mod log_ranges;
 mod network;
 mod reason;
 mod reveal;

@@ -24,6 +24,17 @@ pub struct Revealed {
     pub refund_locktime: [u8; 4],
 }
 
+impl From<DepositRevealed> for Revealed {
+    fn from(event: DepositRevealed) -> Self {
+        Self {
+            blinding_factor: event.blindingFactor.0,
+            wallet: event.walletPubKeyHash.into(),
+            refund_key_hash: event.refundPubKeyHash.into(),
+            refund_locktime: event.refundLocktime.0,
+        }
+    }
+}
+
 impl Endpoint {
     /// The reveal of a deposit, from the Bridge's events of one block.
     ///
@@ -48,12 +59,7 @@ impl Endpoint {
                 event.fundingTxHash == outpoint.txid.to_byte_array()
                     && event.fundingOutputIndex == outpoint.vout
             })
-            .map(|event| Revealed {
-                blinding_factor: event.blindingFactor.0,
-                wallet: event.walletPubKeyHash.into(),
-                refund_key_hash: event.refundPubKeyHash.into(),
-                refund_locktime: event.refundLocktime.0,
-            })
+            .map(|event| event.data.into())
             .ok_or(Undecided::NoReveal { outpoint, bridge, block })
     }
 }

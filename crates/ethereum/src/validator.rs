@@ -12,6 +12,7 @@ use crate::{
     block::{Block, BlockSelector},
     calldata::calldata,
     endpoint::{Endpoint, RequestError},
+    events::Position,
     reason::reason,
     revert::revert_of,
 };
@@ -75,6 +76,16 @@ pub enum Undecided {
         bridge: Address,
         /// The block looked in.
         block: u64,
+    },
+    /// An event of the Bridge is not what the Bridge emits.
+    #[error("event {} of block {} can't be read as one of the Bridge at {bridge}: {cause}", .at.index, .at.block)]
+    UnreadableEvent {
+        /// The Bridge.
+        bridge: Address,
+        /// Where the event stands.
+        at: Position,
+        /// Why not.
+        cause: String,
     },
     /// The endpoint has no such block.
     #[error("{endpoint} has no block {block}")]
@@ -191,6 +202,7 @@ impl Undecided {
             Self::Request(error) => error.kind(),
             Self::WrongChain { .. } | Self::WrongNetwork { .. } => "wrong-chain",
             Self::NoReveal { .. } => "no-reveal",
+            Self::UnreadableEvent { .. } => "unreadable-event",
             Self::NoBlock { .. } => "no-block",
             Self::NoCode { .. } => "no-code",
             Self::OtherBridge { .. } => "other-bridge",

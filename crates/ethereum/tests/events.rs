@@ -1,0 +1,475 @@
+//! The Bridge's events: as the real Bridge emits them, through endpoints that limit ranges, fail in the middle, or answer
+//! with what was not asked for.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use alloy::{
+    primitives::{B256, hex},
+    providers::{Provider, ext::AnvilApi},
+    rpc::types::Filter,
+};
+use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, Endpoint, Position, Undecided};
+use coxswain_rules::{Action, Amount, KeyHash};
+use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Scene, World};
+use serde_json::{Value, json};
+
+async fn head(endpoint: &Endpoint) -> Block {
+    endpoint.block(BlockSelector::Latest).await.unwrap().unwrap()
+}
+
+fn endpoint(world: &World) -> Endpoint {
+    Endpoint::new(world.chain.endpoint().parse().unwrap()).unwrap()
+}
+
+fn through(node: &FaultyEndpoint) -> Endpoint {
+    Endpoint::new(node.url().clone()).unwrap()
+}
+
+async fn read(endpoint: &Endpoint, world: &World) -> BridgeEvents {
+    let mut events = BridgeEvents::new(*world.bridge.address(), 0);
+    events.update(endpoint, head(endpoint).await).await.unwrap();
+    events
+}
+
+/// What was read, whatever it took.
+type Read<'a> = (Vec<String>, Vec<String>, String);
+
+fn contents(events: &BridgeEvents, wallets: &[KeyHash]) -> Read<'static> {
+    let reveals = wallets.iter().flat_map(|&wallet| events.reveals(wallet).map(|event| format!("{event:?}")));
+    let requests =
+        wallets.iter().flat_map(|&wallet| events.requests(wallet).map(|event| format!("{event:?}")));
+    let transactions: Vec<_> = wallets.iter().flat_map(|&wallet| events.transactions(wallet)).collect();
+    let rest = format!(
+        "{:?} {:?} {:?} {transactions:?}",
+        events.commitments(),
+        events.completed_moves(),
+        events.new_wallets()
+    );
+    (reveals.collect(), requests.collect(), rest)
+}
+
+/// First and last block of a filter.
+fn range(params: &Value) -> (u64, u64) {
+    let number = |name: &str| {
+        let text = params[0][name].as_str().unwrap().trim_start_matches("0x");
+        u64::from_str_radix(text, 16).unwrap()
+    };
+    (number("fromBlock"), number("toBlock"))
+}
+
+/// The ranges asked for, and whether each was answered.
+type Asked = Arc<Mutex<Vec<((u64, u64), bool)>>>;
+
+/// An endpoint that answers for no more blocks at once than `most`, and otherwise with this error.
+async fn limited(world: &World, most: u64, error: Value) -> (FaultyEndpoint, Asked) {
+    let asked = Asked::default();
+    let record = Arc::clone(&asked);
+    let meet = move |method: &str, params: &Value| {
+        if method != "eth_getLogs" {
+            return Reply::Forward;
+        }
+        let (first, last) = range(params);
+        let allowed = last - first < most;
+        record.lock().unwrap().push(((first, last), allowed));
+        if allowed { Reply::Forward } else { Reply::Error(error.clone()) }
+    };
+    let url = world.chain.endpoint().parse().unwrap();
+    (FaultyEndpoint::start_inspecting(url, meet).await.unwrap(), asked)
+}
+
+/// That the ranges answered cover these blocks, each once, in order.
+fn assert_covered(asked: &Asked, first: u64, last: u64) {
+    let asked = asked.lock().unwrap();
+    let mut next = first;
+    for ((first, last), answered) in asked.iter() {
+        assert_eq!(*first, next, "{asked:?}");
+        if *answered {
+            next = last + 1;
+        }
+    }
+    assert_eq!(next, last + 1, "{asked:?}");
+}
+
+#[tokio::test]
+async fn events_are_those_that_the_bridge_emitted() {
+    let mut scene = Scene::set(|_| ()).await.unwrap();
+    let sweep = scene.case(Action::MovedFundsSweep).unwrap().subject;
+    let redemption = scene.case(Action::Redemption).unwrap().subject;
+    let working = scene.working.clone();
+    let swept = scene.world.carry_out(&working, &sweep).await.unwrap().unwrap().compute_txid();
+    let redeemed = scene.world.carry_out(&working, &redemption).await.unwrap().unwrap().compute_txid();
+    let Scene { world, retiring, retired, deposits, unspendable, requests, young_request, moved, .. } =
+        &scene;
+    let endpoint = endpoint(world);
+    let node =
+        FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let events = read(&through(&node), world).await;
+    assert_eq!(node.methods(), ["eth_getBlockByNumber", "eth_getLogs"], "one request reads all");
+
+    // Of the working wallet: its first deposit, which is swept, then those of the scene.
+    let reveals: Vec<_> = events.reveals(working.key_hash()).collect();
+    let revealed = deposits.iter().chain([unspendable]);
+    assert_eq!(reveals.len(), 1 + deposits.len() + 1);
+    for (event, deposit) in reveals[1..].iter().zip(revealed) {
+        assert_eq!(event.outpoint, deposit.outpoint);
+        assert_eq!(event.at.block, deposit.reveal_block);
+        let bridge = *world.bridge.address();
+        let one = endpoint.reveal(bridge, deposit.reveal_block, deposit.outpoint).await.unwrap();
+        assert_eq!(event.revealed, one);
+        assert_eq!(event.revealed.blinding_factor, deposit.extra_info.blinding_factor);
+        assert_eq!(event.revealed.refund_locktime, deposit.extra_info.refund_locktime);
+    }
+    assert_eq!(events.reveals(retired.key_hash()).count(), 1);
+    assert_eq!(events.reveals(KeyHash([9; 20])).count(), 0);
+
+    let read: Vec<_> = events
+        .requests(working.key_hash())
+        .map(|event| (event.script.clone(), event.requested_amount, event.at.block))
+        .collect();
+    let made: Vec<_> = requests
+        .iter()
+        .chain([young_request])
+        .map(|request| (request.script.clone(), request.requested_amount, request.request_block))
+        .collect();
+    assert_eq!(read, made);
+
+    let commitments: Vec<_> =
+        events.commitments().iter().map(|event| (event.source, event.targets.clone())).collect();
+    let target = vec![working.key_hash()];
+    assert_eq!(commitments, [(retiring.key_hash(), target.clone()), (retired.key_hash(), target)]);
+    let moves: Vec<_> = events.completed_moves().iter().map(|event| (event.source, event.txid)).collect();
+    assert_eq!(moves, [(retired.key_hash(), moved.txid)]);
+    let wallets: Vec<_> =
+        events.new_wallets().iter().map(|event| (event.ecdsa_wallet_id, event.wallet)).collect();
+    assert_eq!(wallets, [&working, retiring, retired].map(|wallet| (wallet.id(), wallet.key_hash())));
+
+    let transactions: Vec<_> = events.transactions(working.key_hash()).map(|event| event.txid).collect();
+    assert_eq!(transactions.len(), 3, "the first sweep, the moved funds' sweep and the redemption");
+    assert_eq!(transactions[1..], [swept, redeemed]);
+    assert_eq!(events.transactions(retired.key_hash()).count(), 1, "a move leaves no main UTXO");
+    let places: Vec<_> = events.transactions(working.key_hash()).map(|event| event.at).collect();
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+/// A world with events all over 200 blocks.
+async fn spread() -> (World, Vec<KeyHash>) {
+    let mut world = World::start().await.unwrap();
+    let wallets = [world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap()];
+    for wallet in &wallets {
+        for _ in 0..2 {
+            let deposit = world.reveal(wallet, DepositSpec::default()).await.unwrap();
+            world.chain.mine(40).await.unwrap();
+            world.sweep(wallet, &[deposit], Amount::from_sat(1000)).await.unwrap();
+        }
+    }
+    (world, wallets.map(|wallet| wallet.key_hash()).to_vec())
+}
+
+#[tokio::test]
+async fn inc_30_ranges_are_split_to_what_the_endpoint_allows() {
+    let (world, wallets) = spread().await;
+    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    assert_eq!(whole.0.len(), 4);
+    let last = head(&endpoint(&world)).await.number;
+    for (most, error, refusals) in [
+        // With the width allowed: one refusal, then never again.
+        (50, json!({ "code": -32602, "message": "exceed maximum block range: 50" }), 1),
+        (7, json!({ "code": -32614, "message": "eth_getLogs is limited to a 7 range" }), 1),
+        (1, json!({ "code": -32600, "message": "block range too large, max range: 1" }), 1),
+        // Without: by halves, and never again.
+        (last / 5, json!({ "code": -32600, "message": "block range is too wide" }), 3),
+    ] {
+        let (node, asked) = limited(&world, most, error).await;
+        let events = read(&through(&node), &world).await;
+        assert_eq!(contents(&events, &wallets), whole, "{most}");
+        assert_covered(&asked, 0, last);
+        let refused = asked.lock().unwrap().iter().filter(|(_, answered)| !answered).count();
+        assert_eq!(refused, refusals, "{:?}", asked.lock().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn inc_30_blocks_that_hold_too_much_are_read_in_smaller_parts_and_empty_ones_in_greater_again() {
+    let (world, wallets) = spread().await;
+    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    let last = head(&endpoint(&world)).await.number;
+    // No more than one block with events at once.
+    let provider = world.chain.provider();
+    let logs =
+        provider.get_logs(&Filter::new().address(*world.bridge.address()).from_block(0)).await.unwrap();
+    let places: Vec<u64> = logs.iter().map(|log| log.block_number.unwrap()).collect();
+    let asked = Asked::default();
+    let record = Arc::clone(&asked);
+    let meet = move |method: &str, params: &Value| {
+        if method != "eth_getLogs" {
+            return Reply::Forward;
+        }
+        let (first, last) = range(params);
+        let held = places.iter().filter(|place| (first..=last).contains(*place)).count();
+        let allowed = held <= 2 || first == last;
+        record.lock().unwrap().push(((first, last), allowed));
+        let refusal = json!({ "code": -32005, "message": "query returned more than 10000 results" });
+        if allowed { Reply::Forward } else { Reply::Error(refusal) }
+    };
+    let url = world.chain.endpoint().parse().unwrap();
+    let node = FaultyEndpoint::start_inspecting(url, meet).await.unwrap();
+    assert_eq!(contents(&read(&through(&node), &world).await, &wallets), whole);
+    assert_covered(&asked, 0, last);
+    let asked = asked.lock().unwrap();
+    let widths: Vec<_> =
+        asked.iter().filter(|asked| asked.1).map(|((first, last), _)| last - first).collect();
+    assert!(widths.windows(2).any(|pair| pair[1] > pair[0]), "{widths:?}");
+}
+
+#[tokio::test]
+async fn inc_30_what_was_read_before_a_failure_is_not_read_again() {
+    let (world, wallets) = spread().await;
+    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    let block = head(&endpoint(&world)).await;
+    // Ten blocks at once; the sixth request fails, once.
+    let asked = Asked::default();
+    let (record, met) = (Arc::clone(&asked), AtomicUsize::new(0));
+    let meet = move |method: &str, params: &Value| {
+        if method != "eth_getLogs" {
+            return Reply::Forward;
+        }
+        let (first, last) = range(params);
+        if last - first >= 10 {
+            return Reply::Error(json!({ "code": -32602, "message": "exceed maximum block range: 10" }));
+        }
+        let answered = met.fetch_add(1, Ordering::SeqCst) != 5;
+        record.lock().unwrap().push(((first, last), answered));
+        if answered {
+            Reply::Forward
+        } else {
+            Reply::Error(json!({ "code": -32000, "message": "no such luck" }))
+        }
+    };
+    let url = world.chain.endpoint().parse().unwrap();
+    let node = FaultyEndpoint::start_inspecting(url, meet).await.unwrap();
+    let mut events = BridgeEvents::new(*world.bridge.address(), 0);
+    let undecided = events.update(&through(&node), block).await.unwrap_err();
+    assert_eq!(undecided.kind(), "rpc-error", "{undecided}");
+    events.update(&through(&node), block).await.unwrap();
+    assert_eq!(contents(&events, &wallets), whole);
+    assert_covered(&asked, 0, block.number);
+}
+
+#[tokio::test]
+async fn events_follow_the_chain_through_a_reorganisation_and_up_to_the_block_asked_for_only() {
+    let mut world = World::start().await.unwrap();
+    let wallet = world.wallet(1).await.unwrap();
+    let endpoint = endpoint(&world);
+    let first = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
+    world.chain.mine(100).await.unwrap();
+    let before = head(&endpoint).await;
+    let gone = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
+    let at_gone = head(&endpoint).await;
+    let kept = |events: &BridgeEvents| {
+        events.reveals(wallet.key_hash()).map(|event| event.outpoint).collect::<Vec<_>>()
+    };
+
+    let mut events = BridgeEvents::new(*world.bridge.address(), 0);
+    events.update(&endpoint, at_gone).await.unwrap();
+    assert_eq!(kept(&events), [first.outpoint, gone.outpoint]);
+    events.update(&endpoint, before).await.unwrap();
+    assert_eq!(kept(&events), [first.outpoint], "the later block's event is not of the earlier one");
+    events.update(&endpoint, at_gone).await.unwrap();
+
+    // Another block in the place of the newest, without the reveal.
+    let provider = world.chain.provider();
+    provider.anvil_rollback(Some(1)).await.unwrap();
+    world.chain.mine(1).await.unwrap();
+    let node =
+        FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    events.update(&through(&node), head(&endpoint).await).await.unwrap();
+    assert_eq!(kept(&events), [first.outpoint]);
+    assert_eq!(node.methods(), ["eth_getLogs"]);
+}
+
+#[tokio::test]
+async fn the_last_96_blocks_are_read_anew_and_no_more() {
+    let (world, wallets) = spread().await;
+    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    let (node, asked) = limited(&world, u64::MAX, Value::Null).await;
+    let through = through(&node);
+    let mut events = read(&through, &world).await;
+    let last = head(&through).await.number;
+    events.update(&through, head(&through).await).await.unwrap();
+    world.chain.mine(1).await.unwrap();
+    events.update(&through, head(&through).await).await.unwrap();
+    assert_eq!(contents(&events, &wallets), whole);
+    let asked: Vec<_> = asked.lock().unwrap().iter().map(|asked| asked.0).collect();
+    assert_eq!(asked, [(0, last), (last - 95, last), (last - 95, last + 1)]);
+}
+
+#[tokio::test]
+async fn inc_28_logs_that_were_not_asked_for_are_left_out_and_those_that_cannot_be_read_are_named() {
+    let mut world = World::start().await.unwrap();
+    let wallet = world.wallet(1).await.unwrap();
+    world.reveal(&wallet, DepositSpec::default()).await.unwrap();
+    let block = head(&endpoint(&world)).await;
+    let provider = world.chain.provider();
+    let filter =
+        Filter::new().address(*world.bridge.address()).from_block(block.number).to_block(block.number);
+    let logs = provider.get_logs(&filter).await.unwrap();
+    let reveal = json!(logs[0]);
+    let answered = async |logs: Vec<Value>| {
+        let logs = json!(logs);
+        let meet = move |method: &str| match method {
+            "eth_getLogs" => Reply::Result(logs.clone()),
+            _ => Reply::Forward,
+        };
+        let node = FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), meet).await.unwrap();
+        let mut events = BridgeEvents::new(*world.bridge.address(), 0);
+        events.update(&through(&node), block).await.map(|()| events.reveals(wallet.key_hash()).count())
+    };
+    let with = |name: &str, value: Value| {
+        let mut log = reveal.clone();
+        log[name] = value;
+        log
+    };
+    assert_eq!(answered(vec![reveal.clone()]).await, Ok(1));
+    assert_eq!(answered(vec![reveal.clone(), reveal.clone()]).await, Ok(1), "each once");
+
+    let number = |number: u64| json!(format!("{number:#x}"));
+    let mut unknown = reveal["topics"].clone();
+    unknown[0] = json!(B256::repeat_byte(1));
+    for foreign in [
+        with("address", json!("0x00000000000000000000000000000000000000ab")),
+        with("removed", json!(true)),
+        with("blockNumber", number(block.number + 1)),
+        with("blockNumber", Value::Null),
+        with("topics", json!([])),
+        with("topics", unknown),
+    ] {
+        assert_eq!(answered(vec![foreign.clone()]).await, Ok(0), "{foreign}");
+        let mut later = reveal.clone();
+        later["logIndex"] = json!("0x7");
+        assert_eq!(answered(vec![later, foreign]).await, Ok(1));
+    }
+
+    let data = hex::decode(reveal["data"].as_str().unwrap()).unwrap();
+    let changed = |change: fn(&mut Vec<u8>)| {
+        let mut data = data.clone();
+        change(&mut data);
+        with("data", json!(hex::encode_prefixed(data)))
+    };
+    let too_few = json!(reveal["topics"].as_array().unwrap()[..2]);
+    for unreadable in [
+        changed(|data| data.clear()),
+        changed(|data| data.truncate(data.len() - 1)),
+        changed(|data| data.push(0)),
+        changed(|data| data[32] = 1),
+        with("topics", too_few),
+        with("logIndex", Value::Null),
+    ] {
+        let undecided = answered(vec![unreadable.clone()]).await.unwrap_err();
+        let Undecided::UnreadableEvent { at: Position { block: at, .. }, .. } = &undecided else {
+            panic!("{undecided} for {unreadable}")
+        };
+        assert_eq!(*at, block.number);
+        assert_eq!(undecided.kind(), "unreadable-event");
+    }
+    let twin = with("transactionHash", json!(B256::repeat_byte(1)));
+    assert_eq!(answered(vec![reveal.clone(), twin]).await.unwrap_err().kind(), "unreadable-event");
+    let fork = with("blockHash", json!(B256::repeat_byte(1)));
+    let undecided = answered(vec![fork]).await.unwrap_err();
+    assert_eq!(undecided.kind(), "no-block", "{undecided}");
+    assert!(undecided.is_retryable());
+    // What is no log at all.
+    for garbage in [json!(1), json!({}), with("address", json!("0x1"))] {
+        assert_eq!(answered(vec![garbage]).await.unwrap_err().kind(), "garbage");
+    }
+}
+
+#[tokio::test]
+async fn inc_11_a_wallets_newest_transaction_is_found_however_long_ago_it_was() {
+    let (world, wallets) = spread().await;
+    let whole = read(&endpoint(&world), &world).await;
+    let last = head(&endpoint(&world)).await;
+    // At most 60 blocks at once, so that a search takes several requests.
+    let (node, asked) =
+        limited(&world, 60, json!({ "code": -32602, "message": "exceed maximum block range: 60" })).await;
+    let through = through(&node);
+    let mut events = BridgeEvents::new(*world.bridge.address(), last.number + 1);
+    events.update(&through, last).await.unwrap();
+    assert!(asked.lock().unwrap().is_empty(), "there is nothing to read yet");
+    let [first, second] = [wallets[0], wallets[1]];
+    assert_eq!(events.transactions(second).count(), 0);
+    assert_eq!(events.earlier_transactions(&through, second).await, Ok(true));
+    for wallet in [first, second] {
+        assert!(events.transactions(wallet).eq(whole.transactions(wallet)));
+    }
+    assert_eq!(events.new_wallets(), whole.new_wallets());
+    assert_eq!(events.reveals(first).count(), 0, "nothing but transactions is sought");
+    {
+        let answered: Vec<_> = asked.lock().unwrap().iter().filter(|a| a.1).map(|a| a.0).collect();
+        assert_eq!(answered[0].1, last.number, "the newest first: {answered:?}");
+        assert!(answered.windows(2).all(|pair| pair[1].1 + 1 == pair[0].0), "{answered:?}");
+        assert_eq!(answered.last().unwrap().0, 0);
+    }
+    let requests = node.methods().len();
+    assert_eq!(events.earlier_transactions(&through, second).await, Ok(false));
+    assert_eq!(events.earlier_transactions(&through, KeyHash([9; 20])).await, Ok(false));
+    assert_eq!(node.methods().len(), requests, "there is nothing before the chain's first block");
+}
+
+#[tokio::test]
+async fn inc_11_the_search_ends_where_the_wallet_was_registered() {
+    let (world, wallets) = spread().await;
+    let whole = read(&endpoint(&world), &world).await;
+    let registered = whole.new_wallets()[1];
+    assert_eq!(registered.wallet, wallets[1]);
+    let node =
+        FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let through = through(&node);
+    let mut events = BridgeEvents::new(*world.bridge.address(), registered.at.block);
+    events.update(&through, head(&endpoint(&world)).await).await.unwrap();
+    assert_eq!(events.earlier_transactions(&through, wallets[1]).await, Ok(false));
+    assert_eq!(node.methods(), ["eth_getLogs"]);
+    assert_eq!(events.earlier_transactions(&through, KeyHash([9; 20])).await, Ok(true));
+}
+
+#[tokio::test]
+async fn inc_11_inc_30_a_search_that_fails_goes_on_where_it_was() {
+    let (world, wallets) = spread().await;
+    let whole = read(&endpoint(&world), &world).await;
+    let last = head(&endpoint(&world)).await;
+    let asked = Asked::default();
+    let (record, met) = (Arc::clone(&asked), AtomicUsize::new(0));
+    let meet = move |method: &str, params: &Value| {
+        if method != "eth_getLogs" {
+            return Reply::Forward;
+        }
+        let (first, last) = range(params);
+        if last - first >= 40 {
+            return Reply::Error(json!({ "code": -32602, "message": "exceed maximum block range: 40" }));
+        }
+        let answered = met.fetch_add(1, Ordering::SeqCst) != 2;
+        record.lock().unwrap().push(((first, last), answered));
+        if answered {
+            Reply::Forward
+        } else {
+            Reply::Error(json!({ "code": -32000, "message": "no such luck" }))
+        }
+    };
+    let url = world.chain.endpoint().parse().unwrap();
+    let node = FaultyEndpoint::start_inspecting(url, meet).await.unwrap();
+    let mut events = BridgeEvents::new(*world.bridge.address(), last.number + 1);
+    assert!(events.earlier_transactions(&through(&node), wallets[0]).await.is_err());
+    events.earlier_transactions(&through(&node), wallets[0]).await.unwrap();
+    assert!(events.transactions(wallets[0]).eq(whole.transactions(wallets[0])));
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked[2].0, asked[3].0, "{asked:?}");
+    assert!(asked[3..].windows(2).all(|pair| pair[1].0.1 + 1 == pair[0].0.0), "{asked:?}");
+}
