@@ -1,0 +1,502 @@
+//! Bitcoin as an Electrum server tells it, over TCP or TLS: protocol 1.4, as ElectrumX, electrs and Fulcrum serve it.
+//!
+//! What a server says of a transaction is proven: its bytes by its txid, its block by a Merkle branch to a header whose hash
+//! meets its own target. That the best chain is the best is the server's word.
+//!
+//! | asked | needs |
+//! |---|---|
+//! | where a transaction is | `blockchain.transaction.get` with `verbose`; else the output's script among the unspent ones |
+//! | whether an output is unspent | `blockchain.scripthash.listunspent` of its own script |
+//! | a fee for the next block | nothing: an estimate of −1, or none, is no estimate |
+
+mod connection;
+mod tls;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bitcoin::{
+    BlockHash, OutPoint, Script, Transaction, Txid,
+    block::Header,
+    consensus::encode::serialize_hex,
+    hashes::{Hash, hex::DisplayHex, sha256},
+};
+use rustls::ClientConfig;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use self::connection::Connection;
+use crate::{
+    Answers, Backend, BackendError, Conditions, FeeRates, Known, Limits, Output, Tip, check,
+    jsonrpc::{Answer, Call},
+    verbose::{Place, Verbose, says_absent},
+};
+
+/// How many headers a server gives at once at most, says the protocol.
+const MOST_HEADERS: u32 = 2016;
+
+/// Where a server is reached.
+#[derive(Debug)]
+struct Address {
+    host: String,
+    port: u16,
+    /// Host and port, for people.
+    name: String,
+    security: Security,
+}
+
+#[derive(Debug)]
+enum Security {
+    None,
+    Tls(Arc<ClientConfig>),
+}
+
+/// An Electrum server. One connection, opened when it is needed.
+pub struct Electrum {
+    address: Address,
+    limits: Limits,
+    connection: Mutex<Option<Connection>>,
+    round_trips: AtomicU64,
+}
+
+impl Electrum {
+    /// A server reached over plain TCP. Nothing is sent yet.
+    pub fn tcp(host: &str, port: u16, limits: Limits) -> Self {
+        Self::new(host, port, Security::None, limits)
+    }
+
+    /// A server reached over TLS, whose certificate has this SHA-256, or when none is given, is vouched for by an authority
+    /// that the platform trusts. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the platform's authorities can't be read.
+    pub fn tls(
+        host: &str,
+        port: u16,
+        fingerprint: Option<sha256::Hash>,
+        limits: Limits,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self::new(host, port, Security::Tls(tls::client(fingerprint)?), limits))
+    }
+
+    fn new(host: &str, port: u16, security: Security, limits: Limits) -> Self {
+        // A URL has an IPv6 address in brackets.
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Self {
+            address: Address { host: bare, port, name: format!("{host}:{port}"), security },
+            limits,
+            connection: Mutex::default(),
+            round_trips: AtomicU64::new(0),
+        }
+    }
+
+    /// The server's host and port.
+    pub fn name(&self) -> &str {
+        &self.address.name
+    }
+
+    /// How many batches were sent so far, each of which awaited its answers. Connecting is one too.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
+    /// What the server calls itself.
+    ///
+    /// # Errors
+    /// When it can't be asked.
+    pub async fn software(&self) -> Result<String, BackendError> {
+        let mut slot = self.connection.lock().await;
+        let connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let server = connection.server.clone();
+        *slot = Some(connection);
+        Ok(server)
+    }
+
+    async fn connect(&self) -> Result<Connection, BackendError> {
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        Connection::open(&self.address, &self.limits).await
+    }
+
+    /// Asks all, in as many batches as the limit makes of them.
+    async fn ask(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
+        let mut answers = Vec::with_capacity(calls.len());
+        for batch in calls.chunks(self.limits.batch.max(1)) {
+            answers.extend(self.batch(batch).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn batch(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
+        let mut slot = self.connection.lock().await;
+        // It is put back only unharmed, also when this future is dropped half-way.
+        if let Some(mut connection) = slot.take() {
+            match self.batch_on(&mut connection, calls).await {
+                // Servers close connections that were idle for a while: that says nothing of a new one.
+                Err(BackendError::Interrupted { .. }) => {}
+                outcome => {
+                    if outcome.is_ok() {
+                        *slot = Some(connection);
+                    }
+                    return outcome;
+                }
+            }
+        }
+        let mut connection = self.connect().await?;
+        let answers = self.batch_on(&mut connection, calls).await?;
+        *slot = Some(connection);
+        Ok(answers)
+    }
+
+    async fn batch_on(
+        &self,
+        connection: &mut Connection,
+        calls: &[Call],
+    ) -> Result<Vec<Answer>, BackendError> {
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        connection.batch(calls, &self.address, &self.limits).await
+    }
+
+    async fn ask_one(&self, call: Call) -> Result<Answer, BackendError> {
+        let mut answers = self.ask(std::slice::from_ref(&call)).await?;
+        answers.pop().ok_or_else(|| self.unanswered(call.method))
+    }
+
+    /// Where each transaction is said to be, and the tip that this was said at.
+    async fn sightings(
+        &self,
+        outpoints: &[OutPoint],
+    ) -> Result<(Tip, Vec<Result<Sighting, BackendError>>), BackendError> {
+        let mut calls = vec![subscribe()];
+        calls.extend(outpoints.iter().map(|outpoint| get(outpoint.txid, true)));
+        let answers = self.ask(&calls).await?;
+        let (first, answers) =
+            answers.split_first().ok_or_else(|| self.unanswered("blockchain.headers.subscribe"))?;
+        let tip = tip(first)?;
+
+        let mut sightings: Vec<_> = outpoints
+            .iter()
+            .zip(answers)
+            .map(|(outpoint, answer)| described(answer, outpoint.txid, tip.height).transpose())
+            .collect();
+        let unknown: Vec<_> = outpoints
+            .iter()
+            .zip(&sightings)
+            .filter(|(_, seen)| seen.is_none())
+            .map(|(out, _)| *out)
+            .collect();
+        let mut found = self.by_output(&unknown).await?.into_iter();
+        sightings.iter_mut().filter(|seen| seen.is_none()).for_each(|seen| *seen = found.next());
+        let all =
+            sightings.into_iter().map(|seen| seen.unwrap_or_else(|| Err(self.unanswered(GET)))).collect();
+        Ok((tip, all))
+    }
+
+    /// Where the transactions are that the server says no more of than their bytes: by their outputs, while unspent.
+    async fn by_output(
+        &self,
+        outpoints: &[OutPoint],
+    ) -> Result<Vec<Result<Sighting, BackendError>>, BackendError> {
+        let calls: Vec<_> = outpoints.iter().map(|outpoint| get(outpoint.txid, false)).collect();
+        let answers = self.ask(&calls).await?;
+        let transactions: Vec<_> =
+            outpoints.iter().zip(&answers).map(|(outpoint, answer)| bytes(answer, outpoint.txid)).collect();
+
+        let script = |(outpoint, transaction): (&OutPoint, &Result<Option<Transaction>, _>)| {
+            let vout = usize::try_from(outpoint.vout).ok()?;
+            let output = transaction.as_ref().ok()?.as_ref()?.output.get(vout)?;
+            Some(list_unspent(&output.script_pubkey))
+        };
+        let calls: Vec<_> = outpoints.iter().zip(&transactions).filter_map(script).collect();
+        let mut lists = self.ask(&calls).await?.into_iter();
+        Ok(outpoints
+            .iter()
+            .zip(transactions)
+            .map(|(&outpoint, transaction)| {
+                let has_output = script((&outpoint, &transaction)).is_some();
+                let Some(transaction) = transaction? else { return Ok(Sighting::Absent) };
+                let list = if has_output { lists.next() } else { None };
+                let listed = list.map(|list| list.read::<Vec<Unspent>>()).transpose()?;
+                let entry = listed.into_iter().flatten().find(|entry| entry.outpoint() == outpoint);
+                let entry = entry.ok_or_else(|| self.unindexed(outpoint))?;
+                Ok(match u32::try_from(entry.height) {
+                    Ok(height) if height > 0 => Sighting::Mined { transaction, height, block: None },
+                    _ => Sighting::Mempool(transaction),
+                })
+            })
+            .collect())
+    }
+
+    /// Proves what is said to be mined, by Merkle branches and headers.
+    async fn prove(
+        &self,
+        tip: Tip,
+        sightings: Vec<Result<Sighting, BackendError>>,
+    ) -> Result<Answers<Option<Known>>, BackendError> {
+        let mined = |sighting: &Result<Sighting, _>| match sighting {
+            Ok(Sighting::Mined { transaction, height, .. }) => Some((transaction.compute_txid(), *height)),
+            _ => None,
+        };
+        let heights: BTreeSet<u32> = sightings.iter().filter_map(mined).map(|(_, height)| height).collect();
+        let mut calls: Vec<_> = heights.iter().map(|&height| block_header(height)).collect();
+        calls.extend(sightings.iter().filter_map(mined).map(|(txid, height)| merkle(txid, height)));
+        let mut answers = self.ask(&calls).await?.into_iter();
+        let headers: BTreeMap<u32, _> = heights.into_iter().zip(answers.by_ref()).collect();
+
+        Ok(sightings
+            .into_iter()
+            .map(|sighting| {
+                let (transaction, height, block) = match sighting? {
+                    Sighting::Absent => return Ok(None),
+                    Sighting::Mempool(transaction) => {
+                        return Ok(Some(Known { transaction, confirmations: 0 }));
+                    }
+                    Sighting::Mined { transaction, height, block } => (transaction, height, block),
+                };
+                let branch = answers.next().ok_or_else(|| self.unanswered(MERKLE))?;
+                let answer = headers.get(&height).ok_or_else(|| self.unanswered(HEADER))?;
+                let header = read_header(answer)?;
+                if block.is_some_and(|hash| hash != header.block_hash()) {
+                    return Err(answer.changed(format!("block {height} is now {}", header.block_hash())));
+                }
+                let Merkle { merkle, pos } = branch.read().map_err(|error| match error {
+                    // It was said to be there a moment ago.
+                    BackendError::Rpc { message, .. } => branch.changed(message),
+                    other => other,
+                })?;
+                check::in_block(transaction.compute_txid(), &merkle, pos, &header)
+                    .map_err(|cause| branch.garbage(cause))?;
+                let above = tip.height.checked_sub(height);
+                let confirmations = above.and_then(|above| above.checked_add(1));
+                let confirmations = confirmations.ok_or_else(|| {
+                    answer.changed(format!("block {height} is above the tip, {}", tip.height))
+                })?;
+                Ok(Some(Known { transaction, confirmations }))
+            })
+            .collect())
+    }
+
+    fn unanswered(&self, method: &'static str) -> BackendError {
+        let endpoint = self.address.name.clone();
+        BackendError::Garbage { method, endpoint, cause: "nothing was answered".to_owned() }
+    }
+
+    fn unindexed(&self, outpoint: OutPoint) -> BackendError {
+        BackendError::Unindexed { endpoint: self.address.name.clone(), outpoint }
+    }
+}
+
+impl fmt::Debug for Electrum {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Electrum").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Backend for Electrum {
+    async fn conditions(&self) -> Result<Conditions, BackendError> {
+        let calls = [
+            subscribe(),
+            Call::new("blockchain.relayfee", json!([])),
+            Call::new("blockchain.estimatefee", json!([1])),
+        ];
+        let answers = self.ask(&calls).await?;
+        let [newest, relay, estimate] = answers.as_slice() else {
+            return Err(self.unanswered("blockchain.headers.subscribe"));
+        };
+        let relay_minimum = check::fee_rate(relay.read()?).ok_or_else(|| relay.garbage("not a fee rate"))?;
+        let next_block = match estimate.read() {
+            Ok(rate) => check::fee_rate(rate),
+            // The server, or the node behind it, makes no estimates.
+            Err(BackendError::Rpc { .. }) => None,
+            Err(other) => return Err(other),
+        };
+        Ok(Conditions { tip: tip(newest)?, fee_rates: FeeRates { relay_minimum, next_block } })
+    }
+
+    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+        if outpoints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (tip, sightings) = self.sightings(outpoints).await?;
+        self.prove(tip, sightings).await
+    }
+
+    async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
+        let calls: Vec<_> = outputs.iter().map(|output| list_unspent(&output.script)).collect();
+        let answers = self.ask(&calls).await?;
+        Ok(outputs
+            .iter()
+            .zip(answers)
+            .map(|(output, answer)| {
+                let listed: Vec<Unspent> = answer.read()?;
+                Ok(listed.iter().any(|entry| entry.outpoint() == output.outpoint))
+            })
+            .collect())
+    }
+
+    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+        let mut headers: Vec<Header> = Vec::new();
+        let (mut next, mut missing) = (start, count);
+        while missing > 0 {
+            let call = Call::new("blockchain.block.headers", json!([next, missing.min(MOST_HEADERS)]));
+            let answer = self.ask_one(call).await?;
+            let Headers { hex } = answer.read()?;
+            let some = check::headers(&hex).map_err(|cause| answer.garbage(cause))?;
+            let got = u32::try_from(some.len()).unwrap_or(u32::MAX);
+            if got > missing {
+                return Err(answer.garbage(format!("{got} headers where {missing} were asked for")));
+            }
+            headers.extend(some);
+            check::chained(&headers).map_err(|cause| answer.changed(cause))?;
+            if got == 0 {
+                break;
+            }
+            missing = missing.saturating_sub(got);
+            next = next.saturating_add(got);
+        }
+        Ok(headers)
+    }
+
+    async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {
+        let txid = transaction.compute_txid();
+        let call = Call::new("blockchain.transaction.broadcast", json!([serialize_hex(transaction)]));
+        let answer = self.ask_one(call).await?;
+        match answer.read::<Txid>() {
+            Ok(actual) if actual == txid => Ok(()),
+            Ok(actual) => Err(answer.garbage(format!("it took transaction {actual} instead of {txid}"))),
+            // There is no telling by the words whether it has the transaction already.
+            Err(refusal @ BackendError::Rpc { .. }) => {
+                match bytes(&self.ask_one(get(txid, false)).await?, txid) {
+                    Ok(Some(_)) => Ok(()),
+                    _ => Err(refusal),
+                }
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn genesis(&self) -> Result<BlockHash, BackendError> {
+        let answer = self.ask_one(block_header(0)).await?;
+        read_header(&answer).map(|header| header.block_hash())
+    }
+}
+
+const GET: &str = "blockchain.transaction.get";
+const HEADER: &str = "blockchain.block.header";
+const MERKLE: &str = "blockchain.transaction.get_merkle";
+
+fn subscribe() -> Call {
+    Call::new("blockchain.headers.subscribe", json!([]))
+}
+
+fn get(txid: Txid, verbose: bool) -> Call {
+    Call::new(GET, json!([txid, verbose]))
+}
+
+fn block_header(height: u32) -> Call {
+    Call::new(HEADER, json!([height]))
+}
+
+fn merkle(txid: Txid, height: u32) -> Call {
+    Call::new(MERKLE, json!([txid, height]))
+}
+
+/// Servers know a script by its SHA-256, written backwards.
+fn list_unspent(script: &Script) -> Call {
+    let mut hash = sha256::Hash::hash(script.as_bytes()).to_byte_array();
+    hash.reverse();
+    Call::new("blockchain.scripthash.listunspent", json!([hash.to_lower_hex_string()]))
+}
+
+/// Where a transaction is said to be.
+enum Sighting {
+    Absent,
+    Mempool(Transaction),
+    Mined {
+        transaction: Transaction,
+        height: u32,
+        /// The block, where it was named.
+        block: Option<BlockHash>,
+    },
+}
+
+#[derive(Deserialize)]
+struct Newest {
+    height: u32,
+    hex: String,
+}
+
+#[derive(Deserialize)]
+struct Headers {
+    hex: String,
+}
+
+#[derive(Deserialize)]
+struct Merkle {
+    merkle: Vec<Txid>,
+    pos: u64,
+}
+
+#[derive(Deserialize)]
+struct Unspent {
+    tx_hash: Txid,
+    tx_pos: u32,
+    /// 0 or below in the mempool.
+    height: i64,
+}
+
+impl Unspent {
+    const fn outpoint(&self) -> OutPoint {
+        OutPoint::new(self.tx_hash, self.tx_pos)
+    }
+}
+
+fn tip(answer: &Answer) -> Result<Tip, BackendError> {
+    let Newest { height, hex } = answer.read()?;
+    let header = check::header(&hex).map_err(|cause| answer.garbage(cause))?;
+    Ok(Tip { height, header })
+}
+
+fn read_header(answer: &Answer) -> Result<Header, BackendError> {
+    let hex: String = answer.read()?;
+    check::header(&hex).map_err(|cause| answer.garbage(cause))
+}
+
+/// Where the transaction is, by the server's description; none where it gives no description.
+fn described(answer: &Answer, txid: Txid, tip: u32) -> Result<Option<Sighting>, BackendError> {
+    let verbose: Verbose = match answer.read() {
+        Ok(verbose) => verbose,
+        Err(BackendError::Rpc { message, .. }) if says_absent(&message) => return Ok(Some(Sighting::Absent)),
+        Err(BackendError::Rpc { .. }) => return Ok(None),
+        Err(other) => return Err(other),
+    };
+    let transaction = verbose.transaction(txid).map_err(|cause| answer.garbage(cause))?;
+    Ok(Some(match verbose.place() {
+        Place::Mempool => Sighting::Mempool(transaction),
+        Place::Nowhere => Sighting::Absent,
+        Place::Block { hash, confirmations } => {
+            let height = tip.checked_add(1).and_then(|next| next.checked_sub(confirmations));
+            let height =
+                height.ok_or_else(|| answer.changed(format!("{confirmations} confirmations at {tip}")))?;
+            Sighting::Mined { transaction, height, block: Some(hash) }
+        }
+    }))
+}
+
+/// The transaction of the bytes that the server gives; none when it says that there is none.
+fn bytes(answer: &Answer, txid: Txid) -> Result<Option<Transaction>, BackendError> {
+    match answer.read::<String>() {
+        Ok(hex) => check::transaction(&hex, txid).map(Some).map_err(|cause| answer.garbage(cause)),
+        Err(BackendError::Rpc { message, .. }) if says_absent(&message) => Ok(None),
+        Err(other) => Err(other),
+    }
+}

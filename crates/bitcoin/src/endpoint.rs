@@ -1,0 +1,174 @@
+//! One endpoint of either kind, as its URL says.
+
+use std::path::PathBuf;
+
+use bitcoin::{BlockHash, OutPoint, Transaction, block::Header, hashes::sha256};
+use url::Url;
+
+use crate::{Answers, Backend, BackendError, Conditions, Core, Electrum, Known, Limits, Output};
+
+/// Why a URL names no endpoint.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The URL's scheme is none of those that can be spoken.
+    #[error("{0} is not spoken: use tcp or ssl for an Electrum server, http or https for Bitcoin Core")]
+    Scheme(String),
+    /// The URL names no host, or for an Electrum server no port.
+    #[error("{0} is missing in the URL")]
+    Missing(&'static str),
+    /// The URL holds what it has no use for.
+    #[error("{0} in the URL means nothing here")]
+    Needless(String),
+    /// What stands behind `#` is not a certificate's SHA-256.
+    #[error("what stands behind # must be the certificate's SHA-256, as 64 hexadecimal digits")]
+    Fingerprint,
+    /// The HTTP client can't be set up.
+    #[error("the HTTP client can't be set up")]
+    Http(#[from] reqwest::Error),
+    /// TLS can't be set up.
+    #[error("TLS can't be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+/// An Electrum server or a Bitcoin Core node.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// An Electrum server.
+    Electrum(Box<Electrum>),
+    /// A Bitcoin Core node.
+    Core(Box<Core>),
+}
+
+impl Endpoint {
+    /// The endpoint at the URL. Nothing is sent yet.
+    ///
+    /// - `tcp://host:port`, `ssl://host:port`: an Electrum server. `ssl://host:port#f00d…` trusts the certificate with this
+    ///   SHA-256 and no other.
+    /// - `http://user:password@host:port` (or `https`): a Bitcoin Core node. `http://host:port?cookie=/path` reads user and
+    ///   password from the node's cookie file.
+    ///
+    /// # Errors
+    /// When the URL is none of these.
+    pub fn new(url: &Url, limits: Limits) -> Result<Self, EndpointError> {
+        let host =
+            url.host_str().filter(|host| !host.is_empty()).ok_or(EndpointError::Missing("the host"))?;
+        match url.scheme() {
+            "http" | "https" => {
+                let mut cookie = None;
+                for (key, value) in url.query_pairs() {
+                    if key != "cookie" {
+                        return Err(EndpointError::Needless(key.into_owned()));
+                    }
+                    cookie = Some(PathBuf::from(value.into_owned()));
+                }
+                let mut url = url.clone();
+                url.set_query(None);
+                Ok(Self::Core(Box::new(Core::new(url, cookie, limits)?)))
+            }
+            scheme @ ("tcp" | "ssl") => {
+                let port = url.port().ok_or(EndpointError::Missing("the port"))?;
+                if let Some(needless) = [url.query(), url.password(), Some(url.path())]
+                    .into_iter()
+                    .flatten()
+                    .find(|part| !part.trim_matches('/').is_empty())
+                {
+                    return Err(EndpointError::Needless(needless.to_owned()));
+                }
+                let fingerprint = url
+                    .fragment()
+                    .map(|fragment| fragment.replace(':', "").parse::<sha256::Hash>())
+                    .transpose()
+                    .map_err(|_| EndpointError::Fingerprint)?;
+                Ok(Self::Electrum(Box::new(match (scheme, fingerprint) {
+                    ("tcp", Some(_)) => {
+                        return Err(EndpointError::Needless("a certificate's SHA-256".to_owned()));
+                    }
+                    ("tcp", None) => Electrum::tcp(host, port, limits),
+                    (_, fingerprint) => Electrum::tls(host, port, fingerprint, limits)?,
+                })))
+            }
+            other => Err(EndpointError::Scheme(other.to_owned())),
+        }
+    }
+
+    /// The endpoint's host and port.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Electrum(electrum) => electrum.name(),
+            Self::Core(core) => core.name(),
+        }
+    }
+
+    /// What kind of endpoint it is.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Electrum(_) => "Electrum",
+            Self::Core(_) => "Bitcoin Core",
+        }
+    }
+
+    /// What the endpoint calls itself.
+    ///
+    /// # Errors
+    /// When it can't be asked.
+    pub async fn software(&self) -> Result<String, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.software().await,
+            Self::Core(core) => core.software().await,
+        }
+    }
+
+    /// How many batches were sent so far, each of which awaited its answers.
+    pub fn round_trips(&self) -> u64 {
+        match self {
+            Self::Electrum(electrum) => electrum.round_trips(),
+            Self::Core(core) => core.round_trips(),
+        }
+    }
+}
+
+impl Backend for Endpoint {
+    async fn conditions(&self) -> Result<Conditions, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.conditions().await,
+            Self::Core(core) => core.conditions().await,
+        }
+    }
+
+    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.transactions(outpoints).await,
+            Self::Core(core) => core.transactions(outpoints).await,
+        }
+    }
+
+    async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.unspent(outputs).await,
+            Self::Core(core) => core.unspent(outputs).await,
+        }
+    }
+
+    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.headers(start, count).await,
+            Self::Core(core) => core.headers(start, count).await,
+        }
+    }
+
+    async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.broadcast(transaction).await,
+            Self::Core(core) => core.broadcast(transaction).await,
+        }
+    }
+
+    async fn genesis(&self) -> Result<BlockHash, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.genesis().await,
+            Self::Core(core) => core.genesis().await,
+        }
+    }
+}

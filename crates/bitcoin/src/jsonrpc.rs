@@ -1,0 +1,119 @@
+//! JSON-RPC as both kinds of endpoint speak it: requests told apart by number, answers in any order.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, value::RawValue};
+
+use crate::BackendError;
+
+/// How much of an endpoint's own words an error shows, in characters.
+const EXCERPT: usize = 200;
+/// What stands for a code where the endpoint gives none.
+const NO_CODE: i64 = 0;
+
+/// A request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Call {
+    pub(crate) method: &'static str,
+    pub(crate) params: Value,
+}
+
+/// A request as it is sent.
+#[derive(Serialize)]
+pub(crate) struct Numbered<'a> {
+    jsonrpc: &'static str,
+    id: u64,
+    method: &'static str,
+    params: &'a Value,
+}
+
+impl Call {
+    pub(crate) const fn new(method: &'static str, params: Value) -> Self {
+        Self { method, params }
+    }
+
+    pub(crate) const fn numbered(&self, id: u64) -> Numbered<'_> {
+        Numbered { jsonrpc: "2.0", id, method: self.method, params: &self.params }
+    }
+}
+
+/// An answer as it is received. What the endpoint sends unasked has no number that was given out.
+#[derive(Deserialize)]
+pub(crate) struct Reply {
+    #[serde(default)]
+    id: Option<Value>,
+    #[serde(default)]
+    result: Option<Box<RawValue>>,
+    #[serde(default)]
+    error: Option<Value>,
+}
+
+impl Reply {
+    /// The place of the request among `calls`, the first of which had the number `first`.
+    pub(crate) fn place(&self, first: u64) -> Option<usize> {
+        let id = self.id.as_ref()?.as_u64()?;
+        usize::try_from(id.checked_sub(first)?).ok()
+    }
+}
+
+/// The answer to one request.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    method: &'static str,
+    endpoint: String,
+    result: Result<Box<RawValue>, (i64, String)>,
+}
+
+impl Answer {
+    pub(crate) fn new(call: &Call, endpoint: &str, reply: Reply) -> Self {
+        let result = match reply.error {
+            None | Some(Value::Null) => Ok(reply.result.unwrap_or_else(|| RawValue::NULL.to_owned())),
+            Some(error) => Err(code_and_message(&error)),
+        };
+        Self { method: call.method, endpoint: endpoint.to_owned(), result }
+    }
+
+    /// The result, as what it should be.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, BackendError> {
+        match &self.result {
+            Ok(raw) => serde_json::from_str(raw.get()).map_err(|error| self.garbage(error.to_string())),
+            Err((code, message)) => Err(BackendError::Rpc {
+                method: self.method,
+                endpoint: self.endpoint.clone(),
+                code: *code,
+                message: message.clone(),
+            }),
+        }
+    }
+
+    /// That the result, though well formed, can't be used.
+    pub(crate) fn garbage(&self, cause: impl Into<String>) -> BackendError {
+        BackendError::Garbage {
+            method: self.method,
+            endpoint: self.endpoint.clone(),
+            cause: excerpt(&cause.into()),
+        }
+    }
+
+    /// That the result doesn't fit another one, as when a block came between them.
+    pub(crate) fn changed(&self, cause: impl Into<String>) -> BackendError {
+        BackendError::Changed { method: self.method, endpoint: self.endpoint.clone(), cause: cause.into() }
+    }
+}
+
+/// Some servers give an error as a text.
+fn code_and_message(error: &Value) -> (i64, String) {
+    let code = error.get("code").and_then(Value::as_i64).unwrap_or(NO_CODE);
+    let message = error.get("message").and_then(Value::as_str).or_else(|| error.as_str());
+    (code, message.map_or_else(|| excerpt(&error.to_string()), excerpt))
+}
+
+/// The beginning of a text that someone else wrote, without what would disturb a terminal.
+pub(crate) fn excerpt(text: &str) -> String {
+    let shown = |character: char| if character.is_control() { ' ' } else { character };
+    let mut characters = text.chars().map(shown);
+    let mut excerpt: String = characters.by_ref().take(EXCERPT).collect();
+    if characters.next().is_some() {
+        excerpt.push('…');
+    }
+    excerpt
+}
