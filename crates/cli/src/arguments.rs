@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alloy_primitives::{Address, B256};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use coxswain_ethereum::{BlockSelector, Network};
+use coxswain_ethereum::{BlockSelector, ConnectError, Endpoint, Expected, Network};
 use coxswain_rules::KeyHash;
 use url::Url;
 
@@ -89,16 +89,13 @@ Example, a heartbeat:
 
 docs/proposals.md describes the document, with an example of each action.";
 
-/// The arguments of `coxswain validate` and `coxswain explain`.
-#[derive(Debug, Args)]
-pub struct ValidateArguments {
-    /// The proposal, a JSON document; `-` is standard input
-    #[arg(value_name = "FILE", default_value = "-")]
-    pub file: PathBuf,
-    /// The Ethereum endpoint to ask
-    #[arg(long, value_name = "URL")]
-    pub rpc_url: Url,
-    /// The network that the endpoint must serve [default: what its chain id says]
+/// Where Ethereum is asked, and the contracts that are there.
+#[derive(Clone, Debug, Args)]
+pub struct EthereumArguments {
+    /// The Ethereum endpoint to ask; given again, the next to ask when one fails, is behind or on another chain
+    #[arg(long, value_name = "URL", required = true)]
+    pub rpc_url: Vec<Url>,
+    /// The network that the endpoints must serve [default: what the chain id says]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
     /// The WalletProposalValidator to ask; needed on every chain but mainnet [default: mainnet's]
@@ -107,6 +104,34 @@ pub struct ValidateArguments {
     /// The Bridge that the validator must read [default: the network's, else the one it reads]
     #[arg(long, value_name = "ADDRESS")]
     pub bridge: Option<Address>,
+}
+
+impl EthereumArguments {
+    /// The network asked for, if any.
+    pub fn network(&self) -> Option<Network> {
+        self.network.map(Into::into)
+    }
+
+    /// The endpoints, each of which must serve the network and have the validator. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When a URL can't be used.
+    pub fn endpoint(&self) -> Result<Endpoint, ConnectError> {
+        let deployed = self.network().and_then(Network::deployment).map(|deployment| deployment.validator);
+        let contracts = self.validator.or(deployed).into_iter().collect();
+        Endpoint::several(self.rpc_url.clone(), Expected { network: self.network(), contracts })
+    }
+}
+
+/// The arguments of `coxswain validate` and `coxswain explain`.
+#[derive(Debug, Args)]
+pub struct ValidateArguments {
+    /// The proposal, a JSON document; `-` is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+    /// Where to ask.
+    #[command(flatten)]
+    pub ethereum: EthereumArguments,
     /// The block to judge at: a number, a hash, or latest, safe, finalized, earliest
     #[arg(long, value_name = "BLOCK", default_value_t)]
     pub block: BlockSelector,
@@ -122,9 +147,9 @@ pub struct WindowArguments {
     /// Show the window that this block lies in, or comes after
     #[arg(long, value_name = "N")]
     pub block: Option<u64>,
-    /// Show the window that this endpoint's head lies in, or comes after
+    /// Show the window that this endpoint's head lies in, or comes after; given again, the next to ask
     #[arg(long, value_name = "URL")]
-    pub rpc_url: Option<Url>,
+    pub rpc_url: Vec<Url>,
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
@@ -146,9 +171,9 @@ pub struct LeaderArguments {
     /// The safe block's hash, as the network's rule defines it
     #[arg(long, value_name = "0x…")]
     pub safe_block_hash: Option<B256>,
-    /// The Ethereum endpoint to take the safe block's hash from
+    /// The Ethereum endpoint to take the safe block's hash from; given again, the next to ask
     #[arg(long, value_name = "URL", requires = "block")]
-    pub rpc_url: Option<Url>,
+    pub rpc_url: Vec<Url>,
     /// The window's coordination block; needed with --rpc-url, refused with --safe-block-hash
     #[arg(long, value_name = "N", conflicts_with = "safe_block_hash")]
     pub block: Option<u64>,

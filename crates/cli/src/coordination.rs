@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use coxswain_ethereum::{ConnectError, Endpoint, RequestError, Undecided};
+use coxswain_ethereum::{ConnectError, Endpoint, Expected, RequestError, Undecided};
 use coxswain_protocol::Network;
 use url::Url;
 
@@ -89,7 +89,10 @@ impl CoordinationError {
     }
 }
 
-/// An endpoint at the URL.
-pub(crate) fn endpoint(url: Url) -> Result<Endpoint, CoordinationError> {
-    Ok(Endpoint::new(url)?)
+/// The endpoints at the URLs.
+pub(crate) fn endpoint(
+    urls: &[Url],
+    network: Option<coxswain_ethereum::Network>,
+) -> Result<Endpoint, CoordinationError> {
+    Ok(Endpoint::several(urls.to_vec(), Expected { network, ..Expected::default() })?)
 }

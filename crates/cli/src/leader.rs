@@ -35,10 +35,10 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
     let group = operators(&arguments.operators)?;
     let network = arguments.network.map(Into::into);
     let (named, window, safe_block_hash) =
-        match (arguments.safe_block_hash, &arguments.rpc_url, arguments.block) {
+        match (arguments.safe_block_hash, arguments.rpc_url.as_slice(), arguments.block) {
             (Some(hash), ..) => (Named::chosen(network), None, hash),
-            (None, Some(url), Some(block)) => {
-                let endpoint = endpoint(url.clone())?;
+            (None, urls @ [_, ..], Some(block)) => {
+                let endpoint = endpoint(urls, network)?;
                 let named = Named::served(&endpoint, network).await?;
                 let window = named.network.window_at(block).ok_or_else(|| no_window(named, block))?;
                 let header =

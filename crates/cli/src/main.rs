@@ -117,11 +117,11 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
 
 /// What is to be judged, and by whom.
 fn question(arguments: ValidateArguments) -> eyre::Result<(Document, Target)> {
-    let ValidateArguments { file, rpc_url, network, validator, bridge, block, .. } = arguments;
+    let ValidateArguments { file, ethereum, block, .. } = arguments;
     let name = if is_stdin(&file) { "standard input".to_owned() } else { file.display().to_string() };
     let text = read(&file).wrap_err_with(|| format!("can't read {name}"))?;
     let document = text.parse().wrap_err_with(|| name.clone())?;
-    Ok((document, Target { rpc_url, network: network.map(Into::into), validator, bridge, block }))
+    Ok((document, Target { ethereum, block }))
 }
 
 fn is_stdin(file: &Path) -> bool {

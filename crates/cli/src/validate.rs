@@ -6,9 +6,9 @@ use coxswain_ethereum::{
     Verdict,
 };
 use coxswain_rules::Case;
-use url::Url;
 
 use crate::{
+    arguments::EthereumArguments,
     document::{Document, DocumentError, MissingScript},
     report::Report,
 };
@@ -16,14 +16,8 @@ use crate::{
 /// Whom to ask, and at which block.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The Ethereum endpoint.
-    pub rpc_url: Url,
-    /// The network that it must serve; none to take what its chain id says.
-    pub network: Option<Network>,
-    /// The validator; none for the network's.
-    pub validator: Option<Address>,
-    /// The Bridge that the validator must read; none for the network's, else any.
-    pub bridge: Option<Address>,
+    /// Where to ask.
+    pub ethereum: EthereumArguments,
     /// The block to judge at.
     pub block: BlockSelector,
 }
@@ -76,7 +70,7 @@ pub(crate) async fn judge(
 ) -> Result<(Report, Option<Hearing>), ValidateError> {
     // What can be said without the chain is said first.
     let missing = document.missing_scripts()?;
-    let endpoint = Endpoint::new(target.rpc_url.clone())?;
+    let endpoint = target.ethereum.endpoint()?;
     let (action, wallet) = (document.action(), document.wallet());
     let report = |chain_id, validator, judgement| Report { action, wallet, chain_id, validator, judgement };
     let undecided = |block, undecided| Judgement { block, verdict: Verdict::Undecided(undecided) };
@@ -85,17 +79,18 @@ pub(crate) async fn judge(
         Ok(chain_id) => chain_id,
         Err(error) => return Ok((report(None, None, undecided(None, error.into())), None)),
     };
-    if let Some(network) = target.network
+    if let Some(network) = target.ethereum.network()
         && let Err(wrong) = endpoint.require_network(chain_id, network)
     {
         return Ok((report(Some(chain_id), None, undecided(None, wrong)), None));
     }
     let deployment = Network::of_chain(chain_id).and_then(Network::deployment);
     let address = target
+        .ethereum
         .validator
         .or(deployment.map(|deployment| deployment.validator))
         .ok_or(ValidateError::UnknownValidator { chain_id })?;
-    let expected_bridge = target.bridge.or(deployment.map(|deployment| deployment.bridge));
+    let expected_bridge = target.ethereum.bridge.or(deployment.map(|deployment| deployment.bridge));
     let validator = ProposalValidator::new(endpoint.clone(), chain_id, address);
     let report = |judgement| report(Some(chain_id), Some(address), judgement);
 

@@ -35,9 +35,9 @@ enum Allowed {
 /// When the endpoint gives no usable answer, or serves another chain than the network's.
 pub async fn window(arguments: &WindowArguments) -> Result<WindowReport, CoordinationError> {
     let network = arguments.network.map(Into::into);
-    let (named, block) = match (&arguments.rpc_url, arguments.block) {
-        (Some(url), _) => {
-            let endpoint = endpoint(url.clone())?;
+    let (named, block) = match (arguments.rpc_url.as_slice(), arguments.block) {
+        (urls @ [_, ..], _) => {
+            let endpoint = endpoint(urls, network)?;
             let named = Named::served(&endpoint, network).await?;
             let head = endpoint.block(BlockSelector::Latest).await?.ok_or_else(|| Undecided::NoBlock {
                 endpoint: endpoint.name().to_owned(),
@@ -45,8 +45,8 @@ pub async fn window(arguments: &WindowArguments) -> Result<WindowReport, Coordin
             })?;
             (named, head.number)
         }
-        (None, Some(block)) => (Named::chosen(network), block),
-        (None, None) => return Err(CoordinationError::Usage("--block or --rpc-url is needed".to_owned())),
+        ([], Some(block)) => (Named::chosen(network), block),
+        ([], None) => return Err(CoordinationError::Usage("--block or --rpc-url is needed".to_owned())),
     };
     let window = named.network.latest_window(block);
     let next = Window::numbered(&named.network, window.map_or(0, |window| window.index()).saturating_add(1));

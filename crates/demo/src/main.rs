@@ -6,7 +6,7 @@ mod table;
 
 use std::{process::ExitCode, time::Instant};
 
-use coxswain_cli::{Target, validate};
+use coxswain_cli::{Target, arguments::EthereumArguments, validate};
 use coxswain_ethereum::BlockSelector;
 use coxswain_testkit::{Scene, our_validator};
 use eyre::Result;
@@ -24,10 +24,12 @@ async fn main() -> Result<ExitCode> {
     tell("deploying our validator");
     let validator = scene.world.deploy_validator(&our_validator()?).await?;
     let target = Target {
-        rpc_url: scene.world.chain.endpoint().parse()?,
-        network: None,
-        validator: Some(validator),
-        bridge: Some(*scene.world.bridge.address()),
+        ethereum: EthereumArguments {
+            rpc_url: vec![scene.world.chain.endpoint().parse()?],
+            network: None,
+            validator: Some(validator),
+            bridge: Some(*scene.world.bridge.address()),
+        },
         block: BlockSelector::Latest,
     };
 

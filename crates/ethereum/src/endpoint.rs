@@ -1,187 +1,159 @@
-//! One JSON-RPC endpoint: every request has a deadline, and what failed in passing is asked again with jitter.
+//! The Ethereum endpoint that everything is asked through: one, or several of which the first that is fit is asked and the
+//! next when it fails. What failed in passing is asked again with jitter.
 //!
 //! Only reads go through here, so that asking twice does no harm.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use alloy::{
     consensus::Header,
-    primitives::U64,
+    primitives::{Address, B256, Bytes, U64},
     rpc::{
-        client::RpcClient,
-        json_rpc::{ErrorPayload, RpcError, RpcRecv, RpcSend},
+        json_rpc::{RpcRecv, RpcSend},
         types::Header as RpcHeader,
     },
-    transports::{TransportError, TransportErrorKind, http::reqwest},
 };
 use backon::{ExponentialBuilder, Retryable};
-use serde::Deserialize;
+use futures_util::future::{join_all, try_join_all};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::{
     block::{Block, BlockSelector, RpcBlock},
-    log_ranges::Refusal,
+    connection::{ConnectError, Connection},
     network::Network,
+    request_error::{RequestError, Unfit},
     validator::Undecided,
 };
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one attempt at a request may take, the answer included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Attempts after the first.
 const RETRIES: usize = 2;
 /// The pause before the first retry; doubled for the next, and jittered.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// How much of an unexpected answer an error shows, in characters.
-const EXCERPT: usize = 200;
+/// How long a check may take: one that hangs keeps nobody waiting for long.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a check holds. An endpoint that is not fit is asked again after this, or when there is no other.
+const CHECKED_FOR: Duration = Duration::from_secs(60);
+/// How many blocks an endpoint may be behind the others: two minutes on mainnet.
+pub const MAX_LAG: u64 = 10;
 
-/// Why there is no endpoint to ask.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// The URL's scheme can't be spoken.
-    #[error("only http and https are supported, not {0}")]
-    Scheme(String),
-    /// The HTTP client can't be set up.
-    #[error("the HTTP client can't be set up")]
-    Client(#[source] reqwest::Error),
+/// What each endpoint is checked for before it is first asked, after a failure, and every minute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The network to serve; none: the chain that the first of them serves.
+    pub network: Option<Network>,
+    /// Where contracts must be.
+    pub contracts: Vec<Address>,
 }
 
-/// Why a request has no usable answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// Nobody answers at the address.
-    #[error("{method}: can't connect to {endpoint}: {cause}")]
-    Unreachable {
-        /// The JSON-RPC method.
-        method: &'static str,
-        /// The endpoint's host and port.
-        endpoint: String,
-        /// What went wrong.
-        cause: String,
-    },
-    /// The connection was lost after the request was sent.
-    #[error("{method}: the connection to {endpoint} was lost before the answer came: {cause}")]
-    Interrupted {
-        /// The JSON-RPC method.
-        method: &'static str,
-        /// The endpoint's host and port.
-        endpoint: String,
-        /// What went wrong.
-        cause: String,
-    },
-    /// No answer came in time.
-    #[error("{method}: {endpoint} did not answer within {} s", REQUEST_TIMEOUT.as_secs())]
-    TimedOut {
-        /// The JSON-RPC method.
-        method: &'static str,
-        /// The endpoint's host and port.
-        endpoint: String,
-    },
-    /// An HTTP status other than success.
-    #[error("{method}: {endpoint} answered with HTTP status {status}{}", behind_colon(.body))]
-    Http {
-        /// The JSON-RPC method.
-        method: &'static str,
-        /// The endpoint's host and port.
-        endpoint: String,
-        /// The HTTP status.
-        status: u16,
-        /// The beginning of the body.
-        body: String,
-    },
-    /// The answer is not what JSON-RPC or the method says it is.
-    #[error("{method}: the answer of {endpoint} can't be understood ({cause}): {answer:?}")]
-    Garbage {
-        /// The JSON-RPC method.
-        method: &'static str,
-        /// The endpoint's host and port.
-        endpoint: String,
-        /// Why not.
-        cause: String,
-        /// The beginning of the answer.
-        answer: String,
-    },
-    /// A JSON-RPC error.
-    #[error("{method}: {endpoint} answered with error {code}: {message}")]
-    Rpc {
-        /// The JSON-RPC method.
-        method: &'static str,
-        /// The endpoint's host and port.
-        endpoint: String,
-        /// The error's code.
-        code: i64,
-        /// The error's message.
-        message: String,
-        /// The error's data, as JSON text.
-        data: Option<String>,
-    },
+/// How an endpoint was found when it was last checked, or last failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The endpoint's host and port.
+    pub endpoint: String,
+    /// What was found.
+    pub condition: Condition,
 }
 
-impl RequestError {
-    /// A stable name for the kind of failure, for programs.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "unreachable",
-            Self::Interrupted { .. } => "interrupted",
-            Self::TimedOut { .. } => "timed-out",
-            Self::Http { .. } => "http-status",
-            Self::Garbage { .. } => "garbage",
-            Self::Rpc { .. } => "rpc-error",
-        }
-    }
-
-    /// Whether the same request may well succeed a moment later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
-            Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,
-            Self::Garbage { .. } => false,
-            // A range of blocks won't become narrower.
-            Self::Rpc { message, .. } if is_refusal(message) => false,
-            // Limits exceeded (EIP-1474, and a hosted endpoint's own code), or a block that has not reached the node
-            // behind a load balancer yet.
-            Self::Rpc { code, message, .. } => {
-                matches!(code, -32005 | -32007 | 429)
-                    || message.to_ascii_lowercase().contains("header not found")
-            }
-        }
-    }
+/// Whether an endpoint is fit to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It has not been checked yet.
+    Unknown,
+    /// It is; this was its newest block when it was checked.
+    Fit(Block),
+    /// It isn't.
+    Unfit(Unfit),
 }
 
-/// One JSON-RPC endpoint over HTTP.
+/// Where Ethereum is asked: one JSON-RPC endpoint over HTTP, or several, in the order of preference.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
-    client: RpcClient,
-    name: String,
+pub struct Endpoint(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// At least one.
+    members: Vec<Member>,
+    expected: Expected,
+    /// The chain that all must serve, once it is known.
+    chain_id: OnceLock<u64>,
+    /// When all were last checked. Held while they are.
+    checked: tokio::sync::Mutex<Option<Instant>>,
+}
+
+#[derive(Debug)]
+struct Member {
+    connection: Connection,
+    condition: Mutex<Condition>,
+    /// The block that it was last seen to have.
+    has: Mutex<Option<B256>>,
 }
 
 impl Endpoint {
-    /// An endpoint at the URL. Nothing is sent yet.
+    /// The endpoint at the URL, unchecked. Nothing is sent yet.
     ///
     /// # Errors
     /// When the URL is not http or https, or the HTTP client can't be set up.
     pub fn new(url: Url) -> Result<Self, ConnectError> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(ConnectError::Scheme(url.scheme().to_owned()));
-        }
-        // Errors name host and port only: the rest of a URL may hold a key.
-        let host = url.host_str().unwrap_or_default();
-        let name =
-            url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
-            .build()
-            .map_err(ConnectError::Client)?;
-        Ok(Self { client: RpcClient::new_http_with_client(http, url), name })
+        Self::several([url], Expected::default())
     }
 
-    /// The endpoint's host and port.
+    /// The endpoints at the URLs, the preferred one first. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When there is no URL, one is not http or https, or the HTTP client can't be set up.
+    pub fn several(urls: impl IntoIterator<Item = Url>, expected: Expected) -> Result<Self, ConnectError> {
+        let member = |url| {
+            let connection = Connection::new(url)?;
+            Ok(Member { connection, condition: Mutex::new(Condition::Unknown), has: Mutex::default() })
+        };
+        let members = urls.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
+        if members.is_empty() {
+            return Err(ConnectError::NoUrl);
+        }
+        Ok(Self(Arc::new(Shared {
+            members,
+            expected,
+            chain_id: OnceLock::new(),
+            checked: tokio::sync::Mutex::default(),
+        })))
+    }
+
+    /// Host and port of the endpoint that is asked, as far as is known: the first that isn't unfit.
     pub fn name(&self) -> &str {
-        &self.name
+        let members = &self.0.members;
+        let asked = members.iter().find(|member| !matches!(member.condition(), Condition::Unfit(_)));
+        asked.or(members.first()).map(|member| member.connection.name()).unwrap_or_default()
+    }
+
+    /// How each endpoint was last found, in the order of preference.
+    pub fn health(&self) -> Vec<Health> {
+        let health = |member: &Member| Health {
+            endpoint: member.connection.name().to_owned(),
+            condition: member.condition(),
+        };
+        self.0.members.iter().map(health).collect()
+    }
+
+    /// Each endpoint for itself, unchecked.
+    pub fn each(&self) -> Vec<Self> {
+        let alone = |member: &Member| {
+            let connection = member.connection.clone();
+            Self(Arc::new(Shared {
+                members: vec![Member {
+                    connection,
+                    condition: Mutex::new(Condition::Unknown),
+                    has: Mutex::default(),
+                }],
+                expected: Expected::default(),
+                chain_id: OnceLock::new(),
+                checked: tokio::sync::Mutex::default(),
+            }))
+        };
+        self.0.members.iter().map(alone).collect()
     }
 
     /// The chain that the endpoint serves.
@@ -201,35 +173,41 @@ impl Endpoint {
             return Ok(());
         }
         Err(Undecided::WrongNetwork {
-            endpoint: self.name.clone(),
+            endpoint: self.name().to_owned(),
             network: network.name(),
             actual: chain_id,
         })
     }
 
-    /// The block that the selector names now; none when the endpoint has no such block.
+    /// The block that the selector names now; none when no endpoint has such a block.
     ///
     /// # Errors
     /// When the endpoint gives no usable answer.
     pub async fn block(&self, selector: BlockSelector) -> Result<Option<Block>, RequestError> {
-        let block: Option<RpcBlock> = match selector {
-            BlockSelector::Hash(hash) => self.request("eth_getBlockByHash", (hash, false)).await?,
+        let is_some = Option::<RpcBlock>::is_some;
+        let (member, block) = match selector {
+            BlockSelector::Hash(hash) => self.ask("eth_getBlockByHash", (hash, false), None, is_some).await?,
             BlockSelector::Number(number) => {
-                self.request("eth_getBlockByNumber", (U64::from(number), false)).await?
+                self.ask("eth_getBlockByNumber", (U64::from(number), false), None, is_some).await?
             }
-            tag => self.request("eth_getBlockByNumber", (tag.to_string(), false)).await?,
+            tag => self.ask("eth_getBlockByNumber", (tag.to_string(), false), None, is_some).await?,
         };
-        Ok(block.map(Into::into))
+        let block = block.map(Block::from);
+        if let Some(block) = block {
+            member.saw(block);
+        }
+        Ok(block)
     }
 
-    /// The header of the block at this height; none when the endpoint has no such block.
+    /// The header of the block at this height; none when no endpoint has such a block.
     ///
     /// # Errors
     /// When the endpoint gives no usable answer: a header whose fields don't hash to the hash that comes with it is
     /// none, as it has fields that we don't know.
     pub async fn header(&self, number: u64) -> Result<Option<Header>, RequestError> {
         const METHOD: &str = "eth_getBlockByNumber";
-        let block: Option<RpcHeader> = self.request(METHOD, (U64::from(number), false)).await?;
+        let is_some = Option::<RpcHeader>::is_some;
+        let (member, block) = self.ask(METHOD, (U64::from(number), false), None, is_some).await?;
         let Some(RpcHeader { hash, inner, .. }) = block else { return Ok(None) };
         let actual = inner.hash_slow();
         if actual == hash && inner.number == number {
@@ -237,16 +215,16 @@ impl Endpoint {
         }
         Err(RequestError::Garbage {
             method: METHOD,
-            endpoint: self.name.clone(),
+            endpoint: member.connection.name().to_owned(),
             cause: format!("the header of block {} hashes to {actual}", inner.number),
             answer: format!("block {number}, {hash}"),
         })
     }
 
-    /// Sends a request that only reads, and sends it again when it failed in passing.
+    /// Sends a request that only reads, to the next endpoint when one fails, and again when all failed in passing.
     ///
     /// # Errors
-    /// The last attempt's error.
+    /// The last attempt's error, of the preferred endpoint.
     pub async fn request<Params, Answer>(
         &self,
         method: &'static str,
@@ -256,12 +234,40 @@ impl Endpoint {
         Params: RpcSend + 'static,
         Answer: RpcRecv,
     {
-        let attempt = || async {
-            self.client
-                .request::<Params, Answer>(method, params.clone())
-                .await
-                .map_err(|error| self.classify(method, error))
-        };
+        self.ask(method, params, None, |_| true).await.map(|(_, answer)| answer)
+    }
+
+    /// As [`request`](Self::request), for what doesn't name its block by hash: only an endpoint that has this block is
+    /// asked.
+    ///
+    /// # Errors
+    /// As with [`request`](Self::request); an endpoint without the block is [`Unfit::NoBlock`].
+    pub async fn request_at<Params, Answer>(
+        &self,
+        block: Block,
+        method: &'static str,
+        params: Params,
+    ) -> Result<Answer, RequestError>
+    where
+        Params: RpcSend + 'static,
+        Answer: RpcRecv,
+    {
+        self.ask(method, params, Some(block), |_| true).await.map(|(_, answer)| answer)
+    }
+
+    /// The first useful answer, else the first answer, and whose it is.
+    async fn ask<Params, Answer>(
+        &self,
+        method: &'static str,
+        params: Params,
+        at: Option<Block>,
+        useful: impl Fn(&Answer) -> bool,
+    ) -> Result<(&Member, Answer), RequestError>
+    where
+        Params: RpcSend + 'static,
+        Answer: RpcRecv,
+    {
+        let attempt = || self.ask_each(method, &params, at, &useful);
         attempt
             .retry(
                 ExponentialBuilder::default()
@@ -273,86 +279,172 @@ impl Endpoint {
             .await
     }
 
-    fn classify(&self, method: &'static str, error: TransportError) -> RequestError {
-        let endpoint = self.name.clone();
-        let garbage = |cause: String, answer: &str| RequestError::Garbage {
-            method,
-            endpoint: endpoint.clone(),
-            cause,
-            answer: excerpt(answer),
-        };
-        let answered = |payload: ErrorPayload| RequestError::Rpc {
-            method,
-            endpoint: endpoint.clone(),
-            code: payload.code,
-            message: payload.message.into_owned(),
-            data: payload.data.map(|data| data.get().to_owned()),
-        };
-        match error {
-            RpcError::ErrorResp(payload) => answered(payload),
-            RpcError::NullResp => garbage("null".to_owned(), "null"),
-            RpcError::DeserError { err, text } => garbage(err.to_string(), &text),
-            RpcError::Transport(
-                TransportErrorKind::HttpError(http)
-                | TransportErrorKind::HttpErrorWithRetryAfter { error: http, .. },
-            ) => {
-                let plain = RequestError::Http {
-                    method,
-                    endpoint: endpoint.clone(),
-                    status: http.status,
-                    body: excerpt(&http.body),
-                };
-                // Some endpoints answer a JSON-RPC error with a status that says the same.
-                match serde_json::from_str(&http.body) {
-                    Ok(ErrorBody { error }) if !plain.is_retryable() || is_refusal(&error.message) => {
-                        answered(error)
+    /// One attempt, at each fit endpoint until one answers.
+    async fn ask_each<Params, Answer>(
+        &self,
+        method: &'static str,
+        params: &Params,
+        at: Option<Block>,
+        useful: &impl Fn(&Answer) -> bool,
+    ) -> Result<(&Member, Answer), RequestError>
+    where
+        Params: RpcSend + 'static,
+        Answer: RpcRecv,
+    {
+        self.0.check_if_due().await;
+        let mut other = None;
+        let mut failure = None;
+        let mut unfit = Vec::new();
+        for member in &self.0.members {
+            if let Condition::Unfit(reason) = member.condition()
+                && self.0.is_checked()
+            {
+                unfit.push(reason);
+                continue;
+            }
+            let answer = async {
+                if let Some(block) = at {
+                    member.require(block).await?;
+                }
+                member.connection.request::<Params, Answer>(method, params.clone()).await
+            };
+            match answer.await {
+                Ok(answer) if useful(&answer) => return Ok((member, answer)),
+                Ok(answer) => other = other.or(Some((member, answer))),
+                Err(error) if !error.may_pass_elsewhere() => return Err(error),
+                Err(error) => {
+                    if self.0.is_checked() && error.is_endpoints_fault() {
+                        member.found(Condition::Unfit(Unfit::Failed(Box::new(error.clone()))));
                     }
-                    _ => plain,
+                    failure = failure.or(Some(error));
                 }
             }
-            RpcError::Transport(TransportErrorKind::Custom(source)) => {
-                let cause = innermost(source.as_ref());
-                match source.downcast_ref::<reqwest::Error>() {
-                    Some(http) if http.is_connect() => RequestError::Unreachable { method, endpoint, cause },
-                    Some(http) if http.is_timeout() => RequestError::TimedOut { method, endpoint },
-                    Some(_) => RequestError::Interrupted { method, endpoint, cause },
-                    None => garbage(cause, ""),
-                }
-            }
-            other => garbage(other.to_string(), ""),
+        }
+        other.ok_or_else(|| failure.unwrap_or(RequestError::NoneFit(unfit)))
+    }
+}
+
+impl Shared {
+    /// Whether endpoints are checked at all: one of which nothing is expected shows its faults by its answers.
+    fn is_checked(&self) -> bool {
+        self.members.len() > 1 || self.expected != Expected::default()
+    }
+
+    /// Checks all endpoints when that has not been done for a while, or none is fit.
+    async fn check_if_due(&self) {
+        if !self.is_checked() {
+            return;
+        }
+        let mut checked = self.checked.lock().await;
+        let holds = checked.is_some_and(|at| at.elapsed() < CHECKED_FOR);
+        if holds && self.members.iter().any(|member| matches!(member.condition(), Condition::Fit(_))) {
+            return;
+        }
+        self.check().await;
+        *checked = Some(Instant::now());
+    }
+
+    async fn check(&self) {
+        let found = join_all(self.members.iter().map(|member| member.look(&self.expected))).await;
+        if let Some((chain_id, _)) = found.iter().flatten().next() {
+            let _ = self.chain_id.set(*chain_id);
+        }
+        let chain = self.chain_id.get().copied();
+        let heads = found.iter().flatten().filter(|(chain_id, _)| Some(*chain_id) == chain);
+        let best = heads.map(|(_, head)| head.number).max().unwrap_or_default();
+        for (member, found) in self.members.iter().zip(&found) {
+            let endpoint = || member.connection.name().to_owned();
+            member.found(match found {
+                Err(unfit) => Condition::Unfit(unfit.clone()),
+                Ok((actual, head)) => match chain {
+                    Some(expected) if expected != *actual => Condition::Unfit(Unfit::WrongChain {
+                        endpoint: endpoint(),
+                        expected,
+                        actual: *actual,
+                    }),
+                    _ if best.saturating_sub(head.number) > MAX_LAG => {
+                        Condition::Unfit(Unfit::Behind { endpoint: endpoint(), head: head.number, best })
+                    }
+                    _ => Condition::Fit(*head),
+                },
+            });
         }
     }
 }
 
-/// The body of a JSON-RPC answer that is an error.
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorPayload,
-}
-
-/// The last error of a chain: the one that says what happened rather than what was being done.
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+impl Member {
+    fn condition(&self) -> Condition {
+        self.condition.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    innermost.to_string()
-}
 
-/// Whether a message says that too many blocks were asked for at once.
-fn is_refusal(message: &str) -> bool {
-    Refusal::told(message).is_some()
-}
-
-/// A text behind a colon, or nothing for none.
-fn behind_colon(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-fn excerpt(text: &str) -> String {
-    let mut excerpt: String = text.chars().take(EXCERPT).collect();
-    if excerpt.len() < text.len() {
-        excerpt.push('…');
+    fn found(&self, condition: Condition) {
+        *self.condition.lock().unwrap_or_else(PoisonError::into_inner) = condition;
     }
-    excerpt
+
+    fn saw(&self, block: Block) {
+        *self.has.lock().unwrap_or_else(PoisonError::into_inner) = Some(block.hash);
+    }
+
+    /// That the endpoint has the block; asked unless it was the last one seen there.
+    async fn require(&self, block: Block) -> Result<(), RequestError> {
+        if *self.has.lock().unwrap_or_else(PoisonError::into_inner) == Some(block.hash) {
+            return Ok(());
+        }
+        match self
+            .connection
+            .request::<_, Option<RpcBlock>>("eth_getBlockByHash", (block.hash, false))
+            .await?
+        {
+            Some(_) => {
+                self.saw(block);
+                Ok(())
+            }
+            None => {
+                let endpoint = self.connection.name().to_owned();
+                Err(RequestError::NoneFit(vec![Unfit::NoBlock { endpoint, block }]))
+            }
+        }
+    }
+
+    /// What the endpoint serves, if that is what is expected: its chain id and its newest block.
+    async fn look(&self, expected: &Expected) -> Result<(u64, Block), Unfit> {
+        let looking = async {
+            let code = |address: &Address| {
+                let address = *address;
+                async move {
+                    let params = (address, BlockSelector::Latest.to_string());
+                    let code: Bytes = self.connection.request("eth_getCode", params).await?;
+                    Ok((address, code.is_empty()))
+                }
+            };
+            tokio::try_join!(
+                self.connection.request::<_, U64>("eth_chainId", ()),
+                self.connection.request::<_, RpcBlock>("eth_getBlockByNumber", ("latest", false)),
+                try_join_all(expected.contracts.iter().map(code)),
+            )
+        };
+        let endpoint = || self.connection.name().to_owned();
+        let looked = tokio::time::timeout(CHECK_TIMEOUT, looking).await.unwrap_or_else(|_| {
+            let seconds = CHECK_TIMEOUT.as_secs();
+            Err(RequestError::TimedOut { method: "eth_getBlockByNumber", endpoint: endpoint(), seconds })
+        });
+        let (chain_id, head, codes) = looked.map_err(|error| Unfit::Failed(Box::new(error)))?;
+        let (actual, head) = (chain_id.to(), Block::from(head));
+        if let Some(network) = expected.network
+            && !network.chain_ids().contains(&actual)
+        {
+            return Err(Unfit::WrongNetwork { endpoint: endpoint(), network: network.name(), actual });
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let age = now.saturating_sub(head.timestamp);
+        let max_age = Network::of_chain(actual).and_then(Network::max_head_age);
+        if max_age.is_some_and(|max_age| age > max_age) {
+            return Err(Unfit::Stale { endpoint: endpoint(), head: head.number, age });
+        }
+        if let Some(&(address, _)) = codes.iter().find(|(_, is_empty)| *is_empty) {
+            return Err(Unfit::NoCode { endpoint: endpoint(), address });
+        }
+        self.saw(head);
+        Ok((actual, head))
+    }
 }

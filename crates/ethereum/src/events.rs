@@ -183,8 +183,9 @@ impl BridgeEvents {
         let filter = Filter::new().event_signature([TRANSACTIONS, OTHERS].concat());
         let mut next = self.unsettled.max(self.from_block);
         while next < end {
-            let (range, logs) =
-                self.ranges.read(endpoint, self.of_bridge(&filter), next..=block.number, End::First).await?;
+            let filter = self.of_bridge(&filter);
+            let range = next..=block.number;
+            let (range, logs) = self.ranges.read(endpoint, Some(block), filter, range, End::First).await?;
             let logs = self.in_order(logs, &range)?;
             if let Some(log) = logs.values().next_back()
                 && log.block_number == Some(block.number)
@@ -220,7 +221,7 @@ impl BridgeEvents {
             && goal <= last
         {
             let (range, logs) =
-                self.ranges.read(endpoint, self.of_bridge(&filter), goal..=last, End::Last).await?;
+                self.ranges.read(endpoint, None, self.of_bridge(&filter), goal..=last, End::Last).await?;
             let mut earlier = Self::new(self.bridge, *range.start());
             earlier.extend(self.in_order(logs, &range)?)?;
             self.transactions.splice(..0, earlier.transactions);

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use alloy::rpc::types::{Filter, Log};
 
-use crate::endpoint::{Endpoint, RequestError};
+use crate::{block::Block, endpoint::Endpoint, request_error::RequestError};
 
 /// What is known of the widths that endpoints allow, in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +30,12 @@ impl LogRanges {
         Self { limit: u64::MAX, width: u64::MAX }
     }
 
-    /// Reads as much as the endpoint allows at this end of a range: the blocks read, and their logs.
+    /// Reads as much as the endpoint allows at this end of a range: the blocks read, and their logs. Only an endpoint that
+    /// has the block `at` is asked: others leave out without a word what they don't have yet.
     pub(crate) async fn read(
         &mut self,
         endpoint: &Endpoint,
+        at: Option<Block>,
         filter: Filter,
         range: RangeInclusive<u64>,
         end: End,
@@ -46,7 +48,11 @@ impl LogRanges {
                 End::Last => last.saturating_sub(width - 1)..=last,
             };
             let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
-            match endpoint.request("eth_getLogs", (filter,)).await {
+            let answer = match at {
+                Some(block) => endpoint.request_at(block, "eth_getLogs", (filter,)).await,
+                None => endpoint.request("eth_getLogs", (filter,)).await,
+            };
+            match answer {
                 Ok(logs) => {
                     self.width = self.width.saturating_mul(2).min(self.limit);
                     return Ok((part, logs));

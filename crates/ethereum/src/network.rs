@@ -46,6 +46,15 @@ impl Network {
         }
     }
 
+    /// How old the newest block may be, in seconds: ten minutes on mainnet, where one comes every 12 s; none where time
+    /// is not the clock's.
+    pub const fn max_head_age(self) -> Option<u64> {
+        match self {
+            Self::Mainnet => Some(600),
+            Self::Local => None,
+        }
+    }
+
     /// The contracts in use on the network; none where each user deploys their own.
     pub const fn deployment(self) -> Option<Deployment> {
         match self {

@@ -19,7 +19,8 @@ use coxswain_rules::{
 
 use crate::{
     block::Block,
-    endpoint::{Endpoint, RequestError},
+    endpoint::Endpoint,
+    request_error::RequestError,
     revert::revert_of,
     validator::{Undecided, excerpt},
 };

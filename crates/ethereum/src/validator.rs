@@ -11,9 +11,10 @@ use coxswain_rules::{Case, Cause, Missing, OutPoint, Rejection, rule_of_deployed
 use crate::{
     block::{Block, BlockSelector},
     calldata::calldata,
-    endpoint::{Endpoint, RequestError},
+    endpoint::Endpoint,
     events::Position,
     reason::reason,
+    request_error::RequestError,
     revert::revert_of,
 };
 
@@ -197,7 +198,7 @@ impl Undecided {
     }
 
     /// A stable name for the kind of failure, for programs.
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Request(error) => error.kind(),
             Self::WrongChain { .. } | Self::WrongNetwork { .. } => "wrong-chain",

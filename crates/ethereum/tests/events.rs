@@ -291,9 +291,10 @@ async fn events_follow_the_chain_through_a_reorganisation_and_up_to_the_block_as
     world.chain.mine(1).await.unwrap();
     let node =
         FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
-    events.update(&through(&node), head(&endpoint).await).await.unwrap();
+    let through = through(&node);
+    events.update(&through, head(&through).await).await.unwrap();
     assert_eq!(kept(&events), [first.outpoint]);
-    assert_eq!(node.methods(), ["eth_getLogs"]);
+    assert_eq!(node.methods(), ["eth_getBlockByNumber", "eth_getLogs"]);
 }
 
 #[tokio::test]
@@ -434,9 +435,9 @@ async fn inc_11_the_search_ends_where_the_wallet_was_registered() {
         FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
     let through = through(&node);
     let mut events = BridgeEvents::new(*world.bridge.address(), registered.at.block);
-    events.update(&through, head(&endpoint(&world)).await).await.unwrap();
+    events.update(&through, head(&through).await).await.unwrap();
     assert_eq!(events.earlier_transactions(&through, wallets[1]).await, Ok(false));
-    assert_eq!(node.methods(), ["eth_getLogs"]);
+    assert_eq!(node.methods(), ["eth_getBlockByNumber", "eth_getLogs"]);
     assert_eq!(events.earlier_transactions(&through, KeyHash([9; 20])).await, Ok(true));
 }
 
