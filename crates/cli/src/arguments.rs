@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use alloy_primitives::{Address, B256};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use coxswain_bitcoin::{Backends, EndpointError, Limits};
 use coxswain_ethereum::{BlockSelector, ConnectError, Endpoint, Expected, Network};
 use coxswain_rules::KeyHash;
 use url::Url;
@@ -33,6 +34,9 @@ pub enum Command {
     /// Draw a wallet's leader, and whether it may heartbeat, in a coordination window
     #[command(after_long_help = LEADER_HELP)]
     Leader(LeaderArguments),
+    /// Check every endpoint and contract, and say what to do about what is wrong
+    #[command(after_long_help = DOCTOR_HELP)]
+    Doctor(DoctorArguments),
     /// Draw many windows: how fairly operators lead, how often wallets heartbeat, and how often several at once
     #[command(after_long_help = SIMULATE_HELP)]
     Simulate(SimulateArguments),
@@ -67,6 +71,17 @@ Without --network and without an endpoint, the mainnet's probability of a heartb
 Example:
   coxswain leader --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 --operators group.txt \\
     --rpc-url http://localhost:8545 --block 19000800";
+
+const DOCTOR_HELP: &str = "\
+Of each Ethereum endpoint: its chain, its newest block, the code of the contracts, and that it can read the Bridge and its
+events. Of the validator: its Bridge and its constants. Of each Bitcoin endpoint: its network, its newest block and its
+fees. Nothing is sent but questions.
+
+Exit codes: 0 all is well, 1 something isn't, 2 usage.
+
+Example:
+  coxswain doctor --network mainnet --rpc-url http://localhost:8545 --rpc-url https://your-other-node.example \\
+    --bitcoin-url ssl://electrum.example:50002";
 
 const SIMULATE_HELP: &str = "\
 The draws are the protocol's own; wallets and block hashes follow from --seed, so that a run can be repeated.
@@ -121,6 +136,50 @@ impl EthereumArguments {
         let contracts = self.validator.or(deployed).into_iter().collect();
         Endpoint::several(self.rpc_url.clone(), Expected { network: self.network(), contracts })
     }
+}
+
+/// Where Bitcoin is asked.
+#[derive(Clone, Debug, Args)]
+pub struct BitcoinArguments {
+    /// The Bitcoin endpoint to ask; given again, the next to ask when one fails. An Electrum server (tcp://host:port,
+    /// ssl://host:port) or a Bitcoin Core node (http://user:password@host:port, http://host:port?cookie=/path)
+    #[arg(long, value_name = "URL")]
+    pub bitcoin_url: Vec<Url>,
+    /// The Bitcoin network: bitcoin, testnet, testnet4, signet or regtest [default: regtest with a local Ethereum
+    /// chain, else bitcoin]
+    #[arg(long, value_name = "NETWORK")]
+    pub bitcoin_network: Option<bitcoin::Network>,
+}
+
+impl BitcoinArguments {
+    /// The endpoints, none when none was given. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When a URL can't be used.
+    pub fn backends(&self, ethereum: Option<Network>) -> Result<Option<Backends>, EndpointError> {
+        let endpoint = |url| coxswain_bitcoin::Endpoint::new(url, Limits::default());
+        let endpoints = self.bitcoin_url.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?;
+        let network = self.bitcoin_network.unwrap_or(match ethereum {
+            Some(Network::Local) => bitcoin::Network::Regtest,
+            Some(Network::Mainnet) | None => bitcoin::Network::Bitcoin,
+        });
+        let expected = coxswain_bitcoin::Expected::on(network);
+        Ok((!endpoints.is_empty()).then(|| Backends::new(endpoints, expected)))
+    }
+}
+
+/// The arguments of `coxswain doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Where to ask.
+    #[command(flatten)]
+    pub ethereum: EthereumArguments,
+    /// Where to ask about Bitcoin.
+    #[command(flatten)]
+    pub bitcoin: BitcoinArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The arguments of `coxswain validate` and `coxswain explain`.

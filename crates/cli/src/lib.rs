@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod coordination;
+pub mod doctor;
 pub mod document;
 pub mod explain;
 pub mod leader;

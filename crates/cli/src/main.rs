@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Write},
     path::Path,
     process::ExitCode,
+    time::SystemTime,
 };
 
 use clap::Parser;
@@ -13,6 +14,7 @@ use coxswain_cli::{
     Document, Target,
     arguments::{Arguments, Command, ValidateArguments},
     coordination::CoordinationError,
+    doctor::doctor,
     explain,
     leader::leader,
     simulate::simulate,
@@ -108,6 +110,10 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
                 Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
             }
         },
+        Command::Doctor(arguments) => {
+            let diagnosis = doctor(&arguments, SystemTime::now()).await?;
+            Answer::new(arguments.json, &diagnosis, || diagnosis.to_json(), diagnosis.exit_code())
+        }
         Command::Simulate(arguments) => {
             let report = simulate(&arguments);
             Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)

@@ -30,4 +30,4 @@ pub use request_error::{RequestError, Unfit};
 pub use reveal::Revealed;
 pub use revert::revert_of;
 pub use snapshot::{SnapshotKeys, SnapshotReader};
-pub use validator::{Judgement, ProposalValidator, Undecided, Verdict};
+pub use validator::{Constant, Judgement, ProposalValidator, Undecided, Verdict};

@@ -5,8 +5,8 @@ use alloy::{
     rpc::types::{BlockId, TransactionInput, TransactionRequest},
     sol_types::{Panic, Revert, SolCall, SolError},
 };
-use coxswain_bindings::validator::WalletProposalValidator::bridgeCall;
-use coxswain_rules::{Case, Cause, Missing, OutPoint, Rejection, rule_of_deployed_reason};
+use coxswain_bindings::validator::WalletProposalValidator::{self as validator, bridgeCall};
+use coxswain_rules::{self as rules, Case, Cause, Missing, OutPoint, Rejection, rule_of_deployed_reason};
 
 use crate::{
     block::{Block, BlockSelector},
@@ -218,6 +218,17 @@ impl Undecided {
     }
 }
 
+/// A constant of the validator, next to the one that the rules evaluated here have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Constant {
+    /// Its name in the contract.
+    pub name: &'static str,
+    /// The contract's.
+    pub actual: u32,
+    /// The rules'.
+    pub expected: u32,
+}
+
 /// `WalletProposalValidator` on one chain, ours or the deployed one.
 #[derive(Clone, Debug)]
 pub struct ProposalValidator {
@@ -282,11 +293,43 @@ impl ProposalValidator {
     /// # Errors
     /// When there is no usable answer.
     pub async fn bridge(&self, block: Block) -> Result<Address, Undecided> {
-        match self.call(bridgeCall {}.abi_encode().into(), block).await? {
-            Answer::Returned(bytes) => match bridgeCall::abi_decode_returns_validate(&bytes) {
-                Ok(bridge) => Ok(bridge),
-                Err(_) => Err(self.unknown_answer(bytes)),
-            },
+        self.get(bridgeCall {}, block).await
+    }
+
+    /// The validator's constants, by name, each with the rules' own.
+    ///
+    /// # Errors
+    /// When there is no usable answer.
+    pub async fn constants(&self, block: Block) -> Result<[Constant; 6], Undecided> {
+        let (min_age, margin, size, request_min_age, request_margin, request_size) = tokio::try_join!(
+            self.get(validator::DEPOSIT_MIN_AGECall {}, block),
+            self.get(validator::DEPOSIT_REFUND_SAFETY_MARGINCall {}, block),
+            self.get(validator::DEPOSIT_SWEEP_MAX_SIZECall {}, block),
+            self.get(validator::REDEMPTION_REQUEST_MIN_AGECall {}, block),
+            self.get(validator::REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGINCall {}, block),
+            self.get(validator::REDEMPTION_MAX_SIZECall {}, block),
+        )?;
+        let constant = |name, actual, expected| Constant { name, actual, expected };
+        Ok([
+            constant("DEPOSIT_MIN_AGE", min_age, rules::DEPOSIT_MIN_AGE),
+            constant("DEPOSIT_REFUND_SAFETY_MARGIN", margin, rules::DEPOSIT_REFUND_SAFETY_MARGIN),
+            constant("DEPOSIT_SWEEP_MAX_SIZE", size.into(), rules::DEPOSIT_SWEEP_MAX_SIZE.into()),
+            constant("REDEMPTION_REQUEST_MIN_AGE", request_min_age, rules::REDEMPTION_REQUEST_MIN_AGE),
+            constant(
+                "REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN",
+                request_margin,
+                rules::REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN,
+            ),
+            constant("REDEMPTION_MAX_SIZE", request_size.into(), rules::REDEMPTION_MAX_SIZE.into()),
+        ])
+    }
+
+    /// Asks a view that never reverts.
+    async fn get<Call: SolCall>(&self, call: Call, block: Block) -> Result<Call::Return, Undecided> {
+        match self.call(call.abi_encode().into(), block).await? {
+            Answer::Returned(bytes) => {
+                Call::abi_decode_returns_validate(&bytes).map_err(|_| self.unknown_answer(bytes))
+            }
             Answer::Reverted(bytes) if bytes.is_empty() => {
                 Err(Undecided::RevertWithoutReason { address: self.address })
             }
