@@ -15,6 +15,7 @@ mod reveal;
 mod revert;
 mod snapshot;
 mod validator;
+mod wallet_limits;
 
 pub use block::{Block, BlockSelector, InvalidBlockSelector};
 pub use calldata::calldata;
@@ -31,3 +32,4 @@ pub use reveal::Revealed;
 pub use revert::revert_of;
 pub use snapshot::{SnapshotKeys, SnapshotReader};
 pub use validator::{Constant, Judgement, ProposalValidator, Undecided, Verdict};
+pub use wallet_limits::WalletLimits;

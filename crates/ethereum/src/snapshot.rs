@@ -105,6 +105,10 @@ impl SnapshotReader {
         self.bridge
     }
 
+    pub(crate) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// The Bridge's parameters, and the items that these keys name, as they were at this block.
     ///
     /// Sends one `eth_call`, by the block's hash, for every 250 keys or part of them.

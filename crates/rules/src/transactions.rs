@@ -83,6 +83,20 @@ pub enum TransactionError {
     Overflow,
 }
 
+impl TransactionError {
+    /// Which item of the proposal is at fault, counted from 0; none when the proposal as a whole is.
+    pub const fn item(&self) -> Option<usize> {
+        match self {
+            Self::NoExtraInfo { item }
+            | Self::FundingOutputMalformed { item, .. }
+            | Self::FundingOutputScriptMismatch { item }
+            | Self::DepositOfOtherWallet { item, .. } => Some(*item),
+            Self::NegativeOutput { item, .. } => *item,
+            Self::Missing(_) | Self::MainUtxoMismatch { .. } | Self::NoItems | Self::Overflow => None,
+        }
+    }
+}
+
 impl UnsignedTransaction {
     /// Sweeps the deposits, each described by the extra info at the same position, into the wallet.
     pub fn deposit_sweep(

@@ -56,6 +56,8 @@ pub struct DepositSpec {
     pub vault: Address,
     /// When it can be refunded, in Unix seconds; 270 days from now when none.
     pub refund_locktime: Option<u32>,
+    /// How many outputs of its funding transaction stand before it.
+    pub outputs_before: u32,
 }
 
 impl Default for DepositSpec {
@@ -67,6 +69,7 @@ impl Default for DepositSpec {
             extra_data: B256::ZERO,
             vault: Address::ZERO,
             refund_locktime: None,
+            outputs_before: 1,
         }
     }
 }
@@ -110,19 +113,19 @@ impl World {
         };
         let mut extra_info = DepositExtraInfo {
             // The script doesn't depend on it, but it on the script.
-            funding_transaction: (&funding(number, spec.amount, ScriptBuf::new())).into(),
+            funding_transaction: (&funding(number, &spec, ScriptBuf::new())).into(),
             blinding_factor: number.to_be_bytes(),
             wallet: wallet.key_hash(),
             refund_key_hash: key_hash(b"refund", number),
             refund_locktime: refund_locktime.to_le_bytes(),
         };
         let script = DepositScript::new(depositor, spec.extra_data, &extra_info);
-        let funding = funding(number, spec.amount, spec.output.script(&script));
+        let funding = funding(number, &spec, spec.output.script(&script));
         extra_info.funding_transaction = (&funding).into();
 
         let info = convert::info(extra_info.funding_transaction.clone());
         let reveal = DepositRevealInfo {
-            fundingOutputIndex: DEPOSIT_INDEX,
+            fundingOutputIndex: spec.outputs_before,
             blindingFactor: extra_info.blinding_factor.into(),
             walletPubKeyHash: extra_info.wallet.into(),
             refundPubKeyHash: extra_info.refund_key_hash.into(),
@@ -142,7 +145,7 @@ impl World {
             self.chain.send(depositor, bridge, &call).await?
         };
         Ok(Deposit {
-            outpoint: OutPoint::new(funding.compute_txid(), DEPOSIT_INDEX),
+            outpoint: OutPoint::new(funding.compute_txid(), spec.outputs_before),
             funding,
             extra_info,
             script,
@@ -153,12 +156,14 @@ impl World {
     }
 }
 
-/// The deposit stands behind the change.
-const DEPOSIT_INDEX: u32 = 1;
-
 /// A funding transaction with a witness, like most; what it spends is made up.
-fn funding(number: u64, amount: Amount, script_pubkey: ScriptBuf) -> Transaction {
-    let change = ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array(key_hash(b"change", number).0));
+fn funding(number: u64, spec: &DepositSpec, script_pubkey: ScriptBuf) -> Transaction {
+    let change = (0..spec.outputs_before).map(|position| {
+        let key = key_hash(b"change", number ^ u64::from(position).rotate_right(32));
+        let script_pubkey = ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array(key.0));
+        TxOut { value: Amount::from_sat(12_3456), script_pubkey }
+    });
+    let deposit = TxOut { value: spec.amount, script_pubkey };
     Transaction {
         version: transaction::Version::TWO,
         lock_time: absolute::LockTime::ZERO,
@@ -168,9 +173,6 @@ fn funding(number: u64, amount: Amount, script_pubkey: ScriptBuf) -> Transaction
             sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
             witness: Witness::from_slice(&[[0x30; 71].as_slice(), [0x02; 33].as_slice()]),
         }],
-        output: vec![
-            TxOut { value: Amount::from_sat(12_3456), script_pubkey: change },
-            TxOut { value: amount, script_pubkey },
-        ],
+        output: change.chain([deposit]).collect(),
     }
 }

@@ -1,0 +1,55 @@
+//! How many wallets a retiring one must move its funds to follows from these.
+
+use alloy::{
+    primitives::Bytes,
+    rpc::types::{BlockId, TransactionInput, TransactionRequest},
+    sol_types::SolCall,
+};
+use coxswain_bindings::bridge::Bridge::{liveWalletsCountCall, walletParametersCall};
+use coxswain_rules::Amount;
+
+use crate::{
+    SnapshotReader, block::Block, request_error::RequestError, revert::revert_of, validator::Undecided,
+};
+
+/// The Bridge's limits of wallets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalletLimits {
+    /// How many wallets are Live, from `Bridge.liveWalletsCount`.
+    pub live_wallets: u32,
+    /// The most that a retiring wallet moves to one target, from `Bridge.walletParameters`.
+    pub max_btc_transfer: Amount,
+}
+
+impl SnapshotReader {
+    /// The Bridge's limits of wallets, as they were at this block. Sends two `eth_call`s, by the block's hash.
+    ///
+    /// # Errors
+    /// When any of it has no usable answer.
+    pub async fn wallet_limits(&self, block: Block) -> Result<WalletLimits, Undecided> {
+        let (live_wallets, parameters) = tokio::join!(
+            self.view(liveWalletsCountCall {}, block),
+            self.view(walletParametersCall {}, block)
+        );
+        Ok(WalletLimits {
+            live_wallets: live_wallets?,
+            max_btc_transfer: Amount::from_sat(parameters?.walletMaxBtcTransfer),
+        })
+    }
+
+    async fn view<C: SolCall>(&self, call: C, block: Block) -> Result<C::Return, Undecided> {
+        let input = TransactionInput::new(call.abi_encode().into());
+        let transaction = TransactionRequest::default().to(self.bridge()).input(input);
+        let at = BlockId::hash_canonical(block.hash);
+        let unreadable = || Undecided::UnreadableBridge { bridge: self.bridge(), block };
+        match self.endpoint().request::<_, Bytes>("eth_call", (transaction, at)).await {
+            Ok(answer) => C::abi_decode_returns_validate(&answer).map_err(|_| unreadable()),
+            Err(RequestError::Rpc { code, message, data, .. })
+                if revert_of(code, &message, data.as_deref()).is_some() =>
+            {
+                Err(unreadable())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Which deposits to sweep: from reveals to what the Bridge lets through, to what Bitcoin bears out, to one vault's batch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::Address;
+use bitcoin::Transaction;
+use coxswain_bitcoin::{Known, Output};
+use coxswain_ethereum::{DepositReveal, Position, Revealed};
+use coxswain_rules::{
+    Amount, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, DepositKey, DepositRecord, DepositSweepProposal,
+    Finding, FundingTransaction, KeyHash, Missing, OutPoint, RevealedDeposit, RuleId, Snapshot,
+    TransactionError, UnsignedTransaction, Utxo, deposit_findings, equal_deposit_shares,
+    max_deposit_sweep_fee,
+};
+
+use crate::{Exclusion, Fees, Item, Memory, Nothing, Why, depth, gas, outcome::Refusal};
+
+/// In how many Bitcoin blocks a deposit's funding must be buried.
+pub const FUNDING_CONFIRMATIONS: u32 = 6;
+/// Seconds after which a vault that was left waiting comes first.
+pub const PATIENCE: u64 = 24 * 3600;
+
+/// How many deposits of a vault are looked up at first: a batch.
+const FIRST_LOOKUPS: usize = DEPOSIT_SWEEP_MAX_SIZE as usize;
+/// How many deposits one generation looks up on Bitcoin at most.
+pub(crate) const LOOKUPS: usize = 250;
+
+/// A deposit that the Bridge's state lets through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where its reveal stands in the chain.
+    pub at: Position,
+    /// Its output.
+    pub outpoint: OutPoint,
+    /// What its reveal told.
+    pub revealed: Revealed,
+    /// The Bridge's record of it: its vault is the one that counts.
+    pub record: DepositRecord,
+}
+
+/// A deposit that Bitcoin bears out, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// The deposit.
+    pub candidate: Candidate,
+    /// What a proposal must say of it.
+    pub extra_info: DepositExtraInfo,
+    /// The transaction that funds it, with its witness.
+    pub funding: Transaction,
+}
+
+impl AsRef<Candidate> for Candidate {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl AsRef<Candidate> for Sound {
+    fn as_ref(&self) -> &Candidate {
+        &self.candidate
+    }
+}
+
+impl Candidate {
+    /// The deposit as a proposal names it.
+    pub const fn deposit(&self) -> RevealedDeposit {
+        RevealedDeposit { outpoint: self.outpoint, reveal_block: self.at.block }
+    }
+
+    pub(crate) const fn item(&self) -> Item {
+        Item::Deposit(self.outpoint)
+    }
+
+    fn extra_info(&self, funding_transaction: FundingTransaction) -> DepositExtraInfo {
+        let Revealed { blinding_factor, wallet, refund_key_hash, refund_locktime } = self.revealed;
+        DepositExtraInfo { funding_transaction, blinding_factor, wallet, refund_key_hash, refund_locktime }
+    }
+}
+
+impl Sound {
+    /// The deposit's output, as Bitcoin is asked about it.
+    pub(crate) fn output(&self) -> Option<Output> {
+        let outpoint = self.candidate.outpoint;
+        let output = self.funding.output.get(usize::try_from(outpoint.vout).ok()?)?;
+        Some(Output { outpoint, script: output.script_pubkey.clone() })
+    }
+}
+
+/// The wallet's unswept deposits, oldest first, as far as the Bridge's state at block `head` lets them through (DS-7 to DS-9,
+/// DS-12, DS-13); what it doesn't is excluded. The memory learns which are swept.
+///
+/// # Errors
+/// When the snapshot lacks a deposit that the memory doesn't know as swept.
+pub fn candidates<'a>(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    head: u64,
+    reveals: impl IntoIterator<Item = &'a DepositReveal>,
+    memory: &mut Memory,
+) -> Result<(Vec<Candidate>, Vec<Exclusion>), Missing> {
+    let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
+    let mut unswept = BTreeSet::new();
+    for reveal in reveals {
+        let outpoint = reveal.outpoint;
+        if reveal.at.block > head || memory.is_swept(outpoint) || unswept.contains(&outpoint) {
+            continue;
+        }
+        let record = snapshot.deposit(DepositKey::new(outpoint))?;
+        if record.swept_at != 0 {
+            memory.swept(outpoint, record.vault, record.swept_at, snapshot.timestamp);
+            continue;
+        }
+        unswept.insert(outpoint);
+        let candidate =
+            Candidate { at: reveal.at, outpoint, revealed: reveal.revealed, record: record.clone() };
+        match refused(snapshot, wallet, head, &candidate)? {
+            None => candidates.push(candidate),
+            Some(why) => excluded.push(Exclusion { item: candidate.item(), why }),
+        }
+    }
+    memory.retain(&unswept);
+    Ok((candidates, excluded))
+}
+
+/// Why the Bridge's state rules the deposit out; none when it doesn't.
+fn refused(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    head: u64,
+    candidate: &Candidate,
+) -> Result<Option<Why>, Missing> {
+    let nothing = FundingTransaction {
+        version: [0; 4],
+        input_vector: Vec::new(),
+        output_vector: Vec::new(),
+        locktime: [0; 4],
+    };
+    let extra_info = candidate.extra_info(nothing);
+    let broken = first_broken(snapshot, wallet, candidate, &extra_info, |rule| {
+        // These are about the transaction, which isn't known yet.
+        !matches!(rule, RuleId::Ds10 | RuleId::Ds11)
+    })?;
+    Ok(broken.or_else(|| depth::too_shallow(candidate.at.block, head)))
+}
+
+fn first_broken(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    candidate: &Candidate,
+    extra_info: &DepositExtraInfo,
+    concerns: impl Fn(RuleId) -> bool,
+) -> Result<Option<Why>, Missing> {
+    let outpoint = candidate.outpoint;
+    let findings = deposit_findings(snapshot, wallet, outpoint, Some(extra_info), 0, outpoint)?;
+    let broken = |finding: &Finding| concerns(finding.rule) && finding.reason().is_some();
+    Ok(findings.into_iter().find(broken).map(|finding| Why::Rule(Box::new(finding))))
+}
+
+/// What Bitcoin's answer makes of a candidate.
+///
+/// # Errors
+/// When the snapshot lacks the deposit.
+pub fn judge(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    candidate: &Candidate,
+    known: Option<&Known>,
+) -> Result<Result<Sound, Why>, Missing> {
+    let Some(Known { transaction, confirmations }) = known else { return Ok(Err(Why::NotFound)) };
+    let extra_info = candidate.extra_info(transaction.into());
+    if let Some(why) = first_broken(snapshot, wallet, candidate, &extra_info, |_| true)? {
+        return Ok(Err(why));
+    }
+    let gas = gas::Estimate::default().with(candidate.outpoint.vout, &extra_info).total();
+    if gas > gas::LIMIT {
+        return Ok(Err(Why::TooCostly { gas }));
+    }
+    if *confirmations < FUNDING_CONFIRMATIONS {
+        return Ok(Err(Why::Unconfirmed { confirmations: *confirmations }));
+    }
+    Ok(Ok(Sound { candidate: candidate.clone(), extra_info, funding: transaction.clone() }))
+}
+
+/// The deposits by vault, each vault's oldest first: the vault that comes first is the one to sweep to.
+///
+/// That is the one whose oldest deposit is oldest; but one left waiting for more than a day comes before: since that deposit
+/// was revealed, or, when that is later, since the vault was served last. So no vault starves behind another's backlog.
+pub fn by_vault<'a, T: AsRef<Candidate>>(deposits: &'a [T], now: u64, memory: &Memory) -> Vec<Vec<&'a T>> {
+    let mut vaults = BTreeMap::<Address, Vec<&T>>::new();
+    for deposit in deposits {
+        vaults.entry(deposit.as_ref().record.vault).or_default().push(deposit);
+    }
+    let oldest = |group: &[&T]| {
+        group.iter().map(|deposit| deposit.as_ref().record.revealed_at).min().unwrap_or_default()
+    };
+    let mut groups: Vec<_> = vaults
+        .into_iter()
+        .map(|(vault, group)| {
+            let oldest = oldest(&group);
+            let waiting_since = oldest.max(memory.last_sweep(vault));
+            let waited = now.saturating_sub(waiting_since.into()) > PATIENCE;
+            let turn = if waited { (0, waiting_since) } else { (1, oldest) };
+            let first = group.first().map(|deposit| deposit.as_ref().at);
+            ((turn, first, vault), group)
+        })
+        .collect();
+    groups.sort_by_key(|(turn, _)| *turn);
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Which candidates to ask Bitcoin about, and what it has answered so far.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    asked: BTreeSet<OutPoint>,
+    pub(crate) sound: Vec<Sound>,
+    pub(crate) excluded: Vec<Exclusion>,
+}
+
+impl Lookups {
+    /// The candidates to ask about next, none when enough is known.
+    ///
+    /// At first that is one batch of the vault to be served (of every vault, when `all_vaults`), and as many of those found
+    /// wanting before whose time has come; then, unless a batch is found or nothing but those is
+    /// left, as many as are allowed, vault after vault. Those never found wanting come first, so that what is not there doesn't
+    /// keep them waiting.
+    pub(crate) fn next<'a>(
+        &self,
+        candidates: &'a [Candidate],
+        now: u64,
+        memory: &Memory,
+        all_vaults: bool,
+    ) -> Vec<&'a Candidate> {
+        let sound: BTreeSet<_> = self.sound.iter().map(|sound| sound.candidate.outpoint).collect();
+        let is_sound = |candidate: &&Candidate| sound.contains(&candidate.outpoint);
+        let is_open = |candidate: &&Candidate| {
+            let outpoint = candidate.outpoint;
+            !self.asked.contains(&outpoint) && memory.postponed(outpoint, now).is_none()
+        };
+        let live: Vec<_> =
+            candidates.iter().filter(|candidate| is_sound(candidate) || is_open(candidate)).collect();
+
+        let mut next: Vec<&Candidate> = Vec::new();
+        for group in by_vault(&live, now, memory) {
+            let mut open: Vec<_> = group.iter().copied().copied().filter(is_open).collect();
+            let sound = group.len().saturating_sub(open.len());
+            open.sort_by_key(|candidate| memory.due(candidate.outpoint));
+            let fresh = open.partition_point(|candidate| memory.due(candidate.outpoint) == 0);
+            if self.asked.is_empty() {
+                let (fresh, due) = open.split_at(fresh);
+                next.extend(fresh.iter().take(FIRST_LOOKUPS).chain(due.iter().take(FIRST_LOOKUPS)));
+                if !all_vaults {
+                    break;
+                }
+            } else {
+                let served = sound >= FIRST_LOOKUPS || (sound > 0 && fresh == 0);
+                if served && next.is_empty() {
+                    break;
+                }
+                next.extend(open);
+            }
+        }
+        next.truncate(LOOKUPS.saturating_sub(self.asked.len()));
+        next
+    }
+
+    /// Takes in what Bitcoin says of a candidate.
+    pub(crate) fn answered(
+        &mut self,
+        candidate: &Candidate,
+        answer: Result<Sound, Why>,
+        memory: &mut Memory,
+        now: u64,
+    ) {
+        self.asked.insert(candidate.outpoint);
+        match answer {
+            Ok(sound) => {
+                memory.found_sound(candidate.outpoint);
+                self.sound.push(sound);
+                self.sound.sort_by_key(|sound| sound.candidate.at);
+            }
+            Err(why) => {
+                if !why.is_open() {
+                    memory.found_wanting(candidate.outpoint, why.clone(), now);
+                }
+                self.excluded.push(Exclusion { item: candidate.item(), why });
+            }
+        }
+    }
+
+    /// Gives a reason to every candidate that was not asked about.
+    pub(crate) fn close(&mut self, candidates: &[Candidate], memory: &Memory, now: u64) {
+        for candidate in candidates.iter().filter(|candidate| !self.asked.contains(&candidate.outpoint)) {
+            let why = memory.postponed(candidate.outpoint, now).unwrap_or(Why::NotAskedYet);
+            self.excluded.push(Exclusion { item: candidate.item(), why });
+        }
+    }
+}
+
+/// The batch to sweep: of the vault that comes first, the oldest deposits, as many as the contract and the gas of its
+/// verdict allow. Every other one gets a reason.
+pub fn batch(sound: &[Sound], now: u64, memory: &Memory) -> (Vec<Sound>, Vec<Exclusion>) {
+    let (mut batch, mut excluded) = (Vec::new(), Vec::new());
+    let mut gas = gas::Estimate::default();
+    for (turn, vault) in by_vault(sound, now, memory).into_iter().enumerate() {
+        for deposit in vault {
+            let one_more = gas.with(deposit.candidate.outpoint.vout, &deposit.extra_info);
+            let why = match () {
+                () if turn > 0 => Why::OtherVault,
+                () if batch.len() >= DEPOSIT_SWEEP_MAX_SIZE.into() => Why::Full,
+                () if one_more.total() > gas::LIMIT => Why::Gas,
+                () => {
+                    gas = one_more;
+                    batch.push(deposit.clone());
+                    continue;
+                }
+            };
+            excluded.push(Exclusion { item: deposit.candidate.item(), why });
+        }
+    }
+    (batch, excluded)
+}
+
+/// The proposal to sweep all of a batch, with its transaction.
+pub(crate) fn sweep(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    batch: &[Sound],
+    main_utxo: Option<Utxo>,
+    fees: &Fees,
+) -> Result<(DepositSweepProposal, Vec<DepositExtraInfo>, UnsignedTransaction), Refusal> {
+    let deposits: Vec<_> = batch.iter().map(|sound| sound.candidate.deposit()).collect();
+    let extra_info: Vec<_> = batch.iter().map(|sound| sound.extra_info.clone()).collect();
+    let size = deposits.len();
+    let mut proposal = DepositSweepProposal { deposits, fee: Amount::ZERO };
+    let build = |proposal: &DepositSweepProposal| {
+        UnsignedTransaction::deposit_sweep(snapshot, wallet, proposal, &extra_info, main_utxo)
+            .map_err(Refusal::from)
+    };
+    let maximum = max_deposit_sweep_fee(snapshot.deposit_parameters.deposit_tx_max_fee, size)
+        .ok_or(Nothing::Transaction(TransactionError::Overflow))?;
+    let fee = fees.propose(&build(&proposal)?, maximum)?;
+    proposal.fee = equal_deposit_shares(fee, size).ok_or(Nothing::Transaction(TransactionError::Overflow))?;
+    let unsigned = build(&proposal)?;
+    Ok((proposal, extra_info, unsigned))
+}

@@ -1,0 +1,126 @@
+//! The thin part around choosing: reads Ethereum and Bitcoin in a bounded number of round trips, and asks the contract.
+
+mod deposit_sweep;
+mod moved_funds_sweep;
+mod moving_funds;
+mod redemption;
+mod wallet;
+
+use alloy_primitives::Address;
+use bitcoin::FeeRate;
+use coxswain_bitcoin::Backend;
+use coxswain_ethereum::{Block, BridgeEvents, Endpoint, ProposalValidator, SnapshotReader, Verdict};
+use coxswain_rules::{Action, Case, KeyHash, Rejection, Subject};
+
+use crate::{
+    Attempt, Generation, Memory, Nothing, Outcome, Proposed, ProposedTransaction, Undecided, heartbeat,
+};
+use wallet::Wallet;
+
+/// How many items of a proposal the contract may reject, one after the other, before the action is given up.
+const MAX_REJECTIONS: usize = 4;
+
+/// Finds out what wallets of one Bridge should do.
+#[derive(Clone, Debug)]
+pub struct Generator<B> {
+    endpoint: Endpoint,
+    reader: SnapshotReader,
+    validator: ProposalValidator,
+    bitcoin: B,
+    fallback: FeeRate,
+}
+
+impl<B: Backend> Generator<B> {
+    /// A generator for the Bridge at `bridge` on chain `chain_id`, which asks this validator, and pays `fallback` where
+    /// Bitcoin has no estimate of fees.
+    pub fn new(
+        endpoint: Endpoint,
+        chain_id: u64,
+        bridge: Address,
+        validator: ProposalValidator,
+        bitcoin: B,
+        fallback: FeeRate,
+    ) -> Self {
+        let reader = SnapshotReader::new(endpoint.clone(), chain_id, bridge);
+        Self { endpoint, reader, validator, bitcoin, fallback }
+    }
+
+    /// The first action of the checklist that the wallet can take, as of this block.
+    ///
+    /// An action that can't be taken, or of which that can't be told, doesn't keep the ones behind it from being tried. A
+    /// commitment that must be submitted ends the list as a proposal does.
+    ///
+    /// `events` must have been brought up to the block, and reach back as far as anything pending; only the wallet's newest
+    /// transaction is searched further back. `memory` is the wallet's own.
+    pub async fn propose_first(
+        &self,
+        checklist: impl IntoIterator<Item = Action>,
+        wallet: KeyHash,
+        block: Block,
+        events: &mut BridgeEvents,
+        memory: &mut Memory,
+    ) -> Generation {
+        let mut wallet = Wallet::new(self, wallet, block, events, memory);
+        let mut attempts = Vec::new();
+        for action in checklist {
+            let attempt = wallet.attempt(action).await;
+            let ends = matches!(attempt.outcome, Outcome::Proposal(_) | Outcome::Commitment(_));
+            attempts.push(attempt);
+            if ends {
+                break;
+            }
+        }
+        Generation { block, attempts }
+    }
+
+    /// What comes of one action, as of this block.
+    pub async fn propose(
+        &self,
+        action: Action,
+        wallet: KeyHash,
+        block: Block,
+        events: &mut BridgeEvents,
+        memory: &mut Memory,
+    ) -> Attempt {
+        Wallet::new(self, wallet, block, events, memory).attempt(action).await
+    }
+}
+
+impl<B: Backend> Wallet<'_, B> {
+    async fn attempt(&mut self, action: Action) -> Attempt {
+        let mut excluded = Vec::new();
+        let outcome = match action {
+            Action::Heartbeat => self.heartbeat().await,
+            Action::DepositSweep => self.deposit_sweep(&mut excluded).await,
+            Action::Redemption => self.redemption(&mut excluded).await,
+            Action::MovingFunds => self.moving_funds().await,
+            Action::MovedFundsSweep => self.moved_funds_sweep(&mut excluded).await,
+        };
+        Attempt { action, outcome: outcome.unwrap_or_else(|outcome| outcome), excluded }
+    }
+
+    async fn heartbeat(&self) -> Step<Outcome> {
+        let subject = Subject::Heartbeat(heartbeat(self.key_hash, self.block.number));
+        match self.accepted(subject, None).await? {
+            Ok(proposed) => Ok(proposed),
+            Err(rejection) => Ok(Nothing::Rejected(Box::new(rejection)).into()),
+        }
+    }
+
+    /// The proposal, when the contract accepts it.
+    async fn accepted(
+        &self,
+        subject: Subject,
+        transaction: Option<ProposedTransaction>,
+    ) -> Result<Result<Outcome, Rejection>, Undecided> {
+        let case = Case { wallet: self.key_hash, subject };
+        match self.generator.validator.validate_at(&case, self.block).await {
+            Verdict::Valid => Ok(Ok(Outcome::Proposal(Box::new(Proposed { case, transaction })))),
+            Verdict::Rejected(rejection) => Ok(Err(rejection)),
+            Verdict::Undecided(undecided) => Err(undecided.into()),
+        }
+    }
+}
+
+/// A step on the way to an outcome; what ends the way early is one, too.
+type Step<T> = Result<T, Outcome>;

@@ -1,0 +1,216 @@
+//! Deposit sweeps, and what else depends on which deposits can be swept.
+
+use std::collections::BTreeMap;
+
+use coxswain_bitcoin::{Backend, BackendError, Output};
+use coxswain_ethereum::SnapshotKeys;
+use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, DepositKey, RuleId, Snapshot, Subject, WalletRecord};
+
+use super::{
+    MAX_REJECTIONS, Step,
+    wallet::{MainUtxo, Search, Wallet},
+};
+use crate::{
+    Exclusion, Nothing, Outcome, ProposedTransaction, Undecided, Why,
+    deposits::{self, Lookups, Sound},
+    outcome::Refusal,
+};
+
+/// How many rounds of look-ups a generation makes.
+const ROUNDS: usize = 2;
+/// How many deposits of a vault are asked to be unspent: a batch, and as many that could take the place of spent ones.
+const CHECKED_PER_VAULT: usize = 2 * DEPOSIT_SWEEP_MAX_SIZE as usize;
+
+/// The wallet's deposits, as far as they were looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Survey {
+    snapshot: Snapshot,
+    main_utxo: Option<MainUtxo>,
+    /// What can be swept.
+    sound: Vec<Sound>,
+    /// What can't be, and why.
+    excluded: Vec<Exclusion>,
+}
+
+impl Survey {
+    /// How many deposits can be swept, now or soon: those too young, too shallow or not yet looked at may turn out to.
+    pub(super) fn sweepable(&self) -> usize {
+        let soon = |exclusion: &&Exclusion| match &exclusion.why {
+            Why::Rule(finding) => finding.rule == RuleId::Ds8,
+            Why::Unconfirmed { confirmations } => *confirmations > 0,
+            Why::Shallow { .. } => true,
+            why => why.waits(),
+        };
+        self.sound.len().saturating_add(self.excluded.iter().filter(soon).count())
+    }
+
+    /// Why it can't be told of some deposit whether it can be swept.
+    pub(super) fn unanswered(&self) -> Option<Undecided> {
+        self.excluded.iter().find_map(|exclusion| match &exclusion.why {
+            Why::Unanswered(error) if exclusion.why.is_open() => Some(error.clone().into()),
+            _ => None,
+        })
+    }
+}
+
+impl<B: Backend> Wallet<'_, B> {
+    pub(super) async fn deposit_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
+        let record = self.active().await?;
+        let survey = self.survey(&record).await?;
+        let unanswered = survey.unanswered();
+        excluded.extend(survey.excluded);
+        let (main_utxo, mut sound) = (survey.main_utxo, survey.sound);
+
+        let now = self.block.timestamp;
+        for _ in 0..=MAX_REJECTIONS {
+            let (batch, waiting) = deposits::batch(&sound, now, self.memory);
+            if batch.is_empty() {
+                // What could not be told may hide something to sweep.
+                return unanswered.map_or(Ok(Nothing::NoneLeft.into()), |undecided| Err(undecided.into()));
+            }
+            let fees = self.fees().await?;
+            let utxo = main_utxo.as_ref().map(|main_utxo| main_utxo.utxo);
+            let refusal = match deposits::sweep(&survey.snapshot, self.key_hash, &batch, utxo, &fees) {
+                Ok((proposal, extra_info, unsigned)) => {
+                    let funding = batch.iter().map(|sound| sound.funding.clone());
+                    let funding = funding
+                        .chain(main_utxo.as_ref().and_then(|main_utxo| main_utxo.transaction.clone()))
+                        .collect();
+                    let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
+                    let subject = Subject::DepositSweep { proposal, extra_info };
+                    match self.accepted(subject, Some(transaction)).await? {
+                        Ok(proposed) => {
+                            excluded.extend(waiting);
+                            return Ok(proposed);
+                        }
+                        Err(rejection) => Refusal::from(rejection),
+                    }
+                }
+                Err(refusal) => refusal,
+            };
+            let mut items = match refusal {
+                Refusal::Items(items) => items,
+                Refusal::All(nothing) => return Ok(nothing.into()),
+            };
+            for (index, deposit) in batch.into_iter().enumerate() {
+                let Some(why) = items.remove(&index) else { continue };
+                let candidate = deposit.candidate;
+                sound.retain(|sound| sound.candidate.outpoint != candidate.outpoint);
+                self.memory.found_wanting(candidate.outpoint, why.clone(), now);
+                excluded.push(Exclusion { item: candidate.item(), why });
+            }
+        }
+        Ok(Nothing::TooManyRejections(MAX_REJECTIONS).into())
+    }
+
+    /// Which deposits can be swept, with the main UTXO that they are swept into.
+    pub(super) async fn survey(&mut self, record: &WalletRecord) -> Step<Survey> {
+        if let Some(survey) = &self.survey {
+            return Ok(survey.clone());
+        }
+        let (wallet, head, now) = (self.key_hash, self.block.number, self.block.timestamp);
+        let reveals = self.events.reveals(wallet).filter(|reveal| reveal.at.block <= head);
+        let unswept = reveals.filter(|reveal| !self.memory.is_swept(reveal.outpoint));
+        let deposits = unswept.map(|reveal| DepositKey::new(reveal.outpoint)).collect();
+        let snapshot = self.snapshot(SnapshotKeys { deposits, ..SnapshotKeys::default() }).await?;
+        let reveals = self.events.reveals(wallet);
+        let (candidates, mut excluded) = deposits::candidates(&snapshot, wallet, head, reveals, self.memory)?;
+
+        let mut search = self.search(record).await?;
+        let mut lookups = Lookups::default();
+        for _ in 0..ROUNDS {
+            let next = lookups.next(&candidates, now, self.memory, self.must_watch(record));
+            if next.is_empty() {
+                break;
+            }
+            let searched = search.outpoints();
+            let asked: Vec<_> =
+                searched.iter().copied().chain(next.iter().map(|candidate| candidate.outpoint)).collect();
+            let mut found = self.transactions(&asked).await?;
+            let answers = found.split_off(searched.len().min(found.len()));
+            search = Search::Over(self.found(record, search, found)?);
+            for (candidate, answer) in next.into_iter().zip(answers) {
+                let answer = match answer {
+                    // It may be spent by a transaction that waits for its proof.
+                    Err(error @ BackendError::Unindexed { .. }) if self.must_watch(record) => {
+                        return Err(error.into());
+                    }
+                    Ok(known) => deposits::judge(&snapshot, wallet, candidate, known.as_ref())?,
+                    Err(error) => Err(Why::Unanswered(error)),
+                };
+                lookups.answered(candidate, answer, self.memory, now);
+            }
+        }
+        lookups.close(&candidates, self.memory, now);
+        excluded.extend(lookups.excluded);
+
+        let (mut sound, mut main_utxo) = (lookups.sound, None);
+        if !sound.is_empty() {
+            main_utxo = self.found(record, search, [])?;
+            sound = self.unspent_of(record, sound, &main_utxo, &mut excluded).await?;
+        }
+        Ok(self.survey.insert(Survey { snapshot, main_utxo, sound, excluded }).clone())
+    }
+
+    /// Those of the deposits that come first and whose outputs are unspent; the main UTXO must be.
+    async fn unspent_of(
+        &mut self,
+        record: &WalletRecord,
+        sound: Vec<Sound>,
+        main_utxo: &Option<MainUtxo>,
+        excluded: &mut Vec<Exclusion>,
+    ) -> Step<Vec<Sound>> {
+        let now = self.block.timestamp;
+        let watch = self.must_watch(record);
+        let mut checked = Vec::new();
+        for (turn, vault) in deposits::by_vault(&sound, now, self.memory).into_iter().enumerate() {
+            for (position, deposit) in vault.into_iter().enumerate() {
+                let why = match () {
+                    () if turn > 0 && !watch => Why::OtherVault,
+                    () if position >= CHECKED_PER_VAULT => Why::Full,
+                    () => {
+                        checked.push(deposit.clone());
+                        continue;
+                    }
+                };
+                excluded.push(Exclusion { item: deposit.candidate.item(), why });
+            }
+        }
+        let moved = if watch { self.moved_outputs(record).await? } else { Vec::new() };
+        let main_output = self.unsettled(main_utxo.as_ref());
+        let outputs: Vec<Output> = main_output
+            .into_iter()
+            .chain(moved.clone())
+            .chain(checked.iter().filter_map(Sound::output))
+            .collect();
+        let answers = self.unspent(&outputs).await?;
+        let mut unspent: BTreeMap<_, Result<bool, BackendError>> =
+            outputs.into_iter().map(|output| output.outpoint).zip(answers).collect();
+
+        self.settle(main_utxo.as_ref(), &unspent)?;
+        for output in moved {
+            self.watched(output.outpoint, &unspent)?;
+        }
+        let mut sound = Vec::with_capacity(checked.len());
+        for deposit in checked {
+            let outpoint = deposit.candidate.outpoint;
+            if watch {
+                self.watched(outpoint, &unspent)?;
+            }
+            let why = match unspent.remove(&outpoint) {
+                Some(Ok(true)) => {
+                    sound.push(deposit);
+                    continue;
+                }
+                Some(Ok(false)) => Why::Spent,
+                Some(Err(error)) => Why::Unanswered(error),
+                None => Why::NotAskedYet,
+            };
+            if why == Why::Spent {
+                self.memory.found_wanting(outpoint, why.clone(), now);
+            }
+            excluded.push(Exclusion { item: deposit.candidate.item(), why });
+        }
+        Ok(sound)
+    }
+}

@@ -1,0 +1,122 @@
+//! Moved funds sweeps.
+
+use coxswain_bitcoin::{Backend, Output};
+use coxswain_ethereum::SnapshotKeys;
+use coxswain_rules::{
+    Amount, KeyHash, MovedFundsSweepProposal, OutPoint, Snapshot, Subject, SweepRequestKey,
+    UnsignedTransaction, Utxo, WalletRecord,
+};
+
+use super::{MAX_REJECTIONS, Step, wallet::Wallet};
+use crate::{
+    Exclusion, Fees, Item, Nothing, Outcome, ProposedTransaction, Undecided, Why, main_utxo::wallet_script,
+    moved_funds,
+};
+
+/// The funds that others have moved to the wallet and that it hasn't swept.
+#[derive(Clone, Debug)]
+pub(super) struct Moved {
+    snapshot: Snapshot,
+    pending: Vec<OutPoint>,
+}
+
+impl<B: Backend> Wallet<'_, B> {
+    pub(super) async fn moved_funds_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
+        let record = self.active().await?;
+        if record.pending_moved_funds_sweep_requests_count == 0 {
+            return Ok(Nothing::NoneLeft.into());
+        }
+        let outputs = self.moved_outputs(&record).await?;
+        let main_utxo = self.main_utxo(&record).await?;
+        if self.must_watch(&record) {
+            // A sweep of deposits that waits for its proof shows in them alone.
+            self.survey(&record).await?;
+        }
+        let answers = self.unspent(&outputs).await?;
+        let fees = self.fees().await?;
+        let Moved { snapshot, .. } = self.moved(&record).await?;
+        let utxo = main_utxo.as_ref().map(|main_utxo| main_utxo.utxo);
+
+        let mut undecided = None;
+        for (Output { outpoint, .. }, unspent) in outputs.into_iter().zip(answers).take(MAX_REJECTIONS) {
+            let mut exclude = |why| excluded.push(Exclusion { item: Item::MovedFunds(outpoint), why });
+            match unspent {
+                Ok(true) => {}
+                Ok(false) if self.must_watch(&record) => return Ok(Nothing::Unproven(outpoint).into()),
+                Ok(false) => {
+                    exclude(Why::Spent);
+                    continue;
+                }
+                Err(error) => {
+                    undecided = Some(Undecided::Bitcoin(error.clone()));
+                    exclude(Why::Unanswered(error));
+                    continue;
+                }
+            }
+            let (proposal, unsigned) = match sweep(&snapshot, self.key_hash, outpoint, utxo, &fees) {
+                Ok(sweep) => sweep,
+                Err(Nothing::Transaction(error)) => {
+                    exclude(Why::Transaction(error));
+                    continue;
+                }
+                Err(nothing) => return Ok(nothing.into()),
+            };
+            let funding = main_utxo.iter().filter_map(|main_utxo| main_utxo.transaction.clone()).collect();
+            let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
+            match self.accepted(Subject::MovedFundsSweep(proposal), Some(transaction)).await? {
+                Ok(proposed) => return Ok(proposed),
+                Err(rejection) => exclude(Why::Contract(Box::new(rejection))),
+            }
+        }
+        undecided.map_or(Ok(Nothing::NoneLeft.into()), |undecided| Err(undecided.into()))
+    }
+
+    /// The outputs to be swept, as Bitcoin is asked about them.
+    pub(super) async fn moved_outputs(&mut self, record: &WalletRecord) -> Result<Vec<Output>, Undecided> {
+        let script = wallet_script(self.key_hash);
+        let Moved { pending, .. } = self.moved(record).await?;
+        Ok(pending.into_iter().map(|outpoint| Output { outpoint, script: script.clone() }).collect())
+    }
+
+    async fn moved(&mut self, record: &WalletRecord) -> Result<Moved, Undecided> {
+        if let Some(moved) = &self.moved {
+            return Ok(moved.clone());
+        }
+        let wallet = self.key_hash;
+        let count = record.pending_moved_funds_sweep_requests_count;
+        let outputs = match count {
+            0 => Vec::new(),
+            _ => moved_funds::outputs(
+                self.events.commitments(),
+                self.events.completed_moves(),
+                wallet,
+                self.block.number,
+            ),
+        };
+        let sweep_requests = outputs.iter().copied().map(SweepRequestKey::new).collect();
+        let snapshot = self.snapshot(SnapshotKeys { sweep_requests, ..SnapshotKeys::default() }).await?;
+        let pending = moved_funds::pending(&snapshot, wallet, &outputs)?;
+        if pending.is_empty() && count > 0 {
+            return Err(Undecided::MovedFundsNotFound(count));
+        }
+        Ok(self.moved.insert(Moved { snapshot, pending }).clone())
+    }
+}
+
+/// The proposal to sweep this output, with its transaction.
+fn sweep(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    outpoint: OutPoint,
+    main_utxo: Option<Utxo>,
+    fees: &Fees,
+) -> Result<(MovedFundsSweepProposal, UnsignedTransaction), Nothing> {
+    let build = |proposal: &MovedFundsSweepProposal| {
+        UnsignedTransaction::moved_funds_sweep(snapshot, wallet, proposal, main_utxo)
+    };
+    let mut proposal = MovedFundsSweepProposal { outpoint, fee: Amount::ZERO };
+    let maximum = snapshot.moving_funds_parameters.moved_funds_sweep_tx_max_total_fee;
+    proposal.fee = fees.propose(&build(&proposal)?, maximum)?;
+    let unsigned = build(&proposal)?;
+    Ok((proposal, unsigned))
+}

@@ -1,0 +1,114 @@
+//! Moving funds, and the commitment before.
+
+use coxswain_bitcoin::Backend;
+use coxswain_ethereum::SnapshotKeys;
+use coxswain_rules::{
+    Amount, KeyHash, MovingFundsProposal, Snapshot, Subject, UnsignedTransaction, Utxo, WalletState,
+};
+
+use super::{Step, wallet::Wallet};
+use crate::{CommitmentDue, Fees, Nothing, Outcome, ProposedTransaction, Undecided, moving_funds};
+
+/// How many of the newest wallets are read to find targets among them: what one call reads.
+const NEWEST_WALLETS: usize = 250;
+
+impl<B: Backend> Wallet<'_, B> {
+    pub(super) async fn moving_funds(&mut self) -> Step<Outcome> {
+        let (wallet, head) = (self.key_hash, self.block.number);
+        let record = self.record().await?;
+        match record.state {
+            WalletState::MovingFunds => {}
+            state => return Ok(Nothing::WalletState(state).into()),
+        }
+        if record.main_utxo_hash.is_zero() {
+            return Ok(Nothing::NoMainUtxo.into());
+        }
+        if record.pending_redemptions_value > Amount::ZERO {
+            return Ok(Nothing::RedemptionsPending(record.pending_redemptions_value).into());
+        }
+        match record.pending_moved_funds_sweep_requests_count {
+            0 => {}
+            pending => return Ok(Nothing::SweepsPending(pending).into()),
+        }
+        let sources = moving_funds::naming(self.events.commitments(), wallet, head);
+        let wallets = sources.map(|commitment| commitment.source).collect();
+        let snapshot = self.snapshot(SnapshotKeys { wallets, ..SnapshotKeys::default() }).await?;
+        let after = moving_funds::earliest_move(&snapshot, wallet, head, self.events.commitments())?;
+        if self.block.timestamp < after {
+            return Ok(Nothing::TooEarly { after }.into());
+        }
+        let survey = self.survey(&record).await?;
+        if let Some(undecided) = survey.unanswered() {
+            return Err(undecided.into());
+        }
+        match survey.sweepable() {
+            0 => {}
+            sweepable => return Ok(Nothing::DepositsSweepable(sweepable).into()),
+        }
+        let Some(main_utxo) = self.main_utxo(&record).await? else {
+            return Ok(Nothing::NoMainUtxo.into());
+        };
+        let balance = main_utxo.utxo.value;
+        let threshold = snapshot.moving_funds_parameters.moving_funds_dust_threshold;
+        if balance < threshold {
+            return Ok(Nothing::BelowDust { balance, threshold }.into());
+        }
+
+        let commitment = record.moving_funds_target_wallets_commitment_hash;
+        if commitment.is_zero() {
+            return self.commitment(main_utxo.utxo).await;
+        }
+        let targets = moving_funds::committed_targets(self.events.commitments(), wallet, head, commitment)
+            .ok_or(Undecided::CommitmentNotFound(commitment))?
+            .to_vec();
+        let fees = self.fees().await?;
+        let (proposal, unsigned) = match transfer(&snapshot, wallet, targets, main_utxo.utxo, &fees) {
+            Ok(transfer) => transfer,
+            Err(nothing) => return Ok(nothing.into()),
+        };
+        let funding = main_utxo.transaction.into_iter().collect();
+        let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
+        let subject = Subject::MovingFunds { proposal, main_utxo: main_utxo.utxo };
+        match self.accepted(subject, Some(transaction)).await? {
+            Ok(proposed) => Ok(proposed),
+            Err(rejection) => Ok(Nothing::Rejected(Box::new(rejection)).into()),
+        }
+    }
+
+    /// The commitment that the Bridge will take.
+    async fn commitment(&mut self, main_utxo: Utxo) -> Step<Outcome> {
+        let head = self.block.number;
+        let limits = self.generator.reader.wallet_limits(self.block).await.map_err(Undecided::from)?;
+        let newest = self.events.new_wallets().iter().rev().filter(|wallet| wallet.at.block <= head);
+        let mut newest: Vec<_> = newest.take(NEWEST_WALLETS).copied().collect();
+        newest.reverse();
+        let wallets = newest.iter().map(|event| event.wallet).collect();
+        let snapshot = self.snapshot(SnapshotKeys { wallets, ..SnapshotKeys::default() }).await?;
+        let needed =
+            moving_funds::target_count(limits.live_wallets, main_utxo.value, limits.max_btc_transfer);
+        let targets = moving_funds::targets(&snapshot, self.key_hash, &newest, head, needed)?;
+        let found = targets.len();
+        if u64::try_from(found) != Ok(needed) {
+            return Ok(Nothing::TooFewTargets { found, needed }.into());
+        }
+        Ok(Outcome::Commitment(Box::new(CommitmentDue { main_utxo, targets })))
+    }
+}
+
+/// The proposal to move the main UTXO to these targets, with its transaction.
+fn transfer(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    targets: Vec<KeyHash>,
+    main_utxo: Utxo,
+    fees: &Fees,
+) -> Result<(MovingFundsProposal, UnsignedTransaction), Nothing> {
+    let build = |proposal: &MovingFundsProposal| {
+        UnsignedTransaction::moving_funds(snapshot, wallet, proposal, main_utxo)
+    };
+    let mut proposal = MovingFundsProposal { targets, fee: Amount::ZERO };
+    let maximum = snapshot.moving_funds_parameters.moving_funds_tx_max_total_fee;
+    proposal.fee = fees.propose(&build(&proposal)?, maximum)?;
+    let unsigned = build(&proposal)?;
+    Ok((proposal, unsigned))
+}

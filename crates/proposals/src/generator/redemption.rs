@@ -1,0 +1,66 @@
+//! Redemptions.
+
+use coxswain_bitcoin::Backend;
+use coxswain_ethereum::SnapshotKeys;
+use coxswain_rules::{Amount, RedemptionKey, Subject};
+
+use super::{MAX_REJECTIONS, Step, wallet::Wallet};
+use crate::{Exclusion, Item, Nothing, Outcome, ProposedTransaction, outcome::Refusal, redemptions};
+
+impl<B: Backend> Wallet<'_, B> {
+    pub(super) async fn redemption(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
+        let record = self.active().await?;
+        if record.pending_redemptions_value == Amount::ZERO {
+            return Ok(Nothing::NoneLeft.into());
+        }
+        let (wallet, head) = (self.key_hash, self.block.number);
+        let timeout = self.basis().await?.redemption_parameters.redemption_timeout;
+        let blocks = redemptions::oldest_block(head, timeout)..=head;
+        let requests = redemptions::newest(self.events.requests(wallet), blocks);
+        let redemptions =
+            requests.iter().map(|request| RedemptionKey::new(wallet, &request.script)).collect();
+        let snapshot = self.snapshot(SnapshotKeys { redemptions, ..SnapshotKeys::default() }).await?;
+        let (mut scripts, refused) = redemptions::candidates(&snapshot, wallet, head, &requests)?;
+        excluded.extend(refused);
+        if scripts.is_empty() {
+            return Ok(Nothing::NoneLeft.into());
+        }
+        let Some(main_utxo) = self.main_utxo(&record).await? else {
+            return Ok(Nothing::NoMainUtxo.into());
+        };
+        let fees = self.fees().await?;
+
+        for _ in 0..=MAX_REJECTIONS {
+            let mut left_out = Vec::new();
+            let batch =
+                redemptions::batch(&snapshot, wallet, scripts.clone(), main_utxo.utxo, &fees, &mut left_out);
+            let redemptions::Batch { proposal, unsigned } = match batch {
+                Ok(batch) => batch,
+                Err(nothing) => {
+                    excluded.extend(left_out);
+                    return Ok(nothing.into());
+                }
+            };
+            let funding = main_utxo.transaction.iter().cloned().collect();
+            let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
+            let subject = Subject::Redemption(proposal.clone());
+            let rejection = match self.accepted(subject, Some(transaction)).await? {
+                Ok(proposed) => {
+                    excluded.extend(left_out);
+                    return Ok(proposed);
+                }
+                Err(rejection) => rejection,
+            };
+            let mut items = match Refusal::from(rejection) {
+                Refusal::Items(items) => items,
+                Refusal::All(nothing) => return Ok(nothing.into()),
+            };
+            for (index, script) in proposal.scripts.into_iter().enumerate() {
+                let Some(why) = items.remove(&index) else { continue };
+                scripts.retain(|other| *other != script);
+                excluded.push(Exclusion { item: Item::Redemption(script), why });
+            }
+        }
+        Ok(Nothing::TooManyRejections(MAX_REJECTIONS).into())
+    }
+}

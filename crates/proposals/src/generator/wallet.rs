@@ -1,0 +1,278 @@
+//! What the actions of one wallet read in common: each at most once a generation.
+
+use std::collections::BTreeMap;
+
+use bitcoin::Transaction;
+use coxswain_bitcoin::{Backend, BackendError, Known, Output};
+use coxswain_ethereum::{Block, BridgeEvents, SnapshotKeys};
+use coxswain_rules::{
+    FeeConditions, KeyHash, OutPoint, Snapshot, Utxo, WalletRecord, WalletState, main_utxo_hash,
+};
+
+use super::{Generator, Step, deposit_sweep::Survey, moved_funds_sweep::Moved};
+use crate::{
+    Fees, Memory, Nothing, Undecided,
+    main_utxo::{main_utxo_in, wallet_script},
+};
+
+/// How many of the wallet's recorded transactions are looked at for its main UTXO: it is the newest one's, unless that
+/// left nothing.
+const MAIN_UTXO_CANDIDATES: usize = 2;
+
+/// How many times 30 days one generation searches back for a transaction older than the events.
+const EARLIER_SEARCHES: usize = 4;
+
+/// One wallet at one block, with what was read of it so far.
+pub(super) struct Wallet<'a, B> {
+    pub(super) generator: &'a Generator<B>,
+    pub(super) key_hash: KeyHash,
+    pub(super) block: Block,
+    pub(super) events: &'a mut BridgeEvents,
+    pub(super) memory: &'a mut Memory,
+    basis: Option<Snapshot>,
+    fees: Option<Fees>,
+    /// The main UTXO, once Bitcoin has said that it is unspent.
+    main_utxo: Option<MainUtxo>,
+    pub(super) survey: Option<Survey>,
+    pub(super) moved: Option<Moved>,
+}
+
+/// The wallet's main UTXO, unspent.
+#[derive(Clone, Debug)]
+pub(super) struct MainUtxo {
+    pub(super) utxo: Utxo,
+    /// The transaction that made it, where that was looked up.
+    pub(super) transaction: Option<Transaction>,
+}
+
+/// Where the main UTXO may be found.
+pub(super) enum Search {
+    /// It is this one; none when the wallet has none.
+    Over(Option<MainUtxo>),
+    /// One of these outputs' transactions makes it.
+    Among(Vec<OutPoint>),
+}
+
+impl Search {
+    /// What is to be asked of Bitcoin.
+    pub(super) fn outpoints(&self) -> Vec<OutPoint> {
+        match self {
+            Self::Over(_) => Vec::new(),
+            Self::Among(outpoints) => outpoints.clone(),
+        }
+    }
+}
+
+/// Whether outputs are unspent, as far as Bitcoin has an answer.
+pub(super) type Unspent = BTreeMap<OutPoint, Result<bool, BackendError>>;
+
+impl<'a, B: Backend> Wallet<'a, B> {
+    pub(super) const fn new(
+        generator: &'a Generator<B>,
+        key_hash: KeyHash,
+        block: Block,
+        events: &'a mut BridgeEvents,
+        memory: &'a mut Memory,
+    ) -> Self {
+        Self {
+            generator,
+            key_hash,
+            block,
+            events,
+            memory,
+            basis: None,
+            fees: None,
+            main_utxo: None,
+            survey: None,
+            moved: None,
+        }
+    }
+
+    /// The wallet's record and the Bridge's parameters.
+    pub(super) async fn basis(&mut self) -> Result<&Snapshot, Undecided> {
+        let basis = match self.basis.take() {
+            Some(basis) => basis,
+            None => {
+                let keys = SnapshotKeys { wallets: [self.key_hash].into(), ..SnapshotKeys::default() };
+                self.generator.reader.snapshot(self.block, &keys).await?
+            }
+        };
+        Ok(self.basis.insert(basis))
+    }
+
+    /// The wallet's record.
+    pub(super) async fn record(&mut self) -> Result<WalletRecord, Undecided> {
+        let wallet = self.key_hash;
+        Ok(self.basis().await?.wallet(wallet)?.clone())
+    }
+
+    /// The wallet's record, when it may sweep and redeem.
+    pub(super) async fn active(&mut self) -> Step<WalletRecord> {
+        let record = self.record().await?;
+        match record.state {
+            WalletState::Live | WalletState::MovingFunds => Ok(record),
+            state => Err(Nothing::WalletState(state).into()),
+        }
+    }
+
+    /// What these keys name, with the wallet's record.
+    pub(super) async fn snapshot(&mut self, mut keys: SnapshotKeys) -> Result<Snapshot, Undecided> {
+        let mut basis = self.basis().await?.clone();
+        keys.wallets.remove(&self.key_hash);
+        if keys == SnapshotKeys::default() {
+            return Ok(basis);
+        }
+        let mut snapshot = self.generator.reader.snapshot(self.block, &keys).await?;
+        snapshot.wallets.append(&mut basis.wallets);
+        Ok(snapshot)
+    }
+
+    /// What fees are computed from.
+    pub(super) async fn fees(&mut self) -> Result<Fees, Undecided> {
+        if let Some(fees) = self.fees {
+            return Ok(fees);
+        }
+        let rates = self.generator.bitcoin.fee_rates().await?;
+        let conditions = FeeConditions { relay_minimum: rates.relay_minimum, estimate: rates.next_block };
+        Ok(*self.fees.insert(Fees { conditions, fallback: self.generator.fallback }))
+    }
+
+    /// What Bitcoin knows of these outputs' transactions, each in its place.
+    pub(super) async fn transactions(
+        &self,
+        outpoints: &[OutPoint],
+    ) -> Result<Vec<Result<Option<Known>, BackendError>>, Undecided> {
+        if outpoints.is_empty() {
+            return Ok(Vec::new());
+        }
+        complete(outpoints.len(), self.generator.bitcoin.transactions(outpoints).await?)
+    }
+
+    /// Whether each of these outputs is unspent.
+    pub(super) async fn unspent(
+        &self,
+        outputs: &[Output],
+    ) -> Result<Vec<Result<bool, BackendError>>, Undecided> {
+        if outputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        complete(outputs.len(), self.generator.bitcoin.unspent(outputs).await?)
+    }
+
+    /// Whether it shows only in what the wallet alone can spend whether a transaction of its own waits for its proof: it
+    /// has no main UTXO, in which that would show.
+    pub(super) fn must_watch(&self, record: &WalletRecord) -> bool {
+        record.main_utxo_hash.is_zero()
+    }
+
+    /// Goes on only when this output, which the wallet alone can spend, is unspent.
+    pub(super) fn watched(&self, outpoint: OutPoint, unspent: &Unspent) -> Step<()> {
+        match unspent.get(&outpoint) {
+            Some(Ok(false)) => Err(Nothing::Unproven(outpoint).into()),
+            Some(Err(error)) => Err(error.clone().into()),
+            Some(Ok(true)) | None => Ok(()),
+        }
+    }
+
+    /// Where the wallet's main UTXO may be found.
+    pub(super) async fn search(&mut self, record: &WalletRecord) -> Result<Search, Undecided> {
+        let hash = record.main_utxo_hash;
+        if hash.is_zero() {
+            return Ok(Search::Over(None));
+        }
+        if let Some(main_utxo) = &self.main_utxo {
+            return Ok(Search::Over(Some(main_utxo.clone())));
+        }
+        if let Some(utxo) = self.memory.main_utxo().filter(|utxo| main_utxo_hash(utxo) == hash) {
+            return Ok(Search::Over(Some(MainUtxo { utxo, transaction: None })));
+        }
+        for _ in 0..EARLIER_SEARCHES {
+            let outpoints = self.newest_outputs();
+            if !outpoints.is_empty() {
+                return Ok(Search::Among(outpoints));
+            }
+            if !self.events.earlier_transactions(&self.generator.endpoint, self.key_hash).await? {
+                break;
+            }
+        }
+        Err(Undecided::MainUtxoNotFound(hash))
+    }
+
+    /// Where the wallet's newest recorded transactions pay it.
+    fn newest_outputs(&self) -> Vec<OutPoint> {
+        let recorded = self.events.transactions(self.key_hash).rev();
+        recorded
+            .filter(|recorded| recorded.at.block <= self.block.number)
+            .take(MAIN_UTXO_CANDIDATES)
+            .map(|recorded| OutPoint::new(recorded.txid, 0))
+            .collect()
+    }
+
+    /// The main UTXO, among what Bitcoin knows of the transactions searched.
+    pub(super) fn found(
+        &mut self,
+        record: &WalletRecord,
+        search: Search,
+        answers: impl IntoIterator<Item = Result<Option<Known>, BackendError>>,
+    ) -> Result<Option<MainUtxo>, Undecided> {
+        if let Search::Over(main_utxo) = search {
+            return Ok(main_utxo);
+        }
+        let hash = record.main_utxo_hash;
+        let mut failed = None;
+        for answer in answers {
+            match answer {
+                Ok(Some(Known { transaction, .. })) => {
+                    if let Some(utxo) = main_utxo_in(&transaction, self.key_hash, hash) {
+                        self.memory.found_main_utxo(utxo);
+                        return Ok(Some(MainUtxo { utxo, transaction: Some(transaction) }));
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.map_or(Undecided::MainUtxoNotFound(hash), Undecided::Bitcoin))
+    }
+
+    /// The main UTXO as Bitcoin is asked about it, unless it was.
+    pub(super) fn unsettled(&self, main_utxo: Option<&MainUtxo>) -> Option<Output> {
+        let main_utxo = main_utxo.filter(|_| self.main_utxo.is_none())?;
+        Some(Output { outpoint: main_utxo.utxo.outpoint, script: wallet_script(self.key_hash) })
+    }
+
+    /// Goes on only with a main UTXO that is unspent, or with none.
+    pub(super) fn settle(&mut self, main_utxo: Option<&MainUtxo>, unspent: &Unspent) -> Step<()> {
+        let Some(main_utxo) = main_utxo else { return Ok(()) };
+        match unspent.get(&main_utxo.utxo.outpoint) {
+            Some(Ok(false)) => Err(Nothing::MainUtxoSpent(main_utxo.utxo.outpoint).into()),
+            Some(Err(error)) => Err(error.clone().into()),
+            // It was asked about before.
+            None => Ok(()),
+            Some(Ok(true)) => {
+                self.main_utxo = Some(main_utxo.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// The main UTXO, unspent; none when the wallet has none.
+    pub(super) async fn main_utxo(&mut self, record: &WalletRecord) -> Step<Option<MainUtxo>> {
+        let search = self.search(record).await?;
+        let answers = self.transactions(&search.outpoints()).await?;
+        let main_utxo = self.found(record, search, answers)?;
+        let outputs: Vec<_> = self.unsettled(main_utxo.as_ref()).into_iter().collect();
+        let answers = self.unspent(&outputs).await?;
+        let unspent = outputs.into_iter().map(|output| output.outpoint).zip(answers).collect();
+        self.settle(main_utxo.as_ref(), &unspent)?;
+        Ok(main_utxo)
+    }
+}
+
+/// The answers, when there is one to each question.
+fn complete<T>(questions: usize, answers: Vec<T>) -> Result<Vec<T>, Undecided> {
+    match answers.len() {
+        answers if answers != questions => Err(Undecided::AnswersMissing { answers, questions }),
+        _ => Ok(answers),
+    }
+}

@@ -1,0 +1,161 @@
+//! What a wallet's generations remember from one to the next, so that what a stranger puts on either chain costs bounded
+//! work: deposits that Bitcoin doesn't bear out, and deposits long swept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::Address;
+use coxswain_rules::{OutPoint, RuleId, Utxo};
+
+use crate::Why;
+
+/// Seconds until a deposit that was found wanting is asked about again; doubled each time.
+const FIRST_PAUSE: u64 = 3600;
+/// The longest pause, in seconds. Until then a late one waits at most as long again as it was late.
+const LONGEST_PAUSE: u64 = 4 * 24 * 3600;
+/// Seconds after which a sweep is final: the deposit isn't read again.
+const SWEEP_FINAL: u64 = 3600;
+
+/// What one wallet's generations remember. Losing it costs look-ups, nothing else.
+///
+/// All times are the chain's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    wanting: BTreeMap<OutPoint, Wanting>,
+    swept: BTreeSet<OutPoint>,
+    /// When each vault's deposits were swept last.
+    last_sweeps: BTreeMap<Address, u32>,
+    /// The main UTXO found last.
+    main_utxo: Option<Utxo>,
+}
+
+/// A deposit that Bitcoin did not bear out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanting {
+    why: Why,
+    times: u32,
+    until: u64,
+}
+
+impl Memory {
+    /// Why, and until when, Bitcoin is not to be asked about this deposit; none when it is.
+    pub fn postponed(&self, deposit: OutPoint, now: u64) -> Option<Why> {
+        let wanting = self.wanting.get(&deposit).filter(|wanting| now < wanting.until)?;
+        Some(match wanting.until {
+            // Nothing will change what is wrong.
+            u64::MAX => wanting.why.clone(),
+            until => Why::Postponed { until, last: Box::new(wanting.why.clone()) },
+        })
+    }
+
+    /// When a deposit that was found wanting is due to be asked about again; 0 for one that wasn't.
+    pub(crate) fn due(&self, deposit: OutPoint) -> u64 {
+        self.wanting.get(&deposit).map_or(0, |wanting| wanting.until)
+    }
+
+    /// Remembers a deposit that was found wanting, to be asked about again after a growing pause; never, when what
+    /// is wrong with it lies in its transaction, which can't change.
+    pub(crate) fn found_wanting(&mut self, deposit: OutPoint, why: Why, now: u64) {
+        let times = self.wanting.get(&deposit).map_or(0, |wanting| wanting.times);
+        let until = match why {
+            Why::TooCostly { .. } => u64::MAX,
+            Why::Rule(ref finding) if finding.rule == RuleId::Ds11 => u64::MAX,
+            _ => {
+                let pause = FIRST_PAUSE.saturating_mul(1 << times.min(u64::BITS / 2)).min(LONGEST_PAUSE);
+                now.saturating_add(pause)
+            }
+        };
+        self.wanting.insert(deposit, Wanting { why, times: times.saturating_add(1), until });
+    }
+
+    /// Forgets all deposits but these, and what was wrong with those of them that are sound now.
+    pub(crate) fn retain(&mut self, unswept: &BTreeSet<OutPoint>) {
+        self.wanting.retain(|deposit, _| unswept.contains(deposit));
+    }
+
+    /// A deposit that is not wanting any more.
+    pub(crate) fn found_sound(&mut self, deposit: OutPoint) {
+        self.wanting.remove(&deposit);
+    }
+
+    /// Whether the deposit was swept so long ago that it needs no reading.
+    pub(crate) fn is_swept(&self, deposit: OutPoint) -> bool {
+        self.swept.contains(&deposit)
+    }
+
+    /// Remembers a sweep.
+    pub(crate) fn swept(&mut self, deposit: OutPoint, vault: Address, swept_at: u32, now: u64) {
+        let last = self.last_sweeps.entry(vault).or_default();
+        *last = swept_at.max(*last);
+        if u64::from(swept_at).saturating_add(SWEEP_FINAL) < now {
+            self.swept.insert(deposit);
+        }
+    }
+
+    /// When deposits of this vault were swept last; 0 for never.
+    pub fn last_sweep(&self, vault: Address) -> u32 {
+        self.last_sweeps.get(&vault).copied().unwrap_or_default()
+    }
+
+    /// The main UTXO found last.
+    pub(crate) const fn main_utxo(&self) -> Option<Utxo> {
+        self.main_utxo
+    }
+
+    pub(crate) fn found_main_utxo(&mut self, utxo: Utxo) {
+        self.main_utxo = Some(utxo);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coxswain_rules::{Finding, Outcome, Reason, Txid};
+
+    use super::*;
+
+    fn outpoint() -> OutPoint {
+        use bitcoin::hashes::Hash as _;
+        OutPoint::new(Txid::from_byte_array([7; 32]), 0)
+    }
+
+    #[test]
+    fn inc_10_the_absent_are_asked_about_again_with_growing_pauses() {
+        let mut memory = Memory::default();
+        let mut now = 1_000_000;
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            memory.found_wanting(outpoint(), Why::NotFound, now);
+            let Some(Why::Postponed { until, .. }) = memory.postponed(outpoint(), now) else {
+                panic!("it is postponed")
+            };
+            assert!(memory.postponed(outpoint(), until - 1).is_some());
+            assert_eq!(memory.postponed(outpoint(), until), None);
+            pauses.push((until - now) / 3600);
+            now = until;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 96, 96, 96]);
+        memory.found_sound(outpoint());
+        memory.found_wanting(outpoint(), Why::NotFound, now);
+        assert!(memory.postponed(outpoint(), now + 3600).is_none(), "what was sound starts anew");
+    }
+
+    #[test]
+    fn inc_1_what_can_never_be_swept_is_never_asked_about_again() {
+        let mut memory = Memory::default();
+        let broken = Outcome::Broken(Reason::FundingOutputScriptMismatch { index: Default::default() });
+        let finding =
+            Finding { rule: RuleId::Ds11, item: Some(0), outcome: broken, actual: None, bound: None };
+        let why = Why::Rule(Box::new(finding));
+        memory.found_wanting(outpoint(), why.clone(), 1);
+        assert_eq!(memory.postponed(outpoint(), u64::MAX - 1), Some(why));
+    }
+
+    #[test]
+    fn the_swept_are_not_read_again_once_that_is_final() {
+        let mut memory = Memory::default();
+        memory.swept(outpoint(), Address::ZERO, 1_000, 4_600);
+        assert!(!memory.is_swept(outpoint()));
+        memory.swept(outpoint(), Address::ZERO, 1_000, 4_601);
+        assert!(memory.is_swept(outpoint()));
+        assert_eq!(memory.last_sweep(Address::ZERO), 1_000);
+    }
+}

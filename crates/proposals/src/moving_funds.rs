@@ -1,0 +1,93 @@
+//! When a retiring wallet moves its funds, and to which wallets.
+
+use alloy_primitives::B256;
+use coxswain_ethereum::{Commitment, NewWallet};
+use coxswain_rules::{Amount, KeyHash, Missing, Snapshot, WalletState, target_wallets_commitment};
+
+/// Seconds after a wallet begins to retire in which its funds stay: redemptions and sweeps under way come to their end.
+const MARGIN: u64 = 24 * 3600;
+/// The same for a wallet that others are about to move their funds to.
+const TARGET_MARGIN: u64 = 14 * 24 * 3600;
+/// How many blocks a commitment is looked back for.
+pub const COMMITMENT_LOOK_BACK: u64 = 216_000;
+
+/// The time that must have come before the wallet's funds are moved, in Unix seconds of the chain: every member enforces it.
+///
+/// # Errors
+/// When the snapshot lacks the wallet, or the source of a commitment that names it.
+pub fn earliest_move(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    head: u64,
+    commitments: &[Commitment],
+) -> Result<u64, Missing> {
+    let mut is_target = false;
+    for commitment in naming(commitments, wallet, head) {
+        is_target |= snapshot.wallet(commitment.source)?.state == WalletState::MovingFunds;
+    }
+    let margin = if is_target { TARGET_MARGIN } else { MARGIN };
+    let half = u64::from(snapshot.moving_funds_parameters.moving_funds_timeout) / 2;
+    let requested_at = u64::from(snapshot.wallet(wallet)?.moving_funds_requested_at);
+    Ok(requested_at.saturating_add(margin.min(half)))
+}
+
+/// The recent commitments that name this wallet as a target.
+pub(crate) fn naming(
+    commitments: &[Commitment],
+    wallet: KeyHash,
+    head: u64,
+) -> impl Iterator<Item = &Commitment> {
+    let recent = head.saturating_sub(COMMITMENT_LOOK_BACK)..=head;
+    commitments.iter().filter(move |commitment| {
+        recent.contains(&commitment.at.block) && commitment.targets.contains(&wallet)
+    })
+}
+
+/// How many wallets a balance is to be moved to.
+pub fn target_count(live_wallets: u32, balance: Amount, max_transfer: Amount) -> u64 {
+    let wanted = match max_transfer.to_sat() {
+        0 => 1,
+        max_transfer => balance.to_sat().div_ceil(max_transfer),
+    };
+    wanted.min(live_wallets.into()).max(1)
+}
+
+/// The newest Live wallets, the source excluded, up to `count`: ascending, as the Bridge wants them.
+///
+/// # Errors
+/// When the snapshot lacks a wallet.
+pub fn targets(
+    snapshot: &Snapshot,
+    source: KeyHash,
+    wallets: &[NewWallet],
+    head: u64,
+    count: u64,
+) -> Result<Vec<KeyHash>, Missing> {
+    let mut targets = Vec::new();
+    for wallet in wallets.iter().rev().filter(|wallet| wallet.at.block <= head) {
+        if u64::try_from(targets.len()).is_ok_and(|found| found >= count) {
+            break;
+        }
+        let wallet = wallet.wallet;
+        if wallet != source
+            && snapshot.wallet(wallet)?.state == WalletState::Live
+            && !targets.contains(&wallet)
+        {
+            targets.push(wallet);
+        }
+    }
+    targets.sort();
+    Ok(targets)
+}
+
+/// The targets that the wallet has committed to, from the event that tells them; none when no event does.
+pub fn committed_targets(
+    commitments: &[Commitment],
+    wallet: KeyHash,
+    head: u64,
+    hash: B256,
+) -> Option<&[KeyHash]> {
+    let of_wallet = |commitment: &&Commitment| commitment.source == wallet && commitment.at.block <= head;
+    let targets = commitments.iter().rev().filter(of_wallet).map(|commitment| &*commitment.targets);
+    targets.into_iter().find(|targets| target_wallets_commitment(targets) == hash)
+}

@@ -1,0 +1,310 @@
+//! What a generation comes to: a proposal, a commitment to submit first, nothing to propose, or no answer.
+
+use std::{collections::BTreeMap, fmt};
+
+use alloy_primitives::B256;
+use bitcoin::{FeeRate, Transaction};
+use coxswain_bitcoin::BackendError;
+use coxswain_ethereum::Block;
+use coxswain_rules::{
+    Action, Amount, Case, FeeError, KeyHash, Missing, OutPoint, Proposal, Rejection, Subject,
+    TransactionError, UnsignedTransaction, Utxo, WalletState,
+};
+
+use crate::{Exclusion, Why};
+
+/// What a checklist came to, at one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// The block that everything was read at.
+    pub block: Block,
+    /// The actions tried, in order. The last one is the proposal's, when there is one.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What one action came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The action.
+    pub action: Action,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What was left out, and why.
+    pub excluded: Vec<Exclusion>,
+}
+
+/// What an action came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// This can be proposed: the contract accepts it.
+    Proposal(Box<Proposed>),
+    /// The wallet must commit to these targets before its funds can be moved.
+    Commitment(Box<CommitmentDue>),
+    /// There is nothing to propose.
+    Nothing(Nothing),
+    /// That could not be told.
+    Undecided(Undecided),
+}
+
+/// A proposal that the contract accepts, and the transaction that carries it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposed {
+    /// The proposal, with all that it takes to judge it.
+    pub case: Case,
+    /// Its transaction; none for a heartbeat.
+    pub transaction: Option<ProposedTransaction>,
+}
+
+/// The transaction that a proposal stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProposedTransaction {
+    /// The transaction, unsigned.
+    pub unsigned: UnsignedTransaction,
+    /// Its fee.
+    pub fee: Amount,
+    /// The transactions whose outputs it spends, as far as they were looked up.
+    pub funding: Vec<Transaction>,
+}
+
+impl ProposedTransaction {
+    /// The fee's rate, rounded down.
+    pub fn fee_rate(&self) -> FeeRate {
+        let weight = u128::from(self.unsigned.vsize()).saturating_mul(4).max(1);
+        let rate = u128::from(self.fee.to_sat()).saturating_mul(1_000) / weight;
+        FeeRate::from_sat_per_kwu(u64::try_from(rate).unwrap_or(u64::MAX))
+    }
+}
+
+impl Proposed {
+    /// The proposal as it is broadcast.
+    pub fn proposal(&self) -> Proposal {
+        match &self.case.subject {
+            Subject::Heartbeat(proposal) => Proposal::Heartbeat(proposal.clone()),
+            Subject::DepositSweep { proposal, .. } => Proposal::DepositSweep(proposal.clone()),
+            Subject::Redemption(proposal) => Proposal::Redemption(proposal.clone()),
+            Subject::MovingFunds { proposal, .. } => Proposal::MovingFunds(proposal.clone()),
+            Subject::MovedFundsSweep(proposal) => Proposal::MovedFundsSweep(proposal.clone()),
+        }
+    }
+}
+
+/// What `Bridge.submitMovingFundsCommitment` is to be called with, beside the wallet's members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitmentDue {
+    /// The wallet's main UTXO.
+    pub main_utxo: Utxo,
+    /// The wallets to move its funds to, in order.
+    pub targets: Vec<KeyHash>,
+}
+
+/// Why there is nothing to propose.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Nothing {
+    /// There are no candidates, or all were left out.
+    #[error("there is nothing that could be done now")]
+    NoneLeft,
+    /// The wallet's state allows no such action.
+    #[error("the wallet is in state {0:?}")]
+    WalletState(WalletState),
+    /// The wallet has no main UTXO to spend.
+    #[error("the wallet has no main UTXO")]
+    NoMainUtxo,
+    /// The main UTXO is spent on Bitcoin: an earlier transaction of the wallet waits for its proof.
+    #[error("the main UTXO {0} is spent: a transaction of the wallet waits for its proof")]
+    MainUtxoSpent(OutPoint),
+    /// The wallet has no main UTXO, and an output that only it can spend is spent.
+    #[error("{0} is spent, which only the wallet can: a transaction of its own waits for its proof")]
+    Unproven(OutPoint),
+    /// No fee is both enough and allowed.
+    #[error(transparent)]
+    Fee(#[from] FeeError),
+    /// The transaction can't be built.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// The contract rejects the proposal, whatever its items.
+    #[error("the contract rejects the proposal: {}", .0.cause)]
+    Rejected(Box<Rejection>),
+    /// The contract rejected one item after the other.
+    #[error("the contract rejected one item after the other, {0} in all")]
+    TooManyRejections(usize),
+    /// The wallet's funds are not moved yet.
+    #[error("funds are not moved before {after}")]
+    TooEarly {
+        /// The time that must have come, Unix seconds of the chain.
+        after: u64,
+    },
+    /// Redemptions are still to be paid.
+    #[error("redemptions of {} sat are pending", .0.to_sat())]
+    RedemptionsPending(Amount),
+    /// Moved funds are still to be swept.
+    #[error("{0} moved funds sweeps are pending")]
+    SweepsPending(u32),
+    /// Deposits can still be swept.
+    #[error("{0} deposits can still be swept")]
+    DepositsSweepable(usize),
+    /// The balance is not worth moving.
+    #[error("the balance of {} sat is under the dust threshold of {} sat", balance.to_sat(), threshold.to_sat())]
+    BelowDust {
+        /// What there is.
+        balance: Amount,
+        /// The Bridge's threshold.
+        threshold: Amount,
+    },
+    /// There are not as many Live wallets as the balance asks for.
+    #[error("{found} Live wallets were found to move funds to, {needed} needed")]
+    TooFewTargets {
+        /// How many were found.
+        found: usize,
+        /// How many are needed.
+        needed: u64,
+    },
+}
+
+/// Why it could not be told what to propose. Never the same as nothing to propose.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Undecided {
+    /// Ethereum, or the Bridge, gave no usable answer.
+    #[error(transparent)]
+    Ethereum(#[from] coxswain_ethereum::Undecided),
+    /// Bitcoin gave no usable answer.
+    #[error(transparent)]
+    Bitcoin(#[from] BackendError),
+    /// Something was not read that should have been.
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    /// None of the wallet's recorded transactions makes the output that the Bridge knows.
+    #[error("the main UTXO that hashes to {0} is not found among the wallet's recorded transactions")]
+    MainUtxoNotFound(B256),
+    /// The event of the wallet's commitment was not found.
+    #[error("no event tells the target wallets that hash to {0}")]
+    CommitmentNotFound(B256),
+    /// The Bridge counts moved funds sweeps of the wallet that no event tells of.
+    #[error("{0} moved funds sweeps are pending that no event tells of")]
+    MovedFundsNotFound(u32),
+    /// Bitcoin gave fewer answers than it was asked for, or more.
+    #[error("Bitcoin gave {answers} answers to {questions} questions")]
+    AnswersMissing {
+        /// How many there are.
+        answers: usize,
+        /// How many there should be.
+        questions: usize,
+    },
+}
+
+impl Undecided {
+    /// A stable name for the kind of failure, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ethereum(undecided) => undecided.kind(),
+            Self::Bitcoin(_) | Self::AnswersMissing { .. } => "bitcoin",
+            Self::Missing(_) => "unread",
+            Self::MainUtxoNotFound(_) => "main-utxo-not-found",
+            Self::CommitmentNotFound(_) => "commitment-not-found",
+            Self::MovedFundsNotFound(_) => "moved-funds-not-found",
+        }
+    }
+}
+
+impl Generation {
+    /// The proposal; none when there is none.
+    pub fn proposed(&self) -> Option<&Proposed> {
+        self.attempts.iter().find_map(|attempt| match &attempt.outcome {
+            Outcome::Proposal(proposed) => Some(&**proposed),
+            _ => None,
+        })
+    }
+
+    /// The commitment to submit; none when there is none.
+    pub fn commitment(&self) -> Option<&CommitmentDue> {
+        self.attempts.iter().find_map(|attempt| match &attempt.outcome {
+            Outcome::Commitment(commitment) => Some(&**commitment),
+            _ => None,
+        })
+    }
+
+    /// What kept an action from being decided, when nothing was found to do: there may be something to propose.
+    pub fn undecided(&self) -> Option<&Undecided> {
+        if self.proposed().is_some() || self.commitment().is_some() {
+            return None;
+        }
+        self.attempts.iter().find_map(|attempt| match &attempt.outcome {
+            Outcome::Undecided(undecided) => Some(undecided),
+            _ => None,
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proposal(_) => f.write_str("proposed"),
+            Self::Commitment(due) => {
+                write!(f, "the wallet must commit to {} target wallets first", due.targets.len())
+            }
+            Self::Nothing(nothing) => nothing.fmt(f),
+            Self::Undecided(undecided) => undecided.fmt(f),
+        }
+    }
+}
+
+impl From<Nothing> for Outcome {
+    fn from(nothing: Nothing) -> Self {
+        Self::Nothing(nothing)
+    }
+}
+
+impl From<Undecided> for Outcome {
+    fn from(undecided: Undecided) -> Self {
+        Self::Undecided(undecided)
+    }
+}
+
+impl From<BackendError> for Outcome {
+    fn from(error: BackendError) -> Self {
+        Undecided::Bitcoin(error).into()
+    }
+}
+
+impl From<Missing> for Outcome {
+    fn from(missing: Missing) -> Self {
+        Undecided::Missing(missing).into()
+    }
+}
+
+/// Why a batch can't be proposed: for some of its items, by position, or as a whole.
+pub(crate) enum Refusal {
+    Items(BTreeMap<usize, Why>),
+    All(Nothing),
+}
+
+impl From<Nothing> for Refusal {
+    fn from(nothing: Nothing) -> Self {
+        Self::All(nothing)
+    }
+}
+
+impl From<FeeError> for Refusal {
+    fn from(error: FeeError) -> Self {
+        Self::All(Nothing::Fee(error))
+    }
+}
+
+impl From<TransactionError> for Refusal {
+    fn from(error: TransactionError) -> Self {
+        match error.item() {
+            Some(item) => Self::Items([(item, Why::Transaction(error))].into()),
+            None => Self::All(Nothing::Transaction(error)),
+        }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        match rejection.item().and_then(|item| usize::try_from(item).ok()) {
+            Some(item) => Self::Items([(item, Why::Contract(Box::new(rejection)))].into()),
+            None => Self::All(Nothing::Rejected(Box::new(rejection))),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Which redemption requests to pay.
+
+use std::collections::BTreeMap;
+
+use coxswain_ethereum::RedemptionRequest;
+use coxswain_rules::{
+    Amount, KeyHash, Missing, REDEMPTION_MAX_SIZE, RedemptionKey, RedemptionProposal, ScriptBuf, Snapshot,
+    UnsignedTransaction, Utxo, redemption_findings, redemption_share,
+};
+
+use crate::{Exclusion, Fees, Item, Nothing, Why, depth, outcome::Refusal};
+
+/// Blocks looked back for requests beyond their timeout.
+const LOOK_BACK_ALLOWANCE: u64 = 1_000;
+/// Seconds between blocks.
+const BLOCK_SECONDS: u64 = 12;
+
+/// The block that pending requests can't be older than, when they time out after this many seconds: with an allowance, as
+/// blocks don't come like clockwork.
+pub fn oldest_block(head: u64, redemption_timeout: u32) -> u64 {
+    let blocks = (u64::from(redemption_timeout) / BLOCK_SECONDS).saturating_add(LOOK_BACK_ALLOWANCE);
+    head.saturating_sub(blocks)
+}
+
+/// The newest request to each script in these blocks, oldest first.
+pub fn newest<'a>(
+    requests: impl DoubleEndedIterator<Item = &'a RedemptionRequest>,
+    blocks: std::ops::RangeInclusive<u64>,
+) -> Vec<RedemptionRequest> {
+    let mut newest = BTreeMap::new();
+    for request in requests.filter(|request| blocks.contains(&request.at.block)) {
+        newest.insert(&request.script, request);
+    }
+    let mut newest: Vec<RedemptionRequest> = newest.into_values().cloned().collect();
+    newest.sort_by_key(|request| request.at);
+    newest
+}
+
+/// The scripts of those requests that the Bridge's state at block `head` lets through (RD-7, RD-8), oldest first. Those no longer
+/// pending are no candidates; the others are excluded.
+///
+/// # Errors
+/// When the snapshot lacks a request.
+pub fn candidates(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    head: u64,
+    requests: &[RedemptionRequest],
+) -> Result<(Vec<ScriptBuf>, Vec<Exclusion>), Missing> {
+    let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
+    for request in requests {
+        let script = &request.script;
+        if snapshot.redemption(RedemptionKey::new(wallet, script))?.requested_at == 0 {
+            continue;
+        }
+        let findings = redemption_findings(snapshot, wallet, script, 0, Amount::ZERO)?;
+        let broken = findings.into_iter().find(|finding| finding.reason().is_some());
+        let why = broken
+            .map(|finding| Why::Rule(Box::new(finding)))
+            .or_else(|| depth::too_shallow(request.at.block, head));
+        match why {
+            None => candidates.push(script.clone()),
+            Some(why) => excluded.push(Exclusion { item: Item::Redemption(script.clone()), why }),
+        }
+    }
+    Ok((candidates, excluded))
+}
+
+/// What to propose, with its transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The proposal.
+    pub proposal: RedemptionProposal,
+    /// Its transaction.
+    pub unsigned: UnsignedTransaction,
+}
+
+/// The batch to pay out of the main UTXO: the oldest requests, up to 20, without those that can't bear their share of the
+/// fee. Each that goes makes the others' shares grow, and lets the next one in. What is left out is added to `excluded`.
+///
+/// # Errors
+/// When there is nothing to pay.
+pub fn batch(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    mut scripts: Vec<ScriptBuf>,
+    main_utxo: Utxo,
+    fees: &Fees,
+    excluded: &mut Vec<Exclusion>,
+) -> Result<Batch, Nothing> {
+    let exclude = |script, why| Exclusion { item: Item::Redemption(script), why };
+    loop {
+        let size = scripts.len().min(REDEMPTION_MAX_SIZE.into());
+        let chosen: Vec<_> = scripts.iter().take(size).cloned().collect();
+        if chosen.is_empty() {
+            return Err(Nothing::NoneLeft);
+        }
+        match priced(snapshot, wallet, chosen, main_utxo, fees) {
+            Ok(batch) => {
+                excluded.extend(scripts.into_iter().skip(size).map(|script| exclude(script, Why::Full)));
+                return Ok(batch);
+            }
+            Err(Refusal::All(nothing)) => return Err(nothing),
+            Err(Refusal::Items(mut items)) => {
+                let mut rest = Vec::with_capacity(scripts.len());
+                for (index, script) in scripts.into_iter().enumerate() {
+                    match items.remove(&index) {
+                        Some(why) => excluded.push(exclude(script, why)),
+                        None => rest.push(script),
+                    }
+                }
+                scripts = rest;
+            }
+        }
+    }
+}
+
+/// The proposal to pay all of these.
+fn priced(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    scripts: Vec<ScriptBuf>,
+    main_utxo: Utxo,
+    fees: &Fees,
+) -> Result<Batch, Refusal> {
+    let size = scripts.len();
+    let build = |proposal: &RedemptionProposal| {
+        UnsignedTransaction::redemption(snapshot, wallet, proposal, main_utxo).map_err(Refusal::from)
+    };
+    let mut proposal = RedemptionProposal { scripts, fee: Amount::ZERO };
+    let maximum = snapshot.redemption_parameters.redemption_tx_max_total_fee;
+    proposal.fee = fees.propose(&build(&proposal)?, maximum)?;
+
+    let mut unable = BTreeMap::new();
+    for (index, script) in proposal.scripts.iter().enumerate() {
+        let share = redemption_share(proposal.fee, size, index).unwrap_or(proposal.fee);
+        let findings = redemption_findings(snapshot, wallet, script, index, share)
+            .map_err(|missing| Nothing::Transaction(missing.into()))?;
+        let broken = findings.into_iter().find(|finding| finding.reason().is_some());
+        unable.extend(broken.map(|finding| (index, Why::Rule(Box::new(finding)))));
+    }
+    if !unable.is_empty() {
+        return Err(Refusal::Items(unable));
+    }
+    let unsigned = build(&proposal)?;
+    let outputs = &unsigned.transaction().output;
+    let change = outputs.len().saturating_sub(size);
+    for (position, output) in outputs.iter().enumerate() {
+        if output.value < output.script_pubkey.minimal_non_dust() {
+            // Whoever is paid last decides over the change.
+            let index = position.checked_sub(change).unwrap_or(size.saturating_sub(1));
+            unable.insert(index, Why::Dust);
+        }
+    }
+    if unable.is_empty() { Ok(Batch { proposal, unsigned }) } else { Err(Refusal::Items(unable)) }
+}

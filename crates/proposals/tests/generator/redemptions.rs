@@ -1,0 +1,171 @@
+//! Redemptions.
+
+use coxswain_bindings::Bridge;
+use coxswain_proposals::{Item, Nothing, Outcome, Undecided, Why};
+use coxswain_rules::{Action, Amount, FeeConditions, RuleId, ScriptBuf, redemption_share};
+use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
+
+use crate::support::{DAY, HOUR, Stage, outpoints, paid, swept, why};
+
+const MINUTE: u64 = 60;
+/// Over a request's minimum age.
+const RIPE: u64 = 11 * MINUTE;
+const REDEEMED: Amount = Amount::from_sat(2_000_000);
+
+async fn request(stage: &Stage, wallet: &Wallet, seed: u64) -> ScriptBuf {
+    request_of(stage, wallet, seed, REDEEMED).await
+}
+
+async fn request_of(stage: &Stage, wallet: &Wallet, seed: u64, amount: Amount) -> ScriptBuf {
+    let [_, script, ..] = standard_scripts(seed);
+    let redeemer = stage.world.depositor;
+    stage.world.request_redemption(wallet, redeemer, script, amount).await.unwrap().script
+}
+
+/// Changes the largest fee share of requests to come, and the treasury's fee.
+async fn govern(stage: &Stage, tx_max_fee: u64, treasury_fee_divisor: u64) {
+    let now = stage.world.bridge.redemptionParameters().call().await.unwrap();
+    let call = Bridge::updateRedemptionParametersCall {
+        redemptionDustThreshold: now.redemptionDustThreshold,
+        redemptionTreasuryFeeDivisor: treasury_fee_divisor,
+        redemptionTxMaxFee: tx_max_fee,
+        redemptionTxMaxTotalFee: now.redemptionTxMaxTotalFee,
+        redemptionTimeout: now.redemptionTimeout,
+        redemptionTimeoutSlashingAmount: now.redemptionTimeoutSlashingAmount,
+        redemptionTimeoutNotifierRewardMultiplier: now.redemptionTimeoutNotifierRewardMultiplier,
+    };
+    stage.world.govern(&call).await.unwrap();
+}
+
+#[tokio::test]
+async fn inc_4_a_request_close_to_its_timeout_is_left_out() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    let late = request(&stage, &wallet, 1).await;
+    stage.pass(5 * DAY - HOUR).await;
+    let [second, third] = [request(&stage, &wallet, 2).await, request(&stage, &wallet, 3).await];
+    stage.pass(RIPE).await;
+    let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
+    assert_eq!(paid(&proposed), [second, third]);
+    assert_eq!(why(&excluded, &Item::Redemption(late)).rule(), Some(RuleId::Rd8));
+}
+
+#[tokio::test]
+async fn inc_5_a_request_that_can_not_bear_its_share_is_left_out_and_shares_are_computed_again() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    let parameters = stage.world.bridge.redemptionParameters().call().await.unwrap();
+    let first = request(&stage, &wallet, 1).await;
+    // Of four, each bears about 700 sat at 10 sat/vB; of three about 830.
+    govern(&stage, 100, parameters.redemptionTreasuryFeeDivisor).await;
+    let poor = request(&stage, &wallet, 2).await;
+    let share_of = |requests: u64| (1_100 + requests * 310) / requests;
+    govern(&stage, share_of(4) + 20, parameters.redemptionTreasuryFeeDivisor).await;
+    let borderline = request(&stage, &wallet, 3).await;
+    govern(&stage, parameters.redemptionTxMaxFee, parameters.redemptionTreasuryFeeDivisor).await;
+    let last = request(&stage, &wallet, 4).await;
+    stage.pass(RIPE).await;
+
+    let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
+    assert_eq!(paid(&proposed), [first, last]);
+    for (script, shares) in [(poor, 4), (borderline, 3)] {
+        let why = why(&excluded, &Item::Redemption(script));
+        assert_eq!(why.rule(), Some(RuleId::Rd9), "{why}");
+        let Why::Rule(finding) = why else { panic!("{why}") };
+        let Some(coxswain_rules::Value::Number(share)) = finding.actual else { panic!("{why}") };
+        let share = u64::try_from(share).unwrap();
+        assert!(share.abs_diff(share_of(shares)) < 20, "share of {shares}: {why}");
+    }
+    let transaction = proposed.transaction.as_ref().unwrap();
+    assert!(redemption_share(transaction.fee, 2, 0).unwrap().to_sat() > share_of(3));
+    stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap();
+}
+
+#[tokio::test]
+async fn inc_6_when_redemption_fails_outright_the_next_action_is_tried() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    request(&stage, &wallet, 1).await;
+    let deposit = stage.deposit(&wallet, DepositSpec::default()).await;
+    stage.pass(3 * HOUR).await;
+    // A watchtower that isn't one.
+    let call = Bridge::setRedemptionWatchtowerCall { redemptionWatchtower: *stage.world.bank.address() };
+    stage.world.govern(&call).await.unwrap();
+
+    let generation = stage.generate(wallet.key_hash(), &[Action::Redemption, Action::DepositSweep]).await;
+    let [redemption, sweep] = &generation.attempts[..] else { panic!("{generation:?}") };
+    assert!(matches!(redemption.outcome, Outcome::Undecided(Undecided::Ethereum(_))), "{redemption:?}");
+    let Outcome::Proposal(proposed) = &sweep.outcome else { panic!("{sweep:?}") };
+    assert_eq!(swept(proposed), outpoints([&deposit]));
+    assert!(generation.proposed().is_some() && generation.undecided().is_none());
+
+    // With nothing behind it, it stays undecided: there may be something to pay.
+    let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
+    assert!(generation.undecided().is_some());
+}
+
+#[tokio::test]
+async fn the_oldest_twenty_are_paid_and_the_young_wait() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    let mut requests = Vec::new();
+    for seed in 0..22 {
+        requests.push(request(&stage, &wallet, seed).await);
+    }
+    stage.pass(RIPE).await;
+    let young = request(&stage, &wallet, 50).await;
+    stage.pass(9 * MINUTE - 32).await;
+    let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
+    assert_eq!(paid(&proposed), requests[..20]);
+    assert_eq!(why(&excluded, &Item::Redemption(young)).rule(), Some(RuleId::Rd7));
+    for waiting in &requests[20..] {
+        assert_eq!(*why(&excluded, &Item::Redemption(waiting.clone())), Why::Full);
+    }
+    let transaction = proposed.transaction.as_ref().unwrap();
+    let rates = stage.bitcoin.state().rates;
+    let conditions = FeeConditions { relay_minimum: rates.relay_minimum, estimate: rates.next_block };
+    assert_eq!(conditions.check(transaction.fee, transaction.unsigned.vsize()), Ok(()));
+}
+
+#[tokio::test]
+async fn what_was_paid_and_asked_for_again_is_paid_once_more() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    let [again, once] = [request(&stage, &wallet, 1).await, request(&stage, &wallet, 2).await];
+    stage.pass(RIPE).await;
+    let (proposed, _) = stage.propose(&wallet, Action::Redemption).await;
+    assert_eq!(paid(&proposed), [again.clone(), once]);
+    let transaction = stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap().unwrap();
+    stage.bitcoin.buries(&transaction, 1);
+
+    let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
+    assert_eq!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::NoneLeft));
+    request(&stage, &wallet, 1).await;
+    stage.pass(RIPE).await;
+    let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
+    assert_eq!((paid(&proposed), excluded), (vec![again], vec![]));
+}
+
+#[tokio::test]
+async fn a_request_that_leaves_change_too_small_to_relay_does_not_stop_the_others() {
+    let mut stage = Stage::new().await;
+    let deposits = stage.world.bridge.depositParameters().call().await.unwrap();
+    let no_fee = Bridge::updateDepositParametersCall {
+        depositDustThreshold: deposits.depositDustThreshold,
+        depositTreasuryFeeDivisor: 0,
+        depositTxMaxFee: deposits.depositTxMaxFee,
+        depositRevealAheadPeriod: deposits.depositRevealAheadPeriod,
+    };
+    stage.world.govern(&no_fee).await.unwrap();
+    let parameters = stage.world.bridge.redemptionParameters().call().await.unwrap();
+    govern(&stage, parameters.redemptionTxMaxFee, 0).await;
+    let wallet = stage.funded_wallet(1).await;
+    let all = stage.world.main_utxo(&wallet).unwrap().value;
+
+    let paying = request(&stage, &wallet, 1).await;
+    let dusty = request_of(&stage, &wallet, 2, all - REDEEMED - Amount::from_sat(293)).await;
+    stage.pass(RIPE).await;
+    let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
+    assert_eq!(paid(&proposed), [paying]);
+    assert_eq!(*why(&excluded, &Item::Redemption(dusty)), Why::Dust);
+}

@@ -1,0 +1,119 @@
+//! A Bitcoin that is told what there is, answers from memory, and counts what it is asked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bitcoin::{BlockHash, CompactTarget, FeeRate, TxMerkleNode, block, hashes::Hash};
+use coxswain_bitcoin::{Answers, Backend, BackendError, Conditions, FeeRates, Known, Output, Tip};
+use coxswain_rules::{OutPoint, Txid};
+use coxswain_testkit::Deposit;
+
+#[derive(Clone, Debug)]
+pub(crate) struct FakeBitcoin(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) known: BTreeMap<Txid, Known>,
+    pub(crate) spent: BTreeSet<OutPoint>,
+    /// What it can't tell about.
+    pub(crate) unanswerable: BTreeSet<OutPoint>,
+    pub(crate) rates: FeeRates,
+    /// How many items each call asked for, by name.
+    pub(crate) calls: Vec<(&'static str, usize)>,
+    /// It is down.
+    pub(crate) down: bool,
+}
+
+impl FakeBitcoin {
+    pub(crate) fn new() -> Self {
+        let rates = FeeRates {
+            relay_minimum: FeeRate::from_sat_per_vb_u32(1),
+            next_block: Some(FeeRate::from_sat_per_vb_u32(10)),
+        };
+        let state = State {
+            known: BTreeMap::new(),
+            spent: BTreeSet::new(),
+            unanswerable: BTreeSet::new(),
+            rates,
+            calls: Vec::new(),
+            down: false,
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// A transaction is in a block, this deep.
+    pub(crate) fn buries(&self, transaction: &bitcoin::Transaction, confirmations: u32) {
+        let known = Known { transaction: transaction.clone(), confirmations };
+        let mut state = self.state();
+        state.spent.extend(transaction.input.iter().map(|input| input.previous_output));
+        state.known.insert(transaction.compute_txid(), known);
+    }
+
+    pub(crate) fn funds<'a>(&self, deposits: impl IntoIterator<Item = &'a Deposit>) {
+        deposits.into_iter().for_each(|deposit| self.buries(&deposit.funding, 6));
+    }
+
+    fn asked(&self, call: &'static str, items: usize) -> Result<MutexGuard<'_, State>, BackendError> {
+        let mut state = self.state();
+        state.calls.push((call, items));
+        if state.down { Err(down(call)) } else { Ok(state) }
+    }
+}
+
+fn down(method: &'static str) -> BackendError {
+    BackendError::Unreachable { method, endpoint: "nowhere:1".to_owned(), cause: "down".to_owned() }
+}
+
+impl Backend for FakeBitcoin {
+    async fn conditions(&self) -> Result<Conditions, BackendError> {
+        let state = self.asked("conditions", 0)?;
+        let header = block::Header {
+            version: block::Version::TWO,
+            prev_blockhash: BlockHash::all_zeros(),
+            merkle_root: TxMerkleNode::all_zeros(),
+            time: 0,
+            bits: CompactTarget::from_consensus(0),
+            nonce: 0,
+        };
+        Ok(Conditions { tip: Tip { height: 800_000, header }, fee_rates: state.rates })
+    }
+
+    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+        let state = self.asked("transactions", outpoints.len())?;
+        let answer = |outpoint: &OutPoint| match state.unanswerable.contains(outpoint) {
+            true => Err(down("transactions")),
+            false => Ok(state.known.get(&outpoint.txid).cloned()),
+        };
+        Ok(outpoints.iter().map(answer).collect())
+    }
+
+    async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
+        let state = self.asked("unspent", outputs.len())?;
+        let answer = |output: &Output| {
+            let known = state.known.get(&output.outpoint.txid).map(|known| &known.transaction.output);
+            let exists = known
+                .and_then(|outputs| outputs.get(output.outpoint.vout as usize))
+                .is_some_and(|there| there.script_pubkey == output.script);
+            Ok(exists && !state.spent.contains(&output.outpoint))
+        };
+        Ok(outputs.iter().map(answer).collect())
+    }
+
+    async fn headers(&self, _: u32, _: u32) -> Result<Vec<block::Header>, BackendError> {
+        Err(down("headers"))
+    }
+
+    async fn broadcast(&self, _: &bitcoin::Transaction) -> Result<(), BackendError> {
+        Err(down("broadcast"))
+    }
+
+    async fn genesis(&self) -> Result<BlockHash, BackendError> {
+        Err(down("genesis"))
+    }
+}

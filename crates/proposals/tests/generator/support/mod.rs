@@ -1,0 +1,126 @@
+//! The real Bridge on a local chain, a Bitcoin that is told what there is, and a generator between them.
+
+mod bitcoin;
+
+pub(crate) use self::bitcoin::FakeBitcoin;
+
+use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
+use coxswain_proposals::{Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why};
+use coxswain_rules::{Action, Amount, KeyHash, Subject};
+use coxswain_testkit::{Deposit, DepositSpec, Wallet, World, our_validator};
+
+pub(crate) const CHAIN: u64 = 31337;
+pub(crate) const HOUR: u64 = 3600;
+pub(crate) const DAY: u64 = 24 * HOUR;
+pub(crate) const FEE: Amount = Amount::from_sat(10_000);
+
+/// A wallet's stage.
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) bitcoin: FakeBitcoin,
+    pub(crate) validator: alloy_primitives::Address,
+    pub(crate) memory: Memory,
+    pub(crate) events: BridgeEvents,
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        let world = World::start().await.unwrap();
+        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+        let events = BridgeEvents::new(*world.bridge.address(), 0);
+        Self { world, bitcoin: FakeBitcoin::new(), validator, memory: Memory::default(), events }
+    }
+
+    /// A wallet that has swept one deposit.
+    pub(crate) async fn funded_wallet(&mut self, seed: u64) -> Wallet {
+        let wallet = self.world.wallet(seed).await.unwrap();
+        let spec = DepositSpec { amount: Amount::from_sat(5_0000_0000), ..DepositSpec::default() };
+        let deposit = self.world.reveal(&wallet, spec).await.unwrap();
+        self.bitcoin.funds([&deposit]);
+        let sweep = self.world.sweep(&wallet, &[deposit], FEE).await.unwrap();
+        self.bitcoin.buries(&sweep, 6);
+        wallet
+    }
+
+    /// A revealed deposit that Bitcoin bears out.
+    pub(crate) async fn deposit(&mut self, wallet: &Wallet, spec: DepositSpec) -> Deposit {
+        let deposit = self.world.reveal(wallet, spec).await.unwrap();
+        self.bitcoin.funds([&deposit]);
+        deposit
+    }
+
+    /// Lets this many seconds pass, and blocks enough for events to be deep.
+    pub(crate) async fn pass(&self, seconds: u64) {
+        self.world.chain.mine(coxswain_proposals::EVENT_DEPTH).await.unwrap();
+        self.world.chain.advance(seconds).await.unwrap();
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::new(self.world.chain.endpoint().parse().unwrap()).unwrap()
+    }
+
+    pub(crate) async fn generate(&mut self, wallet: KeyHash, checklist: &[Action]) -> Generation {
+        let endpoint = self.endpoint();
+        self.generate_through(endpoint, wallet, checklist).await
+    }
+
+    pub(crate) async fn generate_through(
+        &mut self,
+        endpoint: Endpoint,
+        wallet: KeyHash,
+        checklist: &[Action],
+    ) -> Generation {
+        let validator = ProposalValidator::new(endpoint.clone(), CHAIN, self.validator);
+        let block = validator.block(BlockSelector::Latest).await.unwrap();
+        self.events.update(&endpoint, block).await.unwrap();
+        let bridge = *self.world.bridge.address();
+        let fallback = ::bitcoin::FeeRate::from_sat_per_vb_u32(5);
+        let generator = Generator::new(endpoint, CHAIN, bridge, validator, self.bitcoin.clone(), fallback);
+        generator
+            .propose_first(checklist.iter().copied(), wallet, block, &mut self.events, &mut self.memory)
+            .await
+    }
+
+    /// One action, which must come to a proposal.
+    pub(crate) async fn propose(&mut self, wallet: &Wallet, action: Action) -> (Proposed, Vec<Exclusion>) {
+        let generation = self.generate(wallet.key_hash(), &[action]).await;
+        let attempt = generation.attempts.into_iter().next_back().unwrap();
+        match attempt.outcome {
+            Outcome::Proposal(proposed) => (*proposed, attempt.excluded),
+            other => panic!("{action}: {other}, left out: {:?}", attempt.excluded),
+        }
+    }
+}
+
+/// The deposits proposed, by name.
+pub(crate) fn swept(proposed: &Proposed) -> Vec<coxswain_rules::OutPoint> {
+    match &proposed.case.subject {
+        Subject::DepositSweep { proposal, .. } => {
+            proposal.deposits.iter().map(|deposit| deposit.outpoint).collect()
+        }
+        other => panic!("not a deposit sweep: {other:?}"),
+    }
+}
+
+/// The scripts proposed to be paid.
+pub(crate) fn paid(proposed: &Proposed) -> Vec<coxswain_rules::ScriptBuf> {
+    match &proposed.case.subject {
+        Subject::Redemption(proposal) => proposal.scripts.clone(),
+        other => panic!("not a redemption: {other:?}"),
+    }
+}
+
+pub(crate) fn outpoints<'a>(
+    deposits: impl IntoIterator<Item = &'a Deposit>,
+) -> Vec<coxswain_rules::OutPoint> {
+    deposits.into_iter().map(|deposit| deposit.outpoint).collect()
+}
+
+/// Why this one was left out.
+pub(crate) fn why<'a>(excluded: &'a [Exclusion], item: &Item) -> &'a Why {
+    let of_item: Vec<_> = excluded.iter().filter(|exclusion| exclusion.item == *item).collect();
+    match &*of_item {
+        [exclusion] => &exclusion.why,
+        other => panic!("{item} has {} reasons: {other:?}", other.len()),
+    }
+}
