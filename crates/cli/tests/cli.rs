@@ -191,7 +191,7 @@ async fn faults_exit_3_and_name_their_cause() {
     for (fault, cause, words) in [
         (Reply::Cut, "interrupted", "was lost before the answer came"),
         (Reply::Body("<html>".to_owned()), "garbage", "can't be understood"),
-        (Reply::Result(json!("0x")), "unknown-answer", "is not a verdict"),
+        (Reply::Result(json!("0x")), "unknown-answer", "is not what it can be"),
         (Reply::Status(404), "http-status", "HTTP status 404"),
     ] {
         let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet(fault)).await.unwrap();

@@ -176,7 +176,7 @@ pub enum Undecided {
         error: String,
     },
     /// The call succeeded with something other than `true`.
-    #[error("the answer of {address} is not a verdict: {answer} ({length} bytes)")]
+    #[error("the answer of {address} is not what it can be: {answer} ({length} bytes)")]
     UnknownAnswer {
         /// The validator.
         address: Address,
