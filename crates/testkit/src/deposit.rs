@@ -1,17 +1,11 @@
 //! Deposits of every kind that can be revealed, those that can't be swept included.
 
 use alloy::primitives::{Address, B256};
-use bitcoin::{
-    OutPoint, PubkeyHash, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, WPubkeyHash, Witness,
-    absolute, hashes::Hash, transaction,
-};
+use bitcoin::{OutPoint, PubkeyHash, ScriptBuf, Transaction, TxOut, WPubkeyHash, hashes::Hash};
 use coxswain_bindings::{Bridge, bridge::DepositRevealInfo};
 use coxswain_rules::{Amount, DepositExtraInfo, DepositOutputType, DepositScript, RevealedDeposit};
 
-use crate::{
-    Error, Wallet, World, convert,
-    wallet::{digest, key_hash},
-};
+use crate::{Error, Wallet, World, convert, wallet::key_hash};
 
 /// Seconds from a reveal to the refund lock time, unless another is asked for: 270 days.
 const REFUND_AFTER: u64 = 270 * 24 * 3600;
@@ -41,7 +35,21 @@ impl DepositOutput {
     }
 }
 
-/// What a deposit should be like. By default half a bitcoin in a P2WSH, for nobody but the depositor.
+/// Where a deposit's funding transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Funding {
+    /// In a block, buried under so many, its own included; at least 1.
+    Mined {
+        /// How many.
+        confirmations: u32,
+    },
+    /// Waiting for a block.
+    Waiting,
+    /// Nowhere.
+    Absent,
+}
+
+/// What a deposit should be like. By default half a bitcoin in a P2WSH, six blocks deep, for nobody but the depositor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DepositSpec {
     /// The kind of output.
@@ -58,6 +66,8 @@ pub struct DepositSpec {
     pub refund_locktime: Option<u32>,
     /// How many outputs of its funding transaction stand before it.
     pub outputs_before: u32,
+    /// Where its funding transaction is.
+    pub funding: Funding,
 }
 
 impl Default for DepositSpec {
@@ -70,6 +80,7 @@ impl Default for DepositSpec {
             vault: Address::ZERO,
             refund_locktime: None,
             outputs_before: 1,
+            funding: Funding::Mined { confirmations: 6 },
         }
     }
 }
@@ -113,14 +124,24 @@ impl World {
         };
         let mut extra_info = DepositExtraInfo {
             // The script doesn't depend on it, but it on the script.
-            funding_transaction: (&funding(number, &spec, ScriptBuf::new())).into(),
+            funding_transaction: (&self.bitcoin.pay(&[])?).into(),
             blinding_factor: number.to_be_bytes(),
             wallet: wallet.key_hash(),
             refund_key_hash: key_hash(b"refund", number),
             refund_locktime: refund_locktime.to_le_bytes(),
         };
         let script = DepositScript::new(depositor, spec.extra_data, &extra_info);
-        let funding = funding(number, &spec, spec.output.script(&script));
+        let output = TxOut { value: spec.amount, script_pubkey: spec.output.script(&script) };
+        let before = (0..spec.outputs_before).map(|position| other_output(number, position));
+        let funding = self.bitcoin.pay(&before.chain([output]).collect::<Vec<_>>())?;
+        match spec.funding {
+            Funding::Mined { confirmations } => {
+                self.bitcoin.mine(std::slice::from_ref(&funding))?;
+                self.bitcoin.mine_empty(confirmations.saturating_sub(1))?;
+            }
+            Funding::Waiting => self.bitcoin.broadcast(&funding)?,
+            Funding::Absent => {}
+        }
         extra_info.funding_transaction = (&funding).into();
 
         let info = convert::info(extra_info.funding_transaction.clone());
@@ -156,23 +177,9 @@ impl World {
     }
 }
 
-/// A funding transaction with a witness, like most; what it spends is made up.
-fn funding(number: u64, spec: &DepositSpec, script_pubkey: ScriptBuf) -> Transaction {
-    let change = (0..spec.outputs_before).map(|position| {
-        let key = key_hash(b"change", number ^ u64::from(position).rotate_right(32));
-        let script_pubkey = ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array(key.0));
-        TxOut { value: Amount::from_sat(12_3456), script_pubkey }
-    });
-    let deposit = TxOut { value: spec.amount, script_pubkey };
-    Transaction {
-        version: transaction::Version::TWO,
-        lock_time: absolute::LockTime::ZERO,
-        input: vec![TxIn {
-            previous_output: OutPoint::new(Txid::from_byte_array(digest(b"coin", number)), 0),
-            script_sig: ScriptBuf::new(),
-            sequence: Sequence::ENABLE_RBF_NO_LOCKTIME,
-            witness: Witness::from_slice(&[[0x30; 71].as_slice(), [0x02; 33].as_slice()]),
-        }],
-        output: change.chain([deposit]).collect(),
-    }
+/// An output that has nothing to do with the deposit.
+fn other_output(deposit: u64, position: u32) -> TxOut {
+    let key = key_hash(b"other", deposit ^ u64::from(position).rotate_right(32));
+    let script_pubkey = ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array(key.0));
+    TxOut { value: Amount::from_sat(12_3456), script_pubkey }
 }

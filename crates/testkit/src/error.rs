@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use alloy::{contract, node_bindings::NodeError, primitives::Address, transports::TransportError};
+use bitcoin::Txid;
 use coxswain_ethereum::{ConnectError, Undecided};
 use coxswain_rules::{KeyHash, Missing, SignError, TransactionError};
+
+use crate::Refusal;
 
 /// What can go wrong while a world is built or acted in.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,14 @@ pub enum Error {
     /// The chain left out what it always gives.
     #[error("the chain gave no {0}")]
     Absent(&'static str),
+    /// The Bitcoin chain refuses a transaction.
+    #[error("transaction {txid}: {refusal}")]
+    Refused {
+        /// Which one.
+        txid: Txid,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The wallet has no main UTXO, which the action spends or names.
     #[error("wallet {0} has no main UTXO")]
     NoMainUtxo(KeyHash),

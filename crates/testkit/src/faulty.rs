@@ -8,10 +8,12 @@ use std::{
 use alloy::transports::http::reqwest::{Client, Url};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::BufReader,
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+
+use crate::http;
 
 /// How the endpoint meets a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,8 @@ pub enum Reply {
     Status(u16),
     /// By closing the connection, the request having been read.
     Cut,
+    /// Never, the connection staying open.
+    Stall,
 }
 
 /// The endpoint. It ends when it is dropped.
@@ -93,7 +97,7 @@ impl Drop for FaultyEndpoint {
     }
 }
 
-/// Serves one request, then closes: HTTP/1.1 as far as a JSON-RPC client needs it.
+/// Serves one request, then closes.
 async fn serve(
     stream: TcpStream,
     upstream: &Url,
@@ -102,23 +106,7 @@ async fn serve(
     meet: &impl Fn(&str, &Value) -> Reply,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).await? == 0 {
-            return Ok(());
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().map_err(io::Error::other)?;
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
+    let Some(http::Request { body, .. }) = http::receive(&mut stream).await? else { return Ok(()) };
     let request: Value = serde_json::from_slice(&body)?;
     let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
     methods.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
@@ -136,12 +124,7 @@ async fn serve(
         Reply::Body(body) => (200, body),
         Reply::Status(status) => (status, String::new()),
         Reply::Cut => return Ok(()),
+        Reply::Stall => return std::future::pending().await,
     };
-    let head = format!(
-        "HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
-    stream.shutdown().await
+    http::respond(&mut stream, status, &body).await
 }

@@ -5,12 +5,14 @@
 
 mod action;
 mod artifacts;
+mod bitcoin_server;
 mod bytecode;
 mod chain;
 mod convert;
 mod deposit;
 mod error;
 mod faulty;
+mod http;
 mod redemption;
 mod regtest;
 mod retirement;
@@ -20,12 +22,13 @@ mod watchtower;
 mod world;
 
 pub use artifacts::{deployed_validator, our_validator};
+pub use bitcoin_server::{BitcoinServer, Serving};
 pub use chain::Chain;
-pub use deposit::{Deposit, DepositOutput, DepositSpec};
+pub use deposit::{Deposit, DepositOutput, DepositSpec, Funding};
 pub use error::Error;
 pub use faulty::{FaultyEndpoint, Reply};
 pub use redemption::RedemptionRequest;
-pub use regtest::Regtest;
+pub use regtest::{Refusal, Regtest};
 pub use scene::{Scene, sweep};
 pub use wallet::{Wallet, standard_scripts};
 pub use watchtower::{RedemptionWatchtower, Watchtower};

@@ -27,9 +27,6 @@ sol! {
     }
 }
 
-/// Where the regtest chain begins; the Bridge doesn't care.
-const BITCOIN_START: u32 = 1_700_000_000;
-
 /// A local chain with the real Bridge on it, and all that acts around it.
 ///
 /// Its accounts may send anything without a signature; so may any address that [`Chain::fund`] has given ether.
@@ -37,7 +34,7 @@ const BITCOIN_START: u32 = 1_700_000_000;
 pub struct World {
     /// The Ethereum chain.
     pub chain: Chain,
-    /// The Bitcoin chain that proves to the Bridge what wallets do.
+    /// The Bitcoin chain, where deposits are funded and wallets act.
     pub bitcoin: Regtest,
     /// The Bridge, behind its proxy.
     pub bridge: BridgeInstance<DynProvider>,
@@ -109,7 +106,7 @@ impl World {
             bridge: Bridge::new(bridge, chain.provider().clone()),
             bank: Bank::new(bank, chain.provider().clone()),
             chain,
-            bitcoin: Regtest::new(BITCOIN_START),
+            bitcoin: Regtest::new(),
             governance,
             treasury,
             depositor,

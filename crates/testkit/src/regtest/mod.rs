@@ -1,0 +1,188 @@
+//! A Bitcoin chain at regtest's difficulty, with all that a node keeps of one: it begins at regtest's own genesis block, its
+//! transactions spend real coins, and their scripts are verified by Bitcoin Core's own code. A real node takes its blocks.
+
+mod anyone;
+mod block;
+mod ledger;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bitcoin::{Amount, Block, OutPoint, Transaction, TxOut, Txid};
+
+pub(crate) use self::{
+    block::{merkle_branch, spv_proof},
+    ledger::{Found, Ledger},
+};
+use crate::Error;
+
+const BLOCK_SECONDS: u32 = 600;
+/// When the first block after the genesis block is mined, in Unix seconds.
+const START: u32 = 1_700_000_000;
+/// The chain's height when it starts: nodes that leave soft forks to miners know witnesses from block 432 on, and the first
+/// coinbases can be spent from block 101 on.
+const START_HEIGHT: u32 = 432;
+
+/// Why a transaction is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It waits already.
+    #[error("it is in the mempool already")]
+    Waits,
+    /// It is in a block already.
+    #[error("it is in a block already")]
+    Mined,
+    /// It spends what is not there, or what is spent.
+    #[error("{0} is spent or was never there")]
+    Missing(OutPoint),
+    /// It spends what a transaction of the mempool spends.
+    #[error("{outpoint} is spent by {by} in the mempool")]
+    Conflict {
+        /// What both spend.
+        outpoint: OutPoint,
+        /// The other one.
+        by: Txid,
+    },
+    /// It spends a coinbase too early.
+    #[error("{0} is of a coinbase under 100 blocks deep")]
+    Immature(OutPoint),
+    /// It may not spend what it spends.
+    #[error("the script of input {index} fails")]
+    Script {
+        /// Which input.
+        index: usize,
+    },
+    /// It pays more than it spends.
+    #[error("it pays more than it spends")]
+    Value,
+    /// Its fee is too low to wait for a block.
+    #[error("its fee is {} sat, at least {} sat needed", fee.to_sat(), least.to_sat())]
+    Fee {
+        /// What it pays.
+        fee: Amount,
+        /// What is the least.
+        least: Amount,
+    },
+}
+
+/// A chain, which grows with every block mined. Clones are of the same chain.
+#[derive(Clone, Debug)]
+pub struct Regtest {
+    ledger: Arc<Mutex<Ledger>>,
+}
+
+impl Default for Regtest {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Regtest {
+    /// A chain with coins that anyone can spend.
+    pub fn new() -> Self {
+        /// Each chain begins alike.
+        static BEGINNING: OnceLock<Ledger> = OnceLock::new();
+        let ledger = BEGINNING.get_or_init(|| {
+            let mut ledger = Ledger::new();
+            for _ in 0..START_HEIGHT {
+                mine(&mut ledger, &[]).expect("a block without transactions can be mined");
+            }
+            ledger
+        });
+        Self { ledger: Arc::new(Mutex::new(ledger.clone())) }
+    }
+
+    /// The chain's records, which nobody else changes meanwhile.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest block's height.
+    pub fn height(&self) -> u32 {
+        self.ledger().height()
+    }
+
+    /// The blocks from this height on.
+    pub fn blocks_from(&self, height: u32) -> Vec<Block> {
+        self.ledger().blocks.iter().skip(usize::try_from(height).unwrap_or(usize::MAX)).cloned().collect()
+    }
+
+    /// The transactions that wait for a block.
+    pub fn mempool(&self) -> Vec<Transaction> {
+        self.ledger().mempool.clone()
+    }
+
+    /// A transaction that pays these outputs, the first of them at position 0, from coins that anyone can spend. It waits
+    /// nowhere yet.
+    ///
+    /// # Errors
+    /// When there are too few coins.
+    pub fn pay(&self, outputs: &[TxOut]) -> Result<Transaction, Error> {
+        let ledger = self.ledger();
+        let anyone = anyone::script_pubkey();
+        let coins = ledger
+            .spendable()
+            .filter(|(_, coin)| coin.output.script_pubkey == anyone)
+            .map(|(outpoint, coin)| (outpoint, coin.output.value));
+        anyone::pay(outputs, coins).ok_or(Error::Absent("coins enough on Bitcoin"))
+    }
+
+    /// Takes the transaction into the mempool.
+    ///
+    /// # Errors
+    /// When a node would refuse it.
+    pub fn broadcast(&self, transaction: &Transaction) -> Result<(), Error> {
+        let txid = transaction.compute_txid();
+        self.ledger().accept(transaction).map_err(|refusal| Error::Refused { txid, refusal })
+    }
+
+    /// Mines these transactions into the next block, behind its coinbase.
+    ///
+    /// # Errors
+    /// When one of them can't be in it.
+    pub fn mine(&self, transactions: &[Transaction]) -> Result<Block, Error> {
+        mine(&mut self.ledger(), transactions)
+    }
+
+    /// Mines all that waits into the next block.
+    ///
+    /// # Errors
+    /// None to be expected.
+    pub fn mine_mempool(&self) -> Result<Block, Error> {
+        let mut ledger = self.ledger();
+        let waiting = ledger.mempool.clone();
+        mine(&mut ledger, &waiting)
+    }
+
+    /// Mines this many blocks without transactions.
+    ///
+    /// # Errors
+    /// None to be expected.
+    pub fn mine_empty(&self, count: u32) -> Result<(), Error> {
+        let mut ledger = self.ledger();
+        (0..count).try_for_each(|_| mine(&mut ledger, &[]).map(drop))
+    }
+
+    /// Replaces the newest blocks by one more than they were, the first of which has these transactions. What was in the
+    /// replaced ones waits again, unless these contradict it.
+    ///
+    /// # Errors
+    /// When one of the transactions can't be in the first block.
+    pub fn reorganize(&self, depth: u32, transactions: &[Transaction]) -> Result<(), Error> {
+        let mut ledger = self.ledger();
+        ledger.disconnect(depth);
+        mine(&mut ledger, transactions)?;
+        (0..depth).try_for_each(|_| mine(&mut ledger, &[]).map(drop))
+    }
+}
+
+fn mine(ledger: &mut Ledger, transactions: &[Transaction]) -> Result<Block, Error> {
+    ledger.check_all(transactions).map_err(|(txid, refusal)| Error::Refused { txid, refusal })?;
+    let tip = ledger.blocks.last().ok_or(Error::Absent("genesis block"))?;
+    let overflow = |what| Error::Overflow { what };
+    let height = ledger.height().checked_add(1).ok_or(overflow("the height"))?;
+    let time = tip.header.time.max(START).checked_add(BLOCK_SECONDS).ok_or(overflow("the block's time"))?;
+    let block = block::assemble(tip.block_hash(), height, time, ledger.made(), transactions)?;
+    ledger.connect(block.clone());
+    Ok(block)
+}
