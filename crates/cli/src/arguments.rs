@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use coxswain_bitcoin::{Backends, EndpointError, Limits};
 use coxswain_ethereum::{BlockSelector, ConnectError, Endpoint, Expected, Network};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{Action, KeyHash};
 use url::Url;
 
 /// Says whether a tBTC wallet's next action is allowed, and why.
@@ -28,6 +28,9 @@ pub enum Command {
     /// Show what every rule says of a proposal, and whether the contract agrees
     #[command(after_long_help = EXPLAIN_HELP)]
     Explain(ValidateArguments),
+    /// Show what a wallet would do now: the proposal, its transaction, and what was left out and why
+    #[command(after_long_help = PROPOSE_HELP)]
+    Propose(ProposeArguments),
     /// Show a coordination window: its phases, its safe block, what may be proposed in it and why
     #[command(after_long_help = WINDOW_HELP)]
     Window(WindowArguments),
@@ -104,6 +107,21 @@ Example, a heartbeat:
 
 docs/proposals.md describes the document, with an example of each action.";
 
+const PROPOSE_HELP: &str = "\
+Reads the Bridge and Bitcoin, leaves out what can't be in a valid proposal, builds the transaction and asks the contract.
+Nothing is signed or sent. Without --action, the first action that is possible: redemption, deposit-sweep,
+moved-funds-sweep, moving-funds, heartbeat.
+
+Exit codes:
+  0  there is a proposal
+  1  there is nothing to propose, or a commitment to be submitted first
+  2  usage
+  3  undecided: it could not be told what to propose
+
+Example:
+  coxswain propose --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 \\
+    --rpc-url https://your-node.example --bitcoin-url ssl://electrum.example:50002";
+
 /// Where Ethereum is asked, and the contracts that are there.
 #[derive(Clone, Debug, Args)]
 pub struct EthereumArguments {
@@ -143,7 +161,7 @@ impl EthereumArguments {
 pub struct BitcoinArguments {
     /// The Bitcoin endpoint to ask; given again, the next to ask when one fails. An Electrum server (tcp://host:port,
     /// ssl://host:port) or a Bitcoin Core node (http://user:password@host:port, http://host:port?cookie=/path)
-    #[arg(long, value_name = "URL")]
+    #[arg(long, alias = "bitcoin", value_name = "URL")]
     pub bitcoin_url: Vec<Url>,
     /// The Bitcoin network: bitcoin, testnet, testnet4, signet or regtest [default: regtest with a local Ethereum
     /// chain, else bitcoin]
@@ -197,6 +215,43 @@ pub struct ValidateArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `coxswain propose`.
+#[derive(Debug, Args)]
+pub struct ProposeArguments {
+    /// HASH160 of the wallet's compressed public key
+    #[arg(long, value_name = "0x…", value_parser = key_hash)]
+    pub wallet: KeyHash,
+    /// The action to propose; given again, the next to try [default: all, in the order of a checklist]
+    #[arg(long, value_name = "ACTION", value_parser = action)]
+    pub action: Vec<Action>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub ethereum: EthereumArguments,
+    /// Where to ask about Bitcoin.
+    #[command(flatten)]
+    pub bitcoin: BitcoinArguments,
+    /// The block to propose at: a number, a hash, or latest, safe, finalized, earliest
+    #[arg(long, value_name = "BLOCK", default_value_t)]
+    pub block: BlockSelector,
+    /// The first block whose events are read: what was revealed or requested before isn't found [default: 30 days back]
+    #[arg(long, value_name = "N")]
+    pub since: Option<u64>,
+    /// The fee rate where the Bitcoin endpoint has no estimate, in whole sat/vB
+    #[arg(long, value_name = "RATE", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub fallback_fee_rate: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads an action's name.
+fn action(name: &str) -> Result<Action, String> {
+    Action::ALL.into_iter().find(|action| action.name() == name).ok_or_else(|| {
+        let names = Action::ALL.map(Action::name).join(", ");
+        format!("expected one of {names}")
+    })
 }
 
 /// The arguments of `coxswain window`.

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod document;
 pub mod explain;
 pub mod leader;
+pub mod propose;
 pub mod report;
 pub mod simulate;
 pub mod validate;

@@ -17,6 +17,7 @@ use coxswain_cli::{
     doctor::doctor,
     explain,
     leader::leader,
+    propose::propose,
     simulate::simulate,
     validate,
     window::window,
@@ -95,6 +96,10 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             let (document, target) = question(arguments)?;
             let explanation = explain(document, &target).await?;
             Answer::new(json, &explanation, || explanation.to_json(), explanation.exit_code())
+        }
+        Command::Propose(arguments) => {
+            let proposing = propose(&arguments).await?;
+            Answer::new(arguments.json, &proposing, || proposing.to_json(), proposing.exit_code())
         }
         Command::Window(arguments) => match window(&arguments).await {
             Err(CoordinationError::Undecided(undecided)) if arguments.json => Answer::undecided(&undecided),

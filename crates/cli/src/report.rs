@@ -47,7 +47,6 @@ impl Report {
 
     /// What was judged, by whom, where and when.
     pub(crate) fn context_fields(&self) -> Map<String, Json> {
-        let block = |block: Block| json!({ "number": block.number, "hash": block.hash.to_string(), "timestamp": block.timestamp });
         fields([
             ("action", Some(self.action.name().into())),
             ("wallet", Some(self.wallet.to_string().into())),
@@ -77,6 +76,11 @@ pub(crate) fn verdict_fields(verdict: &Verdict) -> Map<String, Json> {
             ("reason", Some(undecided.to_string().into())),
         ]),
     }
+}
+
+/// A block with all that names it.
+pub(crate) fn block(block: Block) -> Json {
+    json!({ "number": block.number, "hash": block.hash.to_string(), "timestamp": block.timestamp })
 }
 
 /// An object of the fields that apply.

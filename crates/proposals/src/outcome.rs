@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use alloy_primitives::B256;
-use bitcoin::{FeeRate, Transaction};
+use bitcoin::{FeeRate, Psbt, Transaction};
 use coxswain_bitcoin::BackendError;
 use coxswain_ethereum::Block;
 use coxswain_rules::{
@@ -67,6 +67,11 @@ pub struct ProposedTransaction {
 }
 
 impl ProposedTransaction {
+    /// The transaction as other signers take it.
+    pub fn psbt(&self) -> Psbt {
+        self.unsigned.psbt(&self.funding)
+    }
+
     /// The fee's rate, rounded down.
     pub fn fee_rate(&self) -> FeeRate {
         let weight = u128::from(self.unsigned.vsize()).saturating_mul(4).max(1);

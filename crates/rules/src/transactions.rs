@@ -3,6 +3,7 @@
 //! They are built for proposals that the rules accept; what makes building impossible is an error, but no rule is
 //! checked here.
 
+mod psbt;
 mod unsigned;
 
 pub use unsigned::{SignError, UnsignedTransaction};

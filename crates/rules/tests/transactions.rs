@@ -117,6 +117,32 @@ fn bitcoin_core_accepts_every_kind_signed() {
     }
 }
 
+/// The transactions that fund a sweep's deposits.
+fn funding(world: &World) -> Vec<Transaction> {
+    let Subject::DepositSweep { extra_info, .. } = &world.case.subject else { return Vec::new() };
+    let whole = |info: &coxswain_rules::DepositExtraInfo| {
+        let parts = &info.funding_transaction;
+        let bytes = [&parts.version[..], &parts.input_vector, &parts.output_vector, &parts.locktime].concat();
+        encode::deserialize(&bytes).unwrap()
+    };
+    extra_info.iter().map(whole).collect()
+}
+
+#[test]
+fn a_psbt_tells_another_signer_to_sign_the_same() {
+    for (name, world) in every_kind() {
+        let unsigned = build(&world).unwrap();
+        let psbt = unsigned.psbt(&funding(&world));
+        assert_eq!(psbt.unsigned_tx, *unsigned.transaction());
+        let mut cache = SighashCache::new(&psbt.unsigned_tx);
+        for (index, expected) in unsigned.sighashes().into_iter().enumerate() {
+            let (sighash, kind) = psbt.sighash_ecdsa(index, &mut cache).unwrap();
+            assert_eq!((sighash, kind), (expected, EcdsaSighashType::All), "{name}, input {index}");
+        }
+        assert_eq!(bitcoin::Psbt::deserialize(&psbt.serialize()).unwrap(), psbt);
+    }
+}
+
 #[test]
 fn bitcoin_core_refuses_a_wrong_value_of_every_segwit_input() {
     let unsigned = build(&deposit_sweep(&DEPOSIT_KINDS)).unwrap();

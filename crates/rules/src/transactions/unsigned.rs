@@ -97,6 +97,10 @@ impl UnsignedTransaction {
         &self.transaction
     }
 
+    pub(super) fn spends(&self) -> &[Spend] {
+        &self.spends
+    }
+
     /// The outputs that the inputs spend, in order.
     pub fn prevouts(&self) -> Vec<TxOut> {
         let prevout = |spend: &Spend| TxOut {
