@@ -7,7 +7,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use coxswain_cli::{Document, DocumentError};
+use coxswain_cli::{Document, DocumentError, document::write};
 use coxswain_rules::{Action, Case, Subject};
 use serde_json::{Value, json};
 
@@ -274,4 +274,12 @@ fn a_deposit_without_script_needs_its_reveal_block() {
     assert!(error.to_string().starts_with("deposits[0].revealBlock: "), "{error}");
     let error = parse(&document).unwrap().into_case().unwrap_err();
     assert!(error.to_string().starts_with("deposits[0].script: "), "{error}");
+}
+
+#[test]
+fn a_case_reads_back_as_it_was_written() {
+    for action in Action::ALL {
+        let case = case(&example(action));
+        assert_eq!(self::case(&write(&case)), case, "{action}");
+    }
 }

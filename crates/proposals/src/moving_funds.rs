@@ -91,3 +91,62 @@ pub fn committed_targets(
     let targets = commitments.iter().rev().filter(of_wallet).map(|commitment| &*commitment.targets);
     targets.into_iter().find(|targets| target_wallets_commitment(targets) == hash)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use coxswain_ethereum::Position;
+    use coxswain_rules::{MovingFundsParameters, WalletRecord};
+
+    use super::*;
+
+    const WALLET: KeyHash = KeyHash([1; 20]);
+    const SOURCE: KeyHash = KeyHash([2; 20]);
+    const HEAD: u64 = 1_000_000;
+    const DAY: u64 = 24 * 3600;
+
+    fn record(state: WalletState) -> WalletRecord {
+        WalletRecord {
+            main_utxo_hash: B256::ZERO,
+            pending_redemptions_value: Amount::ZERO,
+            moving_funds_requested_at: 1_000,
+            pending_moved_funds_sweep_requests_count: 0,
+            state,
+            moving_funds_target_wallets_commitment_hash: B256::ZERO,
+        }
+    }
+
+    /// Seconds that the funds of a wallet stay, named as a target in this block by a source in this state.
+    fn margin(source: WalletState, block: u64, timeout_days: u32) -> u64 {
+        let snapshot = Snapshot {
+            wallets: [(WALLET, record(WalletState::MovingFunds)), (SOURCE, record(source))].into(),
+            moving_funds_parameters: MovingFundsParameters {
+                moving_funds_timeout: timeout_days * 24 * 3600,
+                ..MovingFundsParameters::default()
+            },
+            ..Snapshot::default()
+        };
+        let targets = vec![KeyHash([9; 20]), WALLET];
+        let commitment = Commitment { at: Position { block, index: 0 }, source: SOURCE, targets };
+        earliest_move(&snapshot, WALLET, HEAD, &[commitment]).unwrap() - 1_000
+    }
+
+    #[test]
+    fn funds_stay_a_day_or_two_weeks_while_others_are_coming_but_never_half_the_timeout() {
+        use WalletState::{Closing, MovingFunds};
+        assert_eq!(margin(MovingFunds, HEAD, 56), 14 * DAY);
+        assert_eq!(margin(Closing, HEAD, 56), DAY);
+        assert_eq!(margin(MovingFunds, HEAD - COMMITMENT_LOOK_BACK, 56), 14 * DAY);
+        assert_eq!(margin(MovingFunds, HEAD - COMMITMENT_LOOK_BACK - 1, 56), DAY);
+        assert_eq!(margin(MovingFunds, HEAD, 7), 7 * DAY / 2);
+        assert_eq!(margin(Closing, HEAD, 1), DAY / 2);
+    }
+
+    #[test]
+    fn as_many_targets_as_the_balance_asks_for() {
+        let count = |live, balance| target_count(live, Amount::from_sat(balance), Amount::from_sat(10));
+        assert_eq!((count(5, 10), count(5, 11), count(5, 50), count(5, 51)), (1, 2, 5, 5));
+        assert_eq!((count(5, 0), count(0, 11)), (1, 1));
+        assert_eq!(target_count(5, Amount::from_sat(7), Amount::ZERO), 1);
+    }
+}

@@ -8,4 +8,5 @@
 
 mod deposit_sweeps;
 mod redemptions;
+mod retirement;
 mod support;
