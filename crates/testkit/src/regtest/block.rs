@@ -17,8 +17,8 @@ use crate::Error;
 
 /// The highest target there is: every other hash meets it.
 const TARGET: Target = Target::MAX_ATTAINABLE_REGTEST;
-/// Votes for the soft forks that nodes leave to miners (BIP 9): relative lock times, segregated witnesses, Taproot.
-const VERSION: block::Version = block::Version::from_consensus(0x2000_0007);
+/// Votes for no soft fork (BIP 9): regtest has them all from the start.
+const VERSION: block::Version = block::Version::from_consensus(0x2000_0000);
 const SUBSIDY: u64 = 50_0000_0000;
 const HALVING: u32 = 150;
 
