@@ -9,9 +9,7 @@ contract HeartbeatSymbolicTest is SymbolicTest {
     function check_heartbeat() external view {
         for (uint256 size = 0; size <= 33; ++size) {
             IValidator.HeartbeatProposal memory p = _heartbeat(size);
-            _agree(
-                abi.encodeCall(IValidator.validateHeartbeatProposal, (p)), abi.encodeCall(predicate.heartbeat, (p))
-            );
+            _agree(abi.encodeCall(IValidator.validateHeartbeatProposal, (p)), abi.encodeCall(predicate.heartbeat, (p)));
         }
     }
 

@@ -6,27 +6,27 @@ import {SymbolicTest} from "./Symbolic.sol";
 
 /// MF-1 to MF-7, for 0 to 3 target wallets: every proposal and main UTXO, in every state of the Bridge.
 contract MovingFundsSymbolicTest is SymbolicTest {
-    function check_movingFunds_to0(IValidator.BitcoinUtxo calldata utxo) external view {
+    function check_movingFunds_of0(IValidator.BitcoinUtxo calldata utxo) external view {
         _check(0, utxo);
     }
 
-    function check_movingFunds_to1(IValidator.BitcoinUtxo calldata utxo) external view {
+    function check_movingFunds_of1(IValidator.BitcoinUtxo calldata utxo) external view {
         _check(1, utxo);
     }
 
-    function check_movingFunds_to2(IValidator.BitcoinUtxo calldata utxo) external view {
+    function check_movingFunds_of2(IValidator.BitcoinUtxo calldata utxo) external view {
         _check(2, utxo);
     }
 
-    function check_movingFunds_to3(IValidator.BitcoinUtxo calldata utxo) external view {
+    function check_movingFunds_of3(IValidator.BitcoinUtxo calldata utxo) external view {
         _check(3, utxo);
     }
 
-    function witness_movingFunds_to1(IValidator.BitcoinUtxo calldata utxo) external view {
+    function witness_movingFunds_of1(IValidator.BitcoinUtxo calldata utxo) external view {
         _neverAccepts(abi.encodeCall(IValidator.validateMovingFundsProposal, (_movingFunds(1), utxo)));
     }
 
-    function witness_movingFunds_to3(IValidator.BitcoinUtxo calldata utxo) external view {
+    function witness_movingFunds_of3(IValidator.BitcoinUtxo calldata utxo) external view {
         _neverAccepts(abi.encodeCall(IValidator.validateMovingFundsProposal, (_movingFunds(3), utxo)));
     }
 

@@ -10,6 +10,8 @@ import {Spec} from "../support/Spec.sol";
 /// Halmos's own cheat codes, as far as they are used here: values that stand for all values.
 interface SymbolicVm {
     function createUint256(string calldata name) external pure returns (uint256);
+    function createUint(uint256 bits, string calldata name) external pure returns (uint256);
+    function createBytes4(string calldata name) external pure returns (bytes4);
     function createBytes32(string calldata name) external pure returns (bytes32);
     function createBytes(uint256 size, string calldata name) external pure returns (bytes memory);
     /// Whatever the account's storage holds, it stands for all values.
@@ -72,9 +74,8 @@ abstract contract SymbolicTest is Test {
         bridge = new PlainBridge();
         SVM.enableSymbolicStorage(address(bridge));
         predicate = new Predicate();
-        validator = deployCode(
-            "out/WalletProposalValidator.sol/WalletProposalValidator.json", abi.encode(address(bridge))
-        );
+        validator =
+            deployCode("out/WalletProposalValidator.sol/WalletProposalValidator.json", abi.encode(address(bridge)));
         vm.warp(uint64(SVM.createUint256("now")));
     }
 
