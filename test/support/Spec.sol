@@ -7,7 +7,8 @@ import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces
 import {Bitcoin} from "./Bitcoin.sol";
 
 /// The rules as a predicate, written from their text and shaped otherwise than the contract: every rule is a line
-/// "this holds, or else that", all are evaluated, and the first that doesn't hold is the answer. Plain signed
+/// "this holds, or else that", and the first that doesn't hold is the answer. An item with one is looked at no further:
+/// for a proof, which follows each way that can be taken, the rest would be many ways to one answer. Plain signed
 /// arithmetic, plain concatenation, and no bit of the contract's libraries.
 library Spec {
     /// The first rejection so far; empty while there is none.
@@ -64,7 +65,9 @@ library Spec {
         for (uint256 i = 0; i < n && j.rejection.length == 0; ++i) {
             IBridge.DepositRequest memory d = _deposit(bridge, p.depositsKeys[i]);
             _depositRecord(j, i, d);
+            if (j.rejection.length != 0) break;
             _depositFunding(j, i, d, p.depositsKeys[i], infos[i]);
+            if (j.rejection.length != 0) break;
             _depositRest(j, i, p, infos[i]);
             address expected = _deposit(bridge, p.depositsKeys[0]).vault;
             _holds(
@@ -87,6 +90,7 @@ library Spec {
 
     function _depositRecord(Judgement memory j, uint256 i, IBridge.DepositRequest memory d) private view {
         _holds(j, d.revealedAt > 0, abi.encodeWithSelector(IValidator.DepositNotRevealed.selector, i));
+        if (j.rejection.length != 0) return;
         int256 eligibleAfter = _i(d.revealedAt) + 7_200;
         bool fits = _is32Bits(eligibleAfter);
         _holds(
@@ -110,8 +114,10 @@ library Spec {
             hash == key.fundingTxHash,
             abi.encodeWithSelector(IValidator.FundingTxHashMismatch.selector, i, key.fundingTxHash, hash)
         );
+        if (j.rejection.length != 0) return;
         (bool wellFormed, bytes memory paidTo) = _output(info.fundingTx.outputVector, key.fundingOutputIndex);
         _holds(j, wellFormed, abi.encodeWithSelector(IValidator.FundingOutputMalformed.selector, i));
+        if (j.rejection.length != 0) return;
 
         Bitcoin.Deposit memory deposit = Bitcoin.Deposit(
             d.depositor,
@@ -188,6 +194,7 @@ library Spec {
             bytes32 scriptHash = keccak256(p.redeemersOutputScripts[i]);
             uint256 key = uint256(keccak256(bytes.concat(scriptHash, p.walletPubKeyHash)));
             _request(j, i, bridge, key);
+            if (j.rejection.length != 0) break;
             uint256 share = p.redemptionTxFee / n;
             if (i + 1 == n) share = p.redemptionTxFee - share * (n - 1);
             uint256 maxShare = bridge.pendingRedemptions(key).txMaxFee;
@@ -207,6 +214,7 @@ library Spec {
     function _request(Judgement memory j, uint256 i, IBridge bridge, uint256 key) private view {
         int256 requestedAt = _i(bridge.pendingRedemptions(key).requestedAt);
         _holds(j, requestedAt > 0, abi.encodeWithSelector(IValidator.RedemptionNotPending.selector, i));
+        if (j.rejection.length != 0) return;
 
         int256 wait = 600;
         address watchtower = bridge.getRedemptionWatchtower();
@@ -222,6 +230,7 @@ library Spec {
                 IValidator.RedemptionTooYoung.selector, i, fits ? _u(requestedAt + wait) : type(uint256).max
             )
         );
+        if (j.rejection.length != 0) return;
 
         int256 end = requestedAt + _i(bridge.redemptionParameters().redemptionTimeout);
         fits = _is32Bits(end) && _is32Bits(end - 7_200);

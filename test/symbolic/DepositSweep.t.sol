@@ -99,7 +99,7 @@ contract DepositSweepSymbolicTest is SymbolicTest {
             );
             info.fundingTx.locktime = SVM.createBytes4("locktime");
             info.blindingFactor = bytes8(SVM.createBytes32("blinding factor"));
-            info.walletPubKeyHash = _bytes20("deposit's wallet");
+            info.walletPubKeyHash = _bytes20("deposit wallet");
             info.refundPubKeyHash = _bytes20("refund key");
             info.refundLocktime = SVM.createBytes4("refund locktime");
         }
