@@ -5,8 +5,8 @@ import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces
 import {PlainWatchtower} from "../doubles/PlainWatchtower.sol";
 import {SymbolicTest} from "./Symbolic.sol";
 
-/// RD-1 to RD-10, for 0, 1, 2 and 4 requests with scripts of 23 bytes, for 2 of unequal sizes, and for 21: every proposal, in
-/// every state of the Bridge, without a watchtower and with one that answers any delay.
+/// RD-1 to RD-10, for 0, 1 and 2 requests with scripts of 23 bytes, for 1 with an empty one, for 2 of unequal sizes, and for
+/// 21: every proposal, in every state of the Bridge, without a watchtower and with one that answers any delay.
 contract RedemptionSymbolicTest is SymbolicTest {
     function check_redemption_of0(bool watched) external {
         _check(0, 23, watched);
@@ -30,10 +30,6 @@ contract RedemptionSymbolicTest is SymbolicTest {
         _check(p, watched);
     }
 
-    function check_redemption_of4(bool watched) external {
-        _check(4, 23, watched);
-    }
-
     function check_redemption_of21(bool watched) external {
         _check(21, 23, watched);
     }
@@ -44,10 +40,6 @@ contract RedemptionSymbolicTest is SymbolicTest {
 
     function witness_redemption_of2(bool watched) external {
         _witness(2, watched);
-    }
-
-    function witness_redemption_of4(bool watched) external {
-        _witness(4, watched);
     }
 
     function _check(uint256 n, uint256 size, bool watched) private {

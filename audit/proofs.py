@@ -1,0 +1,60 @@
+"""Runs one function of test/symbolic with Halmos, for audit/symbolic and audit/patches."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from glob import glob
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = ROOT / ".venv/bin/python"
+PLAIN = ["-m", "halmos"]
+PATCHED = ["test/symbolic/limits.py"]
+BUILD = "target/symbolic/out"
+# No loop is cut short: a bound that is met is a defect.
+OPTIONS = ["--forge-build-out", BUILD, "--loop", "1000", "--no-status"]
+OPTIONS += ["--solver-timeout-branching", "200ms", "--solver-timeout-assertion", "120s"]
+PASSED, REFUTED = 0, 1
+OUTCOMES = ["passed", "was refuted", "timed out", "got stuck", "reverted on every path", "broke off"]
+
+
+def install():
+    """Halmos, and the environment that it needs: it runs forge by name."""
+    if not PYTHON.exists():
+        subprocess.run([sys.executable, "-m", "venv", ROOT / ".venv"], check=True, stdout=sys.stderr)
+    requirements = ROOT / "audit/requirements.txt"
+    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "-r", requirements], check=True, stdout=sys.stderr)
+    forges = [str(Path(forge).parent) for forge in glob(f"{ROOT}/node_modules/@foundry-rs/forge-*/bin/forge")]
+    path = os.pathsep.join([*forges, os.environ["PATH"]])
+    return os.environ | {"PATH": path, "FOUNDRY_PROFILE": "symbolic", "COLUMNS": "160"}
+
+
+def build(root, environment, log):
+    """The proofs, afresh: an artifact that another build left may lack what Halmos needs. True if all compiles."""
+    shutil.rmtree(root / BUILD, ignore_errors=True)
+    command = ["forge", "build", "--force", "--ast", "--extra-output", "storageLayout", "metadata"]
+    return subprocess.run(command, cwd=root, env=environment, stdout=log, stderr=log).returncode == 0
+
+
+def prove(root, environment, log, contract, function, *options, program=PATCHED):
+    """What Halmos says of a function: its outcome, whether an example shows it, the number of paths. None if nothing.
+
+    The code under proof is what `root` has in `out/`."""
+    result = root / f"target/symbolic/{contract}.{function}.json"
+    result.unlink(missing_ok=True)
+    command = [PYTHON, *program, *OPTIONS, *options, "--json-output", result]
+    command += ["--match-contract", f"^{contract}$", "--match-test", rf"^{re.escape(function)}\("]
+    said = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    log.write(f"$ {' '.join(map(str, command))}\n{said.stdout}{said.stderr}")
+    log.flush()
+    if not result.exists():
+        return None
+    tests = [test for tests in json.loads(result.read_text())["test_results"].values() for test in tests]
+    return tests[0] if len(tests) == 1 else None
+
+
+def refuted(test):
+    return test["exitcode"] == REFUTED and any(example["is_valid"] for example in test["models"])
