@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use coxswain_bitcoin::EndpointError;
 use coxswain_ethereum::{BridgeEvents, ConnectError, Network, ProposalValidator, Undecided};
 use coxswain_proposals::{Attempt, Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why};
-use coxswain_rules::{Action, KeyHash, RuleId};
+use coxswain_rules::{Action, KeyHash, RuleId, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
@@ -301,8 +301,11 @@ impl fmt::Display for Proposing {
             }
         }
         let excluded: Vec<_> = self.attempts().iter().flat_map(|attempt| &attempt.excluded).collect();
-        if !excluded.is_empty() {
-            write!(f, "\n\nleft out\n{}", table(&excluded))?;
+        if let Ok(Answered { generation, .. }) = &self.result
+            && !excluded.is_empty()
+        {
+            let now = generation.block.timestamp;
+            write!(f, "\n\n{}", table(&excluded, now))?;
         }
         if let Summary::Proposal(Proposed { transaction: Some(transaction), .. }) = self.summary() {
             let unsigned = encode::serialize_hex(transaction.unsigned.transaction());
@@ -327,28 +330,42 @@ fn items(case: &coxswain_rules::Case) -> String {
     }
 }
 
-/// One line for each item left out; those that only wait for their turn in one for each reason.
-fn table(excluded: &[&Exclusion]) -> Table {
+/// A row for each item left out; those that only wait for their turn in one for each reason.
+fn table(excluded: &[&Exclusion], now: u64) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
-    table.set_header(["item", "rule", "why"]);
-    let rule = |why: &Why| why.rule().map_or(why.kind(), RuleId::id);
+    table.set_header(["rule", "left out, and why"]);
+    let mut row = |item: &str, why: &Why| {
+        let rule = why.rule().map_or(why.kind(), RuleId::id);
+        table.add_row([rule, &format!("{item}\n{}", reason(why, now))]);
+    };
     let mut waiting = BTreeMap::<_, Vec<_>>::new();
     for exclusion in excluded {
         if exclusion.why.waits() {
             waiting.entry(exclusion.why.kind()).or_default().push(exclusion);
         } else {
-            let Exclusion { item, why } = exclusion;
-            table.add_row([item.to_string(), rule(why).to_owned(), why.to_string()]);
+            row(&exclusion.item.to_string(), &exclusion.why);
         }
     }
     for of_kind in waiting.into_values() {
         let Some(Exclusion { item, why }) = of_kind.first() else { continue };
-        let item = match of_kind.len() {
-            1 => item.to_string(),
-            count => format!("{count} others, the first: {item}"),
-        };
-        table.add_row([item, rule(why).to_owned(), why.to_string()]);
+        match of_kind.len().saturating_sub(1) {
+            0 => row(&item.to_string(), why),
+            others => row(&format!("{item} and {others} more"), why),
+        }
     }
     table
+}
+
+/// Why, with times as seen from the block.
+fn reason(why: &Why, now: u64) -> String {
+    let Why::Rule(finding) = why else { return why.to_string() };
+    let statement = finding.rule.statement();
+    match (finding.actual, finding.bound) {
+        (_, Some(Value::Time(bound))) => {
+            format!("not so: {statement} (bound: {})", report::relative(bound, now))
+        }
+        (Some(actual), Some(bound)) => format!("not so: {statement} ({actual}, bound {bound})"),
+        _ => format!("not so: {statement}"),
+    }
 }

@@ -136,13 +136,11 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(finding) => {
-                write!(f, "it does not hold that {}", finding.rule.statement())?;
-                if let Some(actual) = finding.actual {
-                    write!(f, ": {actual}")?;
-                }
-                match finding.bound {
-                    Some(bound) => write!(f, ", bound {bound}"),
-                    None => Ok(()),
+                write!(f, "not so: {}", finding.rule.statement())?;
+                match (finding.actual, finding.bound) {
+                    (Some(actual), Some(bound)) => write!(f, " ({actual}, bound {bound})"),
+                    (Some(actual), None) => write!(f, " ({actual})"),
+                    _ => Ok(()),
                 }
             }
             Self::Contract(rejection) => write!(f, "the contract rejects it: {}", rejection.cause),
