@@ -113,13 +113,15 @@ impl Core {
         let method = calls.first().map_or("", |call| call.method);
         let endpoint = &self.name;
         let garbage = |cause: String| BackendError::Garbage { method, endpoint: endpoint.clone(), cause };
+        let refused =
+            |cause: String| BackendError::NoCredentials { method, endpoint: endpoint.clone(), cause };
         self.round_trips.fetch_add(1, Ordering::Relaxed);
 
         let numbered: Vec<Numbered<'_>> = (0..).zip(calls).map(|(id, call)| call.numbered(id)).collect();
         let body = serde_json::to_vec(&numbered).map_err(|error| garbage(error.to_string()))?;
         let request =
             self.client.post(self.url.clone()).header("content-type", "application/json").body(body);
-        let body = self.receive(self.admitted(request).await.map_err(garbage)?, method).await?;
+        let body = self.receive(self.admitted(request).await.map_err(refused)?, method).await?;
         let replies: Vec<Reply> =
             serde_json::from_slice(&body).map_err(|error| garbage(error.to_string()))?;
 

@@ -69,11 +69,10 @@ impl Endpoint {
             }
             scheme @ ("tcp" | "ssl") => {
                 let port = url.port().ok_or(EndpointError::Missing("the port"))?;
-                if let Some(needless) = [url.query(), url.password(), Some(url.path())]
-                    .into_iter()
-                    .flatten()
-                    .find(|part| !part.trim_matches('/').is_empty())
-                {
+                let named = !url.username().is_empty() || url.password().is_some();
+                let path = Some(url.path()).filter(|path| *path != "/");
+                let needless = url.query().or(path.filter(|path| !path.is_empty()));
+                if let Some(needless) = needless.or(named.then_some("a password")) {
                     return Err(EndpointError::Needless(needless.to_owned()));
                 }
                 let fingerprint = url

@@ -38,7 +38,17 @@ pub enum BackendError {
         /// How long was waited.
         deadline: Duration,
     },
-    /// An HTTP status other than success, without a JSON-RPC error in the body.
+    /// What the endpoint would admit us for can't be read. Nothing was sent.
+    #[error("{method}: no user and password for {endpoint}: {cause}")]
+    NoCredentials {
+        /// What was to be asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// Why not.
+        cause: String,
+    },
+    /// An HTTP status other than success.
     #[error("{method}: {endpoint} answered with HTTP status {status}")]
     Http {
         /// What was asked.
@@ -144,6 +154,7 @@ impl BackendError {
             Self::Unreachable { .. } => "unreachable",
             Self::Interrupted { .. } => "interrupted",
             Self::TimedOut { .. } => "timed-out",
+            Self::NoCredentials { .. } => "no-credentials",
             Self::Http { .. } => "http-status",
             Self::TooLarge { .. } => "too-large",
             Self::Garbage { .. } => "garbage",
@@ -163,6 +174,7 @@ impl BackendError {
             Self::Unreachable { .. }
             | Self::Interrupted { .. }
             | Self::TimedOut { .. }
+            | Self::NoCredentials { .. }
             | Self::Changed { .. }
             | Self::Behind { .. } => true,
             Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,

@@ -89,6 +89,7 @@ struct Shared {
 pub struct BitcoinServer {
     url: Url,
     shared: Arc<Shared>,
+    connections: Arc<Mutex<JoinSet<io::Result<()>>>>,
     task: JoinHandle<()>,
 }
 
@@ -158,19 +159,26 @@ impl BitcoinServer {
         let url = url(listener.local_addr()?).parse().map_err(io::Error::other)?;
         let shared = Arc::new(shared);
         let handed = Arc::clone(&shared);
+        let connections = Arc::<Mutex<JoinSet<_>>>::default();
+        let opened = Arc::clone(&connections);
         let task = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 // A client that goes away ends its connection, nothing more.
-                connections.spawn(serve(Arc::clone(&handed), stream));
+                let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+                opened.spawn(serve(Arc::clone(&handed), stream));
             }
         });
-        Ok(Self { url, shared, task })
+        Ok(Self { url, shared, connections, task })
     }
 
     /// Where it is reached.
     pub const fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Closes every connection there is, as servers do with those that were idle for long.
+    pub fn hang_up(&self) {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 
     /// The methods asked for so far, in order.

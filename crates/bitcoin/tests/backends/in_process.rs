@@ -1,13 +1,9 @@
 //! The conformance suite, against servers within the test's own process.
 
-#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test itself")]
-
-mod conformance;
-
 use coxswain_bitcoin::{Endpoint, Limits};
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 
-use conformance::{Ground, each_case};
+use crate::conformance::{self, Ground, each_case};
 
 struct InProcess {
     chain: Regtest,

@@ -1,0 +1,13 @@
+//! Backends, against servers within the test's own process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+mod conformance;
+mod failover;
+mod in_process;
+mod unusable;
+mod urls;
