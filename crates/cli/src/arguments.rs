@@ -209,6 +209,9 @@ pub struct ValidateArguments {
     /// Where to ask.
     #[command(flatten)]
     pub ethereum: EthereumArguments,
+    /// Where to look up what the proposal leaves out.
+    #[command(flatten)]
+    pub bitcoin: BitcoinArguments,
     /// The block to judge at: a number, a hash, or latest, safe, finalized, earliest
     #[arg(long, value_name = "BLOCK", default_value_t)]
     pub block: BlockSelector,

@@ -35,6 +35,13 @@ pub enum DocumentError {
     },
 }
 
+impl DocumentError {
+    /// That a field is needed which is neither given nor looked up.
+    pub(crate) fn not_supplied(path: String) -> Self {
+        Self::Field { path, problem: "neither given nor looked up".to_owned() }
+    }
+}
+
 /// A proposal document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
@@ -76,7 +83,7 @@ struct DepositDocument {
     txid: TxidText,
     output_index: u32,
     reveal_block: Option<u64>,
-    funding_transaction: RawTransaction,
+    funding_transaction: Option<RawTransaction>,
     script: Option<ScriptDocument>,
 }
 
@@ -108,7 +115,7 @@ pub struct MovingFundsDocument {
     wallet: Fixed<20>,
     fee: Satoshis,
     target_wallets: Vec<Fixed<20>>,
-    main_utxo: UtxoDocument,
+    main_utxo: Option<UtxoDocument>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -175,15 +182,25 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
     Ok(document)
 }
 
-/// A deposit whose script parts the document leaves to the event of its reveal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MissingScript {
-    /// The deposit's position in the document.
-    pub index: usize,
-    /// The deposit's outpoint.
-    pub outpoint: OutPoint,
-    /// The block of its reveal.
-    pub reveal_block: u64,
+/// What a document leaves to be looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// The deposits, with their positions, whose script parts the event of their reveal tells.
+    pub scripts: Vec<(usize, RevealedDeposit)>,
+    /// The deposits, with their positions, whose funding transactions Bitcoin knows.
+    pub funding: Vec<(usize, OutPoint)>,
+    /// Whether the wallet's main UTXO is to be found.
+    pub main_utxo: bool,
+}
+
+impl Missing {
+    /// The field that only Bitcoin can supply; none when the document holds all of those.
+    pub fn of_bitcoin(&self) -> Option<String> {
+        match self.funding.first() {
+            Some((index, _)) => Some(format!("deposits[{index}].fundingTransaction")),
+            None => self.main_utxo.then(|| "mainUtxo".to_owned()),
+        }
+    }
 }
 
 impl Document {
@@ -209,23 +226,55 @@ impl Document {
         })
     }
 
-    /// The deposits whose script parts must be looked up, in the document's order.
+    /// What must be looked up before the proposal can be judged.
     ///
     /// # Errors
-    /// When such a deposit doesn't say in which block it was revealed.
-    pub fn missing_scripts(&self) -> Result<Vec<MissingScript>, DocumentError> {
-        let Self::DepositSweep(document) = self else { return Ok(Vec::new()) };
-        let without_script =
-            document.deposits.iter().enumerate().filter(|(_, deposit)| deposit.script.is_none());
-        without_script
-            .map(|(index, deposit)| match deposit.reveal_block {
-                Some(reveal_block) => Ok(MissingScript { index, outpoint: deposit.outpoint(), reveal_block }),
-                None => Err(DocumentError::Field {
-                    path: format!("deposits[{index}].revealBlock"),
-                    problem: "needed to find the deposit's reveal, as `script` is not given".to_owned(),
-                }),
-            })
-            .collect()
+    /// When a deposit without script parts doesn't say in which block it was revealed.
+    pub fn missing(&self) -> Result<Missing, DocumentError> {
+        let mut missing = Missing::default();
+        match self {
+            Self::DepositSweep(document) => {
+                for (index, deposit) in document.deposits.iter().enumerate() {
+                    if deposit.funding_transaction.is_none() {
+                        missing.funding.push((index, deposit.outpoint()));
+                    }
+                    if deposit.script.is_some() {
+                        continue;
+                    }
+                    if deposit.reveal_block.is_none() {
+                        return Err(DocumentError::Field {
+                            path: format!("deposits[{index}].revealBlock"),
+                            problem: "needed to find the deposit's reveal, as `script` is not given"
+                                .to_owned(),
+                        });
+                    }
+                    missing.scripts.push((index, deposit.revealed()));
+                }
+            }
+            Self::MovingFunds(document) => missing.main_utxo = document.main_utxo.is_none(),
+            Self::Heartbeat(_) | Self::Redemption(_) | Self::MovedFundsSweep(_) => {}
+        }
+        Ok(missing)
+    }
+
+    /// Gives a deposit the transaction that funds it.
+    pub fn supply_funding(&mut self, index: usize, transaction: Transaction) {
+        if let Self::DepositSweep(document) = self
+            && let Some(deposit) = document.deposits.get_mut(index)
+        {
+            deposit.funding_transaction = Some(RawTransaction(transaction));
+        }
+    }
+
+    /// Gives the document the wallet's main UTXO.
+    pub fn supply_main_utxo(&mut self, Utxo { outpoint, value }: Utxo) {
+        if let Self::MovingFunds(document) = self {
+            document.main_utxo = Some(UtxoDocument {
+                txid: TxidText(outpoint.txid),
+                output_index: outpoint.vout,
+                value: Satoshis(value),
+            });
+        }
     }
 
     /// Gives a deposit the script parts that its reveal holds.
@@ -245,7 +294,7 @@ impl Document {
     /// The case that the document puts before the validator.
     ///
     /// # Errors
-    /// When a deposit's script parts are still missing.
+    /// When something is still missing.
     pub fn into_case(self) -> Result<Case, DocumentError> {
         let wallet = self.wallet();
         let subject = match self {
@@ -277,10 +326,13 @@ impl Document {
                     targets: document.target_wallets.into_iter().map(|target| KeyHash(target.0)).collect(),
                     fee: document.fee.0,
                 },
-                main_utxo: Utxo {
-                    outpoint: OutPoint::new(document.main_utxo.txid.0, document.main_utxo.output_index),
-                    value: document.main_utxo.value.0,
-                },
+                main_utxo: document
+                    .main_utxo
+                    .map(|utxo| Utxo {
+                        outpoint: OutPoint::new(utxo.txid.0, utxo.output_index),
+                        value: utxo.value.0,
+                    })
+                    .ok_or_else(|| DocumentError::not_supplied("mainUtxo".to_owned()))?,
             },
             Self::MovedFundsSweep(document) => Subject::MovedFundsSweep(MovedFundsSweepProposal {
                 outpoint: OutPoint::new(document.moving_funds_txid.0, document.moving_funds_output_index),
@@ -302,12 +354,12 @@ impl DepositDocument {
     }
 
     fn into_extra_info(self, index: usize) -> Result<DepositExtraInfo, DocumentError> {
-        let script = self.script.ok_or_else(|| DocumentError::Field {
-            path: format!("deposits[{index}].script"),
-            problem: "neither given nor looked up".to_owned(),
-        })?;
+        let not_supplied = |field| move || DocumentError::not_supplied(format!("deposits[{index}].{field}"));
+        let script = self.script.ok_or_else(not_supplied("script"))?;
+        let RawTransaction(funding) =
+            self.funding_transaction.ok_or_else(not_supplied("fundingTransaction"))?;
         Ok(DepositExtraInfo {
-            funding_transaction: FundingTransaction::from(&self.funding_transaction.0),
+            funding_transaction: FundingTransaction::from(&funding),
             blinding_factor: script.blinding_factor.0,
             wallet: KeyHash(script.wallet_public_key_hash.0),
             refund_key_hash: KeyHash(script.refund_public_key_hash.0),

@@ -1,6 +1,7 @@
 //! What the `coxswain` program does, as a library: the demo and the tests go the same way as a person at the terminal.
 
 pub mod arguments;
+mod completion;
 pub mod coordination;
 pub mod doctor;
 pub mod document;

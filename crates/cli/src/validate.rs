@@ -1,15 +1,16 @@
 //! `coxswain validate`: a proposal document in, the contract's verdict out.
 
 use alloy_primitives::Address;
+use coxswain_bitcoin::EndpointError;
 use coxswain_ethereum::{
-    Block, BlockSelector, ConnectError, Endpoint, Judgement, Network, ProposalValidator, Revealed, Undecided,
-    Verdict,
+    Block, BlockSelector, ConnectError, Endpoint, Judgement, Network, ProposalValidator, Undecided, Verdict,
 };
 use coxswain_rules::Case;
 
 use crate::{
-    arguments::EthereumArguments,
-    document::{Document, DocumentError, MissingScript},
+    arguments::{BitcoinArguments, EthereumArguments},
+    completion::{Site, complete},
+    document::{Document, DocumentError, Missing},
     report::Report,
 };
 
@@ -18,6 +19,8 @@ use crate::{
 pub struct Target {
     /// Where to ask.
     pub ethereum: EthereumArguments,
+    /// Where to ask for what a document leaves out.
+    pub bitcoin: BitcoinArguments,
     /// The block to judge at.
     pub block: BlockSelector,
 }
@@ -32,6 +35,15 @@ pub enum ValidateError {
     /// The endpoint's URL can't be used.
     #[error("--rpc-url: {0}")]
     Connect(ConnectError),
+    /// A Bitcoin endpoint's URL can't be used.
+    #[error("--bitcoin-url: {0}")]
+    Bitcoin(#[from] EndpointError),
+    /// Only Bitcoin can supply what the document leaves out.
+    #[error("{path}: neither given, nor a Bitcoin endpoint to look it up (--bitcoin-url)")]
+    NoBitcoin {
+        /// The field.
+        path: String,
+    },
     /// Nothing says where the validator is.
     #[error("no validator is known for chain {chain_id}: give its address with --validator")]
     UnknownValidator {
@@ -69,8 +81,12 @@ pub(crate) async fn judge(
     target: &Target,
 ) -> Result<(Report, Option<Hearing>), ValidateError> {
     // What can be said without the chain is said first.
-    let missing = document.missing_scripts()?;
+    let missing = document.missing()?;
     let endpoint = target.ethereum.endpoint()?;
+    let no_bitcoin = target.bitcoin.backends(None)?.is_none();
+    if let Some(path) = missing.of_bitcoin().filter(|_| no_bitcoin) {
+        return Err(ValidateError::NoBitcoin { path });
+    }
     let (action, wallet) = (document.action(), document.wallet());
     let report = |chain_id, validator, judgement| Report { action, wallet, chain_id, validator, judgement };
     let undecided = |block, undecided| Judgement { block, verdict: Verdict::Undecided(undecided) };
@@ -98,13 +114,17 @@ pub(crate) async fn judge(
         Ok(block) => block,
         Err(error) => return Ok((report(undecided(None, error)), None)),
     };
-    match looked_up(&endpoint, &validator, block, expected_bridge, &missing).await {
-        Ok(revealed) => {
-            for (deposit, revealed) in missing.iter().zip(&revealed) {
-                document.supply_script(deposit.index, revealed);
-            }
+    let bitcoin = target.bitcoin.backends(Network::of_chain(chain_id))?;
+    let completed = async {
+        if missing == Missing::default() && expected_bridge.is_none() {
+            return Ok(());
         }
-        Err(error) => return Ok((report(undecided(Some(block), error)), None)),
+        let bridge = bridge(&validator, block, expected_bridge).await?;
+        let site = Site { endpoint: &endpoint, chain_id, bridge, validator: &validator, block };
+        complete(&mut document, &missing, &site, bitcoin).await
+    };
+    if let Err(error) = completed.await {
+        return Ok((report(undecided(Some(block), error)), None));
     }
     let case = document.into_case()?;
     let verdict = validator.validate_at(&case, block).await;
@@ -112,26 +132,17 @@ pub(crate) async fn judge(
     Ok((report(Judgement { block: Some(block), verdict }), Some(hearing)))
 }
 
-/// Checks that the validator reads the Bridge it should, and finds the missing deposits' reveals there.
-async fn looked_up(
-    endpoint: &Endpoint,
+/// The Bridge that the validator reads, which must be the one expected.
+async fn bridge(
     validator: &ProposalValidator,
     block: Block,
-    expected_bridge: Option<Address>,
-    missing: &[MissingScript],
-) -> Result<Vec<Revealed>, Undecided> {
-    if expected_bridge.is_none() && missing.is_empty() {
-        return Ok(Vec::new());
+    expected: Option<Address>,
+) -> Result<Address, Undecided> {
+    let actual = validator.bridge(block).await?;
+    match expected {
+        Some(expected) if expected != actual => {
+            Err(Undecided::OtherBridge { validator: validator.address(), expected, actual })
+        }
+        _ => Ok(actual),
     }
-    let bridge = validator.bridge(block).await?;
-    if let Some(expected) = expected_bridge
-        && expected != bridge
-    {
-        return Err(Undecided::OtherBridge { validator: validator.address(), expected, actual: bridge });
-    }
-    let mut revealed = Vec::with_capacity(missing.len());
-    for deposit in missing {
-        revealed.push(endpoint.reveal(bridge, deposit.reveal_block, deposit.outpoint).await?);
-    }
-    Ok(revealed)
 }

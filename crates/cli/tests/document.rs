@@ -266,14 +266,28 @@ fn what_is_not_json_is_refused_wherever_it_breaks_off() {
 fn a_deposit_without_script_needs_its_reveal_block() {
     let mut document = example(Action::DepositSweep);
     remove(&mut document["deposits"][0], "script");
-    let missing = parse(&document).unwrap().missing_scripts().unwrap();
-    assert_eq!((missing[0].index, missing[0].reveal_block), (0, 18_500_000));
+    let missing = parse(&document).unwrap().missing().unwrap();
+    assert_eq!((missing.scripts[0].0, missing.scripts[0].1.reveal_block), (0, 18_500_000));
 
     remove(&mut document["deposits"][0], "revealBlock");
-    let error = parse(&document).unwrap().missing_scripts().unwrap_err();
+    let error = parse(&document).unwrap().missing().unwrap_err();
     assert!(error.to_string().starts_with("deposits[0].revealBlock: "), "{error}");
     let error = parse(&document).unwrap().into_case().unwrap_err();
     assert!(error.to_string().starts_with("deposits[0].script: "), "{error}");
+}
+
+#[test]
+fn what_bitcoin_can_supply_may_be_left_out() {
+    let mut sweep = example(Action::DepositSweep);
+    remove(&mut sweep["deposits"][0], "fundingTransaction");
+    let mut moving = example(Action::MovingFunds);
+    remove(&mut moving, "mainUtxo");
+    for (document, field) in [(sweep, "deposits[0].fundingTransaction"), (moving, "mainUtxo")] {
+        let document = parse(&document).unwrap();
+        assert_eq!(document.missing().unwrap().of_bitcoin().as_deref(), Some(field));
+        let error = document.into_case().unwrap_err().to_string();
+        assert_eq!(error, format!("{field}: neither given nor looked up"));
+    }
 }
 
 #[test]

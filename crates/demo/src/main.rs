@@ -6,7 +6,11 @@ mod table;
 
 use std::{process::ExitCode, time::Instant};
 
-use coxswain_cli::{Target, arguments::EthereumArguments, validate};
+use coxswain_cli::{
+    Target,
+    arguments::{BitcoinArguments, EthereumArguments},
+    validate,
+};
 use coxswain_ethereum::BlockSelector;
 use coxswain_testkit::{Scene, our_validator};
 use eyre::Result;
@@ -30,6 +34,7 @@ async fn main() -> Result<ExitCode> {
             validator: Some(validator),
             bridge: Some(*scene.world.bridge.address()),
         },
+        bitcoin: BitcoinArguments { bitcoin_url: Vec::new(), bitcoin_network: None },
         block: BlockSelector::Latest,
     };
 

@@ -1,15 +1,17 @@
 //! What the event of a deposit's reveal tells: the parts of its script that the Bridge doesn't store.
 
-use alloy::{
-    primitives::Address,
-    rpc::types::{Filter, Log},
-    sol_types::SolEvent,
-};
-use bitcoin::{OutPoint, hashes::Hash as _};
-use coxswain_bindings::Bridge::DepositRevealed;
-use coxswain_rules::KeyHash;
+use std::collections::BTreeMap;
 
-use crate::{endpoint::Endpoint, validator::Undecided};
+use alloy::{primitives::Address, rpc::types::Filter, sol_types::SolEvent};
+use bitcoin::{OutPoint, Txid, hashes::Hash as _};
+use coxswain_bindings::Bridge::DepositRevealed;
+use coxswain_rules::{KeyHash, RevealedDeposit};
+
+use crate::{
+    endpoint::Endpoint,
+    log_ranges::{End, LogRanges},
+    validator::Undecided,
+};
 
 /// The parts of a deposit's script that its revealer chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,31 +37,49 @@ impl From<DepositRevealed> for Revealed {
     }
 }
 
+/// Reveals no further apart than this, in blocks, are read in one range.
+const GAP: u64 = 10_000;
+
 impl Endpoint {
-    /// The reveal of a deposit, from the Bridge's events of one block.
+    /// The reveal of each deposit, from the Bridge's events of the block that it names.
+    ///
+    /// Sends one `eth_getLogs` for all whose blocks are near each other, when the endpoint allows the range.
     ///
     /// # Errors
-    /// When the endpoint gives no usable answer, or the block holds no reveal of the deposit.
-    pub async fn reveal(
+    /// When the endpoint gives no usable answer, or a block holds no reveal of its deposit.
+    pub async fn reveals(
         &self,
         bridge: Address,
-        block: u64,
-        outpoint: OutPoint,
-    ) -> Result<Revealed, Undecided> {
-        let filter = Filter::new()
-            .address(bridge)
-            .event_signature(DepositRevealed::SIGNATURE_HASH)
-            .from_block(block)
-            .to_block(block);
-        let logs: Vec<Log> = self.request("eth_getLogs", (filter,)).await?;
-        logs.iter()
-            .filter(|log| log.address() == bridge && log.block_number == Some(block))
-            .filter_map(|log| DepositRevealed::decode_log_validate(&log.inner).ok())
-            .find(|event| {
-                event.fundingTxHash == outpoint.txid.to_byte_array()
-                    && event.fundingOutputIndex == outpoint.vout
+        deposits: &[RevealedDeposit],
+    ) -> Result<Vec<Revealed>, Undecided> {
+        let filter = Filter::new().address(bridge).event_signature(DepositRevealed::SIGNATURE_HASH);
+        let mut blocks: Vec<_> = deposits.iter().map(|deposit| deposit.reveal_block).collect();
+        blocks.sort_unstable();
+        let mut revealed = BTreeMap::new();
+        let mut ranges = LogRanges::new();
+        for near in blocks.chunk_by(|one, next| next.saturating_sub(*one) <= GAP) {
+            let (Some(&first), Some(&last)) = (near.first(), near.last()) else { continue };
+            let mut next = first;
+            while next <= last {
+                let (range, logs) = ranges.read(self, None, filter.clone(), next..=last, End::First).await?;
+                next = range.end().saturating_add(1);
+                for log in logs.iter().filter(|log| log.address() == bridge) {
+                    if let (Some(block), Ok(event)) =
+                        (log.block_number, DepositRevealed::decode_log_validate(&log.inner))
+                    {
+                        let txid = Txid::from_byte_array(event.fundingTxHash.0);
+                        let outpoint = OutPoint::new(txid, event.fundingOutputIndex);
+                        revealed.insert((block, outpoint), Revealed::from(event.data));
+                    }
+                }
+            }
+        }
+        deposits
+            .iter()
+            .map(|&RevealedDeposit { outpoint, reveal_block: block }| {
+                let revealed = revealed.get(&(block, outpoint)).copied();
+                revealed.ok_or(Undecided::NoReveal { outpoint, bridge, block })
             })
-            .map(|event| event.data.into())
-            .ok_or(Undecided::NoReveal { outpoint, bridge, block })
+            .collect()
     }
 }

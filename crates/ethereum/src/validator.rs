@@ -132,6 +132,14 @@ pub enum Undecided {
         /// The number.
         state: u8,
     },
+    /// What the case needs besides, as from Bitcoin, could not be had.
+    #[error("the proposal can't be completed: {reason}")]
+    Incomplete {
+        /// A stable name for the kind of failure, for programs.
+        cause: &'static str,
+        /// What could not be had, and why.
+        reason: String,
+    },
     /// The Bridge was not read as far as the rules need it.
     #[error(transparent)]
     Unread(#[from] Missing),
@@ -211,6 +219,7 @@ impl Undecided {
             Self::UnknownRevert { .. } => "unknown-revert",
             Self::UnknownAnswer { .. } | Self::UnknownSnapshot { .. } => "unknown-answer",
             Self::UnreadableBridge { .. } => "unreadable-bridge",
+            Self::Incomplete { cause, .. } => cause,
             Self::Unread(_) => "unread",
             Self::UnknownState { .. } => "unknown-state",
             Self::OtherBlock { .. } => "other-block",

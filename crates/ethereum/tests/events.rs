@@ -123,8 +123,8 @@ async fn events_are_those_that_the_bridge_emitted() {
         assert_eq!(event.outpoint, deposit.outpoint);
         assert_eq!(event.at.block, deposit.reveal_block);
         let bridge = *world.bridge.address();
-        let one = endpoint.reveal(bridge, deposit.reveal_block, deposit.outpoint).await.unwrap();
-        assert_eq!(event.revealed, one);
+        let one = endpoint.reveals(bridge, &[deposit.revealed()]).await.unwrap();
+        assert_eq!([event.revealed], *one);
         assert_eq!(event.revealed.blinding_factor, deposit.extra_info.blinding_factor);
         assert_eq!(event.revealed.refund_locktime, deposit.extra_info.refund_locktime);
     }

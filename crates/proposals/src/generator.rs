@@ -10,7 +10,7 @@ use alloy_primitives::Address;
 use bitcoin::FeeRate;
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::{Block, BridgeEvents, Endpoint, ProposalValidator, SnapshotReader, Verdict};
-use coxswain_rules::{Action, Case, KeyHash, Rejection, Subject};
+use coxswain_rules::{Action, Case, KeyHash, Rejection, Subject, Utxo};
 
 use crate::{
     Attempt, Generation, Memory, Nothing, Outcome, Proposed, ProposedTransaction, Undecided, heartbeat,
@@ -83,6 +83,26 @@ impl<B: Backend> Generator<B> {
         memory: &mut Memory,
     ) -> Attempt {
         Wallet::new(self, wallet, block, events, memory).attempt(action).await
+    }
+}
+
+impl<B: Backend> Generator<B> {
+    /// The wallet's main UTXO as of this block, spent on Bitcoin or not; none when it has none. Its newest recorded
+    /// transaction is searched further back than `events` reach.
+    ///
+    /// # Errors
+    /// When Ethereum or Bitcoin has no usable answer.
+    pub async fn main_utxo(
+        &self,
+        wallet: KeyHash,
+        block: Block,
+        events: &mut BridgeEvents,
+    ) -> Result<Option<Utxo>, Undecided> {
+        let mut memory = Memory::default();
+        let mut wallet = Wallet::new(self, wallet, block, events, &mut memory);
+        let record = wallet.record().await?;
+        let main_utxo = wallet.find_main_utxo(&record).await?;
+        Ok(main_utxo.map(|main_utxo| main_utxo.utxo))
     }
 }
 

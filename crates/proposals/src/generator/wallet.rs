@@ -256,11 +256,19 @@ impl<'a, B: Backend> Wallet<'a, B> {
         }
     }
 
-    /// The main UTXO, unspent; none when the wallet has none.
-    pub(super) async fn main_utxo(&mut self, record: &WalletRecord) -> Step<Option<MainUtxo>> {
+    /// The main UTXO, spent or not; none when the wallet has none.
+    pub(super) async fn find_main_utxo(
+        &mut self,
+        record: &WalletRecord,
+    ) -> Result<Option<MainUtxo>, Undecided> {
         let search = self.search(record).await?;
         let answers = self.transactions(&search.outpoints()).await?;
-        let main_utxo = self.found(record, search, answers)?;
+        self.found(record, search, answers)
+    }
+
+    /// The main UTXO, unspent; none when the wallet has none.
+    pub(super) async fn main_utxo(&mut self, record: &WalletRecord) -> Step<Option<MainUtxo>> {
+        let main_utxo = self.find_main_utxo(record).await?;
         let outputs: Vec<_> = self.unsettled(main_utxo.as_ref()).into_iter().collect();
         let answers = self.unspent(&outputs).await?;
         let unspent = outputs.into_iter().map(|output| output.outpoint).zip(answers).collect();
