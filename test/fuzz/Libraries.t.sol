@@ -22,7 +22,10 @@ contract LibrariesTest is Test {
     {
         bytes memory canary = abi.encode(inputs);
         bytes32 expected = sha256(bytes.concat(sha256(bytes.concat(version, inputs, outputs, locktime))));
-        assertEq(BitcoinHashes.hash256(version, inputs, outputs, locktime), expected);
+        uint256 gas = gasleft();
+        bytes32 digest = BitcoinHashes.hash256(version, inputs, outputs, locktime);
+        _usedLittle(gas, inputs.length + outputs.length);
+        assertEq(digest, expected);
         assertEq(canary, abi.encode(inputs));
     }
 
@@ -86,9 +89,17 @@ contract LibrariesTest is Test {
     }
 
     function _hash(Bitcoin.Deposit memory d, bytes4 locktime) private view returns (bytes32) {
-        return DepositScript.hash(
+        uint256 gas = gasleft();
+        bytes32 hash = DepositScript.hash(
             d.depositor, d.extraData, d.blindingFactor, d.walletPubKeyHash, d.refundPubKeyHash, locktime
         );
+        _usedLittle(gas, 126);
+        return hash;
+    }
+
+    /// What the hashes and the copies of `size` bytes cost, but no stretch of memory between.
+    function _usedLittle(uint256 gasBefore, uint256 size) private view {
+        assertLt(gasBefore - gasleft(), 2_000 + size);
     }
 
     function isPaidBy(bytes32 scriptSha256, bytes calldata outputScript) external pure returns (bool) {
@@ -148,11 +159,14 @@ contract LibrariesTest is Test {
 
     function testFuzz_keys(bytes32 hash, uint32 index, uint64 value, bytes calldata script, bytes20 wallet)
         external
-        pure
+        view
     {
         assertEq(Keys.output(hash, index), uint256(keccak256(abi.encodePacked(hash, index))));
         assertEq(Keys.utxo(hash, index, value), keccak256(abi.encodePacked(hash, index, value)));
-        assertEq(Keys.redemption(script, wallet), uint256(keccak256(abi.encodePacked(keccak256(script), wallet))));
+        uint256 gas = gasleft();
+        uint256 key = Keys.redemption(script, wallet);
+        _usedLittle(gas, script.length);
+        assertEq(key, uint256(keccak256(abi.encodePacked(keccak256(script), wallet))));
     }
 
     /// Few different keys, so that they repeat, and many that share their lowest byte.

@@ -302,9 +302,12 @@ contract DepositSweepTest is ValidatorTest {
     function test_RevertWhen_DS13TheDepositIsMadeToAnotherWallet() external {
         Sweep memory sweep = _sweep(2);
         Bitcoin.Deposit memory deposit = _deposit(1);
-        deposit.walletPubKeyHash = OTHER_WALLET;
-        _putDeposit(sweep, 1, deposit, 1, 2);
-        _rejects(sweep, abi.encodeWithSelector(IValidator.DepositOfOtherWallet.selector, 1, OTHER_WALLET));
+        bytes20[2] memory wallets = [bytes20(uint160(WALLET) - 1), bytes20(uint160(WALLET) + 1)];
+        for (uint256 i = 0; i < 2; ++i) {
+            deposit.walletPubKeyHash = wallets[i];
+            _putDeposit(sweep, 1, deposit, 1, 2);
+            _rejects(sweep, abi.encodeWithSelector(IValidator.DepositOfOtherWallet.selector, 1, wallets[i]));
+        }
     }
 
     function test_RevertWhen_DS14TheVaultIsNotTheFirstDepositsVault() external {
@@ -330,15 +333,19 @@ contract DepositSweepTest is ValidatorTest {
         _accepts(sweep);
     }
 
-    /// Each item in the place of each later one.
+    /// Each item in the place of each later one, with as many as allowed: none is forgotten on the way.
     function test_RevertWhen_DS15ADepositOccursTwice() external {
-        for (uint256 first = 0; first < 5; ++first) {
-            for (uint256 index = first + 1; index < 5; ++index) {
-                Sweep memory sweep = _sweep(5);
+        Sweep memory sweep = _sweep(20);
+        for (uint256 index = 1; index < 20; ++index) {
+            IValidator.DepositKey memory ownKey = sweep.proposal.depositsKeys[index];
+            IValidator.DepositExtraInfo memory ownInfo = sweep.extraInfo[index];
+            for (uint256 first = 0; first < index; ++first) {
                 sweep.proposal.depositsKeys[index] = sweep.proposal.depositsKeys[first];
                 sweep.extraInfo[index] = sweep.extraInfo[first];
                 _rejects(sweep, abi.encodeWithSelector(IValidator.DepositDuplicated.selector, index, first));
             }
+            sweep.proposal.depositsKeys[index] = ownKey;
+            sweep.extraInfo[index] = ownInfo;
         }
     }
 

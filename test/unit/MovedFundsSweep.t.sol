@@ -46,8 +46,11 @@ contract MovedFundsSweepTest is ValidatorTest {
 
     function test_RevertWhen_MS3TheRequestBelongsToAnotherWallet() external {
         IValidator.MovedFundsSweepProposal memory proposal = _movedFundsSweep();
-        _setSweepRequest(proposal, OTHER_WALLET, uint8(IBridge.MovedFundsSweepRequestState.Pending));
-        _rejects(proposal, abi.encodeWithSelector(IValidator.SweepRequestOfOtherWallet.selector, OTHER_WALLET));
+        bytes20[2] memory wallets = [bytes20(uint160(WALLET) - 1), bytes20(uint160(WALLET) + 1)];
+        for (uint256 i = 0; i < 2; ++i) {
+            _setSweepRequest(proposal, wallets[i], uint8(IBridge.MovedFundsSweepRequestState.Pending));
+            _rejects(proposal, abi.encodeWithSelector(IValidator.SweepRequestOfOtherWallet.selector, wallets[i]));
+        }
     }
 
     function test_RevertWhen_MS4TheFeeIsZero() external {

@@ -160,14 +160,16 @@ contract RedemptionTest is ValidatorTest {
         _accepts(proposal);
     }
 
-    /// Each item in the place of each later one.
+    /// Each item in the place of each later one, with as many as allowed: none is forgotten on the way.
     function test_RevertWhen_RD10ARequestOccursTwice() external {
-        for (uint256 first = 0; first < 5; ++first) {
-            for (uint256 index = first + 1; index < 5; ++index) {
-                IValidator.RedemptionProposal memory proposal = _redemption(5);
+        IValidator.RedemptionProposal memory proposal = _redemption(20);
+        for (uint256 index = 1; index < 20; ++index) {
+            bytes memory own = proposal.redeemersOutputScripts[index];
+            for (uint256 first = 0; first < index; ++first) {
                 proposal.redeemersOutputScripts[index] = proposal.redeemersOutputScripts[first];
                 _rejects(proposal, abi.encodeWithSelector(IValidator.RedemptionDuplicated.selector, index, first));
             }
+            proposal.redeemersOutputScripts[index] = own;
         }
     }
 
