@@ -33,10 +33,11 @@ test-rust: contracts
 	@cargo test --locked --workspace --quiet
 
 SEED := $(or $(SEED),$(shell date +%s))
-test-peers: ## Check the protocol against fresh vectors made by Go itself (needs Go)
-	@command -v go >/dev/null || { echo "make test-peers needs Go: https://go.dev/dl" >&2; exit 1; }
+test-peers: ## Check against Go's own vectors, and a real Bitcoin node and Electrum server (needs Go and Python)
+	@tools/install-peers
 	@echo "fresh vectors of SEED=$(SEED)"
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
+	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
 
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run

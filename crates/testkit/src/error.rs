@@ -1,6 +1,6 @@
 //! What can go wrong while a world is built or acted in.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf, time::Duration};
 
 use alloy::{contract, node_bindings::NodeError, primitives::Address, transports::TransportError};
 use bitcoin::Txid;
@@ -21,7 +21,7 @@ pub enum Error {
         /// What brings it.
         command: &'static str,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// npm has no anvil for this platform; `COXSWAIN_ANVIL` can name one.
     #[error("there is no anvil for {os} on {arch}: set COXSWAIN_ANVIL to the path of one")]
@@ -74,6 +74,25 @@ pub enum Error {
         /// Why.
         refusal: Refusal,
     },
+    /// A peer refuses what it is handed.
+    #[error("{peer} refuses {what}")]
+    PeerRefused {
+        /// Which peer.
+        peer: &'static str,
+        /// What it refuses, and why.
+        what: String,
+    },
+    /// A peer takes too long.
+    #[error("waited {} s for {what}", patience.as_secs())]
+    Late {
+        /// What was waited for.
+        what: &'static str,
+        /// For how long.
+        patience: Duration,
+    },
+    /// A peer can't be talked to.
+    #[error(transparent)]
+    Io(#[from] io::Error),
     /// The wallet has no main UTXO, which the action spends or names.
     #[error("wallet {0} has no main UTXO")]
     NoMainUtxo(KeyHash),

@@ -50,6 +50,8 @@ pub(crate) enum Found<'a> {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
+    /// The time of the genesis block as far as its children care, in Unix seconds.
+    pub(super) start: u32,
     /// The best chain, the genesis block first.
     pub(crate) blocks: Vec<Block>,
     heights: BTreeMap<BlockHash, u32>,
@@ -63,9 +65,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(start: u32) -> Self {
         let genesis = genesis_block(Network::Regtest);
         Self {
+            start,
             heights: [(genesis.block_hash(), 0)].into(),
             // No one can spend its coinbase.
             blocks: vec![genesis],
@@ -253,7 +256,7 @@ impl Ledger {
     pub(super) fn disconnect(&mut self, depth: u32) {
         let keep = self.blocks.len().saturating_sub(usize::try_from(depth).unwrap_or(usize::MAX)).max(1);
         let gone = self.blocks.split_off(keep);
-        let mut again = Self::new();
+        let mut again = Self::new(self.start);
         self.blocks.iter().skip(1).for_each(|block| again.connect(block.clone()));
         again.mempool = std::mem::take(&mut self.mempool);
         again.stale = std::mem::take(&mut self.stale);

@@ -5,7 +5,10 @@ mod anyone;
 mod block;
 mod ledger;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use bitcoin::{Amount, Block, OutPoint, Transaction, TxOut, Txid};
 
@@ -15,9 +18,11 @@ pub(crate) use self::{
 };
 use crate::Error;
 
-const BLOCK_SECONDS: u32 = 600;
-/// When the first block after the genesis block is mined, in Unix seconds.
+const BLOCK_SECONDS: u32 = 60;
+/// When the genesis block's child is mined at the earliest, unless told otherwise, in Unix seconds.
 const START: u32 = 1_700_000_000;
+/// How old a recent chain's second block is: its newest is then under a day old, and there is time for a thousand more.
+const RECENT: Duration = Duration::from_secs(20 * 3600);
 /// The chain's height when it starts. Coinbases can be spent from 100 blocks above theirs on: a hundred of them, then.
 const START_HEIGHT: u32 = 200;
 
@@ -77,18 +82,21 @@ impl Default for Regtest {
 }
 
 impl Regtest {
-    /// A chain with coins that anyone can spend.
+    /// A chain with coins that anyone can spend, always the same.
     pub fn new() -> Self {
-        /// Each chain begins alike.
         static BEGINNING: OnceLock<Ledger> = OnceLock::new();
-        let ledger = BEGINNING.get_or_init(|| {
-            let mut ledger = Ledger::new();
-            for _ in 0..START_HEIGHT {
-                mine(&mut ledger, &[]).expect("a block without transactions can be mined");
-            }
-            ledger
-        });
-        Self { ledger: Arc::new(Mutex::new(ledger.clone())) }
+        Self::of(BEGINNING.get_or_init(|| beginning(START)).clone())
+    }
+
+    /// A chain whose newest block is under a day old: some nodes hold back while theirs is older.
+    pub fn recent() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let start = u32::try_from(now.saturating_sub(RECENT).as_secs()).unwrap_or(START);
+        Self::of(beginning(start))
+    }
+
+    fn of(ledger: Ledger) -> Self {
+        Self { ledger: Arc::new(Mutex::new(ledger)) }
     }
 
     /// The chain's records, which nobody else changes meanwhile.
@@ -175,12 +183,21 @@ impl Regtest {
     }
 }
 
+fn beginning(start: u32) -> Ledger {
+    let mut ledger = Ledger::new(start);
+    for _ in 0..START_HEIGHT {
+        mine(&mut ledger, &[]).expect("a block without transactions can be mined");
+    }
+    ledger
+}
+
 fn mine(ledger: &mut Ledger, transactions: &[Transaction]) -> Result<Block, Error> {
     ledger.check_all(transactions).map_err(|(txid, refusal)| Error::Refused { txid, refusal })?;
     let tip = ledger.blocks.last().ok_or(Error::Absent("genesis block"))?;
     let overflow = |what| Error::Overflow { what };
     let height = ledger.height().checked_add(1).ok_or(overflow("the height"))?;
-    let time = tip.header.time.max(START).checked_add(BLOCK_SECONDS).ok_or(overflow("the block's time"))?;
+    let time =
+        tip.header.time.max(ledger.start).checked_add(BLOCK_SECONDS).ok_or(overflow("the block's time"))?;
     let block = block::assemble(tip.block_hash(), height, time, ledger.made(), transactions)?;
     ledger.connect(block.clone());
     Ok(block)
