@@ -33,11 +33,12 @@ test-rust: contracts
 	@cargo test --locked --workspace --quiet
 
 SEED := $(or $(SEED),$(shell date +%s))
-test-peers: ## Check against Go's own vectors, and a real Bitcoin node and Electrum server (needs Go and Python)
+test-peers: contracts ## Check against Go's own vectors, geth, btcd and ElectrumX: real peers (needs Go and Python)
 	@tools/install-peers
 	@echo "fresh vectors of SEED=$(SEED)"
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
 	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
+	@cargo run --quiet --locked -p coxswain-ethereum --example check-geth
 
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run

@@ -7,326 +7,22 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use std::collections::BTreeSet;
+mod court;
 
-use alloy::primitives::{Address, B256, U256};
-use coxswain_bindings::Bridge;
-use coxswain_ethereum::{BlockSelector, Endpoint, ProposalValidator, Verdict};
-use coxswain_rules::{
-    Action, Amount, Case, Cause, KeyHash, Reason, RuleId, ScriptBuf, Subject,
-    Subject::{DepositSweep, Heartbeat, MovedFundsSweep, MovingFunds, Redemption},
-};
-use coxswain_testkit::{DepositOutput, DepositSpec, Scene, deployed_validator, our_validator, sweep};
-
-const DAY: u64 = 24 * 3600;
-const ANVIL: u64 = 31337;
-const TOO_MUCH: Amount = Amount::from_sat(10_0000_0000);
-
-struct Court {
-    scene: Scene,
-    ours: ProposalValidator,
-    deployed: ProposalValidator,
-    seen: BTreeSet<RuleId>,
-}
-
-impl Court {
-    async fn sit() -> Self {
-        let scene = Scene::set(|_| ()).await.unwrap();
-        let endpoint = Endpoint::new(scene.world.chain.endpoint().parse().unwrap()).unwrap();
-        let ours = scene.world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        let deployed = scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap();
-        let validator = |address| ProposalValidator::new(endpoint.clone(), ANVIL, address);
-        Self { ours: validator(ours), deployed: validator(deployed), scene, seen: BTreeSet::new() }
-    }
-
-    fn case(&self, action: Action) -> Case {
-        self.scene.case(action).unwrap()
-    }
-
-    async fn verdicts(&self, case: &Case) -> [Verdict; 2] {
-        let block = self.ours.block(BlockSelector::Latest).await.unwrap();
-        [self.ours.validate_at(case, block).await, self.deployed.validate_at(case, block).await]
-    }
-
-    async fn valid(&self, case: Case) {
-        assert_eq!(self.verdicts(&case).await, [Verdict::Valid, Verdict::Valid], "{case:?}");
-    }
-
-    /// Both reject the case by this rule; ours names the item, the deployed one only gives a text.
-    async fn rejected(&mut self, rule: RuleId, item: Option<u64>, case: Case) -> Reason {
-        let [ours, deployed] = self.verdicts(&case).await;
-        let (Verdict::Rejected(ours), Verdict::Rejected(deployed)) = (&ours, &deployed) else {
-            panic!("{rule}: {ours:?}, {deployed:?}");
-        };
-        assert_eq!((ours.rule, deployed.rule), (Some(rule), Some(rule)), "{ours} / {deployed}");
-        assert_eq!(ours.item(), item.map(U256::from), "{ours}");
-        assert!(matches!(deployed.cause, Cause::Text(_)), "{deployed}");
-        let Cause::Reason(reason) = &ours.cause else { panic!("{ours}") };
-        self.seen.insert(rule);
-        reason.clone()
-    }
-}
-
-/// Changes a sweep.
-fn swept(
-    mut case: Case,
-    change: impl FnOnce(&mut coxswain_rules::DepositSweepProposal, &mut Vec<coxswain_rules::DepositExtraInfo>),
-) -> Case {
-    let DepositSweep { proposal, extra_info } = &mut case.subject else { panic!("{case:?}") };
-    change(proposal, extra_info);
-    case
-}
-
-/// Changes a redemption.
-fn redeemed(mut case: Case, change: impl FnOnce(&mut coxswain_rules::RedemptionProposal)) -> Case {
-    let Redemption(proposal) = &mut case.subject else { panic!("{case:?}") };
-    change(proposal);
-    case
-}
-
-/// Changes a move.
-fn moved(
-    mut case: Case,
-    change: impl FnOnce(&mut coxswain_rules::MovingFundsProposal, &mut coxswain_rules::Utxo),
-) -> Case {
-    let MovingFunds { proposal, main_utxo } = &mut case.subject else { panic!("{case:?}") };
-    change(proposal, main_utxo);
-    case
-}
-
-/// Changes a moved funds sweep.
-fn taken(mut case: Case, change: impl FnOnce(&mut coxswain_rules::MovedFundsSweepProposal)) -> Case {
-    let MovedFundsSweep(proposal) = &mut case.subject else { panic!("{case:?}") };
-    change(proposal);
-    case
-}
-
-fn of(wallet: KeyHash, case: Case) -> Case {
-    Case { wallet, ..case }
-}
-
-const NOBODY: KeyHash = KeyHash([9; 20]);
+use alloy::primitives::{B256, U256};
+use court::{Court, ask_everything};
+use coxswain_ethereum::{BlockSelector, Verdict};
+use coxswain_rules::{Action, Amount, Case, Cause, Reason, RuleId, Subject};
+use coxswain_testkit::sweep;
 
 #[tokio::test]
 async fn both_validators_give_the_same_verdict_and_every_reason_its_rule() {
-    let mut court = Court::sit().await;
-    for action in Action::ALL {
-        court.valid(court.case(action)).await;
-    }
-    heartbeats(&mut court).await;
-    moves(&mut court).await;
-    moved_funds_sweeps(&mut court).await;
-    redemptions(&mut court).await;
-    // These let time pass, so they are last.
-    deposit_sweeps(&mut court).await;
-    let all: BTreeSet<_> = RuleId::ALL.iter().copied().collect();
-    assert_eq!(court.seen, all);
-}
-
-async fn heartbeats(court: &mut Court) {
-    for message in [vec![], vec![0xff; 15], vec![0xff; 17], [vec![0xff; 7], vec![0xfe; 9]].concat()] {
-        let mut case = court.case(Action::Heartbeat);
-        case.subject = Heartbeat(coxswain_rules::HeartbeatProposal { message });
-        assert_eq!(court.rejected(RuleId::Hb1, None, case).await, Reason::HeartbeatMessageInvalid);
-    }
-}
-
-async fn deposit_sweeps(court: &mut Court) {
-    let case = || court.scene.case(Action::DepositSweep).unwrap();
-    let working = court.scene.working.key_hash();
-
-    let other = of(NOBODY, case());
-    let empty = swept(case(), |p, e| (p.deposits.clear(), e.clear()).1);
-    let large = swept(case(), |p, e| {
-        p.deposits = p.deposits.iter().copied().cycle().take(21).collect();
-        *e = e.iter().cloned().cycle().take(21).collect();
-    });
-    let short = swept(case(), |_, e| e.truncate(3));
-    let free = swept(case(), |p, _| p.fee = Amount::ZERO);
-    let dear = swept(case(), |p, _| p.fee = TOO_MUCH);
-    let unknown = swept(case(), |p, _| p.deposits[2].outpoint.vout = 5);
-    let swapped = swept(case(), |_, e| e[1].funding_transaction = e[0].funding_transaction.clone());
-    let script = swept(case(), |_, e| e[3].blinding_factor = [0xee; 8]);
-    let foreign = of(court.scene.retiring.key_hash(), case());
-    let repeated = swept(case(), |p, e| {
-        p.deposits.push(p.deposits[1]);
-        e.push(e[1].clone());
-    });
-
-    let reason = court.rejected(RuleId::Ds1, None, other).await;
-    assert_eq!(reason, Reason::WalletStateNotAllowed { wallet: NOBODY, state: 0 });
-    assert_eq!(court.rejected(RuleId::Ds2, None, empty).await, Reason::SweepEmpty);
-    let reason = court.rejected(RuleId::Ds3, None, large).await;
-    assert_eq!(reason, Reason::SweepTooLarge { size: U256::from(21), max_size: U256::from(20) });
-    let reason = court.rejected(RuleId::Ds4, None, short).await;
-    assert_eq!(
-        reason,
-        Reason::ExtraInfoCountMismatch { deposits: U256::from(4), extra_infos: U256::from(3) }
-    );
-    assert_eq!(court.rejected(RuleId::Ds5, None, free).await, Reason::FeeZero);
-    court.rejected(RuleId::Ds6, None, dear).await;
-    court.rejected(RuleId::Ds7, Some(2), unknown).await;
-    court.rejected(RuleId::Ds10, Some(1), swapped).await;
-    court.rejected(RuleId::Ds11, Some(3), script).await;
-    let reason = court.rejected(RuleId::Ds13, Some(0), foreign).await;
-    assert_eq!(reason, Reason::DepositOfOtherWallet { index: U256::ZERO, wallet: working });
-    let reason = court.rejected(RuleId::Ds15, Some(4), repeated).await;
-    assert_eq!(reason, Reason::DepositDuplicated { index: U256::from(4), first_index: U256::ONE });
-
-    // A deposit that is young, then old enough but for its vault, then swept.
-    let Scene { world, working, deposits, .. } = &mut court.scene;
-    let (working, vault) = (working.clone(), world.vault);
-    let call = Bridge::setVaultStatusCall { vault, isTrusted: true };
-    world.govern(&call).await.unwrap();
-    let spec = DepositSpec { vault, ..DepositSpec::default() };
-    let vaulted = world.reveal(&working, spec).await.unwrap();
-    let revealed_at = world.chain.now().await.unwrap();
-    let with_vaulted =
-        Case { wallet: working.key_hash(), subject: sweep(&[deposits[0].clone(), vaulted.clone()]) };
-    let alone = Case { wallet: working.key_hash(), subject: sweep(std::slice::from_ref(&vaulted)) };
-    let reason = court.rejected(RuleId::Ds8, Some(1), with_vaulted.clone()).await;
-    let eligible_after = U256::from(revealed_at + 2 * 3600);
-    assert_eq!(reason, Reason::DepositTooYoung { index: U256::ONE, eligible_after });
-    court.scene.world.chain.advance(2 * 3600 + 60).await.unwrap();
-    court.valid(alone.clone()).await;
-    let reason = court.rejected(RuleId::Ds14, Some(1), with_vaulted).await;
-    assert_eq!(reason, Reason::DepositVaultMismatch { index: U256::ONE, vault, expected: Address::ZERO });
-    court.scene.world.carry_out(&working, &alone.subject).await.unwrap();
-    court.rejected(RuleId::Ds9, Some(0), alone).await;
-
-    // A deposit that can be refunded after 15 days and an hour, asked for before and after its margin begins.
-    let now = court.scene.world.chain.now().await.unwrap();
-    let locktime = u32::try_from(now + 15 * DAY + 3600).unwrap();
-    let spec = DepositSpec { refund_locktime: Some(locktime), ..DepositSpec::default() };
-    let fleeting = court.scene.world.reveal(&working, spec).await.unwrap();
-    let fleeting = Case { wallet: working.key_hash(), subject: sweep(&[fleeting]) };
-    court.scene.world.chain.advance(13 * DAY).await.unwrap();
-    court.valid(fleeting.clone()).await;
-    court.scene.world.chain.advance(DAY + 2 * 3600).await.unwrap();
-    let reason = court.rejected(RuleId::Ds12, Some(0), fleeting).await;
-    let sweepable_before = U256::from(u64::from(locktime) - DAY);
-    assert_eq!(reason, Reason::DepositRefundTooClose { index: U256::ZERO, sweepable_before });
-}
-
-async fn redemptions(court: &mut Court) {
-    let case = || court.scene.case(Action::Redemption).unwrap();
-    let other = of(NOBODY, case());
-    let empty = redeemed(case(), |p| p.scripts.clear());
-    let large = redeemed(case(), |p| p.scripts = p.scripts.iter().cloned().cycle().take(21).collect());
-    let free = redeemed(case(), |p| p.fee = Amount::ZERO);
-    let dear = redeemed(case(), |p| p.fee = TOO_MUCH);
-    let unknown = redeemed(case(), |p| p.scripts[1] = ScriptBuf::from_bytes(vec![0x51]));
-    let young = redeemed(case(), |p| p.scripts.push(court.scene.young_request.script.clone()));
-    let repeated = redeemed(case(), |p| p.scripts[2] = p.scripts[0].clone());
-    // Over the largest share of any one request, under the largest total.
-    let heavy = redeemed(case(), |p| p.fee = Amount::from_sat(300_005));
-
-    court.rejected(RuleId::Rd1, None, other).await;
-    assert_eq!(court.rejected(RuleId::Rd2, None, empty).await, Reason::RedemptionEmpty);
-    let reason = court.rejected(RuleId::Rd3, None, large).await;
-    assert_eq!(reason, Reason::RedemptionTooLarge { size: U256::from(21), max_size: U256::from(20) });
-    assert_eq!(court.rejected(RuleId::Rd4, None, free).await, Reason::FeeZero);
-    court.rejected(RuleId::Rd5, None, dear).await;
-    court.rejected(RuleId::Rd6, Some(1), unknown).await;
-    court.rejected(RuleId::Rd7, Some(3), young).await;
-    let reason = court.rejected(RuleId::Rd9, Some(0), heavy).await;
-    let max_share = U256::from(100_000);
-    assert_eq!(
-        reason,
-        Reason::RedemptionFeeShareTooHigh { index: U256::ZERO, share: U256::from(100_001), max_share }
-    );
-    let reason = court.rejected(RuleId::Rd10, Some(2), repeated).await;
-    assert_eq!(reason, Reason::RedemptionDuplicated { index: U256::from(2), first_index: U256::ZERO });
-
-    let call = court.scene.world.bridge.redemptionParameters();
-    let timeout = u64::from(call.call().await.unwrap().redemptionTimeout);
-    let case = court.case(Action::Redemption);
-    // The requests are 2 h and a minute old by now.
-    court.scene.world.chain.advance(timeout - 5 * 3600).await.unwrap();
-    court.valid(case.clone()).await;
-    court.scene.world.chain.advance(3600).await.unwrap();
-    court.rejected(RuleId::Rd8, Some(0), case).await;
-}
-
-async fn moves(court: &mut Court) {
-    let case = || court.scene.case(Action::MovingFunds).unwrap();
-    let working = of(court.scene.working.key_hash(), case());
-    let elsewhere = moved(case(), |p, _| p.targets = vec![NOBODY]);
-    let worth = moved(case(), |_, utxo| utxo.value = TOO_MUCH);
-    let free = moved(case(), |p, _| p.fee = Amount::ZERO);
-    let dear = moved(case(), |p, _| p.fee = TOO_MUCH);
-    let normal = case();
-
-    let reason = court.rejected(RuleId::Mf1, None, working).await;
-    assert_eq!(reason, Reason::WalletStateNotAllowed { wallet: court.scene.working.key_hash(), state: 1 });
-    court.rejected(RuleId::Mf3, None, elsewhere).await;
-    court.rejected(RuleId::Mf4, None, worth).await;
-    assert_eq!(court.rejected(RuleId::Mf6, None, free).await, Reason::FeeZero);
-    court.rejected(RuleId::Mf7, None, dear).await;
-
-    let world = &mut court.scene.world;
-    let undecided = world.wallet(4).await.unwrap();
-    let spec = DepositSpec { output: DepositOutput::P2sh, ..DepositSpec::default() };
-    let deposit = world.reveal(&undecided, spec).await.unwrap();
-    world.sweep(&undecided, &[deposit], Amount::from_sat(1000)).await.unwrap();
-    world.retire(&undecided).await.unwrap();
-    let uncommitted = of(undecided.key_hash(), normal.clone());
-    assert_eq!(court.rejected(RuleId::Mf2, None, uncommitted).await, Reason::TargetWalletsNotCommitted);
-
-    let world = &court.scene.world;
-    let p = world.bridge.movingFundsParameters().call().await.unwrap();
-    let change = |dust| Bridge::updateMovingFundsParametersCall {
-        movingFundsTxMaxTotalFee: p.movingFundsTxMaxTotalFee,
-        movingFundsDustThreshold: dust,
-        movingFundsTimeoutResetDelay: p.movingFundsTimeoutResetDelay,
-        movingFundsTimeout: p.movingFundsTimeout,
-        movingFundsTimeoutSlashingAmount: p.movingFundsTimeoutSlashingAmount,
-        movingFundsTimeoutNotifierRewardMultiplier: p.movingFundsTimeoutNotifierRewardMultiplier,
-        movingFundsCommitmentGasOffset: p.movingFundsCommitmentGasOffset,
-        movedFundsSweepTxMaxTotalFee: p.movedFundsSweepTxMaxTotalFee,
-        movedFundsSweepTimeout: p.movedFundsSweepTimeout,
-        movedFundsSweepTimeoutSlashingAmount: p.movedFundsSweepTimeoutSlashingAmount,
-        movedFundsSweepTimeoutNotifierRewardMultiplier: p.movedFundsSweepTimeoutNotifierRewardMultiplier,
-    };
-    let balance = world.main_utxo(&court.scene.retiring).unwrap().value.to_sat();
-    // The Bridge keeps the threshold under that of redemptions.
-    let r = world.bridge.redemptionParameters().call().await.unwrap();
-    let redemption_parameters = Bridge::updateRedemptionParametersCall {
-        redemptionDustThreshold: balance + 2,
-        redemptionTreasuryFeeDivisor: r.redemptionTreasuryFeeDivisor,
-        redemptionTxMaxFee: r.redemptionTxMaxFee,
-        redemptionTxMaxTotalFee: r.redemptionTxMaxTotalFee,
-        redemptionTimeout: r.redemptionTimeout,
-        redemptionTimeoutSlashingAmount: r.redemptionTimeoutSlashingAmount,
-        redemptionTimeoutNotifierRewardMultiplier: r.redemptionTimeoutNotifierRewardMultiplier,
-    };
-    world.govern(&redemption_parameters).await.unwrap();
-    world.govern(&change(balance + 1)).await.unwrap();
-    let reason = court.rejected(RuleId::Mf5, None, normal.clone()).await;
-    let (balance_, dust_threshold) = (U256::from(balance), U256::from(balance + 1));
-    assert_eq!(reason, Reason::BalanceBelowDust { balance: balance_, dust_threshold });
-    court.scene.world.govern(&change(balance)).await.unwrap();
-    court.valid(normal).await;
-}
-
-async fn moved_funds_sweeps(court: &mut Court) {
-    let case = || court.scene.case(Action::MovedFundsSweep).unwrap();
-    let other = of(NOBODY, case());
-    let unknown = taken(case(), |p| p.outpoint.vout = 7);
-    let foreign = of(court.scene.retiring.key_hash(), case());
-    let free = taken(case(), |p| p.fee = Amount::ZERO);
-    let dear = taken(case(), |p| p.fee = TOO_MUCH);
-    court.rejected(RuleId::Ms1, None, other).await;
-    assert_eq!(court.rejected(RuleId::Ms2, None, unknown).await, Reason::SweepRequestNotPending { state: 0 });
-    let reason = court.rejected(RuleId::Ms3, None, foreign).await;
-    assert_eq!(reason, Reason::SweepRequestOfOtherWallet { wallet: court.scene.working.key_hash() });
-    assert_eq!(court.rejected(RuleId::Ms4, None, free).await, Reason::FeeZero);
-    court.rejected(RuleId::Ms5, None, dear).await;
+    ask_everything(&mut Court::sit(()).await).await;
 }
 
 #[tokio::test]
 async fn inc_1_a_deposit_that_nobody_can_spend_is_the_one_difference() {
-    let court = Court::sit().await;
+    let mut court = Court::sit(()).await;
     let case = Case {
         wallet: court.scene.working.key_hash(),
         subject: sweep(&[court.scene.deposits[0].clone(), court.scene.unspendable.clone()]),
@@ -340,7 +36,7 @@ async fn inc_1_a_deposit_that_nobody_can_spend_is_the_one_difference() {
 
 #[tokio::test]
 async fn what_is_accepted_can_be_carried_out() {
-    let mut court = Court::sit().await;
+    let mut court = Court::sit(()).await;
     let wallets = [court.scene.working.clone(), court.scene.retiring.clone()];
     for action in Action::ALL {
         let case = court.case(action);
@@ -352,7 +48,7 @@ async fn what_is_accepted_can_be_carried_out() {
 
 #[tokio::test]
 async fn a_judgement_names_the_block_and_holds_for_it_alone() {
-    let court = Court::sit().await;
+    let court = Court::sit(()).await;
     let case = Case {
         wallet: court.scene.working.key_hash(),
         subject: Subject::Redemption(coxswain_rules::RedemptionProposal {

@@ -12,12 +12,24 @@ use alloy::{
     transports::http::reqwest::Url,
 };
 
+use flate2::read::GzDecoder;
+use serde_json::{Map, Value};
+
 use crate::{Error, artifacts::root};
 
 /// Gas enough for any transaction here: half a block.
 const GAS_LIMIT: u64 = 15_000_000;
 /// In wei.
 const THOUSAND_ETHER: U256 = U256::from_limbs([0x35c9_adc5_dea0_0000, 0x36, 0, 0]);
+
+/// A chain's accounts as they are at one block.
+#[derive(Clone, Debug)]
+pub struct ChainState {
+    pub(crate) chain_id: u64,
+    pub(crate) timestamp: u64,
+    /// Address → nonce, balance, code and storage, as a genesis block has them.
+    pub(crate) accounts: Value,
+}
 
 /// A chain that ends when it is dropped.
 #[derive(Debug)]
@@ -75,6 +87,27 @@ impl Chain {
     pub async fn now(&self) -> Result<u64, Error> {
         let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
         Ok(block.ok_or(Error::Absent("latest block"))?.header.timestamp)
+    }
+
+    /// All that the chain knows now, but its past.
+    ///
+    /// # Errors
+    /// When the chain doesn't answer as anvil does.
+    pub async fn state(&self) -> Result<ChainState, Error> {
+        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
+        let timestamp = block.ok_or(Error::Absent("latest block"))?.header.timestamp;
+        let chain_id = self.provider.get_chain_id().await?;
+        // JSON, compressed.
+        let dump: Bytes = self.provider.raw_request("anvil_dumpState".into(), ()).await?;
+        let mut json: Value = serde_json::from_reader(GzDecoder::new(&dump[..]))
+            .map_err(|_| Error::Absent("state that can be read"))?;
+        let mut accounts = json.get_mut("accounts").map(Value::take).unwrap_or_default();
+        for account in accounts.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            // anvil writes it as a number, genesis blocks as hex.
+            let nonce = account.get_mut("nonce").ok_or(Error::Absent("nonce"))?;
+            *nonce = format!("{:#x}", nonce.as_u64().ok_or(Error::Absent("nonce"))?).into();
+        }
+        Ok(ChainState { chain_id, timestamp, accounts })
     }
 
     /// Mines a block this many seconds ahead.

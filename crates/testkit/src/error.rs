@@ -39,6 +39,14 @@ pub enum Error {
         /// Why.
         source: NodeError,
     },
+    /// geth did not start.
+    #[error("geth ({}) did not start: {what}", path.display())]
+    Geth {
+        /// The program.
+        path: PathBuf,
+        /// What it, or the system, said.
+        what: String,
+    },
     /// A contract's artifact is not what a compiler writes.
     #[error("{} is not a contract's artifact: {what}", path.display())]
     Artifact {

@@ -1,0 +1,91 @@
+//! What `make test-peers` asks of geth: everything that the rules can be asked, on the real Bridge's state as anvil has it,
+//! must have the same verdict from geth, of our validator and of the deployed one, and the same snapshot.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is a test that `make test` doesn't run")]
+
+#[path = "../tests/court/mod.rs"]
+mod court;
+
+use alloy::primitives::B256;
+use bitcoin::hashes::Hash as _;
+use court::{ANVIL, Clerk, Court, ask_everything};
+use coxswain_ethereum::{
+    Block, BlockSelector, Endpoint, ProposalValidator, SnapshotKeys, SnapshotReader, Undecided, Verdict,
+};
+use coxswain_rules::{Case, DepositKey, OutPoint, Txid};
+use coxswain_testkit::{Geth, Scene};
+
+/// A geth whose chain is at the state of the block that was asked about last, and what it has said.
+#[derive(Default)]
+struct Twin {
+    now: Option<(Block, Geth)>,
+    states: usize,
+    accepted: usize,
+    rejected: usize,
+}
+
+impl Clerk for Twin {
+    async fn note(
+        &mut self,
+        scene: &Scene,
+        at: Block,
+        asked: &ProposalValidator,
+        case: &Case,
+        said: &Verdict,
+    ) {
+        let bridge = *scene.world.bridge.address();
+        let now = match self.now.take() {
+            Some(now) if now.0 == at => now,
+            _ => {
+                let geth = Geth::start(&scene.world.chain.state().await.unwrap()).unwrap();
+                self.states += 1;
+                examine(&Endpoint::new(geth.url().clone()).unwrap(), bridge).await;
+                (at, geth)
+            }
+        };
+        let endpoint = Endpoint::new(now.1.url().clone()).unwrap();
+        let there = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
+        assert_eq!((there.number, there.timestamp), (0, at.timestamp));
+        let validator = ProposalValidator::new(endpoint.clone(), ANVIL, asked.address());
+        let verdict = validator.validate_at(case, there).await;
+        assert_eq!(verdict, *said, "{case:?}");
+        match verdict {
+            Verdict::Valid => self.accepted += 1,
+            Verdict::Rejected(_) => self.rejected += 1,
+            Verdict::Undecided(undecided) => panic!("{undecided}"),
+        }
+        let keys = SnapshotKeys::from(case);
+        let snapshot = SnapshotReader::new(endpoint, ANVIL, bridge).snapshot(there, &keys).await.unwrap();
+        assert_eq!(snapshot, scene.world.snapshot(&keys).await.unwrap(), "{case:?}");
+        self.now = Some(now);
+    }
+}
+
+/// What no case asks: that it is geth, that it reads as much as one call is ever asked for, and that a block that it
+/// doesn't have is no rejection.
+async fn examine(endpoint: &Endpoint, bridge: alloy::primitives::Address) {
+    let software: String = endpoint.request("web3_clientVersion", ()).await.unwrap();
+    assert!(software.starts_with("Geth/"), "{software}");
+    let there = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
+    let reader = SnapshotReader::new(endpoint.clone(), ANVIL, bridge);
+    let txid = Txid::all_zeros();
+    let deposits = (0..250).map(|vout| DepositKey::new(OutPoint::new(txid, vout))).collect();
+    let keys = SnapshotKeys { deposits, ..SnapshotKeys::default() };
+    assert_eq!(reader.snapshot(there, &keys).await.unwrap().deposits.len(), 250);
+    let elsewhere = Block { hash: B256::repeat_byte(1), ..there };
+    let undecided = reader.snapshot(elsewhere, &keys).await.unwrap_err();
+    assert!(matches!(undecided, Undecided::Request(_)), "{undecided}");
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let mut court = Court::sit(Twin::default()).await;
+    ask_everything(&mut court).await;
+    let Twin { states, accepted, rejected, .. } = court.clerk;
+    assert!(accepted > 0 && rejected > 0);
+    println!(
+        "geth agrees with anvil on {} verdicts ({accepted} accepted, {rejected} rejected) and as many snapshots, at {states} \
+         states of the chain",
+        accepted + rejected
+    );
+}

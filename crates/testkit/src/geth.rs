@@ -1,0 +1,138 @@
+//! A real geth in developer mode, whose chain begins with a copy of an anvil chain's state, at the same time: what was asked
+//! of the one can be asked of the other.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use alloy::transports::http::reqwest::Url;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{Error, artifacts::root, chain::ChainState};
+
+/// A geth that ends when it is dropped.
+#[derive(Debug)]
+pub struct Geth {
+    url: Url,
+    // Ends before its data is removed.
+    _process: Process,
+    _data: TempDir,
+}
+
+#[derive(Debug)]
+struct Process(Child);
+
+impl Geth {
+    /// Starts geth on free ports, with block 0 as a copy of this state.
+    ///
+    /// The program is `target/tools/bin/geth`, which `make test-peers` builds, or the one that the environment variable
+    /// `COXSWAIN_GETH` names.
+    ///
+    /// # Errors
+    /// When geth is missing or does not start.
+    pub fn start(state: &ChainState) -> Result<Self, Error> {
+        let path: PathBuf =
+            env::var_os("COXSWAIN_GETH").map_or_else(|| root().join("target/tools/bin/geth"), Into::into);
+        path.metadata().map_err(|source| Error::Missing {
+            path: path.clone(),
+            command: "make test-peers",
+            source,
+        })?;
+        let failed = |what: String| Error::Geth { path: path.clone(), what };
+        let said = |error: std::io::Error| failed(error.to_string());
+        let data = tempfile::tempdir().map_err(said)?;
+        let genesis = data.path().join("genesis.json");
+        fs::write(&genesis, genesis_of(state).to_string()).map_err(said)?;
+        let geth = || {
+            let mut command = Command::new(&path);
+            command.arg("--datadir").arg(data.path()).stdin(Stdio::null()).stdout(Stdio::null());
+            command
+        };
+        let output = geth().arg("init").arg(&genesis).stderr(Stdio::piped()).output().map_err(said)?;
+        if !output.status.success() {
+            return Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        let mut process = geth()
+            .args([
+                "--dev",
+                "--http",
+                "--http.port",
+                "0",
+                "--port",
+                "0",
+                "--authrpc.port",
+                "0",
+                "--ipcdisable",
+            ])
+            .stderr(Stdio::piped())
+            .spawn()
+            .map(Process)
+            .map_err(said)?;
+        let mut stderr = BufReader::new(process.0.stderr.take().ok_or(Error::Absent("standard error"))?);
+        let mut log = String::new();
+        let url = loop {
+            let mut line = String::new();
+            if stderr.read_line(&mut line).map_err(said)? == 0 {
+                return Err(failed(log));
+            }
+            let server =
+                line.split_once("HTTP server started").and_then(|(_, rest)| rest.split_once("endpoint="));
+            if let Some(address) = server.and_then(|(_, rest)| rest.split_whitespace().next()) {
+                let url = format!("http://{address}");
+                break url.parse().map_err(|error| failed(format!("{url}: {error}")))?;
+            }
+            log.push_str(&line);
+        };
+        // geth would wait for somebody to read what else it has to say.
+        thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
+        Ok(Self { url, _process: process, _data: data })
+    }
+
+    /// Where it is reached over HTTP.
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The first block: every fork that mainnet has had is active.
+fn genesis_of(state: &ChainState) -> Value {
+    let blobs = json!({ "target": 6, "max": 9, "baseFeeUpdateFraction": 5_007_716 });
+    json!({
+        "config": {
+            "chainId": state.chain_id,
+            "homesteadBlock": 0,
+            "eip150Block": 0,
+            "eip155Block": 0,
+            "eip158Block": 0,
+            "byzantiumBlock": 0,
+            "constantinopleBlock": 0,
+            "petersburgBlock": 0,
+            "istanbulBlock": 0,
+            "berlinBlock": 0,
+            "londonBlock": 0,
+            "terminalTotalDifficulty": 0,
+            "shanghaiTime": 0,
+            "cancunTime": 0,
+            "pragueTime": 0,
+            "osakaTime": 0,
+            "blobSchedule": { "cancun": blobs, "prague": blobs, "osaka": blobs },
+        },
+        "timestamp": format!("{:#x}", state.timestamp),
+        "gasLimit": "0x3938700",
+        "difficulty": "0x0",
+        "alloc": state.accounts,
+    })
+}
