@@ -43,8 +43,9 @@ test-peers: contracts ## Check against Go's own vectors, geth, btcd and Electrum
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run
 
-bench: ## Measure with criterion: leader, decoding, follower, predicates
+bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; and count the round trips of a proposal
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
+	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 
 lint: contracts ## Check format and lints of Solidity and Rust, warnings denied
 	$(FORGE) fmt --check

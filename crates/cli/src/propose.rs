@@ -102,7 +102,10 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
     let validator = ProposalValidator::new(endpoint.clone(), chain_id, address);
 
     let read = async {
-        let block = validator.block(arguments.block).await?;
+        let block = endpoint.block(arguments.block).await?.ok_or_else(|| Undecided::NoBlock {
+            endpoint: endpoint.name().to_owned(),
+            block: arguments.block,
+        })?;
         let bridge = validator.bridge(block).await?;
         if let Some(expected) = expected.filter(|expected| *expected != bridge) {
             return Err(Undecided::OtherBridge { validator: address, expected, actual: bridge });

@@ -55,8 +55,7 @@ impl Survey {
 
 impl<B: Backend> Wallet<'_, B> {
     pub(super) async fn deposit_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
-        let record = self.active().await?;
-        let survey = self.survey(&record).await?;
+        let survey = self.survey().await?;
         let unanswered = survey.unanswered();
         excluded.extend(survey.excluded);
         let (main_utxo, mut sound) = (survey.main_utxo, survey.sound);
@@ -104,7 +103,7 @@ impl<B: Backend> Wallet<'_, B> {
     }
 
     /// Which deposits can be swept, with the main UTXO that they are swept into.
-    pub(super) async fn survey(&mut self, record: &WalletRecord) -> Step<Survey> {
+    pub(super) async fn survey(&mut self) -> Step<Survey> {
         if let Some(survey) = &self.survey {
             return Ok(survey.clone());
         }
@@ -113,6 +112,7 @@ impl<B: Backend> Wallet<'_, B> {
         let unswept = reveals.filter(|reveal| !self.memory.is_swept(reveal.outpoint));
         let deposits = unswept.map(|reveal| DepositKey::new(reveal.outpoint)).collect();
         let snapshot = self.snapshot(SnapshotKeys { deposits, ..SnapshotKeys::default() }).await?;
+        let record = &self.active().await?;
         let reveals = self.events.reveals(wallet);
         let (candidates, mut excluded) = deposits::candidates(&snapshot, wallet, head, reveals, self.memory)?;
 

@@ -30,7 +30,7 @@ impl<B: Backend> Wallet<'_, B> {
         let main_utxo = self.main_utxo(&record).await?;
         if self.must_watch(&record) {
             // A sweep of deposits that waits for its proof shows in them alone.
-            self.survey(&record).await?;
+            self.survey().await?;
         }
         let answers = self.unspent(&outputs).await?;
         let fees = self.fees().await?;

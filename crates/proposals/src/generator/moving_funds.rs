@@ -37,7 +37,7 @@ impl<B: Backend> Wallet<'_, B> {
         if self.block.timestamp < after {
             return Ok(Nothing::TooEarly { after }.into());
         }
-        let survey = self.survey(&record).await?;
+        let survey = self.survey().await?;
         if let Some(undecided) = survey.unanswered() {
             return Err(undecided.into());
         }

@@ -89,15 +89,8 @@ impl<'a, B: Backend> Wallet<'a, B> {
     }
 
     /// The wallet's record and the Bridge's parameters.
-    pub(super) async fn basis(&mut self) -> Result<&Snapshot, Undecided> {
-        let basis = match self.basis.take() {
-            Some(basis) => basis,
-            None => {
-                let keys = SnapshotKeys { wallets: [self.key_hash].into(), ..SnapshotKeys::default() };
-                self.generator.reader.snapshot(self.block, &keys).await?
-            }
-        };
-        Ok(self.basis.insert(basis))
+    pub(super) async fn basis(&mut self) -> Result<Snapshot, Undecided> {
+        self.snapshot(SnapshotKeys::default()).await
     }
 
     /// The wallet's record.
@@ -117,13 +110,21 @@ impl<'a, B: Backend> Wallet<'a, B> {
 
     /// What these keys name, with the wallet's record.
     pub(super) async fn snapshot(&mut self, mut keys: SnapshotKeys) -> Result<Snapshot, Undecided> {
-        let mut basis = self.basis().await?.clone();
+        let Some(basis) = &self.basis else {
+            // The wallet's record comes along.
+            keys.wallets.insert(self.key_hash);
+            let snapshot = self.generator.reader.snapshot(self.block, &keys).await?;
+            let basis = Snapshot { deposits: BTreeMap::new(), ..snapshot.clone() };
+            self.basis = Some(basis);
+            return Ok(snapshot);
+        };
         keys.wallets.remove(&self.key_hash);
         if keys == SnapshotKeys::default() {
-            return Ok(basis);
+            return Ok(basis.clone());
         }
+        let mut basis = basis.wallets.clone();
         let mut snapshot = self.generator.reader.snapshot(self.block, &keys).await?;
-        snapshot.wallets.append(&mut basis.wallets);
+        snapshot.wallets.append(&mut basis);
         Ok(snapshot)
     }
 

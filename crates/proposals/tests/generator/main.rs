@@ -7,6 +7,7 @@
 )]
 
 mod deposit_sweeps;
+mod failover;
 mod redemptions;
 mod retirement;
 mod support;

@@ -4,6 +4,7 @@ mod bitcoin;
 
 pub(crate) use self::bitcoin::FakeBitcoin;
 
+use coxswain_bitcoin::Backend;
 use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
 use coxswain_proposals::{Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why};
 use coxswain_rules::{Action, Amount, KeyHash, Subject};
@@ -60,13 +61,13 @@ impl Stage {
     }
 
     pub(crate) async fn generate(&mut self, wallet: KeyHash, checklist: &[Action]) -> Generation {
-        let endpoint = self.endpoint();
-        self.generate_through(endpoint, wallet, checklist).await
+        self.generate_through(self.endpoint(), self.bitcoin.clone(), wallet, checklist).await
     }
 
     pub(crate) async fn generate_through(
         &mut self,
         endpoint: Endpoint,
+        bitcoin: impl Backend,
         wallet: KeyHash,
         checklist: &[Action],
     ) -> Generation {
@@ -75,7 +76,7 @@ impl Stage {
         self.events.update(&endpoint, block).await.unwrap();
         let bridge = *self.world.bridge.address();
         let fallback = ::bitcoin::FeeRate::from_sat_per_vb_u32(5);
-        let generator = Generator::new(endpoint, CHAIN, bridge, validator, self.bitcoin.clone(), fallback);
+        let generator = Generator::new(endpoint, CHAIN, bridge, validator, bitcoin, fallback);
         generator
             .propose_first(checklist.iter().copied(), wallet, block, &mut self.events, &mut self.memory)
             .await

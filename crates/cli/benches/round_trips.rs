@@ -1,0 +1,218 @@
+//! How many times is asked for a sweep of 20 among 20 and among 1,000 revealed deposits: Ethereum requests and Bitcoin
+//! batches, counted by proxies on the way. `generate` is in a process that runs, `propose` and `validate` are whole programs, checks of endpoints included.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that fails is none")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use alloy_primitives::Address;
+use bitcoin::FeeRate;
+use clap::Parser;
+use coxswain_bitcoin::{Backend, Backends, Limits};
+use coxswain_cli::{
+    Document, Target,
+    arguments::{Arguments, Command},
+    propose::propose,
+    validate,
+};
+use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
+use coxswain_proposals::{Generator, Memory};
+use coxswain_rules::{Action, Amount};
+use coxswain_testkit::{
+    BitcoinServer, DepositSpec, FaultyEndpoint, Reply, Serving, Wallet, World, our_validator,
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+use url::Url;
+
+/// What a client sends that asks about each revealed deposit by itself: the Bridge's record, the event of its reveal, its
+/// funding transaction, that one's confirmations, whether its output is unspent, and what it is worth to the fee.
+const ONE_BY_ONE: usize = 6;
+/// At most so many Ethereum requests and Bitcoin batches, in a running process.
+const AIM: (usize, usize) = (12, 4);
+const ANVIL: u64 = 31337;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    println!("revealed  Bitcoin   what       Ethereum requests  Bitcoin batches      ms  one by one");
+    let mut world = World::start().await.unwrap();
+    let wallet = world.wallet(1).await.unwrap();
+    let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+    let first = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
+    world.sweep(&wallet, &[first], Amount::from_sat(10_000)).await.unwrap();
+    let mut revealed = 0;
+    for count in [20, 1_000] {
+        for _ in revealed..count {
+            world.reveal(&wallet, DepositSpec::default()).await.unwrap();
+        }
+        revealed = count;
+        world.chain.mine(32).await.unwrap();
+        world.chain.advance(3 * 3600).await.unwrap();
+        let serving = Serving::default;
+        let electrum = BitcoinServer::electrum(&world.bitcoin, serving(), |_, _| Reply::Forward);
+        let core = BitcoinServer::core(&world.bitcoin, serving(), |_, _| Reply::Forward);
+        for (kind, server) in [("Electrum", electrum.await.unwrap()), ("Core", core.await.unwrap())] {
+            let upstream = world.chain.endpoint().parse().unwrap();
+            let (bitcoin_url, batches) = counted(server.url()).await;
+            let bench = Bench {
+                world: &world,
+                wallet: &wallet,
+                validator,
+                revealed,
+                kind,
+                ethereum: FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap(),
+                bitcoin_url,
+                batches,
+            };
+            bench.generate().await;
+            bench.programs().await;
+        }
+    }
+}
+
+struct Bench<'a> {
+    world: &'a World,
+    wallet: &'a Wallet,
+    validator: Address,
+    revealed: usize,
+    kind: &'static str,
+    ethereum: FaultyEndpoint,
+    bitcoin_url: String,
+    batches: Arc<AtomicUsize>,
+}
+
+impl Bench<'_> {
+    /// In a process that runs: endpoints are checked and connections are open, but no event or deposit is known yet.
+    async fn generate(&self) {
+        let endpoint = Endpoint::new(self.ethereum.url().clone()).unwrap();
+        let url = self.bitcoin_url.parse().unwrap();
+        let bitcoin = coxswain_bitcoin::Endpoint::new(&url, Limits::default()).unwrap();
+        let expected = coxswain_bitcoin::Expected::on(bitcoin::Network::Regtest);
+        let bitcoin = Backends::new(vec![bitcoin], expected);
+        bitcoin.tip().await.unwrap();
+        endpoint.block(BlockSelector::Latest).await.unwrap();
+
+        let run = self.start();
+        let validator = ProposalValidator::new(endpoint.clone(), ANVIL, self.validator);
+        let block = validator.block(BlockSelector::Latest).await.unwrap();
+        let bridge = *self.world.bridge.address();
+        let mut events = BridgeEvents::new(bridge, 0);
+        events.update(&endpoint, block).await.unwrap();
+        let fallback = FeeRate::from_sat_per_vb_u32(5);
+        let generator = Generator::new(endpoint, ANVIL, bridge, validator, bitcoin, fallback);
+        let mut memory = Memory::default();
+        let wallet = self.wallet.key_hash();
+        let generation = generator
+            .propose_first(
+                [Action::Redemption, Action::DepositSweep],
+                wallet,
+                block,
+                &mut events,
+                &mut memory,
+            )
+            .await;
+        assert!(generation.proposed().is_some(), "{generation:?}");
+        let asked = self.show("generate", run, ONE_BY_ONE * self.revealed);
+        assert!(asked.0 <= AIM.0 && asked.1 <= AIM.1, "more than {AIM:?}");
+    }
+
+    /// From the first connection on.
+    async fn programs(&self) {
+        let (wallet, validator) = (self.wallet.key_hash().to_string(), self.validator.to_string());
+        let rpc_url = self.ethereum.url().to_string();
+        let arguments = ["coxswain", "propose", "--wallet", &wallet, "--action", "deposit-sweep"];
+        let asked = ["--rpc-url", &rpc_url, "--bitcoin-url", &self.bitcoin_url, "--validator", &validator];
+        let arguments = Arguments::parse_from(arguments.iter().chain(&asked));
+        let Command::Propose(arguments) = arguments.command else { unreachable!("that is the command") };
+        let run = self.start();
+        let mut json = propose(&arguments).await.unwrap().to_json();
+        self.show("propose", run, ONE_BY_ONE * self.revealed);
+
+        // As a proposal comes over the wire: without what each member must look up.
+        let proposal = json.get_mut("proposal").unwrap();
+        let deposits = proposal.get_mut("deposits").and_then(Value::as_array_mut).unwrap();
+        let count = deposits.len();
+        assert_eq!(count, 20);
+        for deposit in deposits {
+            let deposit = deposit.as_object_mut().unwrap();
+            deposit.remove("script").and(deposit.remove("fundingTransaction")).unwrap();
+        }
+        let document: Document = proposal.to_string().parse().unwrap();
+        let target =
+            Target { ethereum: arguments.ethereum, bitcoin: arguments.bitcoin, block: arguments.block };
+        let run = self.start();
+        let report = validate(document, &target).await.unwrap();
+        assert_eq!(report.verdict_name(), "valid", "{report}");
+        self.show("validate", run, ONE_BY_ONE * count);
+    }
+
+    fn asked(&self) -> (usize, usize) {
+        (self.ethereum.methods().len(), self.batches.load(Ordering::Relaxed))
+    }
+
+    fn start(&self) -> ((usize, usize), Instant) {
+        (self.asked(), Instant::now())
+    }
+
+    fn show(&self, what: &str, run: ((usize, usize), Instant), one_by_one: usize) -> (usize, usize) {
+        let (before, start) = run;
+        let now = self.asked();
+        let (requests, batches) = (now.0 - before.0, now.1 - before.1);
+        let (revealed, kind, ms) = (self.revealed, self.kind, start.elapsed().as_millis());
+        println!(
+            "{revealed:>8}  {kind:8}  {what:9}  {requests:>17}  {batches:>15}  {ms:>6}  {one_by_one:>10}"
+        );
+        (requests, batches)
+    }
+}
+
+/// A proxy of a Bitcoin server that counts batches: what a client sends before it hears an answer is one.
+async fn counted(upstream: &Url) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut url = upstream.clone();
+    url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+    let upstream = (upstream.host_str().unwrap().to_owned(), upstream.port().unwrap());
+    let batches = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&batches);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(upstream.clone()).await.unwrap();
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
+            let answered = Arc::new(AtomicBool::new(true));
+            let (count, heard) = (Arc::clone(&count), Arc::clone(&answered));
+            let starts = move || {
+                if heard.swap(false, Ordering::Relaxed) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            };
+            tokio::spawn(pass_on(from_client, to_server, starts));
+            tokio::spawn(pass_on(from_server, to_client, move || answered.store(true, Ordering::Relaxed)));
+        }
+    });
+    (url.to_string(), batches)
+}
+
+/// Passes on what comes, telling each time.
+async fn pass_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, tell: impl Fn()) {
+    let mut buffer = vec![0; 1 << 20];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        tell();
+        let Some(bytes) = buffer.get(..read) else { break };
+        if to.write_all(bytes).await.is_err() {
+            break;
+        }
+    }
+}
