@@ -162,6 +162,8 @@ contract DepositSweepTest is ValidatorTest {
         bytes memory vector = Bitcoin.outputVector(_funding(_deposit(1)), 4, 5);
         _putDeposit(sweep, 1, _deposit(1), 5, vector);
         _rejectsMalformed(sweep, 1);
+        _putDeposit(sweep, 1, _deposit(1), 5, bytes.concat(vector, _funding(_deposit(1))));
+        _rejectsMalformed(sweep, 1);
         _putDeposit(sweep, 1, _deposit(1), type(uint32).max, vector);
         _rejectsMalformed(sweep, 1);
     }

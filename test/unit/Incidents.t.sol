@@ -101,19 +101,6 @@ contract IncidentsTest is ValidatorTest {
         assertLt(21_000 + execution + calldataFloor, 50_000_000);
     }
 
-    /// Too little gas is no rejection: wherever it runs out, in a hash of much data too, the call fails without data.
-    function test_INC8_lackOfGasDecidesNothing() external {
-        Sweep memory sweep = _sweep(2);
-        _putDeposit(sweep, 0, _deposit(0), 999, 1_000);
-        bytes memory data = abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
-        bool success = false;
-        bytes memory answer;
-        for (uint256 gas = 0; !success; gas += 2_000) {
-            (success, answer) = address(validator).staticcall{gas: gas}(data);
-            assertEq(answer, success ? abi.encode(true) : bytes(""));
-        }
-    }
-
     function _gasOfLargeTransactions(uint32 outputs) private returns (uint256 execution, uint256 calldataFloor) {
         Sweep memory sweep = _sweep(20);
         for (uint256 i = 0; i < 20; ++i) {
