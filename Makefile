@@ -39,6 +39,7 @@ test-peers: contracts ## Check against Go's own vectors, geth, btcd and Electrum
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
 	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
 	@cargo run --quiet --locked -p coxswain-ethereum --example check-geth
+	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
 
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run

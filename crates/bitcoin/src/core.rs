@@ -1,16 +1,4 @@
 //! Bitcoin as a Bitcoin Core node tells it over JSON-RPC, or one that speaks likewise (btcd).
-//!
-//! The node is the operator's own: that a block is of the best chain is its word. Transactions and headers are held against
-//! their hashes.
-//!
-//! | asked | needs |
-//! |---|---|
-//! | where a transaction is | `txindex=1`; without it, an output that is unspent, and three round trips more |
-//! | whether an output is unspent | `gettxout`; of btcd also `gettxspendingprevout` (0.24.2), as its `gettxout` looks past the mempool |
-//! | a fee for the next block | nothing: without `estimatesmartfee` or `estimatefee` there is no estimate |
-//! | the least fee for relaying | one of `getmempoolinfo`, `getnetworkinfo`, `getinfo` |
-//!
-//! No wallet is needed, and pruning does no harm where outputs are unspent and their blocks kept.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,7 +26,19 @@ const ALREADY_MINED: i64 = -27;
 /// `RPC_INVALID_PARAMETER`, and what btcd says instead: no block has this height yet.
 const OUT_OF_RANGE: [i64; 2] = [-8, -1];
 
-/// A Bitcoin Core node.
+/// A Bitcoin Core node, or one that speaks likewise (btcd).
+///
+/// The node is the operator's own: that a block is of the best chain is its word. Transactions and headers are held against
+/// their hashes.
+///
+/// | asked | needs |
+/// |---|---|
+/// | where a transaction is | `txindex=1`; without it, an output that is unspent, and three round trips more |
+/// | whether an output is unspent | `gettxout`; of btcd also `gettxspendingprevout` (0.24.2), as its `gettxout` looks past the mempool |
+/// | a fee for the next block | nothing: without `estimatesmartfee` or `estimatefee` there is no estimate |
+/// | the least fee for relaying | one of `getmempoolinfo`, `getnetworkinfo`, `getinfo` |
+///
+/// No wallet is needed, and pruning does no harm where outputs are unspent and their blocks kept.
 pub struct Core {
     client: Client,
     url: Url,

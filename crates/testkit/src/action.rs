@@ -190,6 +190,7 @@ impl World {
     ) -> Result<Transaction, Error> {
         let transaction = wallet.sign(unsigned)?;
         let block = self.bitcoin.mine(std::slice::from_ref(&transaction))?;
+        self.settle().await?;
         let call = call(convert::info((&transaction).into()), spv_proof(&block, 1)?);
         self.chain.send(self.governance, *self.bridge.address(), &call).await?;
         Ok(transaction)

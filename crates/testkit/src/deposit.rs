@@ -142,6 +142,7 @@ impl World {
             Funding::Waiting => self.bitcoin.broadcast(&funding)?,
             Funding::Absent => {}
         }
+        self.settle().await?;
         extra_info.funding_transaction = (&funding).into();
 
         let info = convert::info(extra_info.funding_transaction.clone());

@@ -12,7 +12,7 @@ use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
 use coxswain_ethereum::{BlockSelector, Endpoint, SnapshotKeys, SnapshotReader, Undecided};
 use coxswain_rules::{KeyHash, Snapshot, Utxo};
 
-use crate::{Chain, Error, Regtest, Wallet, artifacts, bytecode};
+use crate::{Btcd, Chain, Error, Regtest, Wallet, artifacts, bytecode};
 
 sol! {
     /// tBTC's Bank: who owns how many satoshis in the Bridge.
@@ -36,6 +36,8 @@ pub struct World {
     pub chain: Chain,
     /// The Bitcoin chain, where deposits are funded and wallets act.
     pub bitcoin: Regtest,
+    /// A real node that follows the Bitcoin chain, and verifies all that is on it; none unless it was handed in.
+    pub node: Option<Btcd>,
     /// The Bridge, behind its proxy.
     pub bridge: BridgeInstance<DynProvider>,
     /// The Bank.
@@ -107,6 +109,7 @@ impl World {
             bank: Bank::new(bank, chain.provider().clone()),
             chain,
             bitcoin: Regtest::new(),
+            node: None,
             governance,
             treasury,
             depositor,
@@ -116,6 +119,28 @@ impl World {
             main_utxos: BTreeMap::new(),
             deposits: 0,
         })
+    }
+
+    /// A real Bitcoin node behind a world where nothing has happened yet. Its Bitcoin chain begins anew.
+    ///
+    /// # Errors
+    /// When the node refuses the chain.
+    pub async fn with_node(self, node: Btcd) -> Result<Self, Error> {
+        let world = Self { bitcoin: Regtest::recent(), node: Some(node), ..self };
+        world.settle().await?;
+        Ok(world)
+    }
+
+    /// Hands over to the real Bitcoin node, where there is one, what the Bitcoin chain has and it hasn't. All that acts on the world
+    /// does so itself; who mines by [`World::bitcoin`] must.
+    ///
+    /// # Errors
+    /// When the node refuses any of it.
+    pub async fn settle(&self) -> Result<(), Error> {
+        match &self.node {
+            Some(node) => node.follow(&self.bitcoin).await,
+            None => Ok(()),
+        }
     }
 
     /// Creates the wallet with this number: it is Live, and the Bridge's active wallet.

@@ -1,13 +1,4 @@
 //! Bitcoin as an Electrum server tells it, over TCP or TLS: protocol 1.4, as ElectrumX, electrs and Fulcrum serve it.
-//!
-//! What a server says of a transaction is proven: its bytes by its txid, its block by a Merkle branch to a header whose hash
-//! meets its own target. That the best chain is the best is the server's word.
-//!
-//! | asked | needs |
-//! |---|---|
-//! | where a transaction is | `blockchain.transaction.get` with `verbose`; else the output's script among the unspent ones |
-//! | whether an output is unspent | `blockchain.scripthash.listunspent` of its own script |
-//! | a fee for the next block | nothing: an estimate of −1, or none, is no estimate |
 
 mod connection;
 mod tls;
@@ -58,7 +49,16 @@ enum Security {
     Tls(Arc<ClientConfig>),
 }
 
-/// An Electrum server. One connection, opened when it is needed.
+/// An Electrum server, reached by one connection, which is opened when it is needed.
+///
+/// What a server says of a transaction is proven: its bytes by its txid, its block by a Merkle branch to a header whose hash
+/// meets its own target. That the best chain is the best is the server's word.
+///
+/// | asked | needs |
+/// |---|---|
+/// | where a transaction is | `blockchain.transaction.get` with `verbose`; else the output's script among the unspent ones |
+/// | whether an output is unspent | `blockchain.scripthash.listunspent` of its own script |
+/// | a fee for the next block | nothing: an estimate of −1, or none, is no estimate |
 pub struct Electrum {
     address: Address,
     limits: Limits,
