@@ -97,3 +97,30 @@ pub trait Backend: Send + Sync {
         async { self.conditions().await.map(|conditions| conditions.fee_rates) }
     }
 }
+
+/// So that several can ask one.
+impl<B: Backend> Backend for &B {
+    async fn conditions(&self) -> Result<Conditions, BackendError> {
+        B::conditions(self).await
+    }
+
+    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+        B::transactions(self, outpoints).await
+    }
+
+    async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
+        B::unspent(self, outputs).await
+    }
+
+    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+        B::headers(self, start, count).await
+    }
+
+    async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {
+        B::broadcast(self, transaction).await
+    }
+
+    async fn genesis(&self) -> Result<BlockHash, BackendError> {
+        B::genesis(self).await
+    }
+}

@@ -297,8 +297,8 @@ impl Lookups {
 }
 
 /// The batch to sweep: of the vault that comes first, the oldest deposits, as many as the contract and the gas of its
-/// verdict allow. Every other one gets a reason.
-pub fn batch(sound: &[Sound], now: u64, memory: &Memory) -> (Vec<Sound>, Vec<Exclusion>) {
+/// verdict allow, but one at least. Every other one gets a reason.
+pub fn batch(sound: &[Sound], now: u64, memory: &Memory, gas_limit: u64) -> (Vec<Sound>, Vec<Exclusion>) {
     let (mut batch, mut excluded) = (Vec::new(), Vec::new());
     let mut gas = gas::Estimate::default();
     for (turn, vault) in by_vault(sound, now, memory).into_iter().enumerate() {
@@ -307,7 +307,7 @@ pub fn batch(sound: &[Sound], now: u64, memory: &Memory) -> (Vec<Sound>, Vec<Exc
             let why = match () {
                 () if turn > 0 => Why::OtherVault,
                 () if batch.len() >= DEPOSIT_SWEEP_MAX_SIZE.into() => Why::Full,
-                () if one_more.total() > gas::LIMIT => Why::Gas,
+                () if one_more.total() > gas_limit && !batch.is_empty() => Why::Gas,
                 () => {
                     gas = one_more;
                     batch.push(deposit.clone());

@@ -182,6 +182,14 @@ pub enum Undecided {
     /// None of the wallet's recorded transactions makes the output that the Bridge knows.
     #[error("the main UTXO that hashes to {0} is not found among the wallet's recorded transactions")]
     MainUtxoNotFound(B256),
+    /// Requests are pending, and the events don't reach back as far as they can be.
+    #[error("redemptions are pending, but events are known from block {from} on only, not from {needed}")]
+    EventsTooShort {
+        /// The first block whose events are known.
+        from: u64,
+        /// The first block whose events matter.
+        needed: u64,
+    },
     /// The event of the wallet's commitment was not found.
     #[error("no event tells the target wallets that hash to {0}")]
     CommitmentNotFound(B256),
@@ -206,6 +214,7 @@ impl Undecided {
             Self::Bitcoin(_) | Self::AnswersMissing { .. } => "bitcoin",
             Self::Missing(_) => "unread",
             Self::MainUtxoNotFound(_) => "main-utxo-not-found",
+            Self::EventsTooShort { .. } => "events-too-short",
             Self::CommitmentNotFound(_) => "commitment-not-found",
             Self::MovedFundsNotFound(_) => "moved-funds-not-found",
         }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     Exclusion, Nothing, Outcome, ProposedTransaction, Undecided, Why,
     deposits::{self, Lookups, Sound},
+    gas,
     outcome::Refusal,
 };
 
@@ -53,6 +54,17 @@ impl Survey {
     }
 }
 
+/// Whether a call that failed may have run out of gas: nodes say so in many ways.
+const fn may_lack_gas(undecided: &Undecided) -> bool {
+    use coxswain_ethereum::{RequestError, Undecided as OfEthereum};
+    matches!(
+        undecided,
+        Undecided::Ethereum(
+            OfEthereum::RevertWithoutReason { .. } | OfEthereum::Request(RequestError::Rpc { .. })
+        )
+    )
+}
+
 impl<B: Backend> Wallet<'_, B> {
     pub(super) async fn deposit_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
         let survey = self.survey().await?;
@@ -61,8 +73,9 @@ impl<B: Backend> Wallet<'_, B> {
         let (main_utxo, mut sound) = (survey.main_utxo, survey.sound);
 
         let now = self.block.timestamp;
+        let mut gas_limit = gas::LIMIT;
         for _ in 0..=MAX_REJECTIONS {
-            let (batch, waiting) = deposits::batch(&sound, now, self.memory);
+            let (batch, waiting) = deposits::batch(&sound, now, self.memory, gas_limit);
             if batch.is_empty() {
                 // What could not be told may hide something to sweep.
                 return unanswered.map_or(Ok(Nothing::NoneLeft.into()), |undecided| Err(undecided.into()));
@@ -77,12 +90,18 @@ impl<B: Backend> Wallet<'_, B> {
                         .collect();
                     let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
                     let subject = Subject::DepositSweep { proposal, extra_info };
-                    match self.accepted(subject, Some(transaction)).await? {
-                        Ok(proposed) => {
+                    match self.accepted(subject, Some(transaction)).await {
+                        Ok(Ok(proposed)) => {
                             excluded.extend(waiting);
                             return Ok(proposed);
                         }
-                        Err(rejection) => Refusal::from(rejection),
+                        Ok(Err(rejection)) => Refusal::from(rejection),
+                        // The endpoint may allow a call less than others do.
+                        Err(undecided) if may_lack_gas(&undecided) && batch.len() > 1 => {
+                            gas_limit = gas::of(&batch).min(gas_limit) / 2;
+                            continue;
+                        }
+                        Err(undecided) => return Err(undecided.into()),
                     }
                 }
                 Err(refusal) => refusal,

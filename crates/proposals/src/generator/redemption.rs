@@ -5,7 +5,9 @@ use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{Amount, RedemptionKey, Subject};
 
 use super::{MAX_REJECTIONS, Step, wallet::Wallet};
-use crate::{Exclusion, Item, Nothing, Outcome, ProposedTransaction, outcome::Refusal, redemptions};
+use crate::{
+    Exclusion, Item, Nothing, Outcome, ProposedTransaction, Undecided, outcome::Refusal, redemptions,
+};
 
 impl<B: Backend> Wallet<'_, B> {
     pub(super) async fn redemption(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
@@ -15,8 +17,11 @@ impl<B: Backend> Wallet<'_, B> {
         }
         let (wallet, head) = (self.key_hash, self.block.number);
         let timeout = self.basis().await?.redemption_parameters.redemption_timeout;
-        let blocks = redemptions::oldest_block(head, timeout)..=head;
-        let requests = redemptions::newest(self.events.requests(wallet), blocks);
+        let (from, needed) = (self.events.from_block(), redemptions::oldest_block(head, timeout));
+        let requests = redemptions::newest(self.events.requests(wallet), needed..=head);
+        if requests.is_empty() && from > needed {
+            return Err(Undecided::EventsTooShort { from, needed }.into());
+        }
         let redemptions =
             requests.iter().map(|request| RedemptionKey::new(wallet, &request.script)).collect();
         let snapshot = self.snapshot(SnapshotKeys { redemptions, ..SnapshotKeys::default() }).await?;

@@ -1,8 +1,10 @@
 //! Deposit sweeps.
 
+use coxswain_ethereum::Endpoint;
 use coxswain_proposals::{FUNDING_CONFIRMATIONS, Item, Nothing, Outcome, Undecided, Why, gas};
 use coxswain_rules::{Action, Amount, KeyHash, RuleId, Subject};
-use coxswain_testkit::{Deposit, DepositOutput, DepositSpec, Wallet};
+use coxswain_testkit::{Deposit, DepositOutput, DepositSpec, FaultyEndpoint, Reply, Wallet};
+use serde_json::json;
 
 use crate::support::{DAY, HOUR, Stage, outpoints, swept, why};
 
@@ -121,6 +123,33 @@ async fn inc_8_twenty_deposits_with_a_thousand_outputs_each_are_one_batch_and_la
     assert!((5..20).contains(&size), "{size}");
     assert_eq!(excluded.len(), 20 - size);
     assert!(excluded.iter().all(|exclusion| exclusion.why == Why::Gas), "{excluded:?}");
+}
+
+#[tokio::test]
+async fn inc_8_where_calls_are_allowed_less_gas_the_batch_is_cut_once_more() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    for _ in 0..20 {
+        stage.deposit(&wallet, DepositSpec { outputs_before: 99, ..DepositSpec::default() }).await;
+    }
+    stage.pass(RIPE).await;
+    // A node that allows a call less: no more than 12 of these.
+    let upstream = stage.world.chain.endpoint().parse().unwrap();
+    let frugal = FaultyEndpoint::start_inspecting(upstream, |method, parameters| {
+        match method == "eth_call" && parameters.to_string().len() > 12 * 2 * 5_000 {
+            true => Reply::Error(json!({ "code": -32000, "message": "out of gas" })),
+            false => Reply::Forward,
+        }
+    });
+    let frugal = frugal.await.unwrap();
+    let endpoint = Endpoint::new(frugal.url().clone()).unwrap();
+    let bitcoin = stage.bitcoin.clone();
+    let generation =
+        stage.generate_through(endpoint, bitcoin, wallet.key_hash(), &[Action::DepositSweep]).await;
+    let size = swept(generation.proposed().unwrap()).len();
+    assert!((8..=12).contains(&size), "{size}");
+    let excluded = &generation.attempts[0].excluded;
+    assert_eq!(excluded.iter().filter(|exclusion| exclusion.why == Why::Gas).count(), 20 - size);
 }
 
 /// A wallet with `absent` deposits that Bitcoin doesn't know, and then one that it does.

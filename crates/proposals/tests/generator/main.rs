@@ -11,3 +11,4 @@ mod failover;
 mod redemptions;
 mod retirement;
 mod support;
+mod whole_way;

@@ -1,6 +1,7 @@
 //! Redemptions.
 
 use coxswain_bindings::Bridge;
+use coxswain_ethereum::BridgeEvents;
 use coxswain_proposals::{Item, Nothing, Outcome, Undecided, Why};
 use coxswain_rules::{Action, Amount, FeeConditions, RuleId, ScriptBuf, redemption_share};
 use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
@@ -144,6 +145,12 @@ async fn what_was_paid_and_asked_for_again_is_paid_once_more() {
     stage.pass(RIPE).await;
     let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
     assert_eq!((paid(&proposed), excluded), (vec![again], vec![]));
+
+    // With events that don't reach back to the request, it can't be told what is pending.
+    stage.events = BridgeEvents::new(*stage.world.bridge.address(), stage.height().await);
+    let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
+    let undecided = generation.undecided();
+    assert!(matches!(undecided, Some(Undecided::EventsTooShort { .. })), "{generation:?}");
 }
 
 #[tokio::test]

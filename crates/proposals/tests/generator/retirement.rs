@@ -74,8 +74,7 @@ async fn a_retiring_wallet_commits_and_moves_its_funds() {
     assert_eq!(targets.len(), 4);
 
     // Without the events of their registration, they can't be found.
-    let head = stage.world.chain.provider();
-    let head = alloy::providers::Provider::get_block_number(head).await.unwrap();
+    let head = stage.height().await;
     let events =
         std::mem::replace(&mut stage.events, BridgeEvents::new(*stage.world.bridge.address(), head - 2));
     let too_few = Nothing::TooFewTargets { found: 0, needed: 4 };
@@ -95,8 +94,7 @@ async fn a_retiring_wallet_commits_and_moves_its_funds() {
     stage.world.chain.advance(DAY + HOUR).await.unwrap();
     let targets = stage.targets_due(&other).await;
     stage.world.commit_targets(&other, &targets).await.unwrap();
-    let head = stage.world.chain.provider();
-    let head = alloy::providers::Provider::get_block_number(head).await.unwrap();
+    let head = stage.height().await;
     stage.world.chain.mine(2).await.unwrap();
     stage.events = BridgeEvents::new(*stage.world.bridge.address(), head + 1);
     let outcome = stage.outcome(&other, Action::MovingFunds).await;
@@ -204,8 +202,7 @@ async fn one_output_that_is_gone_does_not_keep_the_other_moved_funds_from_being_
     assert_eq!(*why(&excluded, &Item::MovedFunds(gone)), Why::Spent);
 
     // The Bridge says that there is something, the events don't tell what.
-    let provider = stage.world.chain.provider();
-    let head = alloy::providers::Provider::get_block_number(provider).await.unwrap();
+    let head = stage.height().await;
     stage.events = BridgeEvents::new(*stage.world.bridge.address(), head);
     let outcome = stage.outcome(&target, Action::MovedFundsSweep).await;
     assert!(matches!(outcome, Outcome::Undecided(Undecided::MovedFundsNotFound(2))), "{outcome:?}");

@@ -4,6 +4,7 @@ mod bitcoin;
 
 pub(crate) use self::bitcoin::FakeBitcoin;
 
+use alloy::providers::Provider;
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
 use coxswain_proposals::{Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why};
@@ -54,6 +55,10 @@ impl Stage {
     pub(crate) async fn pass(&self, seconds: u64) {
         self.world.chain.mine(coxswain_proposals::EVENT_DEPTH).await.unwrap();
         self.world.chain.advance(seconds).await.unwrap();
+    }
+
+    pub(crate) async fn height(&self) -> u64 {
+        Provider::get_block_number(self.world.chain.provider()).await.unwrap()
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
