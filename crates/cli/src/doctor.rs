@@ -277,7 +277,7 @@ fn bitcoin(health: Health) -> Patient {
         (Some(problem), _) => Err(Complaint::new(&problem, bitcoin_remedy(&problem))),
         (None, Some(conditions)) => {
             let fee = match conditions.fee_rates.next_block {
-                Some(rate) => format!("next block at {rate:#}"),
+                Some(rate) => format!("next block at {} sat/vB", rate.to_sat_per_vb_ceil()),
                 None => "no fee estimate".to_owned(),
             };
             let (height, behind) = (conditions.tip.height, behind.unwrap_or_default());

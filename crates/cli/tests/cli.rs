@@ -8,7 +8,10 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use alloy_primitives::Address;
 use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator};
@@ -256,6 +259,46 @@ async fn usage_and_malformed_input_exit_2_with_nothing_on_stdout() {
     let run = coxswain(&["validate", "--rpc-url", "ftp://127.0.0.1"], &heartbeat.to_string()).await;
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.stderr.contains("only http and https"), "{run:?}");
+}
+
+#[tokio::test]
+async fn inc_25_the_next_endpoint_is_asked_when_one_is_dead_or_dies() {
+    let bench = Bench::set_up().await;
+    let validator = bench.validator.to_string();
+    let heartbeat = bench.heartbeat().to_string();
+    let validate = async |first: &str| {
+        let urls = ["--rpc-url", first, "--rpc-url", &bench.rpc_url];
+        let arguments = [&["validate", "--validator", &validator][..], &urls].concat();
+        coxswain(&arguments, &heartbeat).await
+    };
+    let run = validate("http://127.0.0.1:1").await;
+    assert_eq!(run.code, 0, "{run:?}");
+    // Dies after each number of requests, until it answers them all.
+    for requests in 0.. {
+        let left = AtomicUsize::new(requests);
+        let meet = move |_: &str| match left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+        {
+            Ok(_) => Reply::Forward,
+            Err(_) => Reply::Cut,
+        };
+        let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet).await.unwrap();
+        let run = validate(node.url().as_str()).await;
+        assert_eq!(run.code, 0, "{requests}: {run:?}");
+        if node.methods().len() <= requests {
+            assert!(requests >= 6, "a check, the chain, the block and the verdict: {:?}", node.methods());
+            break;
+        }
+    }
+    let dead = ["window", "--rpc-url", "http://127.0.0.1:1", "--rpc-url", "http://127.0.0.1:2", "--json"];
+    let run = coxswain(&dead, "").await;
+    assert_eq!((run.code, &run.json()["cause"]), (3, &json!("unreachable")), "{run:?}");
+    assert!(
+        run.json()["reason"].as_str().unwrap().starts_with("no endpoint is fit to be asked: "),
+        "{run:?}"
+    );
+    let run = coxswain(&["window", "--rpc-url", "http://127.0.0.1:1", "--rpc-url", &bench.rpc_url], "").await;
+    assert_eq!(run.code, 0, "{run:?}");
 }
 
 #[tokio::test]

@@ -9,7 +9,9 @@
 mod support;
 
 use alloy_primitives::{Address, B256, hex, keccak256};
-use coxswain_testkit::{FaultyEndpoint, Reply, World, deployed_validator, our_validator};
+use coxswain_testkit::{
+    BitcoinServer, FaultyEndpoint, Reply, Serving, World, deployed_validator, our_validator,
+};
 use serde_json::{Value, json};
 use support::{Run, coxswain};
 
@@ -239,6 +241,28 @@ async fn one_sick_endpoint_leaves_the_others_well_and_a_sick_bitcoin_server_is_n
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
     assert_eq!(run.stdout.matches("\n  wrong ").count(), 2, "{}", run.stdout);
+}
+
+#[tokio::test]
+async fn bitcoin_servers_are_checked_too_each_for_its_network() {
+    let bench = Bench::set_up().await;
+    let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
+    let electrum =
+        BitcoinServer::electrum(&bench.world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
+    let core =
+        BitcoinServer::core(&bench.world.bitcoin, Serving::default(), |_, _| Reply::Forward).await.unwrap();
+    let urls = [electrum.url().to_string(), core.url().to_string()];
+    let bitcoin = ["--bitcoin-url", &urls[0], "--bitcoin-url", &urls[1]];
+    let run = bench.doctor(&[&bench.url], &bitcoin).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    for words in
+        ["Electrum at ", "Bitcoin Core at ", "next block at 10 sat/vB", "no fee estimate", "all 10 checks"]
+    {
+        assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
+    }
+    let other = [&bitcoin[..], &["--bitcoin-network", "bitcoin", "--json"]].concat();
+    let run = bench.doctor(&[&bench.url], &other).await;
+    assert_eq!((run.code, names(&wrong(&run))), (1, vec!["network, newest block"; 2]), "{run:?}");
 }
 
 #[tokio::test]
