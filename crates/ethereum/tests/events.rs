@@ -283,7 +283,11 @@ async fn events_follow_the_chain_through_a_reorganisation_and_up_to_the_block_as
     assert_eq!(kept(&events), [first.outpoint, gone.outpoint]);
     events.update(&endpoint, before).await.unwrap();
     assert_eq!(kept(&events), [first.outpoint], "the later block's event is not of the earlier one");
+    let early = endpoint.block(BlockSelector::Number(1)).await.unwrap().unwrap();
+    events.update(&endpoint, early).await.unwrap();
+    assert_eq!(kept(&events), [], "not even when the earlier one is final");
     events.update(&endpoint, at_gone).await.unwrap();
+    assert_eq!(kept(&events), [first.outpoint, gone.outpoint]);
 
     // Another block in the place of the newest, without the reveal.
     let provider = world.chain.provider();
