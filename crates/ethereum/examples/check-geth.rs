@@ -13,7 +13,7 @@ use coxswain_ethereum::{
     Block, BlockSelector, Endpoint, ProposalValidator, SnapshotKeys, SnapshotReader, Undecided, Verdict,
 };
 use coxswain_rules::{Case, DepositKey, OutPoint, Txid};
-use coxswain_testkit::{Geth, Scene};
+use coxswain_testkit::{DepositSpec, Geth, Scene, sweep};
 
 /// A geth whose chain is at the state of the block that was asked about last, and what it has said.
 #[derive(Default)]
@@ -77,15 +77,40 @@ async fn examine(endpoint: &Endpoint, bridge: alloy::primitives::Address) {
     assert!(matches!(undecided, Undecided::Request(_)), "{undecided}");
 }
 
+/// INC-8 with a node's own limits: a call may burn 50 million gas, calldata at its floor price included. Twenty deposits
+/// whose funding transactions have 1,000 outputs each are judged in one; with 2,500, calldata alone is more than that, which
+/// is no rejection.
+async fn inc_8_large_funding_transactions(court: &mut Court<Twin>) {
+    for (outputs, decided) in [(1000, true), (2500, false)] {
+        let mut deposits = Vec::new();
+        for _ in 0..20 {
+            let spec = DepositSpec { outputs_before: outputs - 1, ..DepositSpec::default() };
+            deposits.push(court.scene.world.reveal(&court.scene.working, spec).await.unwrap());
+        }
+        court.scene.world.chain.advance(2 * 3600 + 60).await.unwrap();
+        let case = Case { wallet: court.scene.working.key_hash(), subject: sweep(&deposits) };
+        let geth = Geth::start(&court.scene.world.chain.state().await.unwrap()).unwrap();
+        let endpoint = Endpoint::new(geth.url().clone()).unwrap();
+        let validator = ProposalValidator::new(endpoint, ANVIL, court.ours.address());
+        let verdict = validator.validate(&case, BlockSelector::Latest).await.verdict;
+        match verdict {
+            Verdict::Valid => assert!(decided, "{outputs}"),
+            Verdict::Undecided(undecided) => assert!(!decided, "{outputs}: {undecided}"),
+            Verdict::Rejected(rejection) => panic!("{outputs}: {rejection}"),
+        }
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut court = Court::sit(Twin::default()).await;
     ask_everything(&mut court).await;
+    inc_8_large_funding_transactions(&mut court).await;
     let Twin { states, accepted, rejected, .. } = court.clerk;
     assert!(accepted > 0 && rejected > 0);
     println!(
         "geth agrees with anvil on {} verdicts ({accepted} accepted, {rejected} rejected) and as many snapshots, at {states} \
-         states of the chain",
+         states of the chain, and within 50 million gas judges 20 deposits of 1,000 outputs each",
         accepted + rejected
     );
 }
