@@ -7,10 +7,10 @@ use bitcoin::Transaction;
 use coxswain_bitcoin::{Known, Output};
 use coxswain_ethereum::{DepositReveal, Position, Revealed};
 use coxswain_rules::{
-    Amount, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, DepositKey, DepositRecord, DepositSweepProposal,
-    Finding, FundingTransaction, KeyHash, Missing, OutPoint, RevealedDeposit, RuleId, Snapshot,
-    TransactionError, UnsignedTransaction, Utxo, deposit_findings, equal_deposit_shares,
-    max_deposit_sweep_fee,
+    Amount, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, DepositKey,
+    DepositRecord, DepositSweepProposal, Finding, FundingTransaction, KeyHash, Missing, OutPoint,
+    RevealedDeposit, RuleId, Snapshot, TransactionError, UnsignedTransaction, Utxo, deposit_findings,
+    equal_deposit_shares, max_deposit_sweep_fee,
 };
 
 use crate::{Exclusion, Fees, Item, Memory, Nothing, Why, depth, gas, outcome::Refusal};
@@ -20,10 +20,12 @@ pub const FUNDING_CONFIRMATIONS: u32 = 6;
 /// Seconds after which a vault that was left waiting comes first.
 pub const PATIENCE: u64 = 24 * 3600;
 
-/// How many deposits of a vault are looked up at first: a batch.
-const FIRST_LOOKUPS: usize = DEPOSIT_SWEEP_MAX_SIZE as usize;
+/// How many deposits are swept at once.
+const BATCH: usize = DEPOSIT_SWEEP_MAX_SIZE as usize;
 /// How many deposits one generation looks up on Bitcoin at most.
-pub(crate) const LOOKUPS: usize = 250;
+const LOOKUPS: usize = 250;
+/// How many deposits one generation reads from the Bridge at most: with the wallet, seven calls.
+const READS: usize = 7 * 250 - 1;
 
 /// A deposit that the Bridge's state lets through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,11 +88,52 @@ impl Sound {
     }
 }
 
+/// Which of the wallet's deposits to read from the Bridge: all that may be sweepable, up to a bound.
+///
+/// Not those known as swept, and those found wanting only when they are due. Where the rest is beyond the bound, the oldest
+/// and the newest of it: the former, so that nothing waits forever; the latter, since a reader that knows nothing yet will
+/// find most of the old ones swept. Those close to their refund come last.
+pub fn to_read<'a>(
+    reveals: impl IntoIterator<Item = &'a DepositReveal>,
+    head: u64,
+    now: u64,
+    memory: &Memory,
+) -> BTreeSet<DepositKey> {
+    let (mut due, mut far, mut close) = (Vec::new(), Vec::new(), Vec::new());
+    for reveal in reveals {
+        let outpoint = reveal.outpoint;
+        let postponed = memory.postponed(outpoint, now).is_some();
+        if reveal.at.block > head || memory.is_swept(outpoint) || postponed {
+            continue;
+        }
+        let refund = u32::from_le_bytes(reveal.revealed.refund_locktime);
+        let refund_far = u64::from(refund.saturating_sub(DEPOSIT_REFUND_SAFETY_MARGIN)) > now;
+        match memory.due(outpoint) {
+            0 if refund_far => far.push(outpoint),
+            0 => close.push(outpoint),
+            time => due.push((time, outpoint)),
+        }
+    }
+    due.sort_unstable();
+    let due = due.into_iter().map(|(_, outpoint)| outpoint).take(LOOKUPS);
+    let chosen = due.chain(ends(far, READS.saturating_sub(LOOKUPS))).chain(close);
+    chosen.take(READS).map(DepositKey::new).collect()
+}
+
+/// As many items as allowed: half of them from the beginning, half from the end.
+pub(crate) fn ends<T>(mut items: Vec<T>, most: usize) -> Vec<T> {
+    if let Some(excess) = items.len().checked_sub(most) {
+        let from = most / 2;
+        items.drain(from..from.saturating_add(excess));
+    }
+    items
+}
+
 /// The wallet's unswept deposits, oldest first, as far as the Bridge's state at block `head` lets them through (DS-7 to DS-9,
-/// DS-12, DS-13); what it doesn't is excluded. The memory learns which are swept.
+/// DS-12, DS-13); what it doesn't, or what was not read, is excluded. The memory learns which are swept.
 ///
 /// # Errors
-/// When the snapshot lacks a deposit that the memory doesn't know as swept.
+/// None to be expected: whatever is asked of the snapshot is in it.
 pub fn candidates<'a>(
     snapshot: &Snapshot,
     wallet: KeyHash,
@@ -105,7 +148,13 @@ pub fn candidates<'a>(
         if reveal.at.block > head || memory.is_swept(outpoint) || unswept.contains(&outpoint) {
             continue;
         }
-        let record = snapshot.deposit(DepositKey::new(outpoint))?;
+        let item = Item::Deposit(outpoint);
+        let Some(record) = snapshot.deposits.get(&DepositKey::new(outpoint)) else {
+            let why = memory.postponed(outpoint, snapshot.timestamp).unwrap_or(Why::NotAskedYet);
+            unswept.insert(outpoint);
+            excluded.push(Exclusion { item, why });
+            continue;
+        };
         if record.swept_at != 0 {
             memory.swept(outpoint, record.vault, record.swept_at, snapshot.timestamp);
             continue;
@@ -115,7 +164,12 @@ pub fn candidates<'a>(
             Candidate { at: reveal.at, outpoint, revealed: reveal.revealed, record: record.clone() };
         match refused(snapshot, wallet, head, &candidate)? {
             None => candidates.push(candidate),
-            Some(why) => excluded.push(Exclusion { item: candidate.item(), why }),
+            Some(why) => {
+                if why.is_final() {
+                    memory.found_wanting(outpoint, why.clone(), snapshot.timestamp);
+                }
+                excluded.push(Exclusion { item, why });
+            }
         }
     }
     memory.retain(&unswept);
@@ -219,10 +273,9 @@ pub(crate) struct Lookups {
 impl Lookups {
     /// The candidates to ask about next, none when enough is known.
     ///
-    /// At first that is one batch of the vault to be served (of every vault, when `all_vaults`), and as many of those found
-    /// wanting before whose time has come; then, unless a batch is found or nothing but those is
-    /// left, as many as are allowed, vault after vault. Those never found wanting come first, so that what is not there doesn't
-    /// keep them waiting.
+    /// At first that is a share of the vault to be served (of every vault, when `all_vaults`): one batch of those never found
+    /// wanting, and as many of those that were and are due. Then, unless that holds a batch or all that there is, a share of
+    /// each other vault, so that what isn't there in one doesn't keep another waiting, and as many as are allowed.
     pub(crate) fn next<'a>(
         &self,
         candidates: &'a [Candidate],
@@ -231,36 +284,38 @@ impl Lookups {
         all_vaults: bool,
     ) -> Vec<&'a Candidate> {
         let sound: BTreeSet<_> = self.sound.iter().map(|sound| sound.candidate.outpoint).collect();
-        let is_sound = |candidate: &&Candidate| sound.contains(&candidate.outpoint);
         let is_open = |candidate: &&Candidate| {
             let outpoint = candidate.outpoint;
             !self.asked.contains(&outpoint) && memory.postponed(outpoint, now).is_none()
         };
-        let live: Vec<_> =
-            candidates.iter().filter(|candidate| is_sound(candidate) || is_open(candidate)).collect();
+        let live = |candidate: &&Candidate| sound.contains(&candidate.outpoint) || is_open(candidate);
+        let live: Vec<_> = candidates.iter().filter(live).collect();
 
-        let mut next: Vec<&Candidate> = Vec::new();
-        for group in by_vault(&live, now, memory) {
-            let mut open: Vec<_> = group.iter().copied().copied().filter(is_open).collect();
-            let sound = group.len().saturating_sub(open.len());
+        let first_round = self.asked.is_empty();
+        let (mut shares, mut rest) = (Vec::new(), Vec::new());
+        for (turn, vault) in by_vault(&live, now, memory).into_iter().enumerate() {
+            if first_round && turn > 0 && !all_vaults {
+                break;
+            }
+            let mut open: Vec<&Candidate> = vault.iter().copied().copied().filter(is_open).collect();
             open.sort_by_key(|candidate| memory.due(candidate.outpoint));
             let fresh = open.partition_point(|candidate| memory.due(candidate.outpoint) == 0);
-            if self.asked.is_empty() {
-                let (fresh, due) = open.split_at(fresh);
-                next.extend(fresh.iter().take(FIRST_LOOKUPS).chain(due.iter().take(FIRST_LOOKUPS)));
-                if !all_vaults {
-                    break;
-                }
-            } else {
-                let served = sound >= FIRST_LOOKUPS || (sound > 0 && fresh == 0);
-                if served && next.is_empty() {
-                    break;
-                }
-                next.extend(open);
+            let sound = vault.len().saturating_sub(open.len());
+            if turn == 0 && (sound >= BATCH || (sound > 0 && fresh == 0)) {
+                break;
+            }
+            let due = open.split_off(fresh);
+            for mut open in [open, due] {
+                let more = open.split_off(open.len().min(BATCH));
+                shares.append(&mut open);
+                rest.extend(more);
             }
         }
-        next.truncate(LOOKUPS.saturating_sub(self.asked.len()));
-        next
+        if !first_round {
+            shares.append(&mut rest);
+        }
+        shares.truncate(LOOKUPS.saturating_sub(self.asked.len()));
+        shares
     }
 
     /// Takes in what Bitcoin says of a candidate.
@@ -306,7 +361,7 @@ pub fn batch(sound: &[Sound], now: u64, memory: &Memory, gas_limit: u64) -> (Vec
             let one_more = gas.with(deposit.candidate.outpoint.vout, &deposit.extra_info);
             let why = match () {
                 () if turn > 0 => Why::OtherVault,
-                () if batch.len() >= DEPOSIT_SWEEP_MAX_SIZE.into() => Why::Full,
+                () if batch.len() >= BATCH => Why::Full,
                 () if one_more.total() > gas_limit && !batch.is_empty() => Why::Gas,
                 () => {
                     gas = one_more;

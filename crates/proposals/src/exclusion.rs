@@ -117,6 +117,15 @@ impl Why {
         }
     }
 
+    /// Whether time can't change it: what is wrong lies in the deposit's transaction, or its refund has come too close.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::TooCostly { .. } => true,
+            Self::Rule(finding) => matches!(finding.rule, RuleId::Ds11 | RuleId::Ds12),
+            _ => false,
+        }
+    }
+
     /// Whether nothing is known of the candidate. (Where a backend without an index of transactions doesn't find one, it is
     /// spent or was never there: either way it can't be swept.)
     pub(crate) const fn is_open(&self) -> bool {

@@ -17,8 +17,9 @@ use crate::{
 };
 use wallet::Wallet;
 
-/// How many items of a proposal the contract may reject, one after the other, before the action is given up.
-const MAX_REJECTIONS: usize = 4;
+/// How often a proposal of one action is put before the contract, less an item that it rejects each time, before the action is
+/// given up.
+const MAX_TRIES: usize = 5;
 
 /// Finds out what wallets of one Bridge should do.
 #[derive(Clone, Debug)]

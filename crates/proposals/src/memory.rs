@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::Address;
-use coxswain_rules::{OutPoint, RuleId, Utxo};
+use coxswain_rules::{OutPoint, Utxo};
 
 use crate::Why;
 
@@ -52,18 +52,12 @@ impl Memory {
         self.wanting.get(&deposit).map_or(0, |wanting| wanting.until)
     }
 
-    /// Remembers a deposit that was found wanting, to be asked about again after a growing pause; never, when what
-    /// is wrong with it lies in its transaction, which can't change.
+    /// Remembers a deposit that was found wanting, to be asked about again after a growing pause; never, when what is
+    /// wrong with it can't change.
     pub(crate) fn found_wanting(&mut self, deposit: OutPoint, why: Why, now: u64) {
         let times = self.wanting.get(&deposit).map_or(0, |wanting| wanting.times);
-        let until = match why {
-            Why::TooCostly { .. } => u64::MAX,
-            Why::Rule(ref finding) if finding.rule == RuleId::Ds11 => u64::MAX,
-            _ => {
-                let pause = FIRST_PAUSE.saturating_mul(1 << times.min(u64::BITS / 2)).min(LONGEST_PAUSE);
-                now.saturating_add(pause)
-            }
-        };
+        let pause = FIRST_PAUSE.saturating_mul(1 << times.min(u64::BITS / 2)).min(LONGEST_PAUSE);
+        let until = if why.is_final() { u64::MAX } else { now.saturating_add(pause) };
         self.wanting.insert(deposit, Wanting { why, times: times.saturating_add(1), until });
     }
 
@@ -108,7 +102,7 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use coxswain_rules::{Finding, Outcome, Reason, Txid};
+    use coxswain_rules::{Finding, Outcome, Reason, RuleId, Txid};
 
     use super::*;
 

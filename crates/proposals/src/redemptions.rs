@@ -8,10 +8,13 @@ use coxswain_rules::{
     UnsignedTransaction, Utxo, redemption_findings, redemption_share,
 };
 
-use crate::{Exclusion, Fees, Item, Nothing, Why, depth, outcome::Refusal};
+use crate::{Exclusion, Fees, Item, Nothing, Why, deposits::ends, depth, outcome::Refusal};
 
 /// Blocks looked back for requests beyond their timeout.
 const LOOK_BACK_ALLOWANCE: u64 = 1_000;
+/// How many requests one generation reads from the Bridge at most, in seven calls: far more than a wallet can pay in the time
+/// that it has for them.
+const READS: usize = 7 * 250;
 /// Seconds between blocks.
 const BLOCK_SECONDS: u64 = 12;
 
@@ -22,7 +25,7 @@ pub fn oldest_block(head: u64, redemption_timeout: u32) -> u64 {
     head.saturating_sub(blocks)
 }
 
-/// The newest request to each script in these blocks, oldest first.
+/// The newest request to each script in these blocks, oldest first; up to a bound, beyond it the oldest and the newest ones.
 pub fn newest<'a>(
     requests: impl DoubleEndedIterator<Item = &'a RedemptionRequest>,
     blocks: std::ops::RangeInclusive<u64>,
@@ -33,7 +36,7 @@ pub fn newest<'a>(
     }
     let mut newest: Vec<RedemptionRequest> = newest.into_values().cloned().collect();
     newest.sort_by_key(|request| request.at);
-    newest
+    ends(newest, READS)
 }
 
 /// The scripts of those requests that the Bridge's state at block `head` lets through (RD-7, RD-8), oldest first. Those no longer

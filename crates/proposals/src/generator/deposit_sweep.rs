@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use coxswain_bitcoin::{Backend, BackendError, Output};
 use coxswain_ethereum::SnapshotKeys;
-use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, DepositKey, RuleId, Snapshot, Subject, WalletRecord};
+use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, RuleId, Snapshot, Subject, WalletRecord};
 
 use super::{
-    MAX_REJECTIONS, Step,
+    MAX_TRIES, Step,
     wallet::{MainUtxo, Search, Wallet},
 };
 use crate::{
@@ -74,7 +74,7 @@ impl<B: Backend> Wallet<'_, B> {
 
         let now = self.block.timestamp;
         let mut gas_limit = gas::LIMIT;
-        for _ in 0..=MAX_REJECTIONS {
+        for _ in 0..MAX_TRIES {
             let (batch, waiting) = deposits::batch(&sound, now, self.memory, gas_limit);
             if batch.is_empty() {
                 // What could not be told may hide something to sweep.
@@ -118,7 +118,7 @@ impl<B: Backend> Wallet<'_, B> {
                 excluded.push(Exclusion { item: candidate.item(), why });
             }
         }
-        Ok(Nothing::TooManyRejections(MAX_REJECTIONS).into())
+        Ok(Nothing::TooManyRejections(MAX_TRIES).into())
     }
 
     /// Which deposits can be swept, with the main UTXO that they are swept into.
@@ -127,9 +127,7 @@ impl<B: Backend> Wallet<'_, B> {
             return Ok(survey.clone());
         }
         let (wallet, head, now) = (self.key_hash, self.block.number, self.block.timestamp);
-        let reveals = self.events.reveals(wallet).filter(|reveal| reveal.at.block <= head);
-        let unswept = reveals.filter(|reveal| !self.memory.is_swept(reveal.outpoint));
-        let deposits = unswept.map(|reveal| DepositKey::new(reveal.outpoint)).collect();
+        let deposits = deposits::to_read(self.events.reveals(wallet), head, now, self.memory);
         let snapshot = self.snapshot(SnapshotKeys { deposits, ..SnapshotKeys::default() }).await?;
         let record = &self.active().await?;
         let reveals = self.events.reveals(wallet);

@@ -7,7 +7,7 @@ use coxswain_rules::{
     UnsignedTransaction, Utxo, WalletRecord,
 };
 
-use super::{MAX_REJECTIONS, Step, wallet::Wallet};
+use super::{MAX_TRIES, Step, wallet::Wallet};
 use crate::{
     Exclusion, Fees, Item, Nothing, Outcome, ProposedTransaction, Undecided, Why, main_utxo::wallet_script,
     moved_funds,
@@ -38,7 +38,7 @@ impl<B: Backend> Wallet<'_, B> {
         let utxo = main_utxo.as_ref().map(|main_utxo| main_utxo.utxo);
 
         let mut undecided = None;
-        for (Output { outpoint, .. }, unspent) in outputs.into_iter().zip(answers).take(MAX_REJECTIONS) {
+        for (Output { outpoint, .. }, unspent) in outputs.into_iter().zip(answers).take(MAX_TRIES) {
             let mut exclude = |why| excluded.push(Exclusion { item: Item::MovedFunds(outpoint), why });
             match unspent {
                 Ok(true) => {}

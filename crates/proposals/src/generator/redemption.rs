@@ -4,7 +4,7 @@ use coxswain_bitcoin::Backend;
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{Amount, RedemptionKey, Subject};
 
-use super::{MAX_REJECTIONS, Step, wallet::Wallet};
+use super::{MAX_TRIES, Step, wallet::Wallet};
 use crate::{
     Exclusion, Item, Nothing, Outcome, ProposedTransaction, Undecided, outcome::Refusal, redemptions,
 };
@@ -35,7 +35,7 @@ impl<B: Backend> Wallet<'_, B> {
         };
         let fees = self.fees().await?;
 
-        for _ in 0..=MAX_REJECTIONS {
+        for _ in 0..MAX_TRIES {
             let mut left_out = Vec::new();
             let batch =
                 redemptions::batch(&snapshot, wallet, scripts.clone(), main_utxo.utxo, &fees, &mut left_out);
@@ -66,6 +66,6 @@ impl<B: Backend> Wallet<'_, B> {
                 excluded.push(Exclusion { item: Item::Redemption(script), why });
             }
         }
-        Ok(Nothing::TooManyRejections(MAX_REJECTIONS).into())
+        Ok(Nothing::TooManyRejections(MAX_TRIES).into())
     }
 }

@@ -1,7 +1,11 @@
 //! Deposit sweeps.
 
-use coxswain_ethereum::Endpoint;
-use coxswain_proposals::{FUNDING_CONFIRMATIONS, Item, Nothing, Outcome, Undecided, Why, gas};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use alloy::sol_types::SolError;
+use alloy_primitives::U256;
+use coxswain_ethereum::{BridgeEvents, Endpoint};
+use coxswain_proposals::{FUNDING_CONFIRMATIONS, Item, Memory, Nothing, Outcome, Undecided, Why, gas};
 use coxswain_rules::{Action, Amount, KeyHash, RuleId, Subject};
 use coxswain_testkit::{Deposit, DepositOutput, DepositSpec, FaultyEndpoint, Reply, Wallet};
 use serde_json::json;
@@ -24,11 +28,17 @@ async fn inc_1_a_deposit_that_nobody_can_spend_is_left_out() {
         deposits.push(stage.deposit(&wallet, DepositSpec { output, ..DepositSpec::default() }).await);
     }
     stage.pass(RIPE).await;
-    let (proposed, excluded) = stage.propose(&wallet, Action::DepositSweep).await;
-    assert_eq!(swept(&proposed), outpoints([&deposits[1], &deposits[3]]));
-    for unspendable in [&deposits[0], &deposits[2]] {
-        let why = why(&excluded, &deposit(unspendable));
-        assert_eq!(why.rule(), Some(RuleId::Ds11), "{why}");
+    // The validator deployed on mainnet would let them through.
+    let deployed = coxswain_testkit::deployed_validator().unwrap();
+    let deployed = stage.world.deploy_validator(&deployed).await.unwrap();
+    for validator in [stage.validator, deployed] {
+        stage.validator = validator;
+        let (proposed, excluded) = stage.propose(&wallet, Action::DepositSweep).await;
+        assert_eq!(swept(&proposed), outpoints([&deposits[1], &deposits[3]]));
+        for unspendable in [&deposits[0], &deposits[2]] {
+            let why = why(&excluded, &deposit(unspendable));
+            assert_eq!(why.rule(), Some(RuleId::Ds11), "{why}");
+        }
     }
 }
 
@@ -369,4 +379,107 @@ async fn inc_8_the_gas_estimate_is_not_under_what_either_validator_takes() {
         assert!(most <= estimate, "{shape}");
         assert!(estimate < 2 * most + 200_000, "{shape}");
     }
+}
+
+#[tokio::test]
+async fn a_deposit_that_is_spent_is_left_out() {
+    let (mut stage, wallet, there) = flooded(0).await;
+    let spent = stage.deposit(&wallet, DepositSpec::default()).await;
+    stage.pass(RIPE).await;
+    stage.bitcoin.state().spent.insert(spent.outpoint);
+    let (proposed, excluded) = stage.propose(&wallet, Action::DepositSweep).await;
+    assert_eq!(swept(&proposed), outpoints([&there]));
+    assert_eq!(*why(&excluded, &deposit(&spent)), Why::Spent);
+}
+
+#[tokio::test]
+async fn inc_11_a_main_utxo_older_than_the_events_is_searched_for() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    let since = stage.height().await + 1;
+    let there = stage.deposit(&wallet, DepositSpec::default()).await;
+    stage.pass(RIPE).await;
+    stage.events = BridgeEvents::new(*stage.world.bridge.address(), since);
+    let (proposed, _) = stage.propose(&wallet, Action::DepositSweep).await;
+    assert_eq!(swept(&proposed), outpoints([&there]));
+    let transaction = proposed.transaction.as_ref().unwrap().unsigned.transaction();
+    assert_eq!(transaction.input.len(), 2);
+}
+
+#[tokio::test]
+async fn without_an_index_of_transactions_what_is_absent_is_left_out_too() {
+    let (mut stage, wallet, there) = flooded(3).await;
+    stage.bitcoin.state().unindexed = true;
+    let (proposed, excluded) = stage.propose(&wallet, Action::DepositSweep).await;
+    assert_eq!((swept(&proposed), excluded.len()), (outpoints([&there]), 3));
+
+    // A wallet without a main UTXO can't tell one that is absent from one that it has spent itself.
+    let fresh = stage.world.wallet(2).await.unwrap();
+    let sound = stage.deposit(&fresh, DepositSpec::default()).await;
+    stage.pass(RIPE).await;
+    stage.memory = Memory::default();
+    let (proposed, _) = stage.propose(&fresh, Action::DepositSweep).await;
+    assert_eq!(swept(&proposed), outpoints([&sound]));
+    stage.bitcoin.state().spent.insert(sound.outpoint);
+    let generation = stage.generate(fresh.key_hash(), &[Action::DepositSweep]).await;
+    assert!(matches!(generation.undecided(), Some(Undecided::Bitcoin(_))), "{generation:?}");
+}
+
+/// An endpoint whose validator rejects what the real one accepts: this often, with this revert.
+async fn disagreeing(stage: &Stage, times: usize, revert: impl SolError) -> FaultyEndpoint {
+    let left = AtomicUsize::new(times);
+    let validator = stage.validator.to_string().to_lowercase();
+    let upstream = stage.world.chain.endpoint().parse().unwrap();
+    let data = alloy_primitives::hex::encode_prefixed(revert.abi_encode());
+    let meet = move |method: &str, parameters: &serde_json::Value| {
+        let to = parameters[0]["to"].as_str().unwrap_or_default().to_lowercase();
+        let verdict = method == "eth_call" && to == validator;
+        let taken = |left: usize| left.checked_sub(1);
+        match verdict && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok() {
+            true => Reply::Error(json!({ "code": 3, "message": "execution reverted", "data": data })),
+            false => Reply::Forward,
+        }
+    };
+    FaultyEndpoint::start_inspecting(upstream, meet).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_item_that_the_contract_rejects_goes_and_the_batch_is_tried_again() {
+    use coxswain_bindings::WalletProposalValidator::{DepositTooYoung, FeeZero};
+    let (mut stage, wallet, first) = flooded(0).await;
+    let mut deposits = vec![first];
+    for _ in 0..5 {
+        deposits.push(stage.deposit(&wallet, DepositSpec::default()).await);
+    }
+    stage.pass(RIPE).await;
+    let checklist = [Action::DepositSweep];
+    let too_young = || DepositTooYoung { index: U256::ONE, eligibleAfter: U256::from(7) };
+    for (times, outcome) in [(2, None), (5, Some(Nothing::TooManyRejections(5)))] {
+        stage.memory = Memory::default();
+        let node = disagreeing(&stage, times, too_young()).await;
+        let endpoint = Endpoint::new(node.url().clone()).unwrap();
+        let bitcoin = stage.bitcoin.clone();
+        let generation = stage.generate_through(endpoint, bitcoin, wallet.key_hash(), &checklist).await;
+        let attempt = &generation.attempts[0];
+        for rejected in &deposits[1..=times] {
+            let why = why(&attempt.excluded, &deposit(rejected));
+            assert!(matches!(why, Why::Contract(_)) && why.rule() == Some(RuleId::Ds8), "{why}");
+        }
+        match outcome {
+            None => {
+                let rest = [&deposits[0], &deposits[3], &deposits[4], &deposits[5]];
+                assert_eq!(swept(generation.proposed().unwrap()), outpoints(rest));
+            }
+            Some(nothing) => assert_eq!(attempt.outcome, Outcome::Nothing(nothing)),
+        }
+    }
+    // A proposal rejected as a whole isn't tried again.
+    let node = disagreeing(&stage, 1, FeeZero {}).await;
+    let endpoint = Endpoint::new(node.url().clone()).unwrap();
+    let bitcoin = stage.bitcoin.clone();
+    let generation = stage.generate_through(endpoint, bitcoin, wallet.key_hash(), &checklist).await;
+    assert!(
+        matches!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::Rejected(_))),
+        "{generation:?}"
+    );
 }

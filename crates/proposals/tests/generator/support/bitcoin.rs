@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) rates: FeeRates,
     /// How many items each call asked for, by name.
     pub(crate) calls: Vec<(&'static str, usize)>,
+    /// It has no index of transactions: only by an unspent output is one found.
+    pub(crate) unindexed: bool,
     /// It is down.
     pub(crate) down: bool,
 }
@@ -38,6 +40,7 @@ impl FakeBitcoin {
             unanswerable: BTreeSet::new(),
             rates,
             calls: Vec::new(),
+            unindexed: false,
             down: false,
         };
         Self(Arc::new(Mutex::new(state)))
@@ -86,9 +89,15 @@ impl Backend for FakeBitcoin {
 
     async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
         let state = self.asked("transactions", outpoints.len())?;
-        let answer = |outpoint: &OutPoint| match state.unanswerable.contains(outpoint) {
-            true => Err(down("transactions")),
-            false => Ok(state.known.get(&outpoint.txid).cloned()),
+        let answer = |&outpoint: &OutPoint| {
+            if state.unanswerable.contains(&outpoint) {
+                return Err(down("transactions"));
+            }
+            let known = state.known.get(&outpoint.txid).cloned();
+            if state.unindexed && (known.is_none() || state.spent.contains(&outpoint)) {
+                return Err(BackendError::Unindexed { endpoint: "nowhere:1".to_owned(), outpoint });
+            }
+            Ok(known)
         };
         Ok(outpoints.iter().map(answer).collect())
     }
