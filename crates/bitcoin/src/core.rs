@@ -463,7 +463,7 @@ fn known(answer: &Answer, verbose: &Verbose, txid: Txid) -> Result<Option<Known>
     let transaction = verbose.transaction(txid).map_err(|cause| answer.garbage(cause))?;
     Ok(match verbose.place() {
         Place::Mempool => Some(Known { transaction, confirmations: 0 }),
-        Place::Block { confirmations, .. } => Some(Known { transaction, confirmations }),
+        Place::Block { confirmations } => Some(Known { transaction, confirmations }),
         Place::Nowhere => None,
     })
 }

@@ -22,7 +22,6 @@ pub(crate) struct Verbose {
 pub(crate) enum Place {
     Mempool,
     Block {
-        hash: BlockHash,
         /// At least 1.
         confirmations: u32,
     },
@@ -39,8 +38,8 @@ impl Verbose {
         let confirmations = u32::try_from(self.confirmations.unwrap_or_default()).unwrap_or_default();
         match self.blockhash {
             None => Place::Mempool,
-            Some(hash) if confirmations > 0 && self.in_active_chain != Some(false) => {
-                Place::Block { hash, confirmations }
+            Some(_) if confirmations > 0 && self.in_active_chain != Some(false) => {
+                Place::Block { confirmations }
             }
             Some(_) => Place::Nowhere,
         }

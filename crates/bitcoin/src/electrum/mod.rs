@@ -229,7 +229,7 @@ impl Electrum {
                 let entry = listed.into_iter().flatten().find(|entry| entry.outpoint() == outpoint);
                 let entry = entry.ok_or_else(|| self.unindexed(outpoint))?;
                 Ok(match u32::try_from(entry.height) {
-                    Ok(height) if height > 0 => Sighting::Mined { transaction, height, block: None },
+                    Ok(height) if height > 0 => Sighting::Mined { transaction, height },
                     _ => Sighting::Mempool(transaction),
                 })
             })
@@ -255,19 +255,16 @@ impl Electrum {
         Ok(sightings
             .into_iter()
             .map(|sighting| {
-                let (transaction, height, block) = match sighting? {
+                let (transaction, height) = match sighting? {
                     Sighting::Absent => return Ok(None),
                     Sighting::Mempool(transaction) => {
                         return Ok(Some(Known { transaction, confirmations: 0 }));
                     }
-                    Sighting::Mined { transaction, height, block } => (transaction, height, block),
+                    Sighting::Mined { transaction, height } => (transaction, height),
                 };
                 let branch = answers.next().ok_or_else(|| self.unanswered(MERKLE))?;
                 let answer = headers.get(&height).ok_or_else(|| self.unanswered(HEADER))?;
                 let header = read_header(answer)?;
-                if block.is_some_and(|hash| hash != header.block_hash()) {
-                    return Err(answer.changed(format!("block {height} is now {}", header.block_hash())));
-                }
                 let Merkle { merkle, pos } = branch.read().map_err(|error| match error {
                     // It was said to be there a moment ago.
                     BackendError::Rpc { message, .. } => branch.changed(message),
@@ -421,12 +418,7 @@ fn list_unspent(script: &Script) -> Call {
 enum Sighting {
     Absent,
     Mempool(Transaction),
-    Mined {
-        transaction: Transaction,
-        height: u32,
-        /// The block, where it was named.
-        block: Option<BlockHash>,
-    },
+    Mined { transaction: Transaction, height: u32 },
 }
 
 #[derive(Deserialize)]
@@ -483,11 +475,11 @@ fn described(answer: &Answer, txid: Txid, tip: u32) -> Result<Option<Sighting>, 
     Ok(Some(match verbose.place() {
         Place::Mempool => Sighting::Mempool(transaction),
         Place::Nowhere => Sighting::Absent,
-        Place::Block { hash, confirmations } => {
+        Place::Block { confirmations } => {
             let height = tip.checked_add(1).and_then(|next| next.checked_sub(confirmations));
             let height =
                 height.ok_or_else(|| answer.changed(format!("{confirmations} confirmations at {tip}")))?;
-            Sighting::Mined { transaction, height, block: Some(hash) }
+            Sighting::Mined { transaction, height }
         }
     }))
 }

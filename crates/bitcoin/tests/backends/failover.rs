@@ -10,7 +10,7 @@ use std::{
     slice,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -141,6 +141,24 @@ async fn inc_24_a_newest_block_that_is_too_old_is_not_believed() {
         let tip = backends.tip().await;
         assert_eq!(tip.as_ref().err().map(BackendError::kind), (!believed).then_some("stale"), "{tip:?}");
     }
+}
+
+#[tokio::test]
+async fn inc_24_a_newest_block_that_grows_too_old_while_running_is_noticed() {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    let clock: fn() -> SystemTime =
+        || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(Ordering::Relaxed));
+    let chain = Regtest::new();
+    NOW.store(chain.blocks_from(chain.height())[0].header.time.into(), Ordering::Relaxed);
+    let server = Kind::Electrum.start(&chain, Serving::default(), HONEST).await;
+    let most_tip_age = Some(Duration::from_secs(3600));
+    let expected = Expected { most_tip_age, clock, ..Expected::on(Network::Regtest) };
+    let backends = Backends::new(vec![endpoint(&server)], expected);
+    backends.conditions().await.unwrap();
+    NOW.fetch_add(3601, Ordering::Relaxed);
+    assert_eq!(backends.conditions().await.unwrap_err().kind(), "stale");
+    NOW.fetch_sub(1, Ordering::Relaxed);
+    backends.conditions().await.unwrap();
 }
 
 /// A server that answers this many requests, and then closes every connection.
