@@ -162,7 +162,11 @@ contract DepositSweepTest is ValidatorTest {
         bytes memory vector = Bitcoin.outputVector(_funding(_deposit(1)), 4, 5);
         _putDeposit(sweep, 1, _deposit(1), 5, vector);
         _rejectsMalformed(sweep, 1);
-        _putDeposit(sweep, 1, _deposit(1), 5, bytes.concat(vector, _funding(_deposit(1))));
+        // There is an output at that index, and at the next, but the count doesn't have them.
+        vector = bytes.concat(vector, _funding(_deposit(1)), _funding(_deposit(1)));
+        _putDeposit(sweep, 1, _deposit(1), 5, vector);
+        _rejectsMalformed(sweep, 1);
+        _putDeposit(sweep, 1, _deposit(1), 6, vector);
         _rejectsMalformed(sweep, 1);
         _putDeposit(sweep, 1, _deposit(1), type(uint32).max, vector);
         _rejectsMalformed(sweep, 1);
@@ -256,7 +260,12 @@ contract DepositSweepTest is ValidatorTest {
             deposit.outputType = Bitcoin.OutputType(i);
             bytes memory script = Bitcoin.fundingScript(deposit);
             _rejectsScript(sweep, bytes.concat(script, hex"00"));
-            _rejectsScript(sweep, _head(script, script.length - 1));
+            bytes memory shorter = _head(script, script.length - 1);
+            _rejectsScript(sweep, shorter);
+            // The byte that it lacks comes next, after the output.
+            bytes1 last = script[script.length - 1];
+            _putDeposit(sweep, 0, deposit, 0, bytes.concat(hex"01", Bitcoin.output(2_000_000, shorter), last));
+            _rejects(sweep, abi.encodeWithSelector(IValidator.FundingOutputScriptMismatch.selector, 0));
         }
         _rejectsScript(sweep, "");
         _rejectsScript(sweep, new bytes(253));
