@@ -123,17 +123,19 @@ impl Backends {
     /// How each endpoint is, asked now. What is learnt holds for later calls.
     pub async fn health(&self) -> Vec<Health> {
         let examined = join_all(self.members.iter().map(|member| self.examine(member))).await;
+        let heights = examined.iter().filter_map(|(_, outcome)| Some(outcome.as_ref().ok()?.tip.height));
+        // What an endpoint once claimed doesn't hold for ever.
+        let best = heights.max().unwrap_or_default();
+        self.best.store(best, Ordering::Relaxed);
         self.members
             .iter()
             .zip(examined)
             .map(|(member, (software, outcome))| {
-                // Only now is the best of all known.
                 let problem =
                     outcome.as_ref().map(|conditions| self.fresh(&member.endpoint, &conditions.tip));
                 let problem = problem.unwrap_or_else(|error| Err(error.clone())).err();
                 self.judge(member, problem.as_ref());
                 let conditions = outcome.ok();
-                let best = self.best.load(Ordering::Relaxed);
                 Health {
                     endpoint: member.endpoint.name().to_owned(),
                     kind: member.endpoint.kind(),
@@ -150,9 +152,7 @@ impl Backends {
         let software = member.endpoint.software().await;
         let outcome = async {
             self.right_network(&member.endpoint).await?;
-            let conditions = member.endpoint.conditions().await?;
-            self.best.fetch_max(conditions.tip.height, Ordering::Relaxed);
-            Ok(conditions)
+            member.endpoint.conditions().await
         };
         (software.ok(), outcome.await)
     }
@@ -199,7 +199,8 @@ impl Backends {
         self.fresh(&member.endpoint, &conditions.tip)
     }
 
-    /// Asks for each item: the endpoints in turn, until each item has an answer. Those that rest come last.
+    /// Asks for each item: the endpoints in turn, until each item has an answer. Those that rest are asked only for what no other
+    /// has said anything of.
     async fn each<'a, I: Clone, T>(
         &'a self,
         items: &[I],
@@ -222,8 +223,8 @@ impl Backends {
                     .filter(|(_, answer)| open(answer))
                     .map(|(item, _)| item.clone())
                     .collect();
-                if pending.is_empty() {
-                    break;
+                if pending.is_empty() || (member.rests() && answers.iter().all(Option::is_some)) {
+                    continue;
                 }
                 let outcome = match self.admit(member).await {
                     Ok(()) => ask(&member.endpoint, pending).await,

@@ -297,6 +297,48 @@ async fn inc_11_what_one_server_refuses_to_list_another_answers() {
     }
 }
 
+/// One item without an answer doesn't cost the deadline of an endpoint that is known to be dead, each time.
+#[tokio::test]
+async fn an_endpoint_that_rests_is_not_asked_what_another_could_not_answer() {
+    let chain = Regtest::new();
+    let main = mined(&chain, 1, 5_000_000);
+    let serving = Serving { most_listed: 0, ..Serving::default() };
+    let refuses = Kind::Electrum.start(&chain, serving, HONEST).await;
+    let dead = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+    let backends = together([&dead, &refuses]);
+    drop(dead);
+    backends.tip().await.unwrap();
+    let tried = round_trips(&backends, 0);
+    let answers = backends.unspent(&[first_output(&main)]).await.unwrap();
+    assert_eq!(answers[0].as_ref().unwrap_err().kind(), "rpc-error");
+    assert_eq!(round_trips(&backends, 0), tried);
+}
+
+/// An endpoint that once claimed a height that nobody has spoils the others only until it is asked again.
+#[tokio::test]
+async fn a_height_claimed_once_does_not_hold_for_ever() {
+    let chain = Regtest::new();
+    let claims = Arc::new(AtomicUsize::new(0));
+    let header = bitcoin::consensus::encode::serialize_hex(&chain.blocks_from(chain.height())[0].header);
+    let (height, shared) = (chain.height(), Arc::clone(&claims));
+    let boast = move |method: &str, _: &Value| match method {
+        "blockchain.headers.subscribe" => {
+            let more = if shared.load(Ordering::Relaxed) == 0 { 1_000_000 } else { 0 };
+            Reply::Result(json!({ "height": height + more, "hex": header }))
+        }
+        _ => Reply::Forward,
+    };
+    let boaster = Kind::Electrum.start(&chain, Serving::default(), boast).await;
+    let sound = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+    let backends = together([&sound, &boaster]);
+    let problems = |health: Vec<coxswain_bitcoin::Health>| {
+        health.iter().map(|health| health.problem.as_ref().map(BackendError::kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(backends.health().await), [Some("behind"), None]);
+    claims.store(1, Ordering::Relaxed);
+    assert_eq!(problems(backends.health().await), [None, None]);
+}
+
 #[tokio::test]
 async fn a_refusal_to_relay_counts_against_no_endpoint() {
     let chain = Regtest::new();
