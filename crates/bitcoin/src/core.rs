@@ -100,11 +100,19 @@ impl Core {
         info.read().map(|Info { version }| format!("version {version}"))
     }
 
-    /// Asks all, in as many batches as the limit makes of them.
+    /// Asks all, in as many batches as the limit makes of them. A batch whose answers are too large together is asked in
+    /// halves: nobody's large transaction keeps the others from being looked up.
     async fn ask(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
         let mut answers = Vec::with_capacity(calls.len());
-        for batch in calls.chunks(self.limits.batch.max(1)) {
-            answers.extend(self.batch(batch).await?);
+        let mut batches: Vec<_> = calls.rchunks(self.limits.batch.max(1)).collect();
+        while let Some(batch) = batches.pop() {
+            match self.batch(batch).await {
+                Err(BackendError::TooLarge { .. }) if batch.len() > 1 => {
+                    let (first, second) = batch.split_at(batch.len() / 2);
+                    batches.extend([second, first]);
+                }
+                some => answers.extend(some?),
+            }
         }
         Ok(answers)
     }

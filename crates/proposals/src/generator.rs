@@ -10,7 +10,7 @@ use alloy_primitives::Address;
 use bitcoin::FeeRate;
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::{Block, BridgeEvents, Endpoint, ProposalValidator, SnapshotReader, Verdict};
-use coxswain_rules::{Action, Case, KeyHash, Rejection, Subject, Utxo};
+use coxswain_rules::{Action, Case, KeyHash, Rejection, Subject, Utxo, WalletState};
 
 use crate::{
     Attempt, Generation, Memory, Nothing, Outcome, Proposed, ProposedTransaction, Undecided, heartbeat,
@@ -120,7 +120,13 @@ impl<B: Backend> Wallet<'_, B> {
         Attempt { action, outcome: outcome.unwrap_or_else(|outcome| outcome), excluded }
     }
 
-    async fn heartbeat(&self) -> Step<Outcome> {
+    async fn heartbeat(&mut self) -> Step<Outcome> {
+        // The contract doesn't look at the wallet; where it can't be read, that is no reason not to show that it lives.
+        if let Ok(record) = self.record().await
+            && let WalletState::Unknown | WalletState::Closed | WalletState::Terminated = record.state
+        {
+            return Ok(Nothing::WalletState(record.state).into());
+        }
         let subject = Subject::Heartbeat(heartbeat(self.key_hash, self.block.number));
         match self.accepted(subject, None).await? {
             Ok(proposed) => Ok(proposed),

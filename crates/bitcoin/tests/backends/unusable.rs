@@ -260,3 +260,22 @@ async fn errors_name_host_and_port_and_no_password() {
     assert!(shown.contains(&address) && !shown.contains("secret"), "{shown}");
     assert!(error.to_string().starts_with("getblockchaininfo: can't connect to 127.0.0.1:"), "{error}");
 }
+
+#[tokio::test]
+async fn answers_too_large_together_are_asked_for_in_halves() {
+    let chain = Regtest::new();
+    let outpoints: Vec<_> = (1..=5).map(|n| first_output(&mined(&chain, n, 50_000)).outpoint).collect();
+    let server = BitcoinServer::core(&chain, Serving::default(), |_, _| Reply::Forward).await.unwrap();
+    let endpoint = |bytes| Endpoint::new(server.url(), Limits { bytes, ..Limits::default() }).unwrap();
+    let roomy = endpoint(Limits::default().bytes);
+    let expected = roomy.transactions(&outpoints).await.unwrap();
+    assert!(expected.iter().all(|known| matches!(known, Ok(Some(_)))), "{expected:?}");
+
+    // Room for the answers to two.
+    let tight = endpoint(1_200);
+    assert_eq!(tight.transactions(&outpoints).await.unwrap(), expected);
+    assert!(tight.round_trips() > roomy.round_trips(), "{} batches", tight.round_trips());
+    // For none.
+    let error = endpoint(100).transactions(&outpoints).await.unwrap_err();
+    assert_eq!(error.kind(), "too-large");
+}

@@ -3,7 +3,7 @@
 use coxswain_bindings::Bridge;
 use coxswain_ethereum::BridgeEvents;
 use coxswain_proposals::{Item, Nothing, Outcome, Undecided, Why};
-use coxswain_rules::{Action, Amount, KeyHash, OutPoint, Subject};
+use coxswain_rules::{Action, Amount, KeyHash, OutPoint, Subject, WalletState};
 use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
 
 use crate::support::{DAY, FEE, HOUR, Stage, why};
@@ -234,4 +234,9 @@ async fn inc_6_the_heartbeat_needs_nothing_that_the_others_do() {
     let expected = coxswain_proposals::heartbeat(wallet.key_hash(), generation.block.number);
     assert_eq!(proposed.case.subject, Subject::Heartbeat(expected));
     assert_eq!(proposed.transaction, None);
+
+    // There is no such wallet.
+    let generation = stage.generate(KeyHash([7; 20]), &[Action::Heartbeat]).await;
+    let unknown = Outcome::Nothing(Nothing::WalletState(WalletState::Unknown));
+    assert_eq!(generation.attempts[0].outcome, unknown);
 }
