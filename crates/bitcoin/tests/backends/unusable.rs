@@ -249,6 +249,27 @@ async fn an_output_that_a_mempool_spends_is_spent_even_if_one_answer_forgets_it(
     assert_eq!(endpoint.unspent(&asked).await.unwrap(), [Ok(false)]);
 }
 
+/// Without an index, a block is found by counting down from the tip: it must be the tip that the count was made at.
+#[tokio::test]
+async fn a_tip_that_moves_between_two_answers_is_noticed() {
+    let chain = Regtest::new();
+    let output = first_output(&mined(&chain, 1, 50_000));
+    let blocks = chain.blocks_from(chain.height() - 1);
+    for (block, kind) in [(&blocks[0], Some("changed")), (&blocks[1], None)] {
+        let entry = json!({
+            "bestblock": block.block_hash(),
+            "confirmations": 1,
+            "scriptPubKey": { "hex": output.script.to_hex_string() },
+        });
+        let serving = Serving { index: false, ..Serving::default() };
+        let meet = lying("gettxout", Reply::Result(entry));
+        let server = BitcoinServer::core(&chain, serving, meet).await.unwrap();
+        let endpoint = Endpoint::new(server.url(), Limits::default()).unwrap();
+        let answers = endpoint.transactions(&[output.outpoint]).await.unwrap();
+        assert_eq!(answers[0].as_ref().err().map(BackendError::kind), kind, "{answers:?}");
+    }
+}
+
 #[tokio::test]
 async fn errors_name_host_and_port_and_no_password() {
     let chain = Regtest::new();
