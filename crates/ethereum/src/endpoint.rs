@@ -106,20 +106,25 @@ impl Endpoint {
     /// # Errors
     /// When there is no URL, one is not http or https, or the HTTP client can't be set up.
     pub fn several(urls: impl IntoIterator<Item = Url>, expected: Expected) -> Result<Self, ConnectError> {
-        let member = |url| {
-            let connection = Connection::new(url)?;
-            Ok(Member { connection, condition: Mutex::new(Condition::Unknown), has: Mutex::default() })
-        };
-        let members = urls.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
-        if members.is_empty() {
+        let connections = urls.into_iter().map(Connection::new).collect::<Result<Vec<_>, _>>()?;
+        if connections.is_empty() {
             return Err(ConnectError::NoUrl);
         }
-        Ok(Self(Arc::new(Shared {
-            members,
+        Ok(Self::over(connections, expected))
+    }
+
+    fn over(connections: impl IntoIterator<Item = Connection>, expected: Expected) -> Self {
+        let member = |connection| Member {
+            connection,
+            condition: Mutex::new(Condition::Unknown),
+            has: Mutex::default(),
+        };
+        Self(Arc::new(Shared {
+            members: connections.into_iter().map(member).collect(),
             expected,
             chain_id: OnceLock::new(),
             checked: tokio::sync::Mutex::default(),
-        })))
+        }))
     }
 
     /// Host and port of the endpoint that is asked, as far as is known: the first that isn't unfit.
@@ -140,19 +145,7 @@ impl Endpoint {
 
     /// Each endpoint for itself, unchecked.
     pub fn each(&self) -> Vec<Self> {
-        let alone = |member: &Member| {
-            let connection = member.connection.clone();
-            Self(Arc::new(Shared {
-                members: vec![Member {
-                    connection,
-                    condition: Mutex::new(Condition::Unknown),
-                    has: Mutex::default(),
-                }],
-                expected: Expected::default(),
-                chain_id: OnceLock::new(),
-                checked: tokio::sync::Mutex::default(),
-            }))
-        };
+        let alone = |member: &Member| Self::over([member.connection.clone()], Expected::default());
         self.0.members.iter().map(alone).collect()
     }
 
