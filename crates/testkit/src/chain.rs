@@ -19,6 +19,8 @@ use crate::{Error, artifacts::root};
 
 /// Gas enough for any transaction here: half a block.
 const GAS_LIMIT: u64 = 15_000_000;
+/// Milliseconds: many chains may start at once on a busy machine.
+const STARTUP_TIMEOUT: u64 = 60_000;
 /// In wei.
 const THOUSAND_ETHER: U256 = U256::from_limbs([0x35c9_adc5_dea0_0000, 0x36, 0, 0]);
 
@@ -57,6 +59,7 @@ impl Chain {
             .port(0_u16)
             .auto_impersonate()
             .arg("--no-request-size-limit")
+            .timeout(STARTUP_TIMEOUT)
             .try_spawn()
             .map_err(|source| Error::Anvil { path, source })?;
         let provider =
