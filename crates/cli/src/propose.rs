@@ -8,8 +8,12 @@ use bitcoin::{FeeRate, consensus::encode};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use coxswain_bitcoin::EndpointError;
 use coxswain_ethereum::{BridgeEvents, ConnectError, Network, ProposalValidator, Undecided};
-use coxswain_proposals::{Attempt, Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why};
-use coxswain_rules::{Action, KeyHash, RuleId, Value};
+use coxswain_proposals::{
+    Attempt, Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why,
+    moving_funds::COMMITMENT_LOOK_BACK,
+};
+use coxswain_protocol::Checklist;
+use coxswain_rules::{KeyHash, RuleId, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
@@ -18,16 +22,6 @@ use crate::{
     report::{self, fields},
 };
 
-/// Every action, in the order in which a checklist has them.
-const CHECKLIST: [Action; 5] = [
-    Action::Redemption,
-    Action::DepositSweep,
-    Action::MovedFundsSweep,
-    Action::MovingFunds,
-    Action::Heartbeat,
-];
-/// How many blocks events are looked back for: 30 days.
-const LOOK_BACK: u64 = 216_000;
 /// As wide as a table may be, in characters.
 const WIDTH: u16 = 120;
 
@@ -110,7 +104,7 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
         if let Some(expected) = expected.filter(|expected| *expected != bridge) {
             return Err(Undecided::OtherBridge { validator: address, expected, actual: bridge });
         }
-        let since = arguments.since.unwrap_or(block.number.saturating_sub(LOOK_BACK));
+        let since = arguments.since.unwrap_or(block.number.saturating_sub(COMMITMENT_LOOK_BACK));
         let mut events = BridgeEvents::new(bridge, since);
         events.update(&endpoint, block).await?;
         Ok((block, bridge, events))
@@ -123,7 +117,7 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
     let fallback = FeeRate::from_sat_per_vb_u32(arguments.fallback_fee_rate);
     let generator = Generator::new(endpoint, chain_id, bridge, validator, bitcoin, fallback);
     let checklist = match &*arguments.action {
-        [] => CHECKLIST.to_vec(),
+        [] => Checklist::PRIORITY.to_vec(),
         actions => actions.to_vec(),
     };
     let mut memory = Memory::default();

@@ -2,8 +2,8 @@
 //! recorded, never in an address's history, which anyone can flood.
 
 use alloy_primitives::B256;
-use bitcoin::{ScriptBuf, Transaction, WPubkeyHash, hashes::Hash as _};
-use coxswain_rules::{KeyHash, OutPoint, Utxo, main_utxo_hash};
+use bitcoin::Transaction;
+use coxswain_rules::{KeyHash, OutPoint, Utxo, main_utxo_hash, wallet_script};
 
 /// The output of the transaction that hashes to what the Bridge stores; none when no output does.
 pub fn main_utxo_in(transaction: &Transaction, wallet: KeyHash, hash: B256) -> Option<Utxo> {
@@ -14,9 +14,4 @@ pub fn main_utxo_in(transaction: &Transaction, wallet: KeyHash, hash: B256) -> O
         .filter(|(_, output)| output.script_pubkey == script)
         .map(|(vout, output)| Utxo { outpoint: OutPoint::new(txid, vout), value: output.value })
         .find(|utxo| main_utxo_hash(utxo) == hash)
-}
-
-/// What locks the wallet's own outputs: P2WPKH of its key.
-pub(crate) fn wallet_script(wallet: KeyHash) -> ScriptBuf {
-    ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array(wallet.0))
 }

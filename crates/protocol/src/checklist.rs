@@ -13,6 +13,15 @@ pub struct Checklist {
 }
 
 impl Checklist {
+    /// Every action, the first to be tried first.
+    pub const PRIORITY: [Action; 5] = [
+        Action::Redemption,
+        Action::DepositSweep,
+        Action::MovedFundsSweep,
+        Action::MovingFunds,
+        Action::Heartbeat,
+    ];
+
     /// The checklist of a wallet with this seed.
     pub fn new(network: &Network, window: Window, seed: Seed) -> Self {
         let draw = seed.heartbeat_draw();
@@ -35,14 +44,7 @@ impl Checklist {
 
     /// The actions allowed, the first to be tried first.
     pub fn actions(self) -> impl Iterator<Item = Action> {
-        const PRIORITY: [Action; 5] = [
-            Action::Redemption,
-            Action::DepositSweep,
-            Action::MovedFundsSweep,
-            Action::MovingFunds,
-            Action::Heartbeat,
-        ];
-        PRIORITY.into_iter().filter(move |action| self.contains(*action))
+        Self::PRIORITY.into_iter().filter(move |action| self.contains(*action))
     }
 }
 

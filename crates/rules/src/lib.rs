@@ -36,4 +36,4 @@ pub use snapshot::{
     DepositParameters, DepositRecord, Missing, MovingFundsParameters, RedemptionParameters, RedemptionRecord,
     Snapshot, SweepRequestRecord, WalletRecord,
 };
-pub use transactions::{SignError, TransactionError, UnsignedTransaction};
+pub use transactions::{SignError, TransactionError, UnsignedTransaction, wallet_script};

@@ -225,6 +225,7 @@ fn pay_wallet(wallet: KeyHash, value: Amount) -> TxOut {
     TxOut { value, script_pubkey: wallet_script(wallet) }
 }
 
-fn wallet_script(wallet: KeyHash) -> ScriptBuf {
+/// What locks the outputs that a wallet pays to itself: P2WPKH of its key.
+pub fn wallet_script(wallet: KeyHash) -> ScriptBuf {
     ScriptBuf::new_p2wpkh(&WPubkeyHash::from_byte_array(wallet.0))
 }

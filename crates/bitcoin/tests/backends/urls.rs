@@ -21,7 +21,7 @@ async fn urls_name_the_kind_and_the_address() {
         (&format!("ssl://electrum.example:50002#{fingerprint}"), "Electrum", "electrum.example:50002"),
         ("http://user:password@127.0.0.1:8332", "Bitcoin Core", "127.0.0.1:8332"),
         ("https://user:password@node.example", "Bitcoin Core", "node.example:443"),
-        ("http://127.0.0.1:8332?cookie=/home/me/.cookie", "Bitcoin Core", "127.0.0.1:8332"),
+        ("http://127.0.0.1:8332?cookie=/var/lib/bitcoin/.cookie", "Bitcoin Core", "127.0.0.1:8332"),
     ] {
         let endpoint = parse(url).unwrap();
         assert_eq!((endpoint.kind(), endpoint.name()), (kind, name), "{url}");

@@ -4,14 +4,11 @@ use coxswain_bitcoin::{Backend, Output};
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
     Amount, KeyHash, MovedFundsSweepProposal, OutPoint, Snapshot, Subject, SweepRequestKey,
-    UnsignedTransaction, Utxo, WalletRecord,
+    UnsignedTransaction, Utxo, WalletRecord, wallet_script,
 };
 
 use super::{MAX_TRIES, Step, wallet::Wallet};
-use crate::{
-    Exclusion, Fees, Item, Nothing, Outcome, ProposedTransaction, Undecided, Why, main_utxo::wallet_script,
-    moved_funds,
-};
+use crate::{Exclusion, Fees, Item, Nothing, Outcome, ProposedTransaction, Undecided, Why, moved_funds};
 
 /// The funds that others have moved to the wallet and that it hasn't swept.
 #[derive(Clone, Debug)]

@@ -7,13 +7,11 @@ use coxswain_bitcoin::{Backend, BackendError, Known, Output};
 use coxswain_ethereum::{Block, BridgeEvents, SnapshotKeys};
 use coxswain_rules::{
     FeeConditions, KeyHash, OutPoint, Snapshot, Utxo, WalletRecord, WalletState, main_utxo_hash,
+    wallet_script,
 };
 
 use super::{Generator, Step, deposit_sweep::Survey, moved_funds_sweep::Moved};
-use crate::{
-    Fees, Memory, Nothing, Undecided,
-    main_utxo::{main_utxo_in, wallet_script},
-};
+use crate::{Fees, Memory, Nothing, Undecided, main_utxo::main_utxo_in};
 
 /// How many of the wallet's recorded transactions are looked at for its main UTXO: it is the newest one's, unless that
 /// left nothing.
