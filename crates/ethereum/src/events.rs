@@ -27,18 +27,18 @@ use crate::{
 const FINALITY: u64 = 96;
 /// How much further back one search for earlier transactions goes, in blocks: 30 days.
 const SEARCH: u64 = 216_000;
-/// What the Bridge records of wallets' transactions, and where they can begin.
-const TRANSACTIONS: [B256; 4] = [
+/// What is still of use however old it is: wallets' transactions, their registration, and where retiring ones' funds go.
+const LASTING: [B256; 5] = [
     Bridge::DepositsSwept::SIGNATURE_HASH,
     Bridge::RedemptionsCompleted::SIGNATURE_HASH,
     Bridge::MovedFundsSwept::SIGNATURE_HASH,
     Bridge::NewWalletRegistered::SIGNATURE_HASH,
+    Bridge::MovingFundsCommitmentSubmitted::SIGNATURE_HASH,
 ];
 /// Everything else that is kept.
-const OTHERS: [B256; 4] = [
+const OTHERS: [B256; 3] = [
     Bridge::DepositRevealed::SIGNATURE_HASH,
     Bridge::RedemptionRequested::SIGNATURE_HASH,
-    Bridge::MovingFundsCommitmentSubmitted::SIGNATURE_HASH,
     Bridge::MovingFundsCompleted::SIGNATURE_HASH,
 ];
 
@@ -128,7 +128,7 @@ pub struct BridgeEvents {
     from_block: u64,
     /// The first block whose events are not read, or may still change.
     unsettled: u64,
-    /// The first block whose transactions are read.
+    /// The first block of which all that lasts is read.
     searched: u64,
     ranges: LogRanges,
     reveals: Vec<DepositReveal>,
@@ -162,6 +162,11 @@ impl BridgeEvents {
         self.bridge
     }
 
+    /// The first block of which all wallets' transactions, registrations and commitments are read.
+    pub const fn searched(&self) -> u64 {
+        self.searched
+    }
+
     /// The first block whose events are wanted.
     pub const fn from_block(&self) -> u64 {
         self.from_block
@@ -180,7 +185,7 @@ impl BridgeEvents {
         let end = block.number.saturating_add(1);
         self.unsettled = self.unsettled.min(end);
         self.forget();
-        let filter = Filter::new().event_signature([TRANSACTIONS, OTHERS].concat());
+        let filter = Filter::new().event_signature([&LASTING[..], &OTHERS].concat());
         let mut next = self.unsettled.max(self.from_block);
         while next < end {
             let filter = self.of_bridge(&filter);
@@ -201,22 +206,33 @@ impl BridgeEvents {
         Ok(())
     }
 
-    /// Reads the transactions of 30 days further back than any yet read, for a wallet whose newest one is older: all
-    /// wallets' transactions and registrations, nothing else. `false` when there is nothing further back, without a
-    /// request: the wallet's registration has been read, or the chain's first block.
+    /// Searches further back, as [`earlier`](Self::earlier) does, for a wallet whose newest transaction is older than any
+    /// yet read. `false`, without a request, also when the wallet's registration has been read.
     ///
     /// # Errors
-    /// As with [`update`](Self::update). The blocks already read are not read again.
+    /// As with [`earlier`](Self::earlier).
     pub async fn earlier_transactions(
         &mut self,
         endpoint: &Endpoint,
         wallet: KeyHash,
     ) -> Result<bool, Undecided> {
-        if self.searched == 0 || self.new_wallets.iter().any(|event| event.wallet == wallet) {
+        if self.new_wallets.iter().any(|event| event.wallet == wallet) {
+            return Ok(false);
+        }
+        self.earlier(endpoint).await
+    }
+
+    /// Reads what lasts of 30 days further back than any yet read: all wallets' transactions, registrations and commitments,
+    /// nothing else. `false`, without a request, when the chain's first block has been read.
+    ///
+    /// # Errors
+    /// As with [`update`](Self::update). The blocks already read are not read again.
+    pub async fn earlier(&mut self, endpoint: &Endpoint) -> Result<bool, Undecided> {
+        if self.searched == 0 {
             return Ok(false);
         }
         let goal = self.searched.saturating_sub(SEARCH);
-        let filter = Filter::new().event_signature(TRANSACTIONS.to_vec());
+        let filter = Filter::new().event_signature(LASTING.to_vec());
         while let Some(last) = self.searched.checked_sub(1)
             && goal <= last
         {
@@ -226,6 +242,7 @@ impl BridgeEvents {
             earlier.extend(self.in_order(logs, &range)?)?;
             self.transactions.splice(..0, earlier.transactions);
             self.new_wallets.splice(..0, earlier.new_wallets);
+            self.commitments.splice(..0, earlier.commitments);
             self.searched = *range.start();
         }
         Ok(true)
@@ -303,8 +320,7 @@ impl BridgeEvents {
 
     fn extend(&mut self, logs: BTreeMap<Position, Log>) -> Result<(), Undecided> {
         for (at, log) in logs {
-            let known =
-                log.topic0().is_some_and(|topic| TRANSACTIONS.contains(topic) || OTHERS.contains(topic));
+            let known = log.topic0().is_some_and(|topic| LASTING.contains(topic) || OTHERS.contains(topic));
             if !known {
                 continue;
             }

@@ -230,12 +230,8 @@ async fn inc_30_blocks_that_hold_too_much_are_read_in_smaller_parts_and_empty_on
     assert!(widths.windows(2).any(|pair| pair[1] > pair[0]), "{widths:?}");
 }
 
-#[tokio::test]
-async fn inc_30_what_was_read_before_a_failure_is_not_read_again() {
-    let (world, wallets) = spread().await;
-    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
-    let block = head(&endpoint(&world)).await;
-    // Ten blocks at once; the sixth request fails, once.
+/// An endpoint that allows this many blocks at once, and fails to answer one request for them, counted from 0.
+async fn failing_once(world: &World, most: u64, failing: usize) -> (FaultyEndpoint, Asked) {
     let asked = Asked::default();
     let (record, met) = (Arc::clone(&asked), AtomicUsize::new(0));
     let meet = move |method: &str, params: &Value| {
@@ -243,10 +239,11 @@ async fn inc_30_what_was_read_before_a_failure_is_not_read_again() {
             return Reply::Forward;
         }
         let (first, last) = range(params);
-        if last - first >= 10 {
-            return Reply::Error(json!({ "code": -32602, "message": "exceed maximum block range: 10" }));
+        if last - first >= most {
+            let message = format!("exceed maximum block range: {most}");
+            return Reply::Error(json!({ "code": -32602, "message": message }));
         }
-        let answered = met.fetch_add(1, Ordering::SeqCst) != 5;
+        let answered = met.fetch_add(1, Ordering::SeqCst) != failing;
         record.lock().unwrap().push(((first, last), answered));
         if answered {
             Reply::Forward
@@ -255,7 +252,16 @@ async fn inc_30_what_was_read_before_a_failure_is_not_read_again() {
         }
     };
     let url = world.chain.endpoint().parse().unwrap();
-    let node = FaultyEndpoint::start_inspecting(url, meet).await.unwrap();
+    (FaultyEndpoint::start_inspecting(url, meet).await.unwrap(), asked)
+}
+
+#[tokio::test]
+async fn inc_30_what_was_read_before_a_failure_is_not_read_again() {
+    let (world, wallets) = spread().await;
+    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    let block = head(&endpoint(&world)).await;
+    // Ten blocks at once; the sixth request fails, once.
+    let (node, asked) = failing_once(&world, 10, 5).await;
     let mut events = BridgeEvents::new(*world.bridge.address(), 0);
     let undecided = events.update(&through(&node), block).await.unwrap_err();
     assert_eq!(undecided.kind(), "rpc-error", "{undecided}");
@@ -450,26 +456,7 @@ async fn inc_11_inc_30_a_search_that_fails_goes_on_where_it_was() {
     let (world, wallets) = spread().await;
     let whole = read(&endpoint(&world), &world).await;
     let last = head(&endpoint(&world)).await;
-    let asked = Asked::default();
-    let (record, met) = (Arc::clone(&asked), AtomicUsize::new(0));
-    let meet = move |method: &str, params: &Value| {
-        if method != "eth_getLogs" {
-            return Reply::Forward;
-        }
-        let (first, last) = range(params);
-        if last - first >= 40 {
-            return Reply::Error(json!({ "code": -32602, "message": "exceed maximum block range: 40" }));
-        }
-        let answered = met.fetch_add(1, Ordering::SeqCst) != 2;
-        record.lock().unwrap().push(((first, last), answered));
-        if answered {
-            Reply::Forward
-        } else {
-            Reply::Error(json!({ "code": -32000, "message": "no such luck" }))
-        }
-    };
-    let url = world.chain.endpoint().parse().unwrap();
-    let node = FaultyEndpoint::start_inspecting(url, meet).await.unwrap();
+    let (node, asked) = failing_once(&world, 40, 2).await;
     let mut events = BridgeEvents::new(*world.bridge.address(), last.number + 1);
     assert!(events.earlier_transactions(&through(&node), wallets[0]).await.is_err());
     events.earlier_transactions(&through(&node), wallets[0]).await.unwrap();

@@ -143,6 +143,19 @@ mod tests {
     }
 
     #[test]
+    fn a_commitment_whose_event_is_not_known_is_not_guessed() {
+        let targets = vec![KeyHash([3; 20]), KeyHash([4; 20])];
+        let hash = target_wallets_commitment(&targets);
+        let at = Position { block: HEAD, index: 0 };
+        let known = [Commitment { at, source: WALLET, targets: targets.clone() }];
+        assert_eq!(committed_targets(&known, WALLET, HEAD, hash), Some(&*targets));
+        assert_eq!(committed_targets(&known, WALLET, HEAD - 1, hash), None, "it came later");
+        assert_eq!(committed_targets(&known, SOURCE, HEAD, hash), None, "it is another wallet's");
+        assert_eq!(committed_targets(&known, WALLET, HEAD, B256::ZERO), None, "it hashes to something else");
+        assert_eq!(committed_targets(&[], WALLET, HEAD, hash), None);
+    }
+
+    #[test]
     fn as_many_targets_as_the_balance_asks_for() {
         let count = |live, balance| target_count(live, Amount::from_sat(balance), Amount::from_sat(10));
         assert_eq!((count(5, 10), count(5, 11), count(5, 50), count(5, 51)), (1, 2, 5, 5));

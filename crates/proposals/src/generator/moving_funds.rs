@@ -6,7 +6,10 @@ use coxswain_rules::{
     Amount, KeyHash, MovingFundsProposal, Snapshot, Subject, UnsignedTransaction, Utxo, WalletState,
 };
 
-use super::{Step, wallet::Wallet};
+use super::{
+    Step,
+    wallet::{EARLIER_SEARCHES, Wallet},
+};
 use crate::{CommitmentDue, Fees, Nothing, Outcome, ProposedTransaction, Undecided, moving_funds};
 
 /// How many of the newest wallets are read to find targets among them: what one call reads.
@@ -29,6 +32,11 @@ impl<B: Backend> Wallet<'_, B> {
         match record.pending_moved_funds_sweep_requests_count {
             0 => {}
             pending => return Ok(Nothing::SweepsPending(pending).into()),
+        }
+        // A commitment that isn't known would let the funds go too early.
+        let needed = head.saturating_sub(moving_funds::COMMITMENT_LOOK_BACK);
+        while self.events.searched() > needed {
+            self.events.earlier(&self.generator.endpoint).await.map_err(Undecided::from)?;
         }
         let sources = moving_funds::naming(self.events.commitments(), wallet, head);
         let wallets = sources.map(|commitment| commitment.source).collect();
@@ -79,19 +87,27 @@ impl<B: Backend> Wallet<'_, B> {
     async fn commitment(&mut self, main_utxo: Utxo) -> Step<Outcome> {
         let head = self.block.number;
         let limits = self.generator.reader.wallet_limits(self.block).await.map_err(Undecided::from)?;
-        let newest = self.events.new_wallets().iter().rev().filter(|wallet| wallet.at.block <= head);
-        let mut newest: Vec<_> = newest.take(NEWEST_WALLETS).copied().collect();
-        newest.reverse();
-        let wallets = newest.iter().map(|event| event.wallet).collect();
-        let snapshot = self.snapshot(SnapshotKeys { wallets, ..SnapshotKeys::default() }).await?;
         let needed =
             moving_funds::target_count(limits.live_wallets, main_utxo.value, limits.max_btc_transfer);
-        let targets = moving_funds::targets(&snapshot, self.key_hash, &newest, head, needed)?;
-        let found = targets.len();
-        if u64::try_from(found) != Ok(needed) {
-            return Ok(Nothing::TooFewTargets { found, needed }.into());
+        let mut searches = 0;
+        loop {
+            let newest = self.events.new_wallets().iter().rev().filter(|wallet| wallet.at.block <= head);
+            let mut newest: Vec<_> = newest.take(NEWEST_WALLETS).copied().collect();
+            newest.reverse();
+            let wallets = newest.iter().map(|event| event.wallet).collect();
+            let snapshot = self.snapshot(SnapshotKeys { wallets, ..SnapshotKeys::default() }).await?;
+            let targets = moving_funds::targets(&snapshot, self.key_hash, &newest, head, needed)?;
+            let found = targets.len();
+            if u64::try_from(found) == Ok(needed) {
+                return Ok(Outcome::Commitment(Box::new(CommitmentDue { main_utxo, targets })));
+            }
+            // There are as many Live wallets, but for none at all: they were registered before.
+            let further = limits.live_wallets > 0 && searches < EARLIER_SEARCHES;
+            if !further || !self.events.earlier(&self.generator.endpoint).await.map_err(Undecided::from)? {
+                return Ok(Nothing::TooFewTargets { found, needed }.into());
+            }
+            searches += 1;
         }
-        Ok(Outcome::Commitment(Box::new(CommitmentDue { main_utxo, targets })))
     }
 }
 

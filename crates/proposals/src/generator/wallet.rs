@@ -17,8 +17,8 @@ use crate::{Fees, Memory, Nothing, Undecided, main_utxo::main_utxo_in};
 /// left nothing.
 const MAIN_UTXO_CANDIDATES: usize = 2;
 
-/// How many times 30 days one generation searches back for a transaction older than the events.
-const EARLIER_SEARCHES: usize = 4;
+/// How many times 30 days one generation searches back for a transaction, or for wallets, older than the events.
+pub(super) const EARLIER_SEARCHES: usize = 4;
 
 /// One wallet at one block, with what was read of it so far.
 pub(super) struct Wallet<'a, B> {
