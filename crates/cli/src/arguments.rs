@@ -145,6 +145,15 @@ impl EthereumArguments {
         self.network.map(Into::into)
     }
 
+    /// The contracts on this chain: those given, else those in use on its network.
+    pub fn contracts(&self, chain_id: u64) -> Contracts {
+        let deployment = Network::of_chain(chain_id).and_then(Network::deployment);
+        Contracts {
+            validator: self.validator.or(deployment.map(|deployment| deployment.validator)),
+            bridge: self.bridge.or(deployment.map(|deployment| deployment.bridge)),
+        }
+    }
+
     /// The endpoints, each of which must serve the network and have the validator. Nothing is sent yet.
     ///
     /// # Errors
@@ -154,6 +163,15 @@ impl EthereumArguments {
         let contracts = self.validator.or(deployed).into_iter().collect();
         Endpoint::several(self.rpc_url.clone(), Expected { network: self.network(), contracts })
     }
+}
+
+/// The contracts on a chain, as far as they are known before it is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Contracts {
+    /// The validator to ask.
+    pub validator: Option<Address>,
+    /// The Bridge that it must read.
+    pub bridge: Option<Address>,
 }
 
 /// Where Bitcoin is asked.

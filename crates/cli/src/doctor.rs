@@ -14,7 +14,10 @@ use coxswain_ethereum::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::{arguments::DoctorArguments, report::fields};
+use crate::{
+    arguments::{Contracts, DoctorArguments},
+    report::fields,
+};
 
 /// How far back the doctor looks for events, in blocks: what the tightest endpoints allow without a plan is one request.
 const EVENTS: u64 = 10;
@@ -183,12 +186,9 @@ impl Practice<'_> {
         chain_id: u64,
         head: Block,
     ) -> Vec<(&'static str, Result<String, Complaint>)> {
-        let deployment = Network::of_chain(chain_id).and_then(Network::deployment);
-        let given = &self.arguments.ethereum;
+        let Contracts { validator, mut bridge } = self.arguments.ethereum.contracts(chain_id);
         let mut found = Vec::new();
-        let wanted = given.bridge.or(deployment.map(|deployment| deployment.bridge));
-        let mut bridge = wanted;
-        match given.validator.or(deployment.map(|deployment| deployment.validator)) {
+        match validator {
             None => found.push((
                 "validator",
                 Err(Complaint::new(
@@ -202,9 +202,10 @@ impl Practice<'_> {
                 found.push(("validator", code));
                 if deployed {
                     let validator = ProposalValidator::new(endpoint.clone(), chain_id, address);
-                    let named = validator.bridge(head).await;
-                    bridge = bridge.or(named.as_ref().ok().copied());
-                    found.push(("validator's Bridge", named_bridge(&validator, named, wanted)));
+                    let read = validator.require_bridge(bridge, head).await;
+                    bridge = bridge.or(read.as_ref().ok().copied());
+                    let read = outcome(read.map(|bridge| bridge.to_string()));
+                    found.push(("validator's Bridge", read));
                     found.push(("constants", constants(validator.constants(head).await)));
                 }
             }
@@ -238,20 +239,6 @@ async fn code(endpoint: &Endpoint, address: Address) -> Result<String, Complaint
             "check the address given, and that the endpoint serves the chain it is on",
         )),
         code => Ok(format!("{} bytes of code at {address}", code.len())),
-    }
-}
-
-fn named_bridge(
-    validator: &ProposalValidator,
-    named: Result<Address, Undecided>,
-    wanted: Option<Address>,
-) -> Result<String, Complaint> {
-    match (outcome(named)?, wanted) {
-        (actual, Some(expected)) if actual != expected => Err(Complaint::new(
-            Undecided::OtherBridge { validator: validator.address(), expected, actual },
-            "don't use this validator: give the one of your Bridge with --validator, or the right --bridge",
-        )),
-        (actual, _) => Ok(actual.to_string()),
     }
 }
 
@@ -297,6 +284,9 @@ fn remedy(error: &Undecided) -> &'static str {
         "garbage" => "check that the URL is that of an Ethereum JSON-RPC endpoint",
         "rpc-error" => "see the message: the node doesn't allow, or doesn't know, what is asked",
         "no-block" => "let the node sync",
+        "other-bridge" => {
+            "don't use this validator: give the one of your Bridge with --validator, or the right --bridge"
+        }
         "unreadable-bridge" | "unknown-state" | "unreadable-event" => {
             "check that the address is the Bridge's; if it is, it was upgraded, and this version is too old for it"
         }

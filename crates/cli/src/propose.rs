@@ -84,15 +84,9 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
     {
         return undecided(wrong);
     }
-    let network = Network::of_chain(chain_id);
-    let deployment = network.and_then(Network::deployment);
-    let address = arguments
-        .ethereum
-        .validator
-        .or(deployment.map(|deployment| deployment.validator))
-        .ok_or(ProposeError::UnknownValidator { chain_id })?;
-    let expected = arguments.ethereum.bridge.or(deployment.map(|deployment| deployment.bridge));
-    let bitcoin = arguments.bitcoin.backends(network)?.ok_or(ProposeError::NoBitcoin)?;
+    let contracts = arguments.ethereum.contracts(chain_id);
+    let address = contracts.validator.ok_or(ProposeError::UnknownValidator { chain_id })?;
+    let bitcoin = arguments.bitcoin.backends(Network::of_chain(chain_id))?.ok_or(ProposeError::NoBitcoin)?;
     let validator = ProposalValidator::new(endpoint.clone(), chain_id, address);
 
     let read = async {
@@ -100,10 +94,7 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
             endpoint: endpoint.name().to_owned(),
             block: arguments.block,
         })?;
-        let bridge = validator.bridge(block).await?;
-        if let Some(expected) = expected.filter(|expected| *expected != bridge) {
-            return Err(Undecided::OtherBridge { validator: address, expected, actual: bridge });
-        }
+        let bridge = validator.require_bridge(contracts.bridge, block).await?;
         let since = arguments.since.unwrap_or(block.number.saturating_sub(COMMITMENT_LOOK_BACK));
         let mut events = BridgeEvents::new(bridge, since);
         events.update(&endpoint, block).await?;

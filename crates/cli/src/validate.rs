@@ -1,9 +1,8 @@
 //! `coxswain validate`: a proposal document in, the contract's verdict out.
 
-use alloy_primitives::Address;
 use coxswain_bitcoin::EndpointError;
 use coxswain_ethereum::{
-    Block, BlockSelector, ConnectError, Endpoint, Judgement, Network, ProposalValidator, Undecided, Verdict,
+    Block, BlockSelector, ConnectError, Endpoint, Judgement, Network, ProposalValidator, Verdict,
 };
 use coxswain_rules::Case;
 
@@ -100,13 +99,8 @@ pub(crate) async fn judge(
     {
         return Ok((report(Some(chain_id), None, undecided(None, wrong)), None));
     }
-    let deployment = Network::of_chain(chain_id).and_then(Network::deployment);
-    let address = target
-        .ethereum
-        .validator
-        .or(deployment.map(|deployment| deployment.validator))
-        .ok_or(ValidateError::UnknownValidator { chain_id })?;
-    let expected_bridge = target.ethereum.bridge.or(deployment.map(|deployment| deployment.bridge));
+    let contracts = target.ethereum.contracts(chain_id);
+    let address = contracts.validator.ok_or(ValidateError::UnknownValidator { chain_id })?;
     let validator = ProposalValidator::new(endpoint.clone(), chain_id, address);
     let report = |judgement| report(Some(chain_id), Some(address), judgement);
 
@@ -116,10 +110,10 @@ pub(crate) async fn judge(
     };
     let bitcoin = target.bitcoin.backends(Network::of_chain(chain_id))?;
     let completed = async {
-        if missing == Missing::default() && expected_bridge.is_none() {
+        if missing == Missing::default() && contracts.bridge.is_none() {
             return Ok(());
         }
-        let bridge = bridge(&validator, block, expected_bridge).await?;
+        let bridge = validator.require_bridge(contracts.bridge, block).await?;
         let site = Site { endpoint: &endpoint, chain_id, bridge, validator: &validator, block };
         complete(&mut document, &missing, &site, bitcoin).await
     };
@@ -130,19 +124,4 @@ pub(crate) async fn judge(
     let verdict = validator.validate_at(&case, block).await;
     let hearing = Hearing { endpoint, chain_id, validator, block, case };
     Ok((report(Judgement { block: Some(block), verdict }), Some(hearing)))
-}
-
-/// The Bridge that the validator reads, which must be the one expected.
-async fn bridge(
-    validator: &ProposalValidator,
-    block: Block,
-    expected: Option<Address>,
-) -> Result<Address, Undecided> {
-    let actual = validator.bridge(block).await?;
-    match expected {
-        Some(expected) if expected != actual => {
-            Err(Undecided::OtherBridge { validator: validator.address(), expected, actual })
-        }
-        _ => Ok(actual),
-    }
 }

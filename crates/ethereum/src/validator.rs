@@ -305,6 +305,24 @@ impl ProposalValidator {
         self.get(bridgeCall {}, block).await
     }
 
+    /// The Bridge that the validator reads, which must be the one expected, if one is.
+    ///
+    /// # Errors
+    /// When it reads another one, or there is no usable answer.
+    pub async fn require_bridge(
+        &self,
+        expected: Option<Address>,
+        block: Block,
+    ) -> Result<Address, Undecided> {
+        let actual = self.bridge(block).await?;
+        match expected {
+            Some(expected) if expected != actual => {
+                Err(Undecided::OtherBridge { validator: self.address, expected, actual })
+            }
+            _ => Ok(actual),
+        }
+    }
+
     /// The validator's constants, by name, each with the rules' own.
     ///
     /// # Errors
