@@ -16,6 +16,7 @@ import {IBridge} from "./IBridge.sol";
 ///         - one of the errors below: it breaks the rule that function and error name.
 ///         - a revert without data: undecided. The calldata isn't the ABI encoding of a proposal, the Bridge or its
 ///           watchtower failed or gave an answer not exactly of its type, or gas ran out.
+///         Each is about the block that the call is made at, and holds for no other.
 ///
 ///         ## Times
 ///         All comparisons are strict, against `block.timestamp`. The Bridge keeps times in 32 bits. A bound that
@@ -28,17 +29,19 @@ import {IBridge} from "./IBridge.sol";
 ///         - a deposit's depositor and extra data never change once revealed, a deposit is `sweptAt` from its proven
 ///           sweep on, and a redemption stops being pending once it is handled, timed out or vetoed;
 ///         - refund locktimes are Unix times (at least 500,000,000), which the Bridge checks at the reveal;
-///         - it accepts a proof only for what it has on record, and doesn't shorten a redemption's timeout below what
-///           its parameters said in the block of this call.
+///         - it accepts a proof only for what it has on record, and until then neither shortens a redemption's timeout
+///           nor lowers the maximum that DS-6, RD-5, MF-7 or MS-5 compared with;
+///         - its watchtower, if it has one, says how long a redemption can still be vetoed.
 ///         For liveness (a wrong answer makes good proposals fail): its views don't revert and cost little gas.
 ///
 ///         ## Not checked here
-///         Each member checks these before signing, as no contract can:
+///         Each member checks these before signing:
 ///         - funding transactions have enough Bitcoin confirmations (6);
 ///         - reveals and redemption requests are at least 32 blocks deep on Ethereum;
 ///         - the wallet's earlier actions are proven: the main UTXO that the Bridge knows is unspent on Bitcoin;
 ///         - for moving funds, the safety margin since the wallet entered that state has passed;
-///         - the proposed fee can relay, and doesn't waste the wallet's money below the Bridge's maximum.
+///         - the proposed fee can relay, is small beside the amounts that bear it (deposits, moved funds, the main UTXO),
+///           and doesn't waste the wallet's money below the Bridge's maximum.
 interface IWalletProposalValidator {
     // ----- Proposals. Hashes are in Bitcoin's internal byte order, amounts are satoshis. -----
 
@@ -191,10 +194,11 @@ interface IWalletProposalValidator {
     function DEPOSIT_MIN_AGE() external view returns (uint32);
 
     /// @notice 24 hours. The race: a sweep against the depositor's refund of the same output.
-    ///         Refundable from Saturday 12:00:00, sweepable until Friday 11:59:59; a sweep signed at that last moment has a day
-    ///         to confirm. Were one signed on Saturday at 11:50 and left in the mempool, the depositor could take the refund
-    ///         at 12:00. The sweep could never be proven, yet the wallet's signature over that input would be public,
-    ///         and it could be used in a fraud challenge that nobody can defeat.
+    ///         With a locktime of Saturday 12:00:00, sweepable until Friday 11:59:59; a sweep signed at that last moment has a
+    ///         day to confirm, and the hour or so more by which Bitcoin's median time, which locktimes go by, lags the clock.
+    ///         Were one signed on Saturday at 11:50 and left in the mempool, the depositor could take the refund as soon as
+    ///         that median has passed noon. The sweep could never be proven, yet the wallet's signature over that input would
+    ///         be public, and it could be used in a fraud challenge that nobody can defeat.
     function DEPOSIT_REFUND_SAFETY_MARGIN() external view returns (uint32);
 
     /// @notice 20. Bounds what the wallet must sign in one go, one signature per input, and the gas of the proof.
