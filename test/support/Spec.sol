@@ -115,7 +115,7 @@ library Spec {
             abi.encodeWithSelector(IValidator.FundingTxHashMismatch.selector, i, key.fundingTxHash, hash)
         );
         if (j.rejection.length != 0) return;
-        (bool wellFormed, bytes memory paidTo) = _output(info.fundingTx.outputVector, key.fundingOutputIndex);
+        (bool wellFormed, bytes memory paidTo) = output(info.fundingTx.outputVector, key.fundingOutputIndex);
         _holds(j, wellFormed, abi.encodeWithSelector(IValidator.FundingOutputMalformed.selector, i));
         if (j.rejection.length != 0) return;
 
@@ -329,7 +329,8 @@ library Spec {
         bool failed;
     }
 
-    function _output(bytes memory vector, uint256 index) private pure returns (bool wellFormed, bytes memory script) {
+    /// DS-11's walk: the script of output `index`, where all of that is there and its length minimal.
+    function output(bytes memory vector, uint256 index) internal pure returns (bool wellFormed, bytes memory script) {
         Reader memory r = Reader(vector, 0, false);
         (uint256 count,) = _readCompactSize(r);
         if (r.failed || index >= count) return (false, "");

@@ -67,8 +67,7 @@ abstract contract ValidatorTest is Test {
         _setWalletState(WALLET, IBridge.WalletState.Live);
     }
 
-    /// Overridden where another implementation is put to the same tests.
-    function _deployValidator(IBridge bridge_) internal virtual returns (IValidator) {
+    function _deployValidator(IBridge bridge_) internal returns (IValidator) {
         return IValidator(deployCode("WalletProposalValidator.sol:WalletProposalValidator", abi.encode(bridge_)));
     }
 
