@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-contracts test-rust test-peers audit bench lint bindings check-bindings contracts clean
+.PHONY: help demo deploy verify-deployment test test-contracts test-rust test-peers audit bench lint bindings check-bindings contracts clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -16,12 +16,21 @@ NPM := node_modules/.package-lock.json
 TOOLS := target/.tools-checked
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: contracts ## Validate ten real proposals against the real Bridge on a local chain
 	@echo "building the demo (minutes at first, seconds afterwards)" >&2
 	@cargo build --locked --package coxswain-demo
 	@cargo run --quiet --locked --package coxswain-demo
+
+SCRIPT = $(FORGE) script script/Deploy.s.sol --rpc-url $(or $(RPC_URL),$(error name the endpoint: RPC_URL=...))
+BRIDGE_ADDRESS = $(or $(BRIDGE),$(error name the Bridge: BRIDGE=0x...))
+deploy: contracts ## Deploy the validator and record what is on the chain: BRIDGE=… RPC_URL=… FORGE_FLAGS='--account NAME'
+	@$(SCRIPT) --sig 'run(address)' $(BRIDGE_ADDRESS) --broadcast $(FORGE_FLAGS)
+	@$(SCRIPT) --sig 'record(address)' $(BRIDGE_ADDRESS)
+
+verify-deployment: contracts ## Compare a validator on the chain with this build, and with its record: VALIDATOR=… RPC_URL=…
+	@$(SCRIPT) --sig 'verify(address)' $(or $(VALIDATOR),$(error name the validator: VALIDATOR=0x...))
 
 test: contracts ## Run every test, and count them
 	@tools/count-tests $(MAKE) --no-print-directory test-contracts test-rust

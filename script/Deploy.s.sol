@@ -6,72 +6,99 @@ import {console} from "forge-std/console.sol";
 import {IBridge} from "../contracts/interfaces/IBridge.sol";
 import {IRedemptionWatchtower} from "../contracts/interfaces/IRedemptionWatchtower.sol";
 import {IWalletProposalValidator} from "../contracts/interfaces/IWalletProposalValidator.sol";
+import {BridgeSnapshot} from "../contracts/lens/BridgeSnapshot.sol";
 
-/// @title Deploys the validator for a Bridge, or checks one that is deployed
+/// @title Deploys the validator for a Bridge, records the deployment, or checks one
 /// @notice The address depends on nothing but the Bridge and this repository's build: the same on every chain.
 ///
 ///             forge script script/Deploy.s.sol --sig 'run(address)' BRIDGE --rpc-url URL --broadcast --account NAME
+///             forge script script/Deploy.s.sol --sig 'record(address)' BRIDGE --rpc-url URL
 ///             forge script script/Deploy.s.sol --sig 'verify(address)' VALIDATOR --rpc-url URL
 ///
-///         Without an argument, `run()` takes the Bridge from the environment's BRIDGE, or mainnet's own on mainnet.
-///         Known chains are Ethereum mainnet and local ones; for another, name its id in ALLOW_CHAIN.
+///         `make deploy` does the first two, `make verify-deployment` the third. Only `record` writes, to
+///         `deployments/<chain id>.json`, and only what is on the chain by then: forge simulates `run` before it sends.
 ///
-///         Run again, it finds the code, verifies it, and completes the record `deployments/<chain id>.json` with the
-///         transaction and its block, which forge knows only after the first run.
+///         Known chains are Ethereum mainnet and local ones; for another, name its id in the environment's ALLOW_CHAIN.
+///         DEPLOYMENTS names another folder for records.
 contract Deploy is Script {
+    error BuildMismatch(bytes32 pinned, bytes32 built);
     error ChainUnknown(uint256 chainId);
     error BridgeWithoutCode(address bridge);
-    error BridgeViewMissing(address target, string view_);
+    error ViewMissing(address target, string view_);
+    error BridgeUnreadable(address bridge);
     error FactoryWithoutCode(address factory);
     error FactoryFailed(address factory);
     error ValidatorWithoutCode(address validator);
     error CodeMismatch(address at, bytes32 built, bytes32 found);
+    /// Move the file away to record the validator in its place.
+    error RecordOfAnother(string path, address recorded, address validator);
+    error RecordMismatch(string path, string expected);
 
+    /// keccak256 of the creation code without the argument. Other code means another address, and an audit anew.
+    bytes32 public constant CREATION_CODE_HASH = 0xd42a17afe7d2f6c777e56f996fa0ae6361880241a61408f9c623d023267b2619;
     /// The deterministic deployment proxy: it deploys the init code that follows a 32-byte salt.
     address public constant FACTORY = 0x4e59b44847b379578588920cA78FbF26c0B4956C;
     bytes32 public constant SALT = 0;
-    address public constant MAINNET_BRIDGE = 0x5e4861a80B55f035D899f66772117F00FA0E8e7B;
 
     string private constant ARTIFACT = "out/WalletProposalValidator.sol/WalletProposalValidator.json";
 
-    /// @notice Deploys for the environment's Bridge, see above.
-    function run() external returns (address validator) {
-        if (block.chainid == 1) return run(vm.envOr("BRIDGE", MAINNET_BRIDGE));
-        return run(vm.envAddress("BRIDGE"));
-    }
-
-    /// @notice Deploys for `bridge`, unless that is done, and writes the record.
-    function run(address bridge) public returns (address validator) {
+    /// @notice Deploys for `bridge`, unless that is done.
+    function run(address bridge) external returns (address validator) {
         _requireKnownChain();
-        _requireBridge(bridge);
         validator = addressFor(bridge);
+        _requireBridge(bridge);
+        _requireOwnRecord(validator);
 
         if (validator.code.length != 0) {
-            _requireCode(validator, bridge);
-            console.log("already deployed, code verified:", validator);
+            console.log("deployed already:", validator);
         } else {
             require(FACTORY.code.length != 0, FactoryWithoutCode(FACTORY));
             vm.broadcast();
             (bool success,) = FACTORY.call(bytes.concat(SALT, _initCode(bridge)));
             require(success && validator.code.length != 0, FactoryFailed(FACTORY));
-            _requireCode(validator, bridge);
-            console.log("validator:", validator);
-            if (!_keepsState()) {
-                console.log("a dry run: nothing sent, nothing recorded");
-                return validator;
-            }
+            console.log("the validator's address:", validator);
         }
-        _record(validator, bridge);
+        _requireCode(validator, bridge);
     }
 
-    /// @notice Compares the code at `validator` with this repository's build for the Bridge that it names.
+    /// @notice Writes the record of the deployment for `bridge`, after it has found it on the chain.
+    function record(address bridge) external returns (address validator) {
+        validator = addressFor(bridge);
+        _requireCode(validator, bridge);
+        _requireOwnRecord(validator);
+
+        (bytes32 transaction, uint256 blockNumber) = _creation(validator);
+        if (transaction == 0) {
+            console.log("by a transaction that neither broadcast/ nor a record tells: recorded without it");
+        }
+        vm.createDir(recordFolder(), true);
+        vm.writeJson(_describe(validator, bridge, transaction, blockNumber), recordPath());
+        console.log("code on the chain verified:", validator);
+        console.log("recorded in", recordPath());
+    }
+
+    /// @notice Compares the code at `validator` with this repository's build for the Bridge that it names, and the chain's
+    ///         record, if it is about this validator, with both.
     function verify(address validator) external returns (address bridge) {
         require(validator.code.length != 0, ValidatorWithoutCode(validator));
-        bridge = address(IWalletProposalValidator(validator).bridge());
+        bytes memory answer = _requireView(validator, "bridge", abi.encodeCall(IWalletProposalValidator.bridge, ()), 1);
+        // No code built here answers more than an address: the comparison tells.
+        // forge-lint: disable-next-line(unsafe-typecast)
+        bridge = address(uint160(uint256(bytes32(answer))));
         _requireCode(validator, bridge);
         _requireBridge(bridge);
-        console.log("code verified:", validator);
+        console.log("code on the chain verified:", validator);
         console.log("its Bridge:", bridge);
+
+        if (_recorded() != validator) {
+            console.log("no record of it in", recordPath());
+            return bridge;
+        }
+        (bytes32 transaction, uint256 blockNumber) = _recordedCreation();
+        string memory expected = _describe(validator, bridge, transaction, blockNumber);
+        bool same = keccak256(vm.parseJson(vm.readFile(recordPath()))) == keccak256(vm.parseJson(expected));
+        require(same, RecordMismatch(recordPath(), expected));
+        console.log("its record verified:", recordPath());
     }
 
     /// @notice Where the validator for `bridge` is, or will be.
@@ -85,12 +112,12 @@ contract Deploy is Script {
     }
 
     function recordFolder() public view virtual returns (string memory) {
-        return "deployments";
+        return vm.envOr("DEPLOYMENTS", string("deployments"));
     }
 
-    /// @dev Whether what is done here lasts. False for a dry run.
-    function _keepsState() internal view virtual returns (bool) {
-        return vm.isContext(VmSafe.ForgeContext.ScriptBroadcast) || vm.isContext(VmSafe.ForgeContext.ScriptResume);
+    /// @dev The build's creation code, without the argument.
+    function _creationCode() internal view virtual returns (bytes memory) {
+        return vm.getCode("WalletProposalValidator.sol:WalletProposalValidator");
     }
 
     function _requireKnownChain() private view {
@@ -99,8 +126,8 @@ contract Deploy is Script {
         require(known, ChainUnknown(id));
     }
 
-    /// @dev Each view that the validator reads answers with exactly its type's size.
-    function _requireBridge(address bridge) private view {
+    /// @dev Each view that the validator reads answers with exactly its type's size, and can be read as the validator does.
+    function _requireBridge(address bridge) private {
         require(bridge.code.length != 0, BridgeWithoutCode(bridge));
         _requireView(bridge, "wallets", abi.encodeCall(IBridge.wallets, (0)), 9);
         _requireView(bridge, "deposits", abi.encodeCall(IBridge.deposits, (0)), 7);
@@ -111,19 +138,41 @@ contract Deploy is Script {
         _requireView(bridge, "movingFundsParameters", abi.encodeCall(IBridge.movingFundsParameters, ()), 11);
         _requireView(bridge, "getRedemptionWatchtower", abi.encodeCall(IBridge.getRedemptionWatchtower, ()), 1);
 
+        (bytes20[] memory wallet, uint256[] memory key) = (new bytes20[](1), new uint256[](1));
+        try new BridgeSnapshot(IBridge(bridge), wallet, key, key, key) {}
+        catch {
+            revert BridgeUnreadable(bridge);
+        }
+
         address watchtower = IBridge(bridge).getRedemptionWatchtower();
         if (watchtower == address(0)) return;
-        bytes memory call = abi.encodeCall(IRedemptionWatchtower.getRedemptionDelay, (0));
-        _requireView(watchtower, "getRedemptionDelay", call, 1);
+        // The real one refuses, in words, to speak about a request that isn't pending. Where there is no such view, no data comes.
+        (bool success, bytes memory answer) =
+            watchtower.staticcall(abi.encodeCall(IRedemptionWatchtower.getRedemptionDelay, (0)));
+        bool answers = success ? answer.length == 32 : answer.length != 0;
+        require(answers, ViewMissing(watchtower, "getRedemptionDelay"));
     }
 
-    function _requireView(address target, string memory view_, bytes memory call, uint256 words) private view {
-        (bool success, bytes memory answer) = target.staticcall(call);
-        require(success && answer.length == 32 * words, BridgeViewMissing(target, view_));
+    function _requireView(address target, string memory view_, bytes memory call, uint256 words)
+        private
+        view
+        returns (bytes memory answer)
+    {
+        bool success;
+        (success, answer) = target.staticcall(call);
+        require(success && answer.length == 32 * words, ViewMissing(target, view_));
+    }
+
+    /// @dev No record of another validator is overwritten.
+    function _requireOwnRecord(address validator) private view {
+        address recorded = _recorded();
+        bool own = recorded == address(0) || recorded == validator;
+        require(own, RecordOfAnother(recordPath(), recorded, validator));
     }
 
     /// @dev What the build deploys for this Bridge is put up in this process alone, for comparison.
     function _requireCode(address validator, address bridge) private {
+        require(validator.code.length != 0, ValidatorWithoutCode(validator));
         bytes memory initCode = _initCode(bridge);
         address built;
         assembly ("memory-safe") {
@@ -133,51 +182,79 @@ contract Deploy is Script {
     }
 
     function _initCode(address bridge) private view returns (bytes memory) {
-        return bytes.concat(vm.getCode("WalletProposalValidator.sol:WalletProposalValidator"), abi.encode(bridge));
+        bytes memory code = _creationCode();
+        require(keccak256(code) == CREATION_CODE_HASH, BuildMismatch(CREATION_CODE_HASH, keccak256(code)));
+        return bytes.concat(code, abi.encode(bridge));
     }
 
-    function _record(address validator, address bridge) private {
+    /// @dev The record as JSON. A zero transaction is left out, with its block.
+    function _describe(address validator, address bridge, bytes32 transaction, uint256 blockNumber)
+        private
+        returns (string memory)
+    {
         string memory artifact = vm.readFile(ARTIFACT);
+        string memory settings = ".metadata.settings";
         string memory compiler = "compiler";
         vm.serializeString(compiler, "version", vm.parseJsonString(artifact, ".metadata.compiler.version"));
-        vm.serializeString(compiler, "evmVersion", vm.parseJsonString(artifact, ".metadata.settings.evmVersion"));
-        vm.serializeBool(compiler, "viaIR", vm.parseJsonBool(artifact, ".metadata.settings.viaIR"));
-        compiler = vm.serializeUint(
-            compiler, "optimizerRuns", vm.parseJsonUint(artifact, ".metadata.settings.optimizer.runs")
+        vm.serializeString(compiler, "evmVersion", vm.parseJsonString(artifact, string.concat(settings, ".evmVersion")));
+        vm.serializeBool(compiler, "viaIR", vm.parseJsonBool(artifact, string.concat(settings, ".viaIR")));
+        vm.serializeBool(
+            compiler, "optimizer", vm.parseJsonBool(artifact, string.concat(settings, ".optimizer.enabled"))
         );
+        vm.serializeUint(
+            compiler, "optimizerRuns", vm.parseJsonUint(artifact, string.concat(settings, ".optimizer.runs"))
+        );
+        string memory bytecodeHash = vm.parseJsonString(artifact, string.concat(settings, ".metadata.bytecodeHash"));
+        compiler = vm.serializeString(compiler, "bytecodeHash", bytecodeHash);
 
-        (bytes32 transaction, uint256 blockNumber) = _creation(validator);
-        string memory record = "record";
-        vm.serializeJson(record, "{}"); // forgets an earlier one
-        vm.serializeUint(record, "chainId", block.chainid);
-        vm.serializeAddress(record, "address", validator);
-        vm.serializeAddress(record, "bridge", bridge);
-        vm.serializeBytes(record, "constructorArguments", abi.encode(bridge));
-        vm.serializeAddress(record, "factory", FACTORY);
-        vm.serializeBytes32(record, "salt", SALT);
-        vm.serializeBytes32(record, "codeHash", validator.codehash);
+        string memory json = "record";
+        vm.serializeJson(json, "{}"); // forgets an earlier one
+        vm.serializeUint(json, "chainId", block.chainid);
+        vm.serializeAddress(json, "address", validator);
+        vm.serializeAddress(json, "bridge", bridge);
+        vm.serializeBytes(json, "constructorArguments", abi.encode(bridge));
+        vm.serializeAddress(json, "factory", FACTORY);
+        vm.serializeBytes32(json, "salt", SALT);
+        vm.serializeBytes32(json, "creationCodeHash", CREATION_CODE_HASH);
+        vm.serializeBytes32(json, "codeHash", validator.codehash);
         if (transaction != 0) {
-            vm.serializeBytes32(record, "transaction", transaction);
-            vm.serializeUint(record, "block", blockNumber);
+            vm.serializeBytes32(json, "transaction", transaction);
+            vm.serializeUint(json, "block", blockNumber);
         }
-        vm.createDir(recordFolder(), true);
-        vm.writeJson(vm.serializeString(record, "compiler", compiler), recordPath());
-        console.log("recorded in", recordPath());
+        return vm.serializeString(json, "compiler", compiler);
     }
 
-    /// @dev The transaction that created it, by forge's log, or else by the record so far. Without either, zeros.
-    function _creation(address validator) private view returns (bytes32 transaction, uint256 blockNumber) {
+    /// @dev The transaction that created it and its block, by forge's log, or else by the record so far. Without either, zeros.
+    function _creation(address validator) private returns (bytes32 transaction, uint256 blockNumber) {
         VmSafe.BroadcastTxType kind = VmSafe.BroadcastTxType.Create2;
-        try vm.getBroadcast("WalletProposalValidator", uint64(block.chainid), kind) returns (
-            VmSafe.BroadcastTxSummary memory creation
+        try vm.getBroadcasts("WalletProposalValidator", uint64(block.chainid), kind) returns (
+            VmSafe.BroadcastTxSummary[] memory creations
         ) {
-            if (creation.contractAddress == validator) return (creation.txHash, creation.blockNumber);
+            for (uint256 i = 0; i < creations.length; ++i) {
+                VmSafe.BroadcastTxSummary memory creation = creations[i];
+                bool found = creation.contractAddress == validator && _isOnChain(creation.txHash);
+                if (found) return (creation.txHash, creation.blockNumber);
+            }
         } catch {}
 
-        if (!vm.exists(recordPath())) return (0, 0);
-        string memory record = vm.readFile(recordPath());
-        bool same = vm.parseJsonAddress(record, ".address") == validator;
-        if (!same || !vm.keyExistsJson(record, ".transaction")) return (0, 0);
-        return (vm.parseJsonBytes32(record, ".transaction"), vm.parseJsonUint(record, ".block"));
+        if (_recorded() == validator) return _recordedCreation();
+    }
+
+    /// @dev Whether the transaction is on the chain. A log in broadcast/ may be of a rehearsal on a fork.
+    function _isOnChain(bytes32 transaction) private returns (bool) {
+        // An object, of many words, or null, which is one.
+        return vm.rpc("eth_getTransactionReceipt", string.concat('["', vm.toString(transaction), '"]')).length > 32;
+    }
+
+    /// @dev The validator on record, zero when there is no record.
+    function _recorded() private view returns (address) {
+        return vm.exists(recordPath()) ? vm.parseJsonAddress(vm.readFile(recordPath()), ".address") : address(0);
+    }
+
+    /// @dev Transaction and block on record, zeros when it has none.
+    function _recordedCreation() private view returns (bytes32, uint256) {
+        string memory json = vm.readFile(recordPath());
+        if (!vm.keyExistsJson(json, ".transaction")) return (0, 0);
+        return (vm.parseJsonBytes32(json, ".transaction"), vm.parseJsonUint(json, ".block"));
     }
 }

@@ -10,26 +10,31 @@ import {PlainBridge} from "../doubles/PlainBridge.sol";
 import {PlainWatchtower} from "../doubles/PlainWatchtower.sol";
 import {DeployedValidator} from "../support/DeployedValidator.sol";
 
-/// The script with its records in a folder of the test's own, and either kind of run.
+/// The script with its records in a folder of the test's own, and any build.
 contract DeployHere is Deploy {
     string private _folder;
-    bool private _lasts;
+    bytes private _code;
 
-    constructor(string memory name, bool lasts) {
+    constructor(string memory name) {
         _folder = string.concat("cache/deployments/", name);
-        _lasts = lasts;
+        _code = super._creationCode();
+    }
+
+    function setCreationCode(bytes memory code) external {
+        _code = code;
     }
 
     function recordFolder() public view override returns (string memory) {
         return _folder;
     }
 
-    function _keepsState() internal view override returns (bool) {
-        return _lasts;
+    function _creationCode() internal view override returns (bytes memory) {
+        return _code;
     }
 }
 
-/// The deploy script: where it deploys, what it refuses, what it records, and that a second run changes nothing.
+/// The deploy script: where it deploys, what it refuses, what it records, and that a second run changes nothing. What forge knows
+/// only once it has sent a transaction is tested on a local chain, in `crates/testkit/tests/deploy_script.rs`.
 contract DeployTest is Test {
     /// The deterministic deployment proxy's code, as on mainnet.
     bytes private constant FACTORY_CODE =
@@ -42,51 +47,118 @@ contract DeployTest is Test {
         vm.etch(0x4e59b44847b379578588920cA78FbF26c0B4956C, FACTORY_CODE);
     }
 
+    /// Fails when the compiler, its settings or the code change: then the address is another everywhere.
+    function test_theBuildIsTheOneThatIsPinned() external {
+        DeployHere script = _script("pinned");
+        bytes memory code = vm.getCode("WalletProposalValidator.sol:WalletProposalValidator");
+        assertEq(keccak256(code), script.CREATION_CODE_HASH());
+        address mainnetBridge = 0x5e4861a80B55f035D899f66772117F00FA0E8e7B;
+        assertEq(script.addressFor(mainnetBridge), 0x600e19e29b12FC11e668C26670578D483d8B93F4);
+    }
+
+    function test_refusesAnotherBuild() external {
+        DeployHere script = _script("build");
+        address validator = script.run(bridge);
+        bytes memory code = vm.getCode("WalletProposalValidator.sol:WalletProposalValidator");
+        code[code.length - 1] ^= 0x01;
+        script.setCreationCode(code);
+        bytes memory refusal =
+            abi.encodeWithSelector(Deploy.BuildMismatch.selector, script.CREATION_CODE_HASH(), keccak256(code));
+        vm.expectRevert(refusal);
+        script.run(bridge);
+        vm.expectRevert(refusal);
+        script.record(bridge);
+        vm.expectRevert(refusal);
+        script.verify(validator);
+    }
+
     function test_deploysWhereItSaidAndRecordsIt() external {
         Deploy script = _script("deploys");
         address expected = script.addressFor(bridge);
         assertEq(script.run(bridge), expected);
         assertEq(address(IValidator(expected).bridge()), bridge);
+        assertFalse(vm.exists(script.recordPath()), "may be a dry run");
 
+        assertEq(script.record(bridge), expected);
         string memory record = vm.readFile(script.recordPath());
         assertEq(vm.parseJsonUint(record, ".chainId"), 31337);
         assertEq(vm.parseJsonAddress(record, ".address"), expected);
         assertEq(vm.parseJsonAddress(record, ".bridge"), bridge);
         assertEq(vm.parseJsonBytes(record, ".constructorArguments"), abi.encode(bridge));
+        assertEq(vm.parseJsonBytes32(record, ".creationCodeHash"), script.CREATION_CODE_HASH());
         assertEq(vm.parseJsonBytes32(record, ".codeHash"), expected.codehash);
         assertEq(vm.parseJsonBytes32(record, ".salt"), script.SALT());
         assertEq(vm.parseJsonAddress(record, ".factory"), script.FACTORY());
+        assertEq(vm.parseJsonString(record, ".compiler.version"), "0.8.30+commit.73712a01");
         assertEq(vm.parseJsonString(record, ".compiler.evmVersion"), "cancun");
         assertTrue(vm.parseJsonBool(record, ".compiler.viaIR"));
+        assertTrue(vm.parseJsonBool(record, ".compiler.optimizer"));
+        assertEq(vm.parseJsonUint(record, ".compiler.optimizerRuns"), 1_000_000);
+        assertEq(vm.parseJsonString(record, ".compiler.bytecodeHash"), "none");
         assertFalse(vm.keyExistsJson(record, ".transaction"), "known only once sent");
+        assertFalse(vm.keyExistsJson(record, ".block"), "known only once sent");
     }
 
     function test_aSecondRunFindsTheSameCode() external {
         Deploy script = _script("second");
         address first = script.run(bridge);
-        string memory record = vm.readFile(script.recordPath());
         uint64 nonce = vm.getNonce(script.FACTORY());
         assertEq(script.run(bridge), first);
         assertEq(vm.getNonce(script.FACTORY()), nonce, "nothing deployed");
-        assertEq(vm.readFile(script.recordPath()), record);
     }
 
-    function test_aSecondRunKeepsTheTransactionOnRecord() external {
+    function test_recordsNothingThatIsntThere() external {
+        Deploy script = _script("nothing");
+        address validator = script.addressFor(bridge);
+        vm.expectRevert(abi.encodeWithSelector(Deploy.ValidatorWithoutCode.selector, validator));
+        script.record(bridge);
+        vm.etch(validator, hex"00");
+        bytes32 built = deployCode("WalletProposalValidator.sol:WalletProposalValidator", abi.encode(bridge)).codehash;
+        vm.expectRevert(abi.encodeWithSelector(Deploy.CodeMismatch.selector, validator, built, validator.codehash));
+        script.record(bridge);
+        assertFalse(vm.exists(script.recordPath()));
+    }
+
+    function test_keepsTheTransactionOnRecord() external {
         Deploy script = _script("kept");
         script.run(bridge);
-        string memory path = script.recordPath();
-        bytes32 transaction = keccak256("transaction");
-        vm.serializeAddress("kept", "address", script.addressFor(bridge));
-        vm.serializeUint("kept", "block", 7);
-        vm.writeJson(vm.serializeBytes32("kept", "transaction", transaction), path);
-        script.run(bridge);
-        assertEq(vm.parseJsonBytes32(vm.readFile(path), ".transaction"), transaction);
+        string memory path = _writeRecord(script, script.addressFor(bridge));
+        script.record(bridge);
+        assertEq(vm.parseJsonBytes32(vm.readFile(path), ".transaction"), keccak256("transaction"));
         assertEq(vm.parseJsonUint(vm.readFile(path), ".block"), 7);
+        assertEq(vm.parseJsonAddress(vm.readFile(path), ".bridge"), bridge);
+        script.verify(script.addressFor(bridge));
+    }
 
-        address other = address(new PlainBridge());
-        script.run(other);
-        assertEq(vm.parseJsonAddress(vm.readFile(path), ".bridge"), other);
-        assertFalse(vm.keyExistsJson(vm.readFile(path), ".transaction"), "of another deployment");
+    function test_overwritesNoRecordOfAnotherValidator() external {
+        Deploy script = _script("another");
+        address validator = script.run(bridge);
+        string memory path = _writeRecord(script, address(1234));
+        string memory before = vm.readFile(path);
+        bytes memory refusal = abi.encodeWithSelector(Deploy.RecordOfAnother.selector, path, address(1234), validator);
+        vm.expectRevert(refusal);
+        script.run(bridge);
+        vm.expectRevert(refusal);
+        script.record(bridge);
+        assertEq(vm.readFile(path), before);
+        script.verify(validator); // there is no record of it
+    }
+
+    function test_verifiesTheRecordToo() external {
+        Deploy script = _script("verify-record");
+        address validator = script.run(bridge);
+        script.record(bridge);
+        string memory path = script.recordPath();
+        string memory record = vm.readFile(path);
+        script.verify(validator);
+
+        vm.writeJson("false", path, ".compiler.optimizer");
+        vm.expectPartialRevert(Deploy.RecordMismatch.selector);
+        script.verify(validator);
+        vm.writeFile(path, record);
+        vm.writeJson(vm.toString(address(1234)), path, ".bridge");
+        vm.expectPartialRevert(Deploy.RecordMismatch.selector);
+        script.verify(validator);
     }
 
     function test_theAddressDependsOnTheBridgeAloneNotOnTheChain() external {
@@ -96,20 +168,6 @@ contract DeployTest is Test {
         vm.chainId(1);
         assertEq(script.addressFor(bridge), here);
         assertEq(script.run(bridge), here);
-    }
-
-    function test_aDryRunRecordsNothing() external {
-        Deploy script = new DeployHere("dry", false);
-        script.run(bridge);
-        assertFalse(vm.exists(script.recordPath()));
-    }
-
-    function test_takesTheBridgeFromTheEnvironment() external {
-        vm.setEnv("BRIDGE", vm.toString(bridge));
-        Deploy script = _script("environment");
-        assertEq(script.run(), script.addressFor(bridge));
-        vm.chainId(1);
-        assertEq(script.run(), script.addressFor(bridge));
     }
 
     function test_refusesAnUnknownChainUnlessTold() external {
@@ -154,14 +212,39 @@ contract DeployTest is Test {
         Deploy script = _script("views");
         for (uint256 i = 0; i < 8; ++i) {
             vm.mockCallRevert(bridge, abi.encodePacked(selectors[i]), "");
-            vm.expectRevert(abi.encodeWithSelector(Deploy.BridgeViewMissing.selector, bridge, names[i]));
+            vm.expectRevert(abi.encodeWithSelector(Deploy.ViewMissing.selector, bridge, names[i]));
             script.run(bridge);
             vm.clearMockedCalls();
             vm.mockCall(bridge, abi.encodePacked(selectors[i]), new bytes(12 * 32));
-            vm.expectRevert(abi.encodeWithSelector(Deploy.BridgeViewMissing.selector, bridge, names[i]));
+            vm.expectRevert(abi.encodeWithSelector(Deploy.ViewMissing.selector, bridge, names[i]));
             script.run(bridge);
             vm.clearMockedCalls();
         }
+    }
+
+    /// Each parameter's last bit beyond its type: the validator would leave every proposal undecided.
+    function test_refusesABridgeThatTheValidatorCantRead() external {
+        bytes4[4] memory selectors = [
+            IBridge.depositParameters.selector,
+            IBridge.redemptionParameters.selector,
+            IBridge.movingFundsParameters.selector,
+            IBridge.getRedemptionWatchtower.selector
+        ];
+        uint256[4] memory words = [uint256(4), 7, 11, 1];
+        uint256[4] memory bits = [uint256(64), 64, 64, 160];
+        Deploy script = _script("unreadable");
+        for (uint256 i = 0; i < 4; ++i) {
+            bytes memory answer = new bytes(32 * words[i]);
+            uint256 excess = 2 ** bits[i];
+            assembly {
+                mstore(add(answer, 0x20), excess)
+            }
+            vm.mockCall(bridge, abi.encodePacked(selectors[i]), answer);
+            vm.expectRevert(abi.encodeWithSelector(Deploy.BridgeUnreadable.selector, bridge));
+            script.run(bridge);
+            vm.clearMockedCalls();
+        }
+        script.run(bridge);
     }
 
     function test_refusesAWatchtowerThatLacksItsView() external {
@@ -170,9 +253,28 @@ contract DeployTest is Test {
         PlainBridge(bridge).setRedemptionWatchtower(watchtower);
         script.run(bridge);
 
-        vm.mockCallRevert(watchtower, abi.encodePacked(IRedemptionWatchtower.getRedemptionDelay.selector), "");
-        vm.expectRevert(abi.encodeWithSelector(Deploy.BridgeViewMissing.selector, watchtower, "getRedemptionDelay"));
+        bytes memory refusal = abi.encodeWithSelector(Deploy.ViewMissing.selector, watchtower, "getRedemptionDelay");
+        bytes memory delay = abi.encodePacked(IRedemptionWatchtower.getRedemptionDelay.selector);
+        vm.mockCallRevert(watchtower, delay, "");
+        vm.expectRevert(refusal);
         script.run(bridge);
+        vm.mockCall(watchtower, delay, new bytes(64));
+        vm.expectRevert(refusal);
+        script.run(bridge);
+        vm.clearMockedCalls();
+        vm.etch(watchtower, "");
+        vm.expectRevert(refusal);
+        script.run(bridge);
+    }
+
+    /// As the real one does: the request with key 0 isn't pending.
+    function test_takesAWatchtowerThatRefusesWithWords() external {
+        Deploy script = _script("watchtower-words");
+        address watchtower = address(new PlainWatchtower());
+        PlainBridge(bridge).setRedemptionWatchtower(watchtower);
+        bytes memory delay = abi.encodePacked(IRedemptionWatchtower.getRedemptionDelay.selector);
+        vm.mockCallRevert(watchtower, delay, abi.encodeWithSignature("Error(string)", "not pending"));
+        assertEq(script.verify(script.run(bridge)), bridge);
     }
 
     function test_refusesAChainWithoutTheFactory() external {
@@ -217,7 +319,26 @@ contract DeployTest is Test {
         script.verify(address(1234));
     }
 
-    function _script(string memory name) private returns (Deploy) {
-        return new DeployHere(name, true);
+    function test_doesntVerifyWhatNamesNoBridge() external {
+        Deploy script = _script("no-validator");
+        vm.expectRevert(abi.encodeWithSelector(Deploy.ViewMissing.selector, bridge, "bridge"));
+        script.verify(bridge);
+    }
+
+    /// A record that tells a transaction, and else only whose it is.
+    function _writeRecord(Deploy script, address validator) private returns (string memory path) {
+        path = script.recordPath();
+        vm.createDir(script.recordFolder(), true);
+        string memory json = script.recordFolder();
+        vm.serializeAddress(json, "address", validator);
+        vm.serializeUint(json, "block", 7);
+        vm.writeJson(vm.serializeBytes32(json, "transaction", keccak256("transaction")), path);
+    }
+
+    /// Its folder is as new.
+    function _script(string memory name) private returns (DeployHere script) {
+        // Within this test's own code it would be too much of it.
+        script = DeployHere(deployCode("Deploy.t.sol:DeployHere", abi.encode(name)));
+        if (vm.exists(script.recordFolder())) vm.removeDir(script.recordFolder(), true);
     }
 }
