@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy verify-deployment test test-contracts test-rust test-peers audit bench lint bindings check-bindings contracts clean
+.PHONY: help demo deploy verify-deployment test test-contracts test-rust test-peers audit bench lint snapshots bindings check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -14,6 +14,8 @@ FORGE ?= node_modules/@foundry-rs/forge-$(PLATFORM)/bin/forge
 
 NPM := node_modules/.package-lock.json
 TOOLS := target/.tools-checked
+VENV := .venv/.installed
+SNAPSHOTS := target/snapshots
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +37,11 @@ verify-deployment: contracts ## Compare a validator on the chain with this build
 test: contracts ## Run every test, and count them
 	@tools/count-tests $(MAKE) --no-print-directory test-contracts test-rust
 
+# Forge's own check passes over a snapshot that is missing. So all are written afresh, and compared whole.
 test-contracts: $(NPM)
-	@$(FORGE) test
+	@rm -rf $(SNAPSHOTS)
+	@FOUNDRY_SNAPSHOTS=$(SNAPSHOTS) FORGE_SNAPSHOT_CHECK=false FORGE_SNAPSHOT_EMIT=true $(FORGE) test
+	@diff -r snapshots $(SNAPSHOTS) || { echo "error: gas isn't as in snapshots/. If it is meant to change: make snapshots" >&2; exit 1; }
 
 test-rust: contracts
 	@cargo test --locked --workspace --quiet
@@ -63,6 +68,10 @@ lint: contracts ## Check format and lints of Solidity and Rust, warnings denied
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 
+snapshots: contracts ## Write the gas snapshots that make test compares with
+	@rm -rf snapshots
+	@FORGE_SNAPSHOT_CHECK=false FORGE_SNAPSHOT_EMIT=true $(FORGE) test --match-path 'test/gas/*'
+
 bindings: contracts ## Write the ABI snapshots that the Rust bindings are generated from
 	@node tools/abi.mjs
 
@@ -73,12 +82,21 @@ contracts: $(NPM)
 	@test -d out || echo "compiling the contracts (a minute or two at first)" >&2
 	@$(FORGE) build --quiet
 
+forge: contracts # For audit/: build what it judges, and say where forge is
+	@realpath "$$(command -v $(FORGE))"
+
 clean: ## Remove all that was built or installed
-	rm -rf target out cache node_modules
+	rm -rf target out cache node_modules .venv
 
 $(NPM): package.json package-lock.json | $(TOOLS)
 	@echo "installing the Solidity toolchain from npm" >&2
 	@npm install --ignore-scripts --no-audit --no-fund --no-save --loglevel=error >/dev/null
+	@touch $@
+
+$(VENV): audit/requirements.txt
+	@echo "installing Halmos and Slither from PyPI" >&2
+	@python3 -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check --requirement $< >&2
 	@touch $@
 
 $(TOOLS): Makefile

@@ -5,12 +5,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from glob import glob
-from pathlib import Path
+from tools import PYTHON, VENV, forge, make
 
-ROOT = Path(__file__).resolve().parent.parent
-PYTHON = ROOT / ".venv/bin/python"
 PLAIN = ["-m", "halmos"]
 PATCHED = ["test/symbolic/limits.py"]
 BUILD = "target/symbolic/out"
@@ -23,13 +19,8 @@ OUTCOMES = ["passed", "was refuted", "timed out", "got stuck", "reverted on ever
 
 def install():
     """Halmos, and the environment that it needs: it runs forge by name."""
-    if not PYTHON.exists():
-        subprocess.run([sys.executable, "-m", "venv", ROOT / ".venv"], check=True, stdout=sys.stderr)
-    requirements = ROOT / "audit/requirements.txt"
-    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "-r", requirements], check=True, stdout=sys.stderr)
-    forges = [str(Path(forge).parent) for forge in glob(f"{ROOT}/node_modules/@foundry-rs/forge-*/bin/forge")]
-    path = os.pathsep.join([*forges, os.environ["PATH"]])
-    return os.environ | {"PATH": path, "FOUNDRY_PROFILE": "symbolic", "COLUMNS": "160"}
+    make(VENV)
+    return os.environ | {"PATH": f"{forge().parent}:{os.environ['PATH']}", "FOUNDRY_PROFILE": "symbolic", "COLUMNS": "160"}
 
 
 def build(root, environment, log):

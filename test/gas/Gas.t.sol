@@ -8,7 +8,7 @@ import {DeployedValidator} from "../support/DeployedValidator.sol";
 import {ValidatorTest} from "../support/ValidatorTest.sol";
 
 /// Gas of each call, cold, on a plain unproxied Bridge: ours, the deployed validator's in the same run, and what the Bridge's
-/// own answers cost of ours. Snapshots of ours are committed; FORGE_SNAPSHOT_CHECK=true makes a change a failure.
+/// own answers cost of ours. Snapshots of ours are committed: a change is a failure until `make snapshots` writes them.
 contract GasTest is ValidatorTest {
     address private deployed;
 
