@@ -5,11 +5,11 @@ import {console} from "forge-std/console.sol";
 import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces/IWalletProposalValidator.sol";
 import {Bitcoin} from "../support/Bitcoin.sol";
 import {DeployedValidator} from "../support/DeployedValidator.sol";
-import {ValidatorTest} from "../support/ValidatorTest.sol";
+import {ColdTest} from "./Cold.sol";
 
-/// Gas of each call, cold, on a plain unproxied Bridge: ours, the deployed validator's in the same run, and what the Bridge's
-/// own answers cost of ours. Snapshots of ours are committed: a change is a failure until `make snapshots` writes them.
-contract GasTest is ValidatorTest {
+/// Gas of each call, cold, on a plain unproxied Bridge: ours, and the deployed validator's in the same run. Snapshots of ours
+/// are committed: a change is a failure until `make snapshots` writes them.
+contract GasTest is ColdTest {
     address private deployed;
 
     function setUp() public override {
@@ -88,8 +88,8 @@ contract GasTest is ValidatorTest {
 
     /// Ours costs at most `percent` of the deployed validator's.
     function _compare(string memory name, bytes memory data, uint256 percent) private returns (uint256 ours) {
-        uint256 theirs = _gas(deployed, data);
-        ours = _gas(address(validator), data);
+        uint256 theirs = _judge(deployed, data);
+        ours = _judge(address(validator), data);
         vm.snapshotValue(name, ours);
         console.log(
             string.concat(
@@ -105,26 +105,5 @@ contract GasTest is ValidatorTest {
             )
         );
         assertLe(ours * 100, theirs * percent);
-    }
-
-    function _gas(address target, bytes memory data) private returns (uint256) {
-        vm.cool(address(bridge));
-        vm.cool(bridge.getRedemptionWatchtower());
-        vm.cool(address(bridge));
-        vm.cool(target);
-        (bool valid,) = target.staticcall(data);
-        assertTrue(valid);
-        return vm.lastCallGas().gasTotalUsed;
-    }
-
-    function _data(Sweep memory sweep) private pure returns (bytes memory) {
-        return abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
-    }
-
-    function _largeSweep(uint32 outputs) private returns (Sweep memory sweep) {
-        sweep = _sweep(20);
-        for (uint256 i = 0; i < 20; ++i) {
-            _putDeposit(sweep, i, _deposit(i), outputs - 1, outputs);
-        }
     }
 }
