@@ -390,17 +390,4 @@ contract DifferentialTest is Scenarios {
             tail[i] = error[i + 4];
         }
     }
-
-    /// What a run took of memory the next may take again: its price grows with the square of its size.
-    function _freeMemory() private pure returns (uint256 free) {
-        assembly ("memory-safe") {
-            free := mload(0x40)
-        }
-    }
-
-    function _releaseMemory(uint256 free) private pure {
-        assembly ("memory-safe") {
-            mstore(0x40, free)
-        }
-    }
 }

@@ -66,10 +66,16 @@ contract GasTest is ColdTest {
         _compare("heartbeat", abi.encodeCall(IValidator.validateHeartbeatProposal, (_heartbeat())), 100);
     }
 
+    function test_movingFundsToOneWallet() external {
+        _compare("moving funds to 1", _data(_movingFunds(1)), 100);
+    }
+
     function test_movingFunds() external {
-        MovingFunds memory m = _movingFunds();
-        bytes memory data = abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo));
-        _compare("moving funds", data, 100);
+        _compare("moving funds", _data(_movingFunds()), 100);
+    }
+
+    function test_movingFundsTo20Wallets() external {
+        _compare("moving funds to 20", _data(_movingFunds(20)), 100);
     }
 
     function test_movedFundsSweep() external {
@@ -105,5 +111,9 @@ contract GasTest is ColdTest {
             )
         );
         assertLe(ours * 100, theirs * percent);
+    }
+
+    function _data(MovingFunds memory m) private pure returns (bytes memory) {
+        return abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo));
     }
 }

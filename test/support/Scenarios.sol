@@ -354,12 +354,4 @@ abstract contract Scenarios is ValidatorTest {
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint32(number); // the lowest 32 bits
     }
-
-    /// The first `length` bytes.
-    function _head(bytes memory data, uint256 length) internal pure returns (bytes memory head) {
-        head = new bytes(length);
-        for (uint256 i = 0; i < length; ++i) {
-            head[i] = data[i];
-        }
-    }
 }

@@ -238,9 +238,14 @@ abstract contract ValidatorTest is Test {
     // ----- Moving funds -----
 
     /// A valid move to three wallets.
-    function _movingFunds() internal returns (MovingFunds memory m) {
-        m.proposal = IValidator.MovingFundsProposal(WALLET, new bytes20[](3), MOVING_FUNDS_TX_MAX_TOTAL_FEE);
-        for (uint256 i = 0; i < 3; ++i) {
+    function _movingFunds() internal returns (MovingFunds memory) {
+        return _movingFunds(3);
+    }
+
+    /// A valid move to `n` wallets.
+    function _movingFunds(uint256 n) internal returns (MovingFunds memory m) {
+        m.proposal = IValidator.MovingFundsProposal(WALLET, new bytes20[](n), MOVING_FUNDS_TX_MAX_TOTAL_FEE);
+        for (uint256 i = 0; i < n; ++i) {
             m.proposal.targetWallets[i] = bytes20(keccak256(abi.encode("target", i)));
         }
         m.mainUtxo = IValidator.BitcoinUtxo(keccak256("main UTXO"), 3, 5_000_000);
@@ -271,14 +276,41 @@ abstract contract ValidatorTest is Test {
         _setSweepRequest(proposal, WALLET, uint256(IBridge.MovedFundsSweepRequestState.Pending));
     }
 
+    function _sweepRequestKey(IValidator.MovedFundsSweepProposal memory proposal) internal pure returns (uint256) {
+        return uint256(keccak256(abi.encodePacked(proposal.movingFundsTxHash, proposal.movingFundsTxOutputIndex)));
+    }
+
     function _setSweepRequest(
         IValidator.MovedFundsSweepProposal memory proposal,
         bytes20 walletPubKeyHash,
         uint256 state
     ) internal {
         bridge.setMovedFundsSweepRequest(
-            uint256(keccak256(abi.encodePacked(proposal.movingFundsTxHash, proposal.movingFundsTxOutputIndex))),
+            _sweepRequestKey(proposal),
             IBridge.MovedFundsSweepRequest(walletPubKeyHash, 3_000_000, NOW - 1 days, _uint8(state))
         );
+    }
+
+    // ----- -----
+
+    /// The first `length` bytes.
+    function _head(bytes memory data, uint256 length) internal pure returns (bytes memory head) {
+        head = new bytes(length);
+        for (uint256 i = 0; i < length; ++i) {
+            head[i] = data[i];
+        }
+    }
+
+    /// What one round took of memory the next may take again: its price grows with the square of its size.
+    function _freeMemory() internal pure returns (uint256 free) {
+        assembly ("memory-safe") {
+            free := mload(0x40)
+        }
+    }
+
+    function _releaseMemory(uint256 free) internal pure {
+        assembly ("memory-safe") {
+            mstore(0x40, free)
+        }
     }
 }

@@ -208,6 +208,47 @@ contract DepositSweepTest is ValidatorTest {
         }
     }
 
+    function test_WhenDS11BytesFollowTheOutput() external {
+        Sweep memory sweep = _sweep(1);
+        bytes memory vector = Bitcoin.outputVector(_funding(_deposit(0)), 1, 2);
+        bytes[3] memory trailing = [bytes(hex"00"), hex"ff", new bytes(100)];
+        for (uint256 i = 0; i < 3; ++i) {
+            _putDeposit(sweep, 0, _deposit(0), 1, bytes.concat(vector, trailing[i]));
+            _accepts(sweep);
+        }
+    }
+
+    /// One output that the count has is missing, or as many as can be counted, or one is cut off.
+    function test_WhenDS11LaterOutputsAreMissing() external {
+        Sweep memory sweep = _sweep(1);
+        bytes memory outputs = bytes.concat(Bitcoin.otherOutput(0), _funding(_deposit(0)));
+        _putDeposit(sweep, 0, _deposit(0), 1, bytes.concat(hex"03", outputs));
+        _accepts(sweep);
+        _putDeposit(sweep, 0, _deposit(0), 1, bytes.concat(Bitcoin.compactSize(type(uint64).max), outputs));
+        _accepts(sweep);
+        bytes memory cut = _head(Bitcoin.otherOutput(2), 30);
+        _putDeposit(sweep, 0, _deposit(0), 1, bytes.concat(hex"03", outputs, cut));
+        _accepts(sweep);
+    }
+
+    function test_WhenDS11TheOutputCountIsLongerThanMinimal() external {
+        Sweep memory sweep = _sweep(1);
+        bytes memory outputs = bytes.concat(Bitcoin.otherOutput(0), _funding(_deposit(0)));
+        for (uint256 size = 3; size <= 9; size = 2 * size - 1) {
+            _putDeposit(sweep, 0, _deposit(0), 1, bytes.concat(Bitcoin.compactSize(2, size), outputs));
+            _accepts(sweep);
+        }
+    }
+
+    function test_WhenDS11AnEarlierOutputLengthIsLongerThanMinimal() external {
+        Sweep memory sweep = _sweep(1);
+        for (uint256 size = 3; size <= 9; size = 2 * size - 1) {
+            bytes memory earlier = bytes.concat(bytes8(0), Bitcoin.compactSize(3, size), hex"aabbcc");
+            _putDeposit(sweep, 0, _deposit(0), 1, bytes.concat(hex"02", earlier, _funding(_deposit(0))));
+            _accepts(sweep);
+        }
+    }
+
     function test_RevertWhen_DS11AnyFieldOfTheDepositScriptDiffers() external {
         for (uint256 field = 0; field < 7; ++field) {
             Sweep memory sweep = _sweep(2);
@@ -395,13 +436,5 @@ contract DepositSweepTest is ValidatorTest {
 
     function _funding(Bitcoin.Deposit memory deposit) private pure returns (bytes memory) {
         return Bitcoin.output(2_000_000, Bitcoin.fundingScript(deposit));
-    }
-
-    /// The first `length` bytes.
-    function _head(bytes memory data, uint256 length) private pure returns (bytes memory head) {
-        head = new bytes(length);
-        for (uint256 i = 0; i < length; ++i) {
-            head[i] = data[i];
-        }
     }
 }
