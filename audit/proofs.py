@@ -13,7 +13,7 @@ BUILD = "target/symbolic/out"
 # No loop is cut short: a bound that is met is a defect.
 OPTIONS = ["--forge-build-out", BUILD, "--loop", "1000", "--no-status"]
 OPTIONS += ["--solver-timeout-branching", "200ms", "--solver-timeout-assertion", "120s"]
-PASSED, REFUTED, CRASHED = 0, 1, 5
+PASSED, REFUTED, STUCK, CRASHED = 0, 1, 3, 5
 OUTCOMES = ["passed", "was refuted", "timed out", "got stuck", "reverted on every path", "broke off"]
 
 

@@ -3,7 +3,8 @@ pragma solidity 0.8.30;
 
 import {Test} from "forge-std/Test.sol";
 
-/// The test of limits.py, beside this file: with it each of these comes out as named; under plain Halmos each crashes.
+/// The test of the hashes of limits.py, beside this file: with it each of these comes out as named; under plain Halmos each
+/// crashes.
 contract HashesSymbolicTest is Test {
     function check_sha256_equalInputs(bytes32 a, bytes32 b) external pure {
         if (a == b) assert(sha256(abi.encode(a)) == sha256(abi.encode(b)));
