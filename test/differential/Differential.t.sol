@@ -194,8 +194,7 @@ contract DifferentialTest is Scenarios {
     }
 
     function _oneMovingFunds(Random memory r) private returns (Outcome) {
-        MovingFunds memory m = _randomMovingFunds(r);
-        return _compare(abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo)));
+        return _compare(_data(_randomMovingFunds(r)));
     }
 
     function _oneMovedFundsSweep(Random memory r) private returns (Outcome) {
@@ -216,18 +215,12 @@ contract DifferentialTest is Scenarios {
     }
 
     function _oneMalformedMovingFunds(Random memory r) private returns (Outcome) {
-        MovingFunds memory m = _randomMovingFunds(r);
-        bytes memory data = abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo));
-        return _compareVerdicts(_garble(r, data));
+        return _compareVerdicts(_garble(r, _data(_randomMovingFunds(r))));
     }
 
     function _oneMalformedMovedFundsSweep(Random memory r) private returns (Outcome) {
         bytes memory data = abi.encodeCall(IValidator.validateMovedFundsSweepProposal, (_randomMovedFundsSweep(r)));
         return _compareVerdicts(_garble(r, data));
-    }
-
-    function _data(Sweep memory sweep) private pure returns (bytes memory) {
-        return abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
     }
 
     function _compare(bytes memory data) private view returns (Outcome) {

@@ -190,10 +190,6 @@ contract HostileDifferentialTest is HostileViews {
         return abi.encodeWithSignature("Error(string)", reason);
     }
 
-    function _data(Sweep memory sweep) private pure returns (bytes memory) {
-        return abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
-    }
-
     /// Where `view_` answers this, ours says nothing of the calls that read it, and the deployed one says `theirs`.
     function _answers(string memory view_, bytes memory answer, Says theirs) private {
         _makeHostile(view_, answer, Hostile.Mode.Return);

@@ -10,10 +10,7 @@ import {Spec} from "../support/Spec.sol";
 contract PredicateTest is Scenarios {
     function testFuzz_depositSweep(uint256 seed) external {
         Sweep memory sweep = _randomSweep(Random(seed));
-        _judge(
-            abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo)),
-            Spec.depositSweep(bridge, sweep.proposal, sweep.extraInfo)
-        );
+        _judge(_data(sweep), Spec.depositSweep(bridge, sweep.proposal, sweep.extraInfo));
     }
 
     function testFuzz_redemption(uint256 seed) external {
@@ -28,10 +25,7 @@ contract PredicateTest is Scenarios {
 
     function testFuzz_movingFunds(uint256 seed) external {
         MovingFunds memory m = _randomMovingFunds(Random(seed));
-        _judge(
-            abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo)),
-            Spec.movingFunds(bridge, m.proposal, m.mainUtxo)
-        );
+        _judge(_data(m), Spec.movingFunds(bridge, m.proposal, m.mainUtxo));
     }
 
     function testFuzz_movedFundsSweep(uint256 seed) external {

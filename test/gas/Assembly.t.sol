@@ -121,7 +121,7 @@ contract AssemblyTest is ColdTest {
 
     function test_movingFunds() external {
         MovingFunds memory m = _movingFunds();
-        _call("moving funds", abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo)));
+        _call("moving funds", _data(m));
         bytes memory data = abi.encodeCall(Form.readMovingFundsParameters, (bridge));
         _read("readMovingFundsParameters", data, abi.encodeCall(IBridge.movingFundsParameters, ()));
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.30;
 
-import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces/IWalletProposalValidator.sol";
 import {ValidatorTest} from "../support/ValidatorTest.sol";
 
 /// What a call costs that is the first of its transaction: execution only.
@@ -21,10 +20,6 @@ abstract contract ColdTest is ValidatorTest {
         bytes memory answer;
         (gas, answer) = _gas(judge, data);
         assertEq(answer, abi.encode(true));
-    }
-
-    function _data(Sweep memory sweep) internal pure returns (bytes memory) {
-        return abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
     }
 
     function _largeSweep(uint32 outputs) internal returns (Sweep memory sweep) {

@@ -112,8 +112,4 @@ contract GasTest is ColdTest {
         );
         assertLe(ours * 100, theirs * percent);
     }
-
-    function _data(MovingFunds memory m) private pure returns (bytes memory) {
-        return abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo));
-    }
 }

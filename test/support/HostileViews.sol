@@ -34,10 +34,10 @@ abstract contract HostileViews is ValidatorTest {
         IValidator.MovedFundsSweepProposal memory moved = _movedFundsSweep();
         MovingFunds memory m = _movingFunds();
         bridge.setRedemptionWatchtower(address(watchtower));
-        calls.push(abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo)));
+        calls.push(_data(sweep));
         calls.push(abi.encodeCall(IValidator.validateRedemptionProposal, (redemption)));
         calls.push(abi.encodeCall(IValidator.validateMovedFundsSweepProposal, (moved)));
-        calls.push(abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo)));
+        calls.push(_data(m));
 
         uint256 redemptionKey = _redemptionKey(redemption.redeemersOutputScripts[0], WALLET);
         _view(

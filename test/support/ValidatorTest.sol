@@ -293,6 +293,15 @@ abstract contract ValidatorTest is Test {
 
     // ----- -----
 
+    /// The call that judges the proposal.
+    function _data(Sweep memory sweep) internal pure returns (bytes memory) {
+        return abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
+    }
+
+    function _data(MovingFunds memory m) internal pure returns (bytes memory) {
+        return abi.encodeCall(IValidator.validateMovingFundsProposal, (m.proposal, m.mainUtxo));
+    }
+
     /// The first `length` bytes.
     function _head(bytes memory data, uint256 length) internal pure returns (bytes memory head) {
         head = new bytes(length);

@@ -106,7 +106,7 @@ contract IncidentsTest is ValidatorTest {
         for (uint256 i = 0; i < 20; ++i) {
             _putDeposit(sweep, i, _deposit(i), outputs - 1, outputs);
         }
-        bytes memory data = abi.encodeCall(IValidator.validateDepositSweepProposal, (sweep.proposal, sweep.extraInfo));
+        bytes memory data = _data(sweep);
         (bool valid,) = address(validator).staticcall(data);
         assertTrue(valid);
         execution = vm.lastCallGas().gasTotalUsed;
