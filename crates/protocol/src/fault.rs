@@ -3,53 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use alloy_primitives::Address;
-use coxswain_rules::{Action, Amount, FeeError, KeyHash, OutPoint, Rejection};
+use coxswain_rules::{Action, KeyHash, Objection};
 
 use crate::{Seat, Window};
-
-/// Why a proposal's content is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Objection {
-    /// The contract rejects it.
-    #[error("{0}")]
-    Contract(Rejection),
-    /// Its fee can't relay, or burns the wallet's money.
-    #[error("{0}")]
-    Fee(FeeError),
-    /// Bitcoin knows no such output.
-    #[error("output {0} does not exist")]
-    OutputMissing(OutPoint),
-    /// The output has been spent, maybe by a transaction in the mempool.
-    #[error("output {0} is spent")]
-    OutputSpent(OutPoint),
-    /// The output's transaction is too young.
-    #[error("output {outpoint} has {confirmations} confirmations, at least {least} needed")]
-    OutputUnconfirmed {
-        /// The output.
-        outpoint: OutPoint,
-        /// How many confirmations it has.
-        confirmations: u32,
-        /// How many it needs.
-        least: u32,
-    },
-    /// The inputs don't pay for the outputs and the fee.
-    #[error("the inputs are worth {inputs}, {needed} needed")]
-    InputsTooSmall {
-        /// What the inputs are worth.
-        inputs: Amount,
-        /// What outputs and fee come to.
-        needed: Amount,
-    },
-    /// Moving funds has to wait. Times are Unix seconds.
-    #[error("funds may be moved from {from}, it is {now}")]
-    MovingFundsTooEarly {
-        /// When the safety margin ends.
-        from: u64,
-        /// The block's time.
-        now: u64,
-    },
-}
 
 /// What a leader proposed that it shouldn't have.
 #[derive(Clone, Debug, PartialEq, Eq)]

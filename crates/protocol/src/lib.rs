@@ -21,7 +21,8 @@ pub mod wire;
 
 pub use assignment::Assignment;
 pub use checklist::Checklist;
-pub use fault::{Fault, FaultKind, Mistake, Objection};
+pub use coxswain_rules::Objection;
+pub use fault::{Fault, FaultKind, Mistake};
 pub use follower::{Follower, MAX_MESSAGES_PER_SENDER, MAX_RETAINED_PER_SENDER};
 pub use go_rand::GoRand;
 pub use group::{GroupSizeError, MAX_SEATS, NoSuchSeat, Seat, SigningGroup};

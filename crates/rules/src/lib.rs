@@ -4,6 +4,7 @@
 mod deposit_script;
 mod fees;
 mod keys;
+mod objection;
 mod output_vector;
 mod predicates;
 mod proposal;
@@ -19,6 +20,7 @@ pub use fees::{
     largest_deposit_share, max_deposit_sweep_fee, redemption_share,
 };
 pub use keys::{DepositKey, RedemptionKey, SweepRequestKey, main_utxo_hash, target_wallets_commitment};
+pub use objection::{Assurance, Objection, Timing};
 pub use output_vector::{MalformedOutput, Output, output_at};
 pub use predicates::{
     DEPOSIT_MIN_AGE, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, Finding, Outcome,
