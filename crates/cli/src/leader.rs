@@ -4,7 +4,7 @@ use std::{fmt, fs, path::Path};
 
 use alloy_primitives::{Address, B256};
 use coxswain_ethereum::{BlockSelector, Undecided};
-use coxswain_protocol::{Seed, SigningGroup, Window};
+use coxswain_protocol::{SafeHashes, Seed, SigningGroup, Window};
 use coxswain_rules::KeyHash;
 use serde_json::{Value as Json, json};
 
@@ -46,7 +46,7 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
                         endpoint: endpoint.name().to_owned(),
                         block: BlockSelector::Number(window.safe_block()),
                     })?;
-                (named, Some(window), named.network.hash_rule.hash(&header))
+                (named, Some(window), SafeHashes::of(&header).by(named.network.hash_rule(&window)))
             }
             _ => {
                 let problem = "--safe-block-hash, or --rpc-url with --block, is needed";
@@ -128,7 +128,7 @@ impl fmt::Display for LeaderReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "wallet           {}", self.wallet)?;
         if let Some(window) = self.window {
-            let rule = self.named.network.hash_rule;
+            let rule = self.named.network.hash_rule(&window);
             writeln!(f, "window           {} of network {}", window.index(), self.named)?;
             writeln!(f, "safe block       {}, hashed by the rule {rule}", window.safe_block())?;
         }

@@ -56,18 +56,28 @@ pub async fn window(arguments: &WindowArguments) -> Result<WindowReport, Coordin
 impl WindowReport {
     /// Every action in the checklist's order of priority: whether the window allows it, and why.
     fn checklist(&self, window: Window) -> [(Action, Allowed, String); 5] {
-        let (index, n) = (window.index(), self.named.network.sweep_interval);
-        let sweep = |action| {
-            let (allowed, verb) =
-                if index.is_multiple_of(n) { (Allowed::Yes, "is") } else { (Allowed::No, "is not") };
+        let network = &self.named.network;
+        let (index, n) = (window.index(), network.sweep_interval);
+        let by_index = |action| {
+            let (allowed, verb) = if network.allows_moving_funds(&window) {
+                (Allowed::Yes, "is")
+            } else {
+                (Allowed::No, "is not")
+            };
             (action, allowed, format!("window {index} {verb} a multiple of {n}"))
         };
-        let p = self.named.network.heartbeat_probability;
+        let sweep = |action| match network.sweeps_every_window_from {
+            Some(from) if network.sweeps_in_every_window(&window) => {
+                (action, Allowed::Yes, format!("every window from block {from} on"))
+            }
+            _ => by_index(action),
+        };
+        let p = network.heartbeat_probability;
         [
             (Action::Redemption, Allowed::Yes, "every window".to_owned()),
             sweep(Action::DepositSweep),
             sweep(Action::MovedFundsSweep),
-            sweep(Action::MovingFunds),
+            by_index(Action::MovingFunds),
             (
                 Action::Heartbeat,
                 Allowed::ByDraw,

@@ -77,6 +77,24 @@ async fn a_window_shows_its_phases_safe_block_and_checklist() {
 }
 
 #[tokio::test]
+async fn inc_31_a_window_says_from_which_block_on_sweeps_are_in_every_one() {
+    let allowed = async |block: &str, network: &str| {
+        let json = coxswain(&["window", "--block", block, "--network", network, "--json"], "").await.json();
+        let items = json["window"]["checklist"].as_array().unwrap();
+        items.iter().map(|item| item["allowed"].as_bool()).collect::<Vec<_>>()
+    };
+    // Redemption, deposit sweep, moved funds sweep, moving funds, heartbeat.
+    let (yes, no) = (Some(true), Some(false));
+    assert_eq!(allowed("24558300", "mainnet").await, [yes, no, no, no, None], "window 27287");
+    assert_eq!(allowed("24559200", "mainnet").await, [yes, yes, yes, yes, None], "window 27288");
+    assert_eq!(allowed("24560100", "mainnet").await, [yes, yes, yes, no, None], "window 27289");
+    assert_eq!(allowed("60", "local").await, [yes, yes, yes, no, None]);
+    let run = coxswain(&["window", "--block", "24560100"], "").await;
+    assert!(run.stdout.contains("every window from block 24559289 on"), "{run:?}");
+    assert!(run.stdout.contains("window 27289 is not a multiple of 4"), "{run:?}");
+}
+
+#[tokio::test]
 async fn before_the_first_window_there_is_none() {
     let run = coxswain(&["window", "--block", "899"], "").await;
     assert_eq!(run.code, 0);

@@ -1,9 +1,9 @@
 //! What a wallet's members must agree on before a word is said in a window.
 
 use alloy_primitives::{Address, B256};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{Action, KeyHash, network::ActionTimes};
 
-use crate::{Checklist, Network, Seat, Seed, SigningGroup, Window};
+use crate::{Checklist, Network, Schedule, Seat, Seed, SigningGroup, Window};
 
 /// Who leads a wallet in a window, and what may be proposed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Assignment {
     pub leader_seat: Seat,
     /// What it may propose.
     pub checklist: Checklist,
+    /// When what is agreed on will run.
+    pub actions: ActionTimes,
 }
 
 impl Assignment {
@@ -43,6 +45,12 @@ impl Assignment {
             leader,
             leader_seat: group.first_seat(leader).expect("the leader is one of the group's operators"),
             checklist: Checklist::new(network, window, seed),
+            actions: network.actions,
         }
+    }
+
+    /// When an action runs that this window agrees on.
+    pub const fn schedule(&self, action: Action) -> Schedule {
+        Schedule::new(&self.window, &self.actions, action)
     }
 }

@@ -8,6 +8,7 @@ use crate::{Network, Seed, Window};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Checklist {
     sweeps: bool,
+    moving_funds: bool,
     draw: f64,
     heartbeat: bool,
 }
@@ -25,7 +26,12 @@ impl Checklist {
     /// The checklist of a wallet with this seed.
     pub fn new(network: &Network, window: Window, seed: Seed) -> Self {
         let draw = seed.heartbeat_draw();
-        Self { sweeps: network.allows_sweeps(&window), draw, heartbeat: draw < network.heartbeat_probability }
+        Self {
+            sweeps: network.allows_sweeps(&window),
+            moving_funds: network.allows_moving_funds(&window),
+            draw,
+            heartbeat: draw < network.heartbeat_probability,
+        }
     }
 
     /// The draw that decided on the heartbeat: it is on the list when this is below the network's probability.
@@ -37,7 +43,8 @@ impl Checklist {
     pub const fn contains(&self, action: Action) -> bool {
         match action {
             Action::Redemption => true,
-            Action::DepositSweep | Action::MovedFundsSweep | Action::MovingFunds => self.sweeps,
+            Action::DepositSweep | Action::MovedFundsSweep => self.sweeps,
+            Action::MovingFunds => self.moving_funds,
             Action::Heartbeat => self.heartbeat,
         }
     }
@@ -57,7 +64,10 @@ mod tests {
     use crate::Parameters;
 
     fn checklist(index: u64, p: f64, n: u64) -> Vec<Action> {
-        let parameters = Parameters { heartbeat_probability: p, sweep_interval: n, ..Parameters::DEFAULT };
+        of(Parameters { heartbeat_probability: p, sweep_interval: n, ..Parameters::DEFAULT }, index)
+    }
+
+    fn of(parameters: Parameters, index: u64) -> Vec<Action> {
         let network = Network::try_from(parameters).unwrap();
         let seed = Seed::new(KeyHash([7; 20]), B256::repeat_byte(9));
         Checklist::new(&network, Window::numbered(&network, index).unwrap(), seed).actions().collect()
@@ -70,6 +80,34 @@ mod tests {
         assert_eq!(checklist(16, 0.0, 16), [Redemption, DepositSweep, MovedFundsSweep, MovingFunds]);
         assert_eq!(checklist(4, 1.0, 4), [Redemption, DepositSweep, MovedFundsSweep, MovingFunds, Heartbeat]);
         assert_eq!(checklist(5, 1.0, 4), [Redemption, Heartbeat]);
+    }
+
+    #[test]
+    fn inc_31_on_mainnet_sweeps_are_in_every_window_from_block_24_559_289_on_and_moving_funds_stays_at_n() {
+        use Action::{DepositSweep, MovedFundsSweep, MovingFunds, Redemption};
+        let mainnet = |index| of(Parameters { heartbeat_probability: 0.0, ..Parameters::MAINNET }, index);
+        // The last window before the block starts at 24,559,200; the first one after it at 24,560,100.
+        assert_eq!(27_288 * 900, 24_559_200);
+        assert_eq!(mainnet(27_285), [Redemption]);
+        assert_eq!(mainnet(27_287), [Redemption]);
+        assert_eq!(mainnet(27_288), [Redemption, DepositSweep, MovedFundsSweep, MovingFunds]);
+        assert_eq!(mainnet(27_289), [Redemption, DepositSweep, MovedFundsSweep]);
+        assert_eq!(mainnet(27_290), [Redemption, DepositSweep, MovedFundsSweep]);
+        assert_eq!(mainnet(27_292), [Redemption, DepositSweep, MovedFundsSweep, MovingFunds]);
+    }
+
+    #[test]
+    fn inc_31_the_schedule_changes_at_its_block_and_not_one_sooner() {
+        use Action::{DepositSweep, MovedFundsSweep, Redemption};
+        let from = |block| Parameters {
+            heartbeat_probability: 0.0,
+            sweeps_every_window_from: Some(block),
+            ..Parameters::DEFAULT
+        };
+        assert_eq!(of(from(2701), 3), [Redemption]);
+        assert_eq!(of(from(2700), 3), [Redemption, DepositSweep, MovedFundsSweep]);
+        let local = Parameters { heartbeat_probability: 0.0, ..Parameters::LOCAL };
+        assert_eq!(of(local, 1), [Redemption, DepositSweep, MovedFundsSweep], "the first window there is");
     }
 
     #[test]

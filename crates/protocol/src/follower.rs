@@ -301,7 +301,7 @@ impl Follower {
                 Some(Judgement::NoOp) if may_finish => return self.finish(Outcome::NoOp, commands),
                 Some(Judgement::Valid(proposal, block)) if may_finish => {
                     let validated = Validated::new(Proposal::clone(proposal), *block);
-                    return self.finish(Outcome::action(&window, validated), commands);
+                    return self.finish(Outcome::action(&self.assignment, validated), commands);
                 }
                 Some(_) => {}
             }

@@ -103,7 +103,7 @@ impl Leader {
         let outcome = match message.proposed {
             Proposed::NoOp => Outcome::NoOp,
             Proposed::Action(proposal) => {
-                Outcome::action(&assignment.window, Validated::new(proposal, validated_at))
+                Outcome::action(&assignment, Validated::new(proposal, validated_at))
             }
         };
         let mut leader =
@@ -166,7 +166,7 @@ impl Leader {
             Verdict::Valid => match self.envelope(Proposed::Action(Proposal::clone(&proposal))) {
                 Ok(envelope) => {
                     let validated = Validated::new(Arc::unwrap_or_clone(proposal), block);
-                    let outcome = Outcome::action(&self.assignment.window, validated);
+                    let outcome = Outcome::action(&self.assignment, validated);
                     self.ready(envelope, outcome, None, &mut commands);
                     return commands;
                 }

@@ -21,16 +21,19 @@ pub mod wire;
 
 pub use assignment::Assignment;
 pub use checklist::Checklist;
-pub use coxswain_rules::Objection;
+pub use coxswain_rules::{
+    Objection,
+    network::{HashRule, Parameters},
+};
 pub use fault::{Fault, FaultKind, Mistake};
 pub use follower::{Follower, MAX_MESSAGES_PER_SENDER, MAX_RETAINED_PER_SENDER};
 pub use go_rand::GoRand;
 pub use group::{GroupSizeError, MAX_SEATS, NoSuchSeat, Seat, SigningGroup};
 pub use leader::{Leader, RETRANSMISSIONS, ResumeError};
-pub use network::{Network, Parameters, ParametersError};
+pub use network::{Network, ParametersError};
 pub use routine::{Command, Generation, NotGenerated, Outcome, Record, Verdict, WindowResult};
-pub use safe_block::{HashRule, UnknownHashRule};
-pub use schedule::{MOVING_FUNDS_CONFIRMATIONS, SIGNING_MARGIN, Schedule, validity};
+pub use safe_block::SafeHashes;
+pub use schedule::Schedule;
 pub use seed::Seed;
 pub use stages::{Authenticated, Ignored, MAX_SIGNED_BYTES, OnChecklist, Received, Unreadable, Validated};
 pub use window::{Phase, Window, WindowWatch};

@@ -1,52 +1,13 @@
-//! What all members of a network must agree on, and the presets that say it.
+//! A network's [`Parameters`], checked, and what they say of a window.
 
 use std::ops::Deref;
 
-use crate::{HashRule, Window};
+use coxswain_rules::{
+    Action,
+    network::{HashRule, Parameters},
+};
 
-/// A network's values, as configured. [`Network`] holds them checked.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parameters {
-    /// A window starts at every block that is a multiple of this. Block 0 starts none.
-    pub frequency: u64,
-    /// Blocks during which the leader may speak.
-    pub active_phase: u64,
-    /// Blocks after the active phase during which nobody speaks and the result is prepared.
-    pub passive_phase: u64,
-    /// How far before the window the block lies whose hash feeds the seed.
-    pub safe_block_distance: u64,
-    /// N: sweeps and moving funds are on the checklist of every N-th window.
-    pub sweep_interval: u64,
-    /// p: how probable a heartbeat is in a window.
-    pub heartbeat_probability: f64,
-    /// What counts as the safe block's hash.
-    pub hash_rule: HashRule,
-}
-
-impl Parameters {
-    /// RFC 12's windows, N = 16 and p = 0.0625 as in its first implementation, canonical hashes.
-    pub const DEFAULT: Self = Self {
-        frequency: 900,
-        active_phase: 80,
-        passive_phase: 20,
-        safe_block_distance: 32,
-        sweep_interval: 16,
-        heartbeat_probability: 0.0625,
-        hash_rule: HashRule::Canonical,
-    };
-
-    /// What the Go client runs since v2.1.0: N = 4, and hashes of headers cut after `parentBeaconRoot`.
-    pub const MAINNET: Self = Self { sweep_interval: 4, hash_rule: HashRule::LegacyHeader, ..Self::DEFAULT };
-
-    /// Short windows, for a chain on one's own machine.
-    pub const LOCAL: Self = Self { frequency: 60, active_phase: 20, passive_phase: 10, ..Self::DEFAULT };
-}
-
-impl Default for Parameters {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
+use crate::{Schedule, Window};
 
 /// Why [`Parameters`] make no network.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
@@ -82,6 +43,16 @@ pub enum ParametersError {
     /// p is no probability.
     #[error("the heartbeat probability is {0}, from 0 to 1 allowed")]
     HeartbeatProbability(f64),
+    /// An action's signing would have to end before it may start.
+    #[error("{action} could be signed from block {start} after its window to block {end}")]
+    NoTimeToSign {
+        /// The action.
+        action: Action,
+        /// Blocks from the window's end to the start of the signing.
+        start: u64,
+        /// Blocks from the window's end to the end of the signing.
+        end: u64,
+    },
 }
 
 /// [`Parameters`] that fit together.
@@ -96,16 +67,33 @@ impl Network {
 
     /// The preset of this name.
     pub fn preset(name: &str) -> Option<Self> {
-        match name {
-            "mainnet" => Some(Self::MAINNET),
-            "local" => Some(Self::LOCAL),
-            _ => None,
+        Parameters::preset(name).map(Self)
+    }
+
+    /// Whether deposit sweeps and moved funds sweeps are on every wallet's checklist in a window.
+    pub const fn allows_sweeps(&self, window: &Window) -> bool {
+        self.allows_moving_funds(window) || self.sweeps_in_every_window(window)
+    }
+
+    /// Whether the window is one of those that have sweeps on their checklists whatever their index.
+    pub const fn sweeps_in_every_window(&self, window: &Window) -> bool {
+        match self.0.sweeps_every_window_from {
+            Some(from) => window.block() >= from,
+            None => false,
         }
     }
 
-    /// Whether sweeps and moving funds are on every wallet's checklist in a window.
-    pub const fn allows_sweeps(&self, window: &Window) -> bool {
+    /// Whether moving funds is on every wallet's checklist in a window.
+    pub const fn allows_moving_funds(&self, window: &Window) -> bool {
         window.index().is_multiple_of(self.0.sweep_interval)
+    }
+
+    /// What counts as the hash of a window's safe block.
+    pub const fn hash_rule(&self, window: &Window) -> HashRule {
+        match self.0.hash_rule_changes_at {
+            Some(block) if window.block() >= block => self.0.hash_rule.other(),
+            _ => self.0.hash_rule,
+        }
     }
 
     /// The window that starts at this block, if one does.
@@ -157,6 +145,13 @@ impl TryFrom<Parameters> for Network {
         if !(0.0..=1.0).contains(&p) {
             return Err(ParametersError::HeartbeatProbability(p));
         }
+        for action in Action::ALL {
+            let Schedule { signing_start: start, signing_end: end, .. } =
+                Schedule::after(0, &parameters.actions, action);
+            if start >= end {
+                return Err(ParametersError::NoTimeToSign { action, start, end });
+            }
+        }
         Ok(Self(parameters))
     }
 }
@@ -172,20 +167,25 @@ mod tests {
     }
 
     #[test]
-    fn presets_are_sound_and_say_what_the_protocol_says() {
+    fn presets_are_sound() {
         for preset in [Network::default(), Network::MAINNET, Network::LOCAL] {
             assert_eq!(Network::try_from(*preset), Ok(preset));
         }
-        let (default, mainnet, local) = (Network::default(), Network::MAINNET, Network::LOCAL);
-        assert_eq!((default.frequency, default.active_phase, default.passive_phase), (900, 80, 20));
-        assert_eq!((default.sweep_interval, default.heartbeat_probability), (16, 0.0625));
-        assert_eq!((default.hash_rule, default.safe_block_distance), (HashRule::Canonical, 32));
-        assert_eq!((mainnet.sweep_interval, mainnet.heartbeat_probability), (4, 0.0625));
-        assert_eq!(mainnet.hash_rule, HashRule::LegacyHeader);
-        assert_eq!((local.frequency, local.active_phase, local.passive_phase), (60, 20, 10));
-        assert_eq!(Network::preset("mainnet"), Some(mainnet));
-        assert_eq!(Network::preset("local"), Some(local));
+        assert_eq!(Network::preset("mainnet"), Some(Network::MAINNET));
+        assert_eq!(Network::preset("local"), Some(Network::LOCAL));
         assert_eq!(Network::preset("Mainnet"), None);
+    }
+
+    #[test]
+    fn inc_34_the_other_hash_rule_holds_from_its_block_on() {
+        let network = network(|p| p.hash_rule_changes_at = Some(1800)).unwrap();
+        let rule = |index| network.hash_rule(&Window::numbered(&network, index).unwrap());
+        assert_eq!(
+            (rule(1), rule(2), rule(3)),
+            (HashRule::Canonical, HashRule::LegacyHeader, HashRule::LegacyHeader)
+        );
+        let far = Window::numbered(&Network::MAINNET, 1_000_000).unwrap();
+        assert_eq!(Network::MAINNET.hash_rule(&far), HashRule::LegacyHeader, "no such block is known");
     }
 
     #[test]
@@ -211,5 +211,15 @@ mod tests {
         for p in [0.0, 1.0] {
             assert!(network(|parameters| parameters.heartbeat_probability = p).is_ok(), "{p}");
         }
+        assert_eq!(
+            network(|p| p.actions.signing_margin = 600),
+            Err(ParametersError::NoTimeToSign { action: Action::Heartbeat, start: 0, end: 0 })
+        );
+        assert!(network(|p| p.actions.signing_margin = 599).is_ok());
+        assert_eq!(
+            network(|p| p.actions.moving_funds_wait = 350),
+            Err(ParametersError::NoTimeToSign { action: Action::MovingFunds, start: 350, end: 350 })
+        );
+        assert!(network(|p| p.actions.moving_funds_wait = 349).is_ok());
     }
 }

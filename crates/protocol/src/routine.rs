@@ -133,8 +133,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub(crate) const fn action(window: &Window, validated: Validated) -> Self {
-        let schedule = Schedule::new(window, validated.proposal().action());
+    pub(crate) fn action(assignment: &Assignment, validated: Validated) -> Self {
+        let schedule = assignment.schedule(validated.proposal().action());
         Self::Action(validated, schedule)
     }
 }

@@ -1,24 +1,8 @@
 //! When an agreed action runs, and until when. A no-op runs never: these are for [`Action`]s.
 
-use coxswain_rules::Action;
+use coxswain_rules::{Action, network::ActionTimes};
 
 use crate::Window;
-
-/// Blocks that moving funds waits between two validations, before it is signed.
-pub const MOVING_FUNDS_CONFIRMATIONS: u64 = 32;
-
-/// Blocks for which an action stays valid after its window's end.
-pub const fn validity(action: Action) -> u64 {
-    match action {
-        Action::Heartbeat | Action::Redemption | Action::MovedFundsSweep => 600,
-        Action::DepositSweep => 1200,
-        Action::MovingFunds => 650,
-    }
-}
-
-/// Blocks before its expiry by which an action's signing must have ended. (A heartbeat's are kept for the inactivity
-/// claim.)
-pub const SIGNING_MARGIN: u64 = 300;
 
 /// An action's deadlines, in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,18 +18,21 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of an action agreed on in a window.
-    pub const fn new(window: &Window, action: Action) -> Self {
-        let start = window.end();
+    /// The schedule of an action agreed on in a window, on a network with these times.
+    pub const fn new(window: &Window, times: &ActionTimes, action: Action) -> Self {
+        Self::after(window.end(), times, action)
+    }
+
+    pub(crate) const fn after(start: u64, times: &ActionTimes, action: Action) -> Self {
         let wait = match action {
-            Action::MovingFunds => MOVING_FUNDS_CONFIRMATIONS,
-            _ => 0,
+            Action::MovingFunds => times.moving_funds_wait,
+            Action::Heartbeat | Action::DepositSweep | Action::Redemption | Action::MovedFundsSweep => 0,
         };
-        let expiry = start.saturating_add(validity(action));
+        let expiry = start.saturating_add(times.validity(action));
         Self {
             start,
             signing_start: start.saturating_add(wait),
-            signing_end: expiry.saturating_sub(SIGNING_MARGIN),
+            signing_end: expiry.saturating_sub(times.signing_margin),
             expiry,
         }
     }
@@ -56,17 +43,29 @@ mod tests {
     use super::*;
     use crate::Network;
 
+    fn schedule(network: &Network, action: Action) -> (u64, u64, u64, u64) {
+        let window = Window::numbered(network, 1).unwrap();
+        let Schedule { start, signing_start, signing_end, expiry } =
+            Schedule::new(&window, &network.actions, action);
+        (start, signing_start, signing_end, expiry)
+    }
+
     #[test]
     fn actions_start_at_the_windows_end_and_last_as_the_protocol_says() {
-        let window = Window::numbered(&Network::default(), 1).unwrap();
-        let schedule = |action| {
-            let Schedule { start, signing_start, signing_end, expiry } = Schedule::new(&window, action);
-            (start, signing_start, signing_end, expiry)
-        };
+        let schedule = |action| schedule(&Network::MAINNET, action);
         assert_eq!(schedule(Action::Heartbeat), (1000, 1000, 1300, 1600));
         assert_eq!(schedule(Action::DepositSweep), (1000, 1000, 1900, 2200));
         assert_eq!(schedule(Action::Redemption), (1000, 1000, 1300, 1600));
         assert_eq!(schedule(Action::MovingFunds), (1000, 1032, 1350, 1650));
         assert_eq!(schedule(Action::MovedFundsSweep), (1000, 1000, 1300, 1600));
+    }
+
+    #[test]
+    fn local_actions_are_as_short_as_local_windows() {
+        let schedule = |action| schedule(&Network::LOCAL, action);
+        for action in [Action::Heartbeat, Action::DepositSweep, Action::Redemption, Action::MovedFundsSweep] {
+            assert_eq!(schedule(action), (90, 90, 140, 150), "{action}");
+        }
+        assert_eq!(schedule(Action::MovingFunds), (90, 98, 150, 160));
     }
 }

@@ -4,6 +4,7 @@
 mod deposit_script;
 mod fees;
 mod keys;
+pub mod network;
 mod objection;
 mod output_vector;
 mod predicates;

@@ -8,7 +8,7 @@ use alloy_consensus::Header;
 use alloy_primitives::{B256, hex};
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid, hashes::Hash};
 use coxswain_protocol::{
-    Assignment, GoRand, HashRule, Network, Parameters, Seat, Seed, SigningGroup, Window,
+    Assignment, GoRand, Network, Parameters, SafeHashes, Seat, Seed, SigningGroup, Window,
     wire::{CoordinationMessage, Envelope, Proposed},
 };
 use coxswain_rules::{
@@ -82,7 +82,7 @@ fn check_header(case: &Node) {
         other => panic!("{other}"),
     };
     let (canonical, legacy) = (expected("canonical"), expected("legacy_header"));
-    let (ours, our_legacy) = (HashRule::Canonical.hash(&header), HashRule::LegacyHeader.hash(&header));
+    let SafeHashes { canonical: ours, legacy_header: our_legacy } = SafeHashes::of(&header);
     assert_eq!(Some(our_legacy), legacy, "{header:?}");
     assert!(canonical.is_none_or(|hash| hash == ours), "{canonical:?} is not {ours} of {header:?}");
     assert_eq!(ours == our_legacy, header.requests_hash.is_none(), "{header:?}");
