@@ -40,10 +40,10 @@ fn sweep(group: &SigningGroup, author: &OperatorKey) -> CoordinationMessage {
         seat: group.first_seat(author.address()).unwrap(),
         coordination_block: window().block(),
         wallet: WALLET,
-        proposed: Proposed::Action(Proposal::DepositSweep(DepositSweepProposal {
+        proposed: Proposed::Action(Arc::new(Proposal::DepositSweep(DepositSweepProposal {
             deposits,
             fee: Amount::from_sat(10_000),
-        })),
+        }))),
     }
 }
 

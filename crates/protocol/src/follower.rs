@@ -9,7 +9,7 @@ use crate::{
     Assignment, Command, Fault, FaultKind, Ignored, MAX_SIGNED_BYTES, Mistake, Objection, Outcome, Record,
     SigningGroup, Validated, Verdict,
     stages::{Authenticated, OnChecklist, Received},
-    wire::{CoordinationMessage, MAX_MESSAGE_BYTES, Proposed},
+    wire::{CoordinationMessage, MAX_MESSAGE_BYTES},
 };
 
 /// How many of a sender's messages are listened to in a window. (An honest leader sends one, and repeats it.)
@@ -235,10 +235,10 @@ impl Follower {
             self.compare(author, message.message(), message.signed(), commands);
             return Err(Ignored::Settled);
         }
-        let judgement = match message.message().proposed() {
-            Proposed::NoOp => Judgement::NoOp,
-            Proposed::Action(proposal) => {
-                let proposal = Arc::new(proposal.clone());
+        let judgement = match message.proposal() {
+            None => Judgement::NoOp,
+            Some(proposal) => {
+                let proposal = Arc::clone(proposal);
                 commands.push(Command::Validate(Arc::clone(&proposal)));
                 Judgement::Open { proposal, asked: self.now, verdict: None }
             }
@@ -252,7 +252,8 @@ impl Follower {
         let sender = self.senders.entry(message.author()).or_default();
         let suspicion = match ignored {
             Ignored::NotOnChecklist(_) => &mut sender.off_checklist,
-            _ => &mut sender.impersonation,
+            Ignored::NotTheLeader(_) => &mut sender.impersonation,
+            _ => return,
         };
         if matches!(suspicion, Suspicion::None) {
             *suspicion = Suspicion::Pending(message);
@@ -300,7 +301,7 @@ impl Follower {
                 None => doubts_seed = true,
                 Some(Judgement::NoOp) if may_finish => return self.finish(Outcome::NoOp, commands),
                 Some(Judgement::Valid(proposal, block)) if may_finish => {
-                    let validated = Validated::new(Proposal::clone(proposal), *block);
+                    let validated = Validated::new(Arc::clone(proposal), *block);
                     return self.finish(Outcome::action(&self.assignment, validated), commands);
                 }
                 Some(_) => {}

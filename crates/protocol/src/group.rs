@@ -21,7 +21,7 @@ impl Seat {
 }
 
 /// A number that no seat has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("there is no seat {0}, seats are 1 to 255")]
 pub struct NoSuchSeat(pub u64);
 

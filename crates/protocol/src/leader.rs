@@ -102,6 +102,7 @@ impl Leader {
         }
         let outcome = match message.proposed {
             Proposed::NoOp => Outcome::NoOp,
+            Proposed::Unknown { .. } => return Err(ResumeError::OtherAssignment),
             Proposed::Action(proposal) => {
                 Outcome::action(&assignment, Validated::new(proposal, validated_at))
             }
@@ -163,9 +164,9 @@ impl Leader {
         };
         let action = proposal.action();
         let why = match verdict {
-            Verdict::Valid => match self.envelope(Proposed::Action(Proposal::clone(&proposal))) {
+            Verdict::Valid => match self.envelope(Proposed::Action(Arc::clone(&proposal))) {
                 Ok(envelope) => {
-                    let validated = Validated::new(Arc::unwrap_or_clone(proposal), block);
+                    let validated = Validated::new(proposal, block);
                     let outcome = Outcome::action(&self.assignment, validated);
                     self.ready(envelope, outcome, None, &mut commands);
                     return commands;

@@ -9,11 +9,13 @@ use coxswain_rules::{Action, Proposal};
 use crate::{
     Assignment, Seat, SigningGroup,
     wire::{
-        CoordinationMessage, DecodeError, Envelope, MAX_MESSAGE_BYTES, MESSAGE_TYPE, OperatorKey, Proposed,
+        CoordinationMessage, DecodeError, Decoded, Envelope, MAX_EVIDENCE_BYTES, MAX_MESSAGE_BYTES,
+        MESSAGE_TYPE, OperatorKey, Proposed, RESERVED_ACTIONS, Undecodable,
     },
 };
 
-/// The most bytes that a signed network message can have: the envelope, and its author, topic and signature.
+/// The most bytes that a signed network message can have to be a proposal: the envelope, and its author, topic and
+/// signature. One that is larger is evidence, up to [`MAX_EVIDENCE_BYTES`].
 pub const MAX_SIGNED_BYTES: usize = MAX_MESSAGE_BYTES + 1024;
 
 /// Why a network message is dropped before any member has to deal with it. Nobody is blamed.
@@ -23,8 +25,8 @@ pub enum Unreadable {
     /// The author holds no seat of the wallet.
     #[error("{0} is no operator of the wallet")]
     NotAMember(Address),
-    /// The signed message is larger than any can be.
-    #[error("the signed message is {actual} bytes, at most {MAX_SIGNED_BYTES} allowed")]
+    /// The signed message is larger than any that is looked at.
+    #[error("the signed message is {actual} bytes, at most {MAX_EVIDENCE_BYTES} allowed")]
     TooLong {
         /// Its length.
         actual: usize,
@@ -42,7 +44,7 @@ pub enum Unreadable {
 pub struct Received {
     author: Address,
     sequence: u64,
-    message: Option<CoordinationMessage>,
+    body: Option<Decoded>,
     signed: Arc<[u8]>,
 }
 
@@ -61,18 +63,27 @@ impl Received {
         if !group.contains(author.address()) {
             return Err(Unreadable::NotAMember(author.address()));
         }
-        if signed.len() > MAX_SIGNED_BYTES {
+        if signed.len() > MAX_EVIDENCE_BYTES {
             return Err(Unreadable::TooLong { actual: signed.len() });
         }
         let Envelope { sender, payload, kind, sequence } = Envelope::decode(envelope)?;
         if sender != author.compressed() {
             return Err(Unreadable::OtherSender(author.address()));
         }
-        let message = match kind {
-            MESSAGE_TYPE => Some(CoordinationMessage::decode(payload)?),
+        let body = match kind {
+            MESSAGE_TYPE => Some(match Decoded::read(payload)? {
+                // All that is around it counts: nobody relays it.
+                Decoded::Message(message) if signed.len() > MAX_SIGNED_BYTES => {
+                    let CoordinationMessage { seat, coordination_block, wallet, .. } = message;
+                    let (field, actual, max) = ("signed message", signed.len(), MAX_SIGNED_BYTES);
+                    let error = DecodeError::TooLong { field, actual, max };
+                    Decoded::Undecodable(Undecodable { seat, coordination_block, wallet, error })
+                }
+                read => read,
+            }),
             _ => None,
         };
-        Ok(Self { author: author.address(), sequence, message, signed })
+        Ok(Self { author: author.address(), sequence, body, signed })
     }
 
     /// The operator that signed the message.
@@ -85,9 +96,17 @@ impl Received {
         self.sequence
     }
 
-    /// What it says, when it is a coordination message.
+    /// What it says. `None` if it is of another type than coordination messages.
+    pub const fn body(&self) -> Option<&Decoded> {
+        self.body.as_ref()
+    }
+
+    /// What it says, if it is a coordination message that can be read to its last field.
     pub const fn message(&self) -> Option<&CoordinationMessage> {
-        self.message.as_ref()
+        match &self.body {
+            Some(Decoded::Message(message)) => Some(message),
+            Some(Decoded::Undecodable(_)) | None => None,
+        }
     }
 
     /// The network message around it, as its author signed it.
@@ -103,8 +122,11 @@ impl Received {
         group: &SigningGroup,
         me: Address,
     ) -> Result<Authenticated, Ignored> {
-        let Self { author, sequence, message, signed } = self;
-        let message = message.ok_or(Ignored::NotACoordinationMessage)?;
+        let Self { author, sequence, body, signed } = self;
+        let message = match body.ok_or(Ignored::NotACoordinationMessage)? {
+            Decoded::Message(message) => message,
+            Decoded::Undecodable(Undecodable { error, .. }) => return Err(Ignored::Undecodable(error)),
+        };
         let holder = group.holder(message.seat);
         if holder == Some(me) {
             return Err(Ignored::OwnSeat(message.seat));
@@ -164,6 +186,15 @@ pub enum Ignored {
     /// Check 7: leader mistake.
     #[error("{0} is not on the checklist")]
     NotOnChecklist(Action),
+    /// Its proposal can't be read.
+    #[error(transparent)]
+    Undecodable(DecodeError),
+    /// It proposes what we have no name for, but others have: no mistake.
+    #[error("action {0} is not understood")]
+    NotUnderstood(u32),
+    /// It proposes what nobody has a name for.
+    #[error("there is no action {0}")]
+    NoSuchAction(u32),
     /// The follower has settled on an earlier message.
     #[error("settled already")]
     Settled,
@@ -206,12 +237,19 @@ impl Authenticated {
             let seat = self.message.seat;
             return Err((Box::new(self), Ignored::NotTheLeader(seat)));
         }
-        match self.proposed().action() {
-            Some(action) if !assignment.checklist.contains(action) => {
-                Err((Box::new(self), Ignored::NotOnChecklist(action)))
+        let refused = match self.proposed() {
+            Proposed::NoOp => return Ok(OnChecklist { message: self, proposal: None }),
+            Proposed::Action(proposal) if assignment.checklist.contains(proposal.action()) => {
+                let proposal = Some(Arc::clone(proposal));
+                return Ok(OnChecklist { message: self, proposal });
             }
-            _ => Ok(OnChecklist(self)),
-        }
+            Proposed::Action(proposal) => Ignored::NotOnChecklist(proposal.action()),
+            Proposed::Unknown { number, .. } if RESERVED_ACTIONS.contains(number) => {
+                Ignored::NotUnderstood(*number)
+            }
+            Proposed::Unknown { number, .. } => Ignored::NoSuchAction(*number),
+        };
+        Err((Box::new(self), refused))
     }
 
     /// Bytes held for this message.
@@ -223,39 +261,47 @@ impl Authenticated {
 impl From<Authenticated> for Received {
     fn from(message: Authenticated) -> Self {
         let Authenticated { author, sequence, message, signed } = message;
-        Self { author, sequence, message: Some(message), signed }
+        Self { author, sequence, body: Some(Decoded::Message(message)), signed }
     }
 }
 
 /// A message that passed checks 1 to 7: a proposal by the leader, of a kind that the window allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OnChecklist(Authenticated);
+pub struct OnChecklist {
+    message: Authenticated,
+    proposal: Option<Arc<Proposal>>,
+}
 
 impl OnChecklist {
     pub(crate) const fn message(&self) -> &Authenticated {
-        &self.0
+        &self.message
+    }
+
+    /// What is to be judged; `None` for a no-op.
+    pub(crate) const fn proposal(&self) -> Option<&Arc<Proposal>> {
+        self.proposal.as_ref()
     }
 
     pub(crate) fn into_message(self) -> Authenticated {
-        self.0
+        self.message
     }
 }
 
 /// A proposal that the window allows and that was found valid. Only this can become an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validated {
-    proposal: Proposal,
+    proposal: Arc<Proposal>,
     block: u64,
 }
 
 impl Validated {
     /// For a proposal on the checklist that a verdict found valid at this block.
-    pub(crate) const fn new(proposal: Proposal, block: u64) -> Self {
+    pub(crate) const fn new(proposal: Arc<Proposal>, block: u64) -> Self {
         Self { proposal, block }
     }
 
     /// The proposal.
-    pub const fn proposal(&self) -> &Proposal {
+    pub fn proposal(&self) -> &Proposal {
         &self.proposal
     }
 

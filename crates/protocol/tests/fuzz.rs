@@ -5,7 +5,7 @@
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid, hashes::Hash};
 use coxswain_protocol::{
     Seat,
-    wire::{CoordinationMessage, Envelope, MAX_ITEMS, MAX_MESSAGE_BYTES, Proposed},
+    wire::{CoordinationMessage, Decoded, Envelope, MAX_ITEMS, MAX_MESSAGE_BYTES, Proposed},
 };
 use coxswain_rules::{
     DepositSweepProposal, KeyHash, MovingFundsProposal, Proposal, RedemptionProposal, RevealedDeposit,
@@ -67,7 +67,7 @@ fn largest_messages() -> [Vec<u8>; 3] {
     ]
     .map(|proposal| {
         let seat = Seat::try_from(255).unwrap();
-        let (wallet, proposed) = (KeyHash([7; 20]), Proposed::Action(proposal));
+        let (wallet, proposed) = (KeyHash([7; 20]), Proposed::Action(proposal.into()));
         CoordinationMessage { seat, coordination_block: u64::MAX, wallet, proposed }.encode().unwrap()
     })
 }
@@ -82,7 +82,7 @@ fn mutated_and_random_inputs_decode_without_panic_or_large_allocation() {
     let mut corpus: Vec<Vec<u8>> = cases.iter().map(|case| encoded(case).unwrap()).collect();
     corpus.extend(largest_messages());
     let mut random = ChaCha8Rng::seed_from_u64(inputs);
-    let (mut decoded, mut most) = (0_u64, 0);
+    let (mut decoded, mut attributed, mut most) = (0_u64, 0_u64, 0);
     for _ in 0..inputs {
         let mut bytes = corpus[below(&mut random, corpus.len())].clone();
         if below(&mut random, 8) == 0 {
@@ -91,22 +91,34 @@ fn mutated_and_random_inputs_decode_without_panic_or_large_allocation() {
         mutate(&mut random, &mut bytes, &corpus);
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
-        let message = CoordinationMessage::decode(&bytes);
+        let message = Decoded::read(&bytes);
         let envelope = Envelope::decode(&bytes);
         most = most.max(MEMORY.peak_usage().saturating_sub(before));
-        if let Ok(message) = message {
-            decoded += 1;
-            let again = message.encode().expect("what was read can be written");
-            assert_eq!(CoordinationMessage::decode(&again), Ok(message));
+        match message {
+            Ok(Decoded::Message(message)) => {
+                decoded += 1;
+                let again = message.encode().expect("what was read can be written");
+                assert_eq!(CoordinationMessage::decode(&again), Ok(message));
+            }
+            Ok(Decoded::Undecodable(undecodable)) => {
+                attributed += 1;
+                assert_eq!(CoordinationMessage::decode(&bytes), Err(undecodable.error));
+            }
+            Err(error) => assert_eq!(CoordinationMessage::decode(&bytes), Err(error)),
         }
         if let Ok(envelope) = envelope {
             decoded += 1;
-            // Mutations can be longer than what we would send, but only by what they repeat.
-            let again = envelope.encode().expect("no envelope grows when written again");
-            assert_eq!(Envelope::decode(&again), Ok(envelope));
+            // What is longer than what we would send is evidence.
+            match envelope.encode() {
+                Ok(again) => assert_eq!(Envelope::decode(&again), Ok(envelope)),
+                Err(_) => assert!(bytes.len() > MAX_MESSAGE_BYTES, "no envelope grows when written again"),
+            }
         }
     }
-    println!("{inputs} inputs tried, {decoded} decoded, at most {most} bytes allocated");
+    println!(
+        "{inputs} inputs tried, {decoded} decoded, {attributed} but for their proposal, at most {most} bytes allocated"
+    );
+    assert!(attributed > inputs / 100, "too few messages of which only the proposal can't be read");
     assert!(decoded > inputs / 20, "mutations are too wild to test more than the first byte");
     assert!(most <= MAX_DECODED_BYTES, "{most} bytes allocated");
 }

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid, hashes::Hash};
 use coxswain_protocol::{
-    Seat,
+    MAX_SIGNED_BYTES, Received, Seat, SigningGroup, Unreadable,
     wire::{
-        CoordinationMessage, DecodeError, Envelope, MAX_ITEMS, MAX_MESSAGE_BYTES, MAX_SCRIPT_BYTES,
-        MESSAGE_TYPE, OperatorKey, Proposed, channel_name,
+        CoordinationMessage, DecodeError, Decoded, Envelope, MAX_EVIDENCE_BYTES, MAX_ITEMS,
+        MAX_MESSAGE_BYTES, MAX_SCRIPT_BYTES, MESSAGE_TYPE, Malformed, OperatorKey, Proposed,
+        RESERVED_ACTIONS, Undecodable, channel_name,
     },
 };
 use coxswain_rules::{
@@ -45,7 +48,10 @@ fn proposed() -> impl Strategy<Value = Proposed> {
         (outpoint(), fee())
             .prop_map(|(outpoint, fee)| Proposal::MovedFundsSweep(MovedFundsSweepProposal { outpoint, fee })),
     ];
-    prop_oneof![1 => Just(Proposed::NoOp), 9 => proposal.prop_map(Proposed::Action)]
+    let action = proposal.prop_map(|proposal| Proposed::Action(Arc::new(proposal)));
+    let unknown = (6_u32.., vec(any::<u8>(), 0..300))
+        .prop_map(|(number, payload)| Proposed::Unknown { number, payload: payload.into() });
+    prop_oneof![1 => Just(Proposed::NoOp), 1 => unknown, 8 => action]
 }
 
 fn message() -> impl Strategy<Value = CoordinationMessage> {
@@ -89,8 +95,12 @@ fn of(proposed: Proposed) -> CoordinationMessage {
     }
 }
 
+fn act(proposal: Proposal) -> Proposed {
+    Proposed::Action(Arc::new(proposal))
+}
+
 fn redemption(scripts: Vec<ScriptBuf>) -> CoordinationMessage {
-    of(Proposed::Action(Proposal::Redemption(RedemptionProposal { scripts, fee: Amount::ZERO })))
+    of(act(Proposal::Redemption(RedemptionProposal { scripts, fee: Amount::ZERO })))
 }
 
 fn scripts(count: usize, bytes: usize) -> Vec<ScriptBuf> {
@@ -107,7 +117,19 @@ fn raw(proposal: &[u8]) -> Vec<u8> {
 }
 
 fn refusal(proposal: &[u8]) -> String {
-    CoordinationMessage::decode(&raw(proposal)).unwrap_err().to_string()
+    undecodable(&raw(proposal)).to_string()
+}
+
+/// Why the proposal can't be read in a message of seat 1 to block 900 and wallet 07…07.
+fn undecodable(message: &[u8]) -> DecodeError {
+    match Decoded::read(message) {
+        Ok(Decoded::Undecodable(Undecodable { seat, coordination_block, wallet, error })) => {
+            assert_eq!((seat.number(), coordination_block, wallet), (1, 900, KeyHash([7; 20])));
+            assert_eq!(CoordinationMessage::decode(message), Err(error));
+            error
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -121,14 +143,14 @@ fn caps_hold_at_their_boundaries_for_writers_and_readers() {
 
     let targets = |count| {
         let targets = vec![KeyHash([1; 20]); count];
-        of(Proposed::Action(Proposal::MovingFunds(MovingFundsProposal { targets, fee: Amount::ZERO })))
+        of(act(Proposal::MovingFunds(MovingFundsProposal { targets, fee: Amount::ZERO })))
     };
     assert!(targets(MAX_ITEMS).encode().is_ok());
     assert!(targets(MAX_ITEMS + 1).encode().is_err());
     let deposits = |count| {
         let outpoint = OutPoint { txid: Txid::from_byte_array([1; 32]), vout: 0 };
         let deposits = vec![RevealedDeposit { outpoint, reveal_block: u64::MAX }; count];
-        of(Proposed::Action(Proposal::DepositSweep(DepositSweepProposal { deposits, fee: Amount::MAX })))
+        of(act(Proposal::DepositSweep(DepositSweepProposal { deposits, fee: Amount::MAX })))
     };
     assert!(deposits(MAX_ITEMS).encode().is_ok());
     assert!(deposits(MAX_ITEMS + 1).encode().is_err());
@@ -145,9 +167,19 @@ fn caps_hold_at_their_boundaries_for_writers_and_readers() {
         filled(5_000 + spare + 1).unwrap_err().to_string(),
         "coordination message is 65537 bytes, at most 65536 allowed"
     );
+    let envelope = |payload: usize| {
+        let payload = vec![0; payload];
+        Envelope { sender: [2; 33], payload: &payload, kind: MESSAGE_TYPE, sequence: 1 }.encode()
+    };
+    let spare = MAX_MESSAGE_BYTES - envelope(60_000).unwrap().len();
+    assert_eq!(envelope(60_000 + spare).unwrap().len(), MAX_MESSAGE_BYTES);
     assert_eq!(
-        Envelope::decode(&vec![0; MAX_MESSAGE_BYTES + 1]).unwrap_err().to_string(),
+        envelope(60_000 + spare + 1).unwrap_err().to_string(),
         "envelope is 65537 bytes, at most 65536 allowed"
+    );
+    assert_eq!(
+        Envelope::decode(&vec![0; MAX_EVIDENCE_BYTES + 1]).unwrap_err().to_string(),
+        "envelope is 1048577 bytes, at most 1048576 allowed"
     );
 }
 
@@ -167,19 +199,18 @@ fn packed_reveal_blocks_are_capped_while_they_are_read() {
 }
 
 #[test]
-fn a_no_op_is_an_empty_proposal_and_nothing_else() {
+fn a_no_op_is_an_empty_proposal_whatever_payload_it_carries() {
     assert_eq!(of(Proposed::NoOp).encode().unwrap(), raw(&[]));
     assert_eq!(CoordinationMessage::decode(&raw(&[])), Ok(of(Proposed::NoOp)));
-    assert_eq!(refusal(&[0x12, 1, 0]), "a no-op carries 1 bytes, none allowed");
+    for body in [&[0x12, 1, 9][..], &[0x08, 0, 0x12, 2, 9, 9]] {
+        assert_eq!(CoordinationMessage::decode(&raw(body)), Ok(of(Proposed::NoOp)));
+    }
     let without = &raw(&[])[..27];
-    assert_eq!(
-        CoordinationMessage::decode(without),
-        Err(DecodeError::Missing { field: "coordination proposal" })
-    );
+    assert_eq!(undecodable(without), DecodeError::Missing { field: "coordination proposal" });
 }
 
 #[test]
-fn seats_and_actions_that_do_not_exist_are_refused() {
+fn seats_that_do_not_exist_are_refused() {
     let seat = |number: &[u8]| {
         let mut bytes = raw(&[]);
         bytes.splice(..2, [&[0x08], number].concat());
@@ -196,8 +227,111 @@ fn seats_and_actions_that_do_not_exist_are_refused() {
         Ok(1),
         "a uint32 keeps the low half of a larger varint"
     );
-    assert_eq!(refusal(&[0x08, 6]), "there is no action 6, actions are 0 to 5");
-    assert_eq!(refusal(&[0x08, 5]), "moving funds tx hash is 0 bytes, 32 expected");
+}
+
+#[test]
+fn inc_35_numbers_of_unknown_actions_are_read_with_their_payload() {
+    let read = |number: u8| {
+        let message = CoordinationMessage::decode(&raw(&[0x08, number, 0x12, 2, 8, 9])).unwrap();
+        assert_eq!(message.proposed.action(), None);
+        message.proposed
+    };
+    for number in [6, 9, 10, 127] {
+        let payload = [8, 9].into();
+        assert_eq!(read(number), Proposed::Unknown { number: number.into(), payload });
+    }
+    assert_eq!(refusal(&[0x08, 5]), "moving funds tx hash is 0 bytes, 32 expected", "the last known one");
+    assert_eq!([5, 6, 9, 10].map(|number| RESERVED_ACTIONS.contains(&number)), [false, true, true, false]);
+    // Go keeps the low half of a larger number, so that this is a redemption.
+    let cut = CoordinationMessage::decode(&raw(&[0x08, 0x83, 0x80, 0x80, 0x80, 0x10]));
+    assert_eq!(cut, Ok(redemption(vec![])));
+}
+
+#[test]
+fn inc_35_unknown_fields_are_skipped() {
+    let mut bytes = raw(&[0x08, 0, 0x4a, 1, 0x78, 0x19, 1, 2, 3, 4, 5, 6, 7, 8]);
+    bytes.extend([0x7a, 1, 0x79, 0x85, 1, 1, 2, 3, 4]);
+    assert_eq!(CoordinationMessage::decode(&bytes), Ok(of(Proposed::NoOp)));
+}
+
+#[test]
+fn a_message_of_which_only_the_proposal_cannot_be_read_still_says_whose_it_is() {
+    let malformed = |message, source| DecodeError::Malformed { message, source };
+    let cut_off = malformed("coordination proposal", Malformed::Truncated);
+    assert_eq!(undecodable(&raw(&[0x12, 9, 1])), cut_off);
+    let mut payload_cut_off = raw(&[0x08, 3, 0x12, 2, 0x0a, 9]);
+    assert_eq!(undecodable(&payload_cut_off), malformed("redemption proposal", Malformed::Truncated));
+    // One proposal that can be read doesn't mend another.
+    let mut mended = raw(&[0x12, 9, 1]);
+    mended.extend([0x22, 0]);
+    assert_eq!(undecodable(&mended), cut_off);
+    payload_cut_off.pop();
+    let message = malformed("coordination message", Malformed::Truncated);
+    assert_eq!(undecodable(&payload_cut_off), message);
+    // Cut off before the wallet was said, it says nothing.
+    assert_eq!(Decoded::read(&payload_cut_off[..20]), Err(message));
+    assert_eq!(
+        Decoded::read(&payload_cut_off[..5]),
+        Err(DecodeError::WrongLength { field: "wallet public key hash", actual: 0, expected: 20 })
+    );
+}
+
+#[test]
+fn a_message_that_is_too_large_is_evidence_up_to_a_mebibyte() {
+    let filled = |length: usize| {
+        let mut bytes = raw(&[]);
+        let junk = length - bytes.len() - 4;
+        bytes.extend([0x7a, junk.to_le_bytes()[0] & 0x7f | 0x80]);
+        bytes.extend([(junk >> 7).to_le_bytes()[0] & 0x7f | 0x80, (junk >> 14).to_le_bytes()[0]]);
+        bytes.extend(vec![0; length - bytes.len()]);
+        bytes
+    };
+    assert_eq!(CoordinationMessage::decode(&filled(MAX_MESSAGE_BYTES)), Ok(of(Proposed::NoOp)));
+    let too_long = |actual, max| DecodeError::TooLong { field: "coordination message", actual, max };
+    assert_eq!(undecodable(&filled(MAX_MESSAGE_BYTES + 1)), too_long(65_537, MAX_MESSAGE_BYTES));
+    assert_eq!(undecodable(&filled(MAX_EVIDENCE_BYTES)), too_long(1_048_576, MAX_MESSAGE_BYTES));
+    assert_eq!(Decoded::read(&filled(MAX_EVIDENCE_BYTES + 1)), Err(too_long(1_048_577, MAX_EVIDENCE_BYTES)));
+}
+
+/// The key of which all bytes are 1, and a group that it holds the one seat of.
+fn alone() -> (OperatorKey, SigningGroup) {
+    let secret = bitcoin::secp256k1::SecretKey::from_slice(&[1; 32]).unwrap();
+    let key = secret.public_key(&bitcoin::secp256k1::Secp256k1::new());
+    let key = OperatorKey::from_compressed(key.serialize()).unwrap();
+    (key, SigningGroup::new(vec![key.address()]).unwrap())
+}
+
+fn envelope(key: OperatorKey, kind: &[u8], payload: &[u8]) -> Vec<u8> {
+    Envelope { sender: key.compressed(), payload, kind, sequence: 1 }.encode().unwrap()
+}
+
+#[test]
+fn inc_35_a_message_of_another_type_is_none_of_ours() {
+    let (key, group) = alone();
+    let open = |kind: &[u8]| {
+        let bytes = envelope(key, kind, &raw(&[]));
+        Received::open(&key, &group, &bytes, [1][..].into()).unwrap()
+    };
+    assert_eq!(open(MESSAGE_TYPE).message(), Some(&of(Proposed::NoOp)));
+    for kind in [&b""[..], b"tbtc/signing", b"tbtc/coordination_message2"] {
+        assert_eq!(open(kind).body(), None);
+    }
+}
+
+#[test]
+fn what_is_signed_around_a_message_counts_against_its_cap() {
+    let (key, group) = alone();
+    let bytes = envelope(key, MESSAGE_TYPE, &raw(&[]));
+    let open = |signed: usize| Received::open(&key, &group, &bytes, vec![0; signed].into());
+    assert!(open(MAX_SIGNED_BYTES).unwrap().message().is_some());
+    for actual in [MAX_SIGNED_BYTES + 1, MAX_EVIDENCE_BYTES] {
+        let received = open(actual).unwrap();
+        assert_eq!(received.message(), None);
+        let Some(Decoded::Undecodable(undecodable)) = received.body() else { panic!("{received:?}") };
+        let (field, max) = ("signed message", MAX_SIGNED_BYTES);
+        assert_eq!(undecodable.error, DecodeError::TooLong { field, actual, max });
+    }
+    assert_eq!(open(MAX_EVIDENCE_BYTES + 1), Err(Unreadable::TooLong { actual: MAX_EVIDENCE_BYTES + 1 }));
 }
 
 #[test]
@@ -224,10 +358,12 @@ fn fees_are_minimal_when_written_and_may_have_leading_zeros_when_read() {
         let length = u8::try_from(bytes.len()).unwrap();
         let payload = [&[0x12, length][..], bytes].concat();
         let proposal = [&[0x08, 3, 0x12, length + 2][..], &payload].concat();
-        match CoordinationMessage::decode(&raw(&proposal)).map(|message| message.proposed) {
-            Ok(Proposed::Action(Proposal::Redemption(redemption))) => Ok(redemption.fee.to_sat()),
-            Ok(other) => panic!("{other:?}"),
-            Err(error) => Err(error.to_string()),
+        let message = CoordinationMessage::decode(&raw(&proposal)).map_err(|error| error.to_string())?;
+        match &message.proposed {
+            Proposed::Action(proposal) if let Proposal::Redemption(redemption) = &**proposal => {
+                Ok::<_, String>(redemption.fee.to_sat())
+            }
+            other => panic!("{other:?}"),
         }
     };
     assert_eq!(fee(&[]), Ok(0));
@@ -237,7 +373,7 @@ fn fees_are_minimal_when_written_and_may_have_leading_zeros_when_read() {
     let written = |sats| {
         let fee = Amount::from_sat(sats);
         let proposal = Proposal::Redemption(RedemptionProposal { scripts: vec![], fee });
-        of(Proposed::Action(proposal)).encode().unwrap()
+        of(act(proposal)).encode().unwrap()
     };
     assert_eq!(written(0), raw(&[0x08, 3]));
     assert_eq!(written(256), raw(&[0x08, 3, 0x12, 4, 0x12, 2, 1, 0]));

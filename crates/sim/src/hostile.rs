@@ -48,7 +48,7 @@ pub(crate) fn script(
         wallet: assignment.wallet,
         proposed,
     };
-    let act = |nonce, valid_from| Proposed::Action(redemption(nonce, valid_from));
+    let act = |nonce, valid_from| Proposed::Action(redemption(nonce, valid_from).into());
     let mut lines = Vec::new();
     match role {
         Role::Equivocator if leads => {
@@ -79,8 +79,9 @@ pub(crate) fn script(
                     2 => said.seat = Seat::try_from(dice.between(1, 255)).expect("from 1 to 255"),
                     3 => {
                         let (targets, fee) = (vec![KeyHash([1; 20]); 255], Amount::MAX);
-                        said.proposed =
-                            Proposed::Action(Proposal::MovingFunds(MovingFundsProposal { targets, fee }));
+                        said.proposed = Proposed::Action(
+                            Proposal::MovingFunds(MovingFundsProposal { targets, fee }).into(),
+                        );
                     }
                     _ => said.proposed = act(100 + sequence, 0),
                 }
@@ -94,7 +95,7 @@ pub(crate) fn script(
             let message_of_heartbeat = vec![0xff; 16];
             let heartbeat = Proposal::Heartbeat(HeartbeatProposal { message: message_of_heartbeat });
             if !assignment.checklist.contains(Action::Heartbeat) && dice.percent(70) {
-                let said = message(seat, Proposed::Action(heartbeat));
+                let said = message(seat, Proposed::Action(heartbeat.into()));
                 lines.push(Line { after: dice.below(ticks / 2), sequence: 1, message: said });
             }
             if dice.percent(50) {

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, hex};
 use bitcoin::secp256k1::PublicKey;
 
 use super::{
-    DecodeError, MAX_MESSAGE_BYTES, cap, encode,
+    DecodeError, MAX_EVIDENCE_BYTES, MAX_MESSAGE_BYTES, cap, encode,
     read::{Fields, Value},
 };
 
@@ -71,18 +71,18 @@ pub struct Envelope<'a> {
     pub payload: &'a [u8],
     /// What the message is. See [`MESSAGE_TYPE`].
     pub kind: &'a [u8],
-    /// Which of the sender's messages this is. Starts at 1 whenever the sender's process does.
+    /// Which of the sender's messages this is. A Go client's start at 1 whenever its process does.
     pub sequence: u64,
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads an envelope.
+    /// Reads an envelope, even one over [`MAX_MESSAGE_BYTES`], which is evidence.
     ///
     /// # Errors
     ///
-    /// When the bytes are none, exceed the cap, or name no secp256k1 key.
+    /// If the bytes are none, exceed [`MAX_EVIDENCE_BYTES`], or name no secp256k1 key.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        cap("envelope", bytes, MAX_MESSAGE_BYTES)?;
+        cap("envelope", bytes, MAX_EVIDENCE_BYTES)?;
         let (mut identity, mut payload, mut kind, mut sequence): (&[u8], &[u8], &[u8], _) =
             (&[], &[], &[], 0);
         for field in Fields::new("envelope", bytes) {
@@ -101,7 +101,7 @@ impl<'a> Envelope<'a> {
     ///
     /// # Errors
     ///
-    /// What a reader would say of it: an envelope that exceeds the cap is not to be sent.
+    /// If it exceeds [`MAX_MESSAGE_BYTES`]: nobody would go by it.
     pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
         let mut identity = Vec::new();
         encode::bytes(&mut identity, 1, &[&KEY_PREFIX[..], &self.sender].concat());

@@ -1,12 +1,12 @@
 //! The one message of the coordination protocol.
 
-use std::mem::size_of;
+use std::{mem::size_of, sync::Arc};
 
 use bitcoin::ScriptBuf;
 use coxswain_rules::{Action, KeyHash, Proposal, RevealedDeposit};
 
 use super::{
-    DecodeError, MAX_MESSAGE_BYTES, action, cap, encode, exactly, proposal,
+    DecodeError, MAX_EVIDENCE_BYTES, MAX_MESSAGE_BYTES, cap, encode, exactly, proposal,
     read::{Fields, Value},
     seat, uint32,
 };
@@ -18,32 +18,43 @@ pub enum Proposed {
     /// That the wallet does nothing.
     NoOp,
     /// That it does this.
-    Action(Proposal),
+    Action(Arc<Proposal>),
+    /// Something that we have no name for. See [`RESERVED_ACTIONS`].
+    Unknown {
+        /// Its number on the wire: none of those that we know.
+        number: u32,
+        /// Its payload, as it came.
+        payload: Arc<[u8]>,
+    },
 }
 
 impl Proposed {
-    /// The action proposed; none for a no-op.
-    pub const fn action(&self) -> Option<Action> {
+    /// The action proposed, if it is one that we know.
+    pub fn action(&self) -> Option<Action> {
         match self {
-            Self::NoOp => None,
+            Self::NoOp | Self::Unknown { .. } => None,
             Self::Action(proposal) => Some(proposal.action()),
         }
     }
 
     /// Bytes that the proposal takes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        match self {
-            Self::NoOp | Self::Action(Proposal::MovedFundsSweep(_)) => 0,
-            Self::Action(Proposal::Heartbeat(heartbeat)) => heartbeat.message.capacity(),
-            Self::Action(Proposal::DepositSweep(sweep)) => {
-                sweep.deposits.capacity() * size_of::<RevealedDeposit>()
-            }
-            Self::Action(Proposal::Redemption(redemption)) => {
+        let proposal = match self {
+            Self::NoOp => return 0,
+            Self::Unknown { payload, .. } => return payload.len(),
+            Self::Action(proposal) => proposal,
+        };
+        let items = match &**proposal {
+            Proposal::MovedFundsSweep(_) => 0,
+            Proposal::Heartbeat(heartbeat) => heartbeat.message.capacity(),
+            Proposal::DepositSweep(sweep) => sweep.deposits.capacity() * size_of::<RevealedDeposit>(),
+            Proposal::Redemption(redemption) => {
                 let scripts: usize = redemption.scripts.iter().map(|script| script.len()).sum();
                 redemption.scripts.capacity() * size_of::<ScriptBuf>() + scripts
             }
-            Self::Action(Proposal::MovingFunds(moving)) => moving.targets.capacity() * size_of::<KeyHash>(),
-        }
+            Proposal::MovingFunds(moving) => moving.targets.capacity() * size_of::<KeyHash>(),
+        };
+        size_of::<Proposal>() + items
     }
 }
 
@@ -60,47 +71,118 @@ pub struct CoordinationMessage {
     pub proposed: Proposed,
 }
 
-impl CoordinationMessage {
+/// A message that says who speaks, in which window and for which wallet, but whose proposal can't be read: it is
+/// malformed, missing, or over a cap. Go's decoder has almost no caps, so that for Go clients it may be a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Undecodable {
+    /// The seat that speaks.
+    pub seat: Seat,
+    /// The window's first block.
+    pub coordination_block: u64,
+    /// The wallet.
+    pub wallet: KeyHash,
+    /// What is wrong with the proposal.
+    pub error: DecodeError,
+}
+
+/// A message, read as far as it can be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Decoded {
+    /// To the last field.
+    Message(CoordinationMessage),
+    /// But for its proposal.
+    Undecodable(Undecodable),
+}
+
+impl Decoded {
     /// Reads a message.
     ///
     /// # Errors
     ///
-    /// When the bytes are no such message, or exceed a cap.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        cap("coordination message", bytes, MAX_MESSAGE_BYTES)?;
+    /// If not even seat, coordination block and wallet can be read.
+    pub fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        cap("coordination message", bytes, MAX_EVIDENCE_BYTES)?;
         let (mut number, mut coordination_block, mut wallet): (_, _, &[u8]) = (0, 0, &[]);
-        let mut proposed: Option<(u32, &[u8])> = None;
+        let mut body = Body::Missing;
+        let mut malformed = None;
         for field in Fields::new("coordination message", bytes) {
-            match field? {
-                (1, Value::Varint(varint)) => number = uint32(varint),
-                (2, Value::Varint(varint)) => coordination_block = varint,
-                (3, Value::Bytes(bytes)) => wallet = bytes,
-                (4, Value::Bytes(bytes)) => {
-                    let (number, payload) = proposed.get_or_insert_default();
-                    for field in Fields::new("coordination proposal", bytes) {
-                        match field? {
-                            (1, Value::Varint(varint)) => *number = uint32(varint),
-                            (2, Value::Bytes(bytes)) => *payload = bytes,
-                            _ => {}
-                        }
-                    }
-                }
-                _ => {}
+            match field {
+                Ok((1, Value::Varint(varint))) => number = uint32(varint),
+                Ok((2, Value::Varint(varint))) => coordination_block = varint,
+                Ok((3, Value::Bytes(bytes))) => wallet = bytes,
+                Ok((4, Value::Bytes(bytes))) => body = body.merge(bytes),
+                Ok(_) => {}
+                // What came before still says whose message it is.
+                Err(error) => malformed = Some(error),
             }
         }
-        let (action_number, payload) =
-            proposed.ok_or(DecodeError::Missing { field: "coordination proposal" })?;
-        let proposed = match action(action_number)? {
-            None if payload.is_empty() => Proposed::NoOp,
-            None => return Err(DecodeError::NoOpPayload(payload.len())),
-            Some(action) => Proposed::Action(proposal::decode(action, payload)?),
+        let header = || Ok((seat(number)?, KeyHash(exactly("wallet public key hash", wallet)?)));
+        let (seat, wallet) = header().map_err(|error| malformed.unwrap_or(error))?;
+        let proposed = match malformed {
+            Some(error) => Err(error),
+            None => cap("coordination message", bytes, MAX_MESSAGE_BYTES).and_then(|()| body.read()),
         };
-        Ok(Self {
-            seat: seat(number)?,
-            coordination_block,
-            wallet: KeyHash(exactly("wallet public key hash", wallet)?),
-            proposed,
+        Ok(match proposed {
+            Ok(proposed) => Self::Message(CoordinationMessage { seat, coordination_block, wallet, proposed }),
+            Err(error) => Self::Undecodable(Undecodable { seat, coordination_block, wallet, error }),
         })
+    }
+}
+
+/// The proposal field. Where it occurs again, it is merged: the last number and the last payload win.
+enum Body<'a> {
+    Missing,
+    Given { number: u32, payload: &'a [u8] },
+    Malformed(DecodeError),
+}
+
+impl<'a> Body<'a> {
+    fn merge(self, bytes: &'a [u8]) -> Self {
+        let (mut number, mut payload): (_, &[u8]) = match self {
+            Self::Missing => (0, &[]),
+            Self::Given { number, payload } => (number, payload),
+            Self::Malformed(_) => return self,
+        };
+        for field in Fields::new("coordination proposal", bytes) {
+            match field {
+                Ok((1, Value::Varint(varint))) => number = uint32(varint),
+                Ok((2, Value::Bytes(bytes))) => payload = bytes,
+                Ok(_) => {}
+                Err(error) => return Self::Malformed(error),
+            }
+        }
+        Self::Given { number, payload }
+    }
+
+    fn read(self) -> Result<Proposed, DecodeError> {
+        let (number, payload) = match self {
+            // Go refuses a message without the field, even for a no-op, whose field is empty.
+            Self::Missing => return Err(DecodeError::Missing { field: "coordination proposal" }),
+            Self::Malformed(error) => return Err(error),
+            Self::Given { number, payload } => (number, payload),
+        };
+        if number == 0 {
+            // Whatever its payload.
+            return Ok(Proposed::NoOp);
+        }
+        Ok(match Action::ALL.into_iter().find(|action| *action as u32 == number) {
+            Some(action) => Proposed::Action(Arc::new(proposal::decode(action, payload)?)),
+            None => Proposed::Unknown { number, payload: payload.into() },
+        })
+    }
+}
+
+impl CoordinationMessage {
+    /// Reads a message to its last field.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no such message, or exceed a cap.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match Decoded::read(bytes)? {
+            Decoded::Message(message) => Ok(message),
+            Decoded::Undecodable(Undecodable { error, .. }) => Err(error),
+        }
     }
 
     /// Writes the message.
@@ -110,9 +192,16 @@ impl CoordinationMessage {
     /// What a reader would say of it: a message that exceeds a cap is not to be sent.
     pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
         let mut body = Vec::new();
-        if let Proposed::Action(proposal) = &self.proposed {
-            encode::uint(&mut body, 1, proposal.action() as u64);
-            encode::bytes(&mut body, 2, &proposal::encode(proposal));
+        match &self.proposed {
+            Proposed::NoOp => {}
+            Proposed::Action(proposal) => {
+                encode::uint(&mut body, 1, proposal.action() as u64);
+                encode::bytes(&mut body, 2, &proposal::encode(proposal));
+            }
+            Proposed::Unknown { number, payload } => {
+                encode::uint(&mut body, 1, u64::from(*number));
+                encode::bytes(&mut body, 2, payload);
+            }
         }
         let mut out = Vec::new();
         encode::uint(&mut out, 1, u64::from(self.seat.number()));

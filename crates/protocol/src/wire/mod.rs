@@ -1,6 +1,7 @@
 //! What members say to each other, in Protocol Buffers (proto3), byte for byte as the Go client does.
 //!
-//! Decoding is total: any bytes give a value or a [`DecodeError`], and no more is allocated than the caps allow.
+//! Decoding is total: any bytes give a value or a [`DecodeError`], and no more is allocated than the caps allow. A
+//! message of which only the proposal can't be read is a value too: [`Undecodable`].
 //! Like Go's decoder, it skips fields that it doesn't know or whose type is another, lets the last of several scalars
 //! win, merges repeated sub-messages, and reads repeated integers packed or not.
 
@@ -11,15 +12,21 @@ mod proposal;
 mod read;
 
 pub use envelope::{Envelope, InvalidKey, MESSAGE_TYPE, OperatorKey, channel_name};
-pub use message::{CoordinationMessage, Proposed};
+pub use message::{CoordinationMessage, Decoded, Proposed, Undecodable};
 pub use read::Malformed;
 
-use coxswain_rules::Action;
+use std::ops::RangeInclusive;
 
 use crate::{NoSuchSeat, Seat};
 
-/// The most bytes that an envelope, or a message in it, can have.
+/// The most bytes that an envelope, or a message in it, can have to be a proposal.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// The most bytes that an envelope, or a message in it, can have to be looked at. One that is over
+/// [`MAX_MESSAGE_BYTES`] is evidence of a leader's mistake: other clients may accept it.
+pub const MAX_EVIDENCE_BYTES: usize = 1024 * 1024;
+/// Numbers of actions that other clients have reserved. A leader that proposes one of them makes no mistake: we don't
+/// understand it. (Reservation anchor, reserved redemption, re-anchor, dissolution.)
+pub const RESERVED_ACTIONS: RangeInclusive<u32> = 6..=9;
 /// The most deposits, reveal blocks, scripts or target wallets in a proposal. How many are *valid* is a rule.
 pub const MAX_ITEMS: usize = 255;
 /// The most bytes that an output script can have.
@@ -28,7 +35,7 @@ pub const MAX_SCRIPT_BYTES: usize = 10_000;
 pub const MAX_FEE_BYTES: usize = 8;
 
 /// Why bytes are not a message. Field names are those of the coordination protocol.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// Not Protocol Buffers at all.
@@ -76,12 +83,6 @@ pub enum DecodeError {
     /// A sender that can't be.
     #[error(transparent)]
     Seat(#[from] NoSuchSeat),
-    /// A number that stands for no action.
-    #[error("there is no action {0}, actions are 0 to 5")]
-    UnknownAction(u32),
-    /// A no-op has nothing to say.
-    #[error("a no-op carries {0} bytes, none allowed")]
-    NoOpPayload(usize),
     /// A deposit sweep needs exactly one reveal block per deposit.
     #[error("there are {deposits} deposits but {reveal_blocks} reveal blocks")]
     RevealBlockCount {
@@ -122,12 +123,4 @@ const fn uint32(varint: u64) -> u32 {
 
 fn seat(number: u32) -> Result<Seat, DecodeError> {
     Ok(Seat::try_from(u64::from(number))?)
-}
-
-fn action(number: u32) -> Result<Option<Action>, DecodeError> {
-    if number == 0 {
-        return Ok(None);
-    }
-    let action = Action::ALL.into_iter().find(|action| *action as u32 == number);
-    action.map(Some).ok_or(DecodeError::UnknownAction(number))
 }

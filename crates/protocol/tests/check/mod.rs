@@ -132,7 +132,7 @@ fn proposed(action: u64, fields: &Node) -> Proposed {
         txid: Txid::from_byte_array(deposit.at(hash).bytes().try_into().unwrap()),
         vout: u32::try_from(deposit.at("output_index").quantity()).unwrap(),
     };
-    Proposed::Action(match action {
+    let proposal = match action {
         0 => {
             assert_eq!(fields.whole(), serde_json::json!({}));
             return Proposed::NoOp;
@@ -162,18 +162,19 @@ fn proposed(action: u64, fields: &Node) -> Proposed {
             fee: fee(),
         }),
         other => panic!("there is no action {other}"),
-    })
+    };
+    Proposed::Action(proposal.into())
 }
 
 /// A place in the vectors. Reading it strikes it off the list of what is unread.
-struct Node {
+pub(crate) struct Node {
     value: Value,
     pointer: String,
     unread: Rc<RefCell<BTreeSet<String>>>,
 }
 
 impl Node {
-    fn root(value: Value) -> (Self, Rc<RefCell<BTreeSet<String>>>) {
+    pub(crate) fn root(value: Value) -> (Self, Rc<RefCell<BTreeSet<String>>>) {
         let mut leaves = BTreeSet::new();
         list_leaves(&value, String::new(), &mut leaves);
         let unread = Rc::new(RefCell::new(leaves));
@@ -185,21 +186,21 @@ impl Node {
         Self { value: value.clone(), pointer, unread: Rc::clone(&self.unread) }
     }
 
-    fn get(&self, name: &str) -> Option<Self> {
+    pub(crate) fn get(&self, name: &str) -> Option<Self> {
         self.value.get(name).map(|value| self.child(name, value))
     }
 
-    fn at(&self, name: &str) -> Self {
+    pub(crate) fn at(&self, name: &str) -> Self {
         self.get(name).unwrap_or_else(|| panic!("{} has no {name}", self.pointer))
     }
 
-    fn items(&self) -> Vec<Self> {
+    pub(crate) fn items(&self) -> Vec<Self> {
         self.unread.borrow_mut().remove(&self.pointer);
         let items = self.value.as_array().expect("a list");
         items.iter().enumerate().map(|(at, item)| self.child(&at.to_string(), item)).collect()
     }
 
-    fn whole(&self) -> Value {
+    pub(crate) fn whole(&self) -> Value {
         let below = format!("{}/", self.pointer);
         self.unread.borrow_mut().retain(|place| *place != self.pointer && !place.starts_with(&below));
         self.value.clone()
@@ -210,27 +211,27 @@ impl Node {
         &self.value
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.leaf().as_str().expect("a string").to_owned()
     }
 
-    fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.leaf().as_u64().expect("a number")
     }
 
-    fn flag(&self) -> bool {
+    pub(crate) fn flag(&self) -> bool {
         self.leaf().as_bool().expect("a truth value")
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         hex::decode(self.text()).expect("hex")
     }
 
-    fn quantity(&self) -> u64 {
+    pub(crate) fn quantity(&self) -> u64 {
         u64::from_str_radix(self.text().trim_start_matches("0x"), 16).expect("a hex number")
     }
 
-    fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(&self) -> T {
+    pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Debug>>(&self) -> T {
         self.text().parse().unwrap()
     }
 }

@@ -124,7 +124,7 @@ pub(crate) fn deposit_sweep() -> Proposal {
 }
 
 pub(crate) fn act(proposal: Proposal) -> Proposed {
-    Proposed::Action(proposal)
+    Proposed::Action(proposal.into())
 }
 
 pub(crate) fn objection() -> Objection {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use coxswain_protocol::{
-    Command, FaultKind, Follower, Ignored, MAX_MESSAGES_PER_SENDER, MAX_RETAINED_PER_SENDER,
-    MAX_SIGNED_BYTES, Mistake, Objection, Outcome, Received, Record, Unreadable, Verdict, WindowResult,
+    Command, FaultKind, Follower, Ignored, MAX_MESSAGES_PER_SENDER, MAX_RETAINED_PER_SENDER, Mistake,
+    Objection, Outcome, Received, Record, Unreadable, Verdict, WindowResult,
     wire::{
-        CoordinationMessage, DecodeError, Envelope, MAX_ITEMS, MAX_MESSAGE_BYTES, MESSAGE_TYPE, Proposed,
+        CoordinationMessage, DecodeError, Envelope, MAX_EVIDENCE_BYTES, MAX_ITEMS, MAX_MESSAGE_BYTES,
+        MESSAGE_TYPE, Proposed,
     },
 };
 use coxswain_rules::{Action, Amount, FeeError, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
@@ -127,9 +128,9 @@ fn what_is_not_written_by_an_operator_or_cannot_be_read_is_dropped_before() {
         Received::open(&author, &wallet.group, bytes, vec![0; length].into()).map(|_| ())
     };
     let good = envelope(leader.compressed(), &message);
-    assert_eq!(open(leader, &good, MAX_SIGNED_BYTES), Ok(()));
-    let too_long = Unreadable::TooLong { actual: MAX_SIGNED_BYTES + 1 };
-    assert_eq!(open(leader, &good, MAX_SIGNED_BYTES + 1), Err(too_long));
+    assert_eq!(open(leader, &good, MAX_EVIDENCE_BYTES), Ok(()));
+    let too_long = Unreadable::TooLong { actual: MAX_EVIDENCE_BYTES + 1 };
+    assert_eq!(open(leader, &good, MAX_EVIDENCE_BYTES + 1), Err(too_long));
     let theirs = envelope(stranger.compressed(), &message);
     assert_eq!(open(stranger, &theirs, 1), Err(Unreadable::NotAMember(stranger.address())));
     assert_eq!(open(leader, &theirs, 1), Err(Unreadable::OtherSender(leader.address())));
@@ -256,11 +257,11 @@ fn inc_18_a_flood_stays_within_its_bound_and_the_leader_still_gets_through() {
     assert!(confirm(&wallet, &mut follower).len() == 1, "one fault, however many messages");
     assert_eq!(follower.on_message(wallet.proposal(1, act(redemption(5)))).0, Ok(()));
     assert_eq!(
-        Envelope::decode(&vec![0; MAX_MESSAGE_BYTES + 1]),
+        Envelope::decode(&vec![0; MAX_EVIDENCE_BYTES + 1]),
         Err(DecodeError::TooLong {
             field: "envelope",
-            actual: MAX_MESSAGE_BYTES + 1,
-            max: MAX_MESSAGE_BYTES
+            actual: MAX_EVIDENCE_BYTES + 1,
+            max: MAX_EVIDENCE_BYTES
         }),
         "a huge one isn't even read"
     );
