@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fmt::Display};
 
 use alloy::{
     primitives::{Address, Bytes},
-    rpc::types::{BlockId, TransactionInput, TransactionRequest},
+    rpc::types::{TransactionInput, TransactionRequest},
     sol_types::{SolConstructor, SolValue},
 };
 use coxswain_bindings::BridgeSnapshot;
@@ -18,11 +18,8 @@ use coxswain_rules::{
 };
 
 use crate::{
-    block::Block,
-    endpoint::Endpoint,
-    request_error::RequestError,
-    revert::revert_of,
-    validator::{Undecided, excerpt},
+    rpc::{Block, Called, Endpoint},
+    undecided::{Undecided, excerpt},
 };
 
 /// How many items one call reads at most. The answer, 11 words and up to three for an item, is then within the 24,576
@@ -145,18 +142,14 @@ impl SnapshotReader {
         }
         let code = [&BridgeSnapshot::BYTECODE[..], &arguments.abi_encode()].concat();
         let transaction = TransactionRequest::default().input(TransactionInput::new(code.into()));
-        let at = BlockId::hash_canonical(block.hash);
-        let answer = self.endpoint.request::<_, Bytes>("eth_call", (transaction, at)).await;
-        let Err(RequestError::Rpc { code, message, data, .. }) = &answer else { return Ok(answer?) };
-        if revert_of(*code, message, data.as_deref()).is_none() {
-            return Ok(answer?);
+        let bridge = self.bridge;
+        match self.endpoint.call(transaction, block).await? {
+            Called::Returned(answer) => Ok(answer),
+            Called::Reverted(_) if self.endpoint.code(bridge, block).await?.is_empty() => {
+                Err(Undecided::NoCode { address: bridge, block })
+            }
+            Called::Reverted(_) => Err(Undecided::UnreadableBridge { bridge, block }),
         }
-        let code: Bytes = self.endpoint.request("eth_getCode", (self.bridge, at)).await?;
-        Err(if code.is_empty() {
-            Undecided::NoCode { address: self.bridge, block }
-        } else {
-            Undecided::UnreadableBridge { bridge: self.bridge, block }
-        })
     }
 
     /// Adds to the snapshot what an answer holds.

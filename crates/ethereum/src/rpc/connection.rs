@@ -12,7 +12,7 @@ use alloy::{
 use serde::Deserialize;
 use url::Url;
 
-use crate::request_error::{RequestError, is_refusal};
+use super::error::{RequestError, is_refusal};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

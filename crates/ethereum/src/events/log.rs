@@ -15,12 +15,10 @@ use bitcoin::{consensus::encode, hashes::Hash as _};
 use coxswain_bindings::bridge::Bridge::{self, BridgeEvents as Event};
 use coxswain_rules::{Amount, KeyHash, OutPoint, ScriptBuf, Txid};
 
+use super::reveal::Revealed;
 use crate::{
-    Revealed,
-    block::{Block, BlockSelector},
-    endpoint::Endpoint,
-    log_ranges::{End, LogRanges},
-    validator::Undecided,
+    rpc::{Block, BlockSelector, End, Endpoint, LogRanges, Position},
+    undecided::Undecided,
 };
 
 /// How deep a block is when it is taken to be final: three epochs. Events above are read anew each time.
@@ -41,15 +39,6 @@ const OTHERS: [B256; 3] = [
     Bridge::RedemptionRequested::SIGNATURE_HASH,
     Bridge::MovingFundsCompleted::SIGNATURE_HASH,
 ];
-
-/// Where an event stands in the chain: events order by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Its block's number.
-    pub block: u64,
-    /// Its index among the block's events.
-    pub index: u64,
-}
 
 /// `DepositRevealed`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,8 @@ use coxswain_bindings::Bridge::DepositRevealed;
 use coxswain_rules::{KeyHash, RevealedDeposit};
 
 use crate::{
-    endpoint::Endpoint,
-    log_ranges::{End, LogRanges},
-    validator::Undecided,
+    rpc::{End, Endpoint, LogRanges},
+    undecided::Undecided,
 };
 
 /// The parts of a deposit's script that its revealer chose.

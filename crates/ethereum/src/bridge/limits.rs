@@ -1,15 +1,16 @@
 //! How many wallets a retiring one must move its funds to follows from these.
 
 use alloy::{
-    primitives::Bytes,
-    rpc::types::{BlockId, TransactionInput, TransactionRequest},
+    rpc::types::{TransactionInput, TransactionRequest},
     sol_types::SolCall,
 };
 use coxswain_bindings::bridge::Bridge::{liveWalletsCountCall, walletParametersCall};
 use coxswain_rules::Amount;
 
+use super::snapshot::SnapshotReader;
 use crate::{
-    SnapshotReader, block::Block, request_error::RequestError, revert::revert_of, validator::Undecided,
+    rpc::{Block, Called},
+    undecided::Undecided,
 };
 
 /// The Bridge's limits of wallets.
@@ -40,16 +41,10 @@ impl SnapshotReader {
     async fn view<C: SolCall>(&self, call: C, block: Block) -> Result<C::Return, Undecided> {
         let input = TransactionInput::new(call.abi_encode().into());
         let transaction = TransactionRequest::default().to(self.bridge()).input(input);
-        let at = BlockId::hash_canonical(block.hash);
-        let unreadable = || Undecided::UnreadableBridge { bridge: self.bridge(), block };
-        match self.endpoint().request::<_, Bytes>("eth_call", (transaction, at)).await {
-            Ok(answer) => C::abi_decode_returns_validate(&answer).map_err(|_| unreadable()),
-            Err(RequestError::Rpc { code, message, data, .. })
-                if revert_of(code, &message, data.as_deref()).is_some() =>
-            {
-                Err(unreadable())
-            }
-            Err(error) => Err(error.into()),
+        let unreadable = Undecided::UnreadableBridge { bridge: self.bridge(), block };
+        match self.endpoint().call(transaction, block).await? {
+            Called::Returned(answer) => C::abi_decode_returns_validate(&answer).map_err(|_| unreadable),
+            Called::Reverted(_) => Err(unreadable),
         }
     }
 }

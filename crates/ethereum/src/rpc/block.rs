@@ -22,6 +22,15 @@ impl fmt::Display for Block {
     }
 }
 
+/// Where an event stands in the chain: events order by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Its block's number.
+    pub block: u64,
+    /// Its index among the block's events.
+    pub index: u64,
+}
+
 /// The fields of an RPC block that make up a [`Block`]; everything else in it is ignored.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RpcBlock {

@@ -2,7 +2,7 @@
 
 use alloy::primitives::Address;
 
-use crate::{block::Block, log_ranges::Refusal, revert::revert_of};
+use super::{block::Block, refusal::Refusal, revert::revert_of};
 
 /// The codes of an exceeded limit: EIP-1474's, and hosted endpoints' own.
 const BUSY: [i64; 3] = [-32005, -32007, 429];
@@ -126,6 +126,22 @@ impl RequestError {
             }
             Self::Http { status, .. } => *status != 413,
             _ => true,
+        }
+    }
+
+    /// What the endpoint refused to answer for a range of blocks, if that is why there is no answer.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Rpc { code, message, data, .. } => {
+                let text = format!("{message} {}", data.as_deref().unwrap_or_default());
+                // A limit exceeded (EIP-1474) that did not pass with time: some endpoints say no more.
+                Refusal::told(&text).or((*code == -32005).then_some(Refusal::TooMuch { allowed: None }))
+            }
+            // The request was too much for the endpoint, or for a proxy before it (524 is Cloudflare's).
+            Self::TimedOut { .. } | Self::Http { status: 413 | 504 | 524, .. } => {
+                Some(Refusal::TooMuch { allowed: None })
+            }
+            _ => None,
         }
     }
 

@@ -21,13 +21,12 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::{
+use super::{
     block::{Block, BlockSelector, RpcBlock},
     connection::{ConnectError, Connection},
-    network::Network,
-    request_error::{RequestError, Unfit},
-    validator::Undecided,
+    error::{RequestError, Unfit},
 };
+use crate::network::Network;
 
 /// Attempts after the first.
 const RETRIES: usize = 2;
@@ -155,21 +154,6 @@ impl Endpoint {
     /// When the endpoint gives no usable answer.
     pub async fn chain_id(&self) -> Result<u64, RequestError> {
         self.request::<_, U64>("eth_chainId", ()).await.map(|id| id.to())
-    }
-
-    /// Whether a chain id is one of the network's.
-    ///
-    /// # Errors
-    /// [`Undecided::WrongNetwork`], naming this endpoint.
-    pub fn require_network(&self, chain_id: u64, network: Network) -> Result<(), Undecided> {
-        if network.chain_ids().contains(&chain_id) {
-            return Ok(());
-        }
-        Err(Undecided::WrongNetwork {
-            endpoint: self.name().to_owned(),
-            network: network.name(),
-            actual: chain_id,
-        })
     }
 
     /// The block that the selector names now; none when no endpoint has such a block.

@@ -1,0 +1,19 @@
+//! JSON-RPC over HTTP: one connection, several endpoints, one block that all reads of a decision come from, and calls of
+//! contracts at it.
+
+mod block;
+mod call;
+mod connection;
+mod endpoints;
+mod error;
+mod ranges;
+mod refusal;
+mod revert;
+
+pub use block::{Block, BlockSelector, InvalidBlockSelector, Position};
+pub(crate) use call::Called;
+pub use connection::ConnectError;
+pub use endpoints::{Condition, Endpoint, Expected, Health, MAX_LAG};
+pub use error::{RequestError, Unfit};
+pub(crate) use ranges::{End, LogRanges};
+pub use revert::revert_of;

@@ -1,0 +1,99 @@
+//! `eth_getLogs` in ranges of blocks that the endpoint allows.
+//!
+//! Nodes and hosted endpoints refuse a range for being too wide, or for holding too much, each in words of its own, some
+//! with the width that would do.
+
+use std::ops::RangeInclusive;
+
+use alloy::rpc::types::{Filter, Log};
+
+use super::{Block, Endpoint, RequestError, refusal::Refusal};
+
+/// What is known of the widths that endpoints allow, in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogRanges {
+    /// No more than this is ever asked for: learnt from refusals of the width itself.
+    limit: u64,
+    /// What is asked for next: less than the limit where the blocks just read held much.
+    width: u64,
+}
+
+/// Which end of a range is read when not all of it can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    First,
+    Last,
+}
+
+impl LogRanges {
+    pub(crate) const fn new() -> Self {
+        Self { limit: u64::MAX, width: u64::MAX }
+    }
+
+    /// Reads as much as the endpoint allows at this end of a range: the blocks read, and their logs. Only an endpoint that
+    /// has the block `at` is asked: others leave out without a word what they don't have yet.
+    pub(crate) async fn read(
+        &mut self,
+        endpoint: &Endpoint,
+        at: Option<Block>,
+        filter: Filter,
+        range: RangeInclusive<u64>,
+        end: End,
+    ) -> Result<(RangeInclusive<u64>, Vec<Log>), RequestError> {
+        let (first, last) = range.into_inner();
+        loop {
+            let width = last.saturating_sub(first).saturating_add(1).min(self.width).max(1);
+            let part = match end {
+                End::First => first..=first.saturating_add(width - 1),
+                End::Last => last.saturating_sub(width - 1)..=last,
+            };
+            let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
+            let answer = match at {
+                Some(block) => endpoint.request_at(block, "eth_getLogs", (filter,)).await,
+                None => endpoint.request("eth_getLogs", (filter,)).await,
+            };
+            match answer {
+                Ok(logs) => {
+                    self.width = self.width.saturating_mul(2).min(self.limit);
+                    return Ok((part, logs));
+                }
+                Err(error) => match error.refusal() {
+                    Some(refusal) if width > 1 => self.narrow(&refusal, width),
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    fn narrow(&mut self, refusal: &Refusal, asked: u64) {
+        let narrower = |allowed: Option<u64>| match allowed {
+            Some(allowed) if (1..asked).contains(&allowed) => allowed,
+            _ => asked / 2,
+        };
+        match *refusal {
+            Refusal::TooWide { allowed } => {
+                self.limit = narrower(allowed);
+                self.width = self.limit;
+            }
+            Refusal::TooMuch { allowed } => self.width = narrower(allowed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inc_30_a_refusal_always_narrows_what_is_asked_for() {
+        for allowed in [None, Some(0), Some(99), Some(100), Some(u64::MAX)] {
+            let expected = if allowed == Some(99) { 99 } else { 50 };
+            let mut ranges = LogRanges::new();
+            ranges.narrow(&Refusal::TooWide { allowed }, 100);
+            assert_eq!(ranges, LogRanges { limit: expected, width: expected });
+            let mut ranges = LogRanges::new();
+            ranges.narrow(&Refusal::TooMuch { allowed }, 100);
+            assert_eq!(ranges, LogRanges { limit: u64::MAX, width: expected });
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Why a question to the chain has no answer to go by.
+
+use alloy::primitives::{Address, Bytes};
+use coxswain_rules::{Missing, OutPoint};
+
+use crate::rpc::{Block, BlockSelector, Position, RequestError};
+
+/// How much of a contract's answer an error shows, in bytes.
+const EXCERPT: usize = 68;
+
+/// Why a case could not be judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Undecided {
+    /// The endpoint gave no usable answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The endpoint serves another chain.
+    #[error("{endpoint} serves chain {actual}, expected chain {expected}")]
+    WrongChain {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The chain id asked for.
+        expected: u64,
+        /// The chain id found.
+        actual: u64,
+    },
+    /// The endpoint serves a chain that is not the network's.
+    #[error("{endpoint} serves chain {actual}, which is not {network}")]
+    WrongNetwork {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The network asked for.
+        network: &'static str,
+        /// The chain id found.
+        actual: u64,
+    },
+    /// A deposit's reveal is not where it should be.
+    #[error("no reveal of deposit {outpoint} by the Bridge at {bridge} in block {block}")]
+    NoReveal {
+        /// The deposit.
+        outpoint: OutPoint,
+        /// The Bridge asked for.
+        bridge: Address,
+        /// The block looked in.
+        block: u64,
+    },
+    /// An event of the Bridge is not what the Bridge emits.
+    #[error("event {} of block {} can't be read as one of the Bridge at {bridge}: {cause}", .at.index, .at.block)]
+    UnreadableEvent {
+        /// The Bridge.
+        bridge: Address,
+        /// Where the event stands.
+        at: Position,
+        /// Why not.
+        cause: String,
+    },
+    /// The endpoint has no such block.
+    #[error("{endpoint} has no block {block}")]
+    NoBlock {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The block asked for.
+        block: BlockSelector,
+    },
+    /// No contract is deployed where the validator, or the Bridge, should be.
+    #[error("there is no code at {address} in {block}")]
+    NoCode {
+        /// Where the contract should be.
+        address: Address,
+        /// The block looked at.
+        block: Block,
+    },
+    /// The validator reads another Bridge than it should.
+    #[error("the validator at {validator} reads the Bridge at {actual}, expected {expected}")]
+    OtherBridge {
+        /// The validator.
+        validator: Address,
+        /// The Bridge asked for.
+        expected: Address,
+        /// The Bridge that the validator names.
+        actual: Address,
+    },
+    /// A view that the rules read, the Bridge's or its watchtower's, failed or answered with something else.
+    #[error(
+        "the Bridge at {bridge} can't be read in {block}: a view failed, or its answer is not of its type"
+    )]
+    UnreadableBridge {
+        /// The Bridge.
+        bridge: Address,
+        /// The block read at.
+        block: Block,
+    },
+    /// The Bridge is in a state that this version does not know.
+    #[error("the Bridge gives {item} the unknown state {state}")]
+    UnknownState {
+        /// Which wallet or request.
+        item: String,
+        /// The number.
+        state: u8,
+    },
+    /// What the case needs besides, as from Bitcoin, could not be had.
+    #[error("the proposal can't be completed: {reason}")]
+    Incomplete {
+        /// A stable name for the kind of failure, for programs.
+        cause: &'static str,
+        /// What could not be had, and why.
+        reason: String,
+    },
+    /// The Bridge was not read as far as the rules need it.
+    #[error(transparent)]
+    Unread(#[from] Missing),
+    /// The Bridge was read at another block than was asked for.
+    #[error(
+        "{endpoint} read the Bridge in block {number} of chain {chain_id} (time {timestamp}) instead of {expected}"
+    )]
+    OtherBlock {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The block asked for.
+        expected: Block,
+        /// The chain id read at.
+        chain_id: u64,
+        /// The height read at.
+        number: u64,
+        /// The timestamp read at.
+        timestamp: u64,
+    },
+    /// The Bridge's state came in a form that it can't have.
+    #[error("the answer to reading the Bridge at {bridge} is malformed: {answer} ({length} bytes)")]
+    UnknownSnapshot {
+        /// The Bridge.
+        bridge: Address,
+        /// The answer's first bytes.
+        answer: Bytes,
+        /// How long the answer is.
+        length: usize,
+    },
+    /// The call reverted and gave no reason: out of gas within, or a Bridge that is not one.
+    #[error("the call to {address} reverted without a reason")]
+    RevertWithoutReason {
+        /// The validator.
+        address: Address,
+    },
+    /// The call reverted with an error that is none of the validator's for such a proposal.
+    #[error("the call to {address} reverted with an unknown error: {error}")]
+    UnknownRevert {
+        /// The validator.
+        address: Address,
+        /// The text of an `Error(string)`, else the error's first bytes in hex.
+        error: String,
+    },
+    /// The call succeeded with something other than `true`.
+    #[error("the answer of {address} is not what it can be: {answer} ({length} bytes)")]
+    UnknownAnswer {
+        /// The validator.
+        address: Address,
+        /// The answer's first bytes.
+        answer: Bytes,
+        /// How long the answer is.
+        length: usize,
+    },
+}
+
+impl Undecided {
+    /// Whether the same question may well be answered a moment later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Request(error) => error.is_retryable(),
+            Self::NoBlock { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// A stable name for the kind of failure, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Request(error) => error.kind(),
+            Self::WrongChain { .. } | Self::WrongNetwork { .. } => "wrong-chain",
+            Self::NoReveal { .. } => "no-reveal",
+            Self::UnreadableEvent { .. } => "unreadable-event",
+            Self::NoBlock { .. } => "no-block",
+            Self::NoCode { .. } => "no-code",
+            Self::OtherBridge { .. } => "other-bridge",
+            Self::RevertWithoutReason { .. } => "revert-without-reason",
+            Self::UnknownRevert { .. } => "unknown-revert",
+            Self::UnknownAnswer { .. } | Self::UnknownSnapshot { .. } => "unknown-answer",
+            Self::UnreadableBridge { .. } => "unreadable-bridge",
+            Self::Incomplete { cause, .. } => cause,
+            Self::Unread(_) => "unread",
+            Self::UnknownState { .. } => "unknown-state",
+            Self::OtherBlock { .. } => "other-block",
+        }
+    }
+}
+
+/// What an error shows of a contract's answer.
+pub(crate) fn excerpt(bytes: &Bytes) -> Bytes {
+    bytes.slice(..bytes.len().min(EXCERPT))
+}
