@@ -110,7 +110,7 @@ impl Bench<'_> {
         let bridge = *self.world.bridge.address();
         let mut events = BridgeEvents::new(bridge, 0);
         events.update(&endpoint, block).await.unwrap();
-        let fallback = FeeRate::from_sat_per_vb_u32(5);
+        let fallback = Some(FeeRate::from_sat_per_vb_u32(5));
         let generator = Generator::new(endpoint, ANVIL, bridge, validator, bitcoin, fallback);
         let mut memory = Memory::default();
         let wallet = self.wallet.key_hash();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use alloy_primitives::{Address, B256};
+use bitcoin::FeeRate;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use coxswain_bitcoin::{Backends, EndpointError, Limits};
 use coxswain_ethereum::{BlockSelector, ConnectError, Endpoint, Expected, Network};
@@ -122,6 +123,9 @@ Example:
   coxswain propose --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 \\
     --rpc-url https://your-node.example --bitcoin-url ssl://electrum.example:50002";
 
+/// The rate that stands for the estimate on a local chain, where nobody makes one.
+const LOCAL_FALLBACK_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(5);
+
 /// Where Ethereum is asked, and the contracts that are there.
 #[derive(Clone, Debug, Args)]
 pub struct EthereumArguments {
@@ -204,6 +208,26 @@ impl BitcoinArguments {
     }
 }
 
+/// What fees are computed from, besides what Bitcoin says.
+#[derive(Clone, Debug, Args)]
+pub struct FeeArguments {
+    /// The fee rate that stands for the estimate if the Bitcoin endpoint has none, in whole sat/vB [default: 5 with a local
+    /// Ethereum chain; else none, and without an estimate it is undecided]
+    #[arg(long, value_name = "RATE", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub fallback_fee_rate: Option<u32>,
+}
+
+impl FeeArguments {
+    /// The rate that stands for a missing estimate on this chain, if there is one.
+    pub fn fallback(&self, chain_id: u64) -> Option<FeeRate> {
+        let default = match Network::of_chain(chain_id) {
+            Some(Network::Local) => Some(LOCAL_FALLBACK_FEE_RATE),
+            Some(Network::Mainnet) | None => None,
+        };
+        self.fallback_fee_rate.map(FeeRate::from_sat_per_vb_u32).or(default)
+    }
+}
+
 /// The arguments of `coxswain doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
@@ -259,9 +283,9 @@ pub struct ProposeArguments {
     /// The first block whose events are read: what was revealed or requested before isn't found [default: 30 days back]
     #[arg(long, value_name = "N")]
     pub since: Option<u64>,
-    /// The fee rate where the Bitcoin endpoint has no estimate, in whole sat/vB
-    #[arg(long, value_name = "RATE", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub fallback_fee_rate: u32,
+    /// What fees are computed from.
+    #[command(flatten)]
+    pub fees: FeeArguments,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -363,6 +387,20 @@ impl From<NetworkName> for Network {
         match name {
             NetworkName::Mainnet => Self::Mainnet,
             NetworkName::Local => Self::Local,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inc_33_only_a_local_chain_has_a_fallback_fee_rate_that_nobody_configured() {
+        let rate = |fallback_fee_rate, chain_id| FeeArguments { fallback_fee_rate }.fallback(chain_id);
+        for (chain_id, default) in [(1, None), (11_155_111, None), (31_337, Some(5)), (1_337, Some(5))] {
+            assert_eq!(rate(None, chain_id), default.map(FeeRate::from_sat_per_vb_u32));
+            assert_eq!(rate(Some(7), chain_id), Some(FeeRate::from_sat_per_vb_u32(7)));
         }
     }
 }

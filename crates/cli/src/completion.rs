@@ -2,7 +2,7 @@
 //! UTXO by both.
 
 use alloy_primitives::Address;
-use bitcoin::{FeeRate, OutPoint};
+use bitcoin::OutPoint;
 use coxswain_bitcoin::{Backend, BackendError, Backends};
 use coxswain_ethereum::{Block, BridgeEvents, Endpoint, ProposalValidator, Undecided};
 use coxswain_proposals::Generator;
@@ -43,7 +43,7 @@ pub(crate) async fn complete(
     if missing.main_utxo {
         let Site { endpoint, chain_id, bridge, validator, block } = *site;
         let (endpoint, validator) = (endpoint.clone(), validator.clone());
-        let generator = Generator::new(endpoint, chain_id, bridge, validator, bitcoin, FeeRate::ZERO);
+        let generator = Generator::new(endpoint, chain_id, bridge, validator, bitcoin, None);
         let mut events = BridgeEvents::new(bridge, block.number.saturating_add(1));
         let main_utxo = generator.main_utxo(document.wallet(), block, &mut events).await;
         let main_utxo = main_utxo.map_err(|undecided| match undecided {

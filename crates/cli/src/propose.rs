@@ -13,7 +13,7 @@ use coxswain_proposals::{
     moving_funds::COMMITMENT_LOOK_BACK,
 };
 use coxswain_protocol::Checklist;
-use coxswain_rules::{KeyHash, RuleId, Value};
+use coxswain_rules::{KeyHash, LeaderFee, RuleId, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
@@ -105,7 +105,7 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
         Err(error) => return undecided(error),
     };
 
-    let fallback = FeeRate::from_sat_per_vb_u32(arguments.fallback_fee_rate);
+    let fallback = arguments.fees.fallback(chain_id);
     let generator = Generator::new(endpoint, chain_id, bridge, validator, bitcoin, fallback);
     let checklist = match &*arguments.action {
         [] => Checklist::PRIORITY.to_vec(),
@@ -189,11 +189,13 @@ impl Proposing {
 
 fn proposal_fields(proposed: &Proposed) -> Map<String, Json> {
     let transaction = proposed.transaction.as_ref();
+    let capped = transaction.map(|transaction| transaction.fee).filter(LeaderFee::is_capped);
     fields([
         ("outcome", Some("proposal".into())),
         ("action", Some(proposed.case.action().name().into())),
         ("proposal", Some(document::write(&proposed.case))),
-        ("fee", transaction.map(|transaction| transaction.fee.to_sat().into())),
+        ("fee", transaction.map(|transaction| transaction.fee.amount.to_sat().into())),
+        ("feeFloor", capped.map(|fee| fee.floor.to_sat().into())),
         ("feeRate", transaction.map(|transaction| sat_per_vb(transaction.fee_rate()).into())),
         ("vsize", transaction.map(|transaction| transaction.unsigned.vsize().into())),
         (
@@ -262,10 +264,14 @@ impl fmt::Display for Proposing {
         write!(f, "{colour}{word:9}{colour:#}  {what} wallet {}", self.wallet)?;
         match self.summary() {
             Summary::Proposal(Proposed { case, transaction: Some(transaction) }) => {
-                let (fee, vsize) = (transaction.fee.to_sat(), transaction.unsigned.vsize());
+                let (fee, vsize) = (transaction.fee.amount.to_sat(), transaction.unsigned.vsize());
                 let rate = sat_per_vb(transaction.fee_rate());
                 let items = items(case);
                 write!(f, "\n           {items}, fee {fee} sat ({rate} sat/vB, {vsize} vbytes)")?;
+                if transaction.fee.is_capped() {
+                    let floor = transaction.fee.floor.to_sat();
+                    write!(f, "\n           the Bridge allows no higher fee: it should be {floor} sat")?;
+                }
             }
             Summary::Commitment(due) => {
                 write!(f, "\n           the wallet must commit to its target wallets, in this order:")?;

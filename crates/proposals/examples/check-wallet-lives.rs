@@ -20,7 +20,7 @@ use coxswain_testkit::{
 const CHAIN: u64 = 31337;
 const HOUR: u64 = 3600;
 /// Paid where the node makes no estimate.
-const FALLBACK: FeeRate = FeeRate::from_sat_per_vb_u32(5);
+const FALLBACK: Option<FeeRate> = Some(FeeRate::from_sat_per_vb_u32(5));
 
 struct Peers {
     world: World,

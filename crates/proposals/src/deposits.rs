@@ -8,12 +8,12 @@ use coxswain_bitcoin::{Known, Output};
 use coxswain_ethereum::{DepositReveal, Position, Revealed};
 use coxswain_rules::{
     Amount, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, DepositKey,
-    DepositRecord, DepositSweepProposal, Finding, FundingTransaction, KeyHash, Missing, OutPoint,
-    RevealedDeposit, RuleId, Snapshot, TransactionError, UnsignedTransaction, Utxo, deposit_findings,
-    equal_deposit_shares, max_deposit_sweep_fee,
+    DepositRecord, DepositSweepProposal, FeeConditions, FeeTerms, Finding, FundingTransaction, KeyHash,
+    LeaderFee, Missing, OutPoint, RevealedDeposit, RuleId, Snapshot, UnsignedTransaction, Utxo,
+    deposit_findings,
 };
 
-use crate::{Exclusion, Fees, Item, Memory, Nothing, Why, depth, gas, outcome::Refusal};
+use crate::{Exclusion, Item, Memory, Why, depth, gas, outcome::Refusal};
 
 /// In how many Bitcoin blocks a deposit's funding must be buried.
 pub const FUNDING_CONFIRMATIONS: u32 = 6;
@@ -381,20 +381,17 @@ pub(crate) fn sweep(
     wallet: KeyHash,
     batch: &[Sound],
     main_utxo: Option<Utxo>,
-    fees: &Fees,
-) -> Result<(DepositSweepProposal, Vec<DepositExtraInfo>, UnsignedTransaction), Refusal> {
+    fees: &FeeConditions,
+) -> Result<(DepositSweepProposal, Vec<DepositExtraInfo>, UnsignedTransaction, LeaderFee), Refusal> {
     let deposits: Vec<_> = batch.iter().map(|sound| sound.candidate.deposit()).collect();
     let extra_info: Vec<_> = batch.iter().map(|sound| sound.extra_info.clone()).collect();
-    let size = deposits.len();
     let mut proposal = DepositSweepProposal { deposits, fee: Amount::ZERO };
     let build = |proposal: &DepositSweepProposal| {
         UnsignedTransaction::deposit_sweep(snapshot, wallet, proposal, &extra_info, main_utxo)
             .map_err(Refusal::from)
     };
-    let maximum = max_deposit_sweep_fee(snapshot.deposit_parameters.deposit_tx_max_fee, size)
-        .ok_or(Nothing::Transaction(TransactionError::Overflow))?;
-    let fee = fees.propose(&build(&proposal)?, maximum)?;
-    proposal.fee = equal_deposit_shares(fee, size).ok_or(Nothing::Transaction(TransactionError::Overflow))?;
+    let fee = fees.propose(&FeeTerms::deposit_sweep(snapshot, &proposal, &build(&proposal)?))?;
+    proposal.fee = fee.amount;
     let unsigned = build(&proposal)?;
-    Ok((proposal, extra_info, unsigned))
+    Ok((proposal, extra_info, unsigned, fee))
 }

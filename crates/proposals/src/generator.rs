@@ -28,22 +28,22 @@ pub struct Generator<B> {
     reader: SnapshotReader,
     validator: ProposalValidator,
     bitcoin: B,
-    fallback: FeeRate,
+    fallback_fee_rate: Option<FeeRate>,
 }
 
 impl<B: Backend> Generator<B> {
-    /// A generator for the Bridge at `bridge` on chain `chain_id`, which asks this validator, and pays `fallback` where
-    /// Bitcoin has no estimate of fees.
+    /// A generator for the Bridge at `bridge` on chain `chain_id`, which asks this validator, and takes
+    /// `fallback_fee_rate` for the estimate of fees if Bitcoin has none.
     pub fn new(
         endpoint: Endpoint,
         chain_id: u64,
         bridge: Address,
         validator: ProposalValidator,
         bitcoin: B,
-        fallback: FeeRate,
+        fallback_fee_rate: Option<FeeRate>,
     ) -> Self {
         let reader = SnapshotReader::new(endpoint.clone(), chain_id, bridge);
-        Self { endpoint, reader, validator, bitcoin, fallback }
+        Self { endpoint, reader, validator, bitcoin, fallback_fee_rate }
     }
 
     /// The first action of the checklist that the wallet can take, as of this block.

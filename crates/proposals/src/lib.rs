@@ -8,7 +8,6 @@
 pub mod deposits;
 mod depth;
 mod exclusion;
-mod fees;
 pub mod gas;
 mod generator;
 mod heartbeat;
@@ -22,7 +21,6 @@ pub mod redemptions;
 pub use deposits::FUNDING_CONFIRMATIONS;
 pub use depth::EVENT_DEPTH;
 pub use exclusion::{Exclusion, Item, Why};
-pub use fees::Fees;
 pub use generator::Generator;
 pub use heartbeat::heartbeat;
 pub use main_utxo::main_utxo_in;

@@ -7,8 +7,8 @@ use bitcoin::{FeeRate, Psbt, Transaction};
 use coxswain_bitcoin::BackendError;
 use coxswain_ethereum::Block;
 use coxswain_rules::{
-    Action, Amount, Case, FeeError, KeyHash, Missing, OutPoint, Proposal, Rejection, Subject,
-    TransactionError, UnsignedTransaction, Utxo, WalletState,
+    Action, Amount, Case, KeyHash, LeaderFee, MaximumDoesNotRelay, Missing, OutPoint, Proposal, Rejection,
+    Subject, TransactionError, UnsignedTransaction, Utxo, WalletState,
 };
 
 use crate::{Exclusion, Why};
@@ -61,7 +61,7 @@ pub struct ProposedTransaction {
     /// The transaction, unsigned.
     pub unsigned: UnsignedTransaction,
     /// Its fee.
-    pub fee: Amount,
+    pub fee: LeaderFee,
     /// The transactions whose outputs it spends, as far as they were looked up.
     pub funding: Vec<Transaction>,
 }
@@ -75,7 +75,7 @@ impl ProposedTransaction {
     /// The fee's rate, rounded down.
     pub fn fee_rate(&self) -> FeeRate {
         let weight = u128::from(self.unsigned.vsize()).saturating_mul(4).max(1);
-        let rate = u128::from(self.fee.to_sat()).saturating_mul(1_000) / weight;
+        let rate = u128::from(self.fee.amount.to_sat()).saturating_mul(1_000) / weight;
         FeeRate::from_sat_per_kwu(u64::try_from(rate).unwrap_or(u64::MAX))
     }
 }
@@ -123,7 +123,7 @@ pub enum Nothing {
     Unproven(OutPoint),
     /// No fee is both enough and allowed.
     #[error(transparent)]
-    Fee(#[from] FeeError),
+    Fee(#[from] MaximumDoesNotRelay),
     /// The transaction can't be built.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
@@ -196,6 +196,9 @@ pub enum Undecided {
     /// The Bridge counts moved funds sweeps of the wallet that no event tells of.
     #[error("{0} moved funds sweeps are pending that no event tells of")]
     MovedFundsNotFound(u32),
+    /// Bitcoin has no estimate of fees, and no rate is configured to stand for it.
+    #[error("Bitcoin has no estimate of fees, and no fallback fee rate is configured")]
+    NoFeeRate,
     /// Bitcoin gave fewer answers than it was asked for, or more.
     #[error("Bitcoin gave {answers} answers to {questions} questions")]
     AnswersMissing {
@@ -217,6 +220,7 @@ impl Undecided {
             Self::EventsTooShort { .. } => "events-too-short",
             Self::CommitmentNotFound(_) => "commitment-not-found",
             Self::MovedFundsNotFound(_) => "moved-funds-not-found",
+            Self::NoFeeRate => "no-fee-rate",
         }
     }
 }
@@ -299,8 +303,8 @@ impl From<Nothing> for Refusal {
     }
 }
 
-impl From<FeeError> for Refusal {
-    fn from(error: FeeError) -> Self {
+impl From<MaximumDoesNotRelay> for Refusal {
+    fn from(error: MaximumDoesNotRelay) -> Self {
         Self::All(Nothing::Fee(error))
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use coxswain_ethereum::RedemptionRequest;
 use coxswain_rules::{
-    Amount, KeyHash, Missing, REDEMPTION_MAX_SIZE, RedemptionKey, RedemptionProposal, ScriptBuf, Snapshot,
-    UnsignedTransaction, Utxo, redemption_findings, redemption_share,
+    Amount, FeeConditions, FeeTerms, KeyHash, LeaderFee, Missing, REDEMPTION_MAX_SIZE, RedemptionKey,
+    RedemptionProposal, ScriptBuf, Snapshot, UnsignedTransaction, Utxo, redemption_findings,
+    redemption_share,
 };
 
-use crate::{Exclusion, Fees, Item, Nothing, Why, deposits::ends, depth, outcome::Refusal};
+use crate::{Exclusion, Item, Nothing, Why, deposits::ends, depth, outcome::Refusal};
 
 /// Blocks looked back for requests beyond their timeout.
 const LOOK_BACK_ALLOWANCE: u64 = 1_000;
@@ -76,6 +77,8 @@ pub struct Batch {
     pub proposal: RedemptionProposal,
     /// Its transaction.
     pub unsigned: UnsignedTransaction,
+    /// Its fee.
+    pub fee: LeaderFee,
 }
 
 /// The batch to pay out of the main UTXO: the oldest requests, up to 20, without those that can't bear their share of the
@@ -88,7 +91,7 @@ pub fn batch(
     wallet: KeyHash,
     mut scripts: Vec<ScriptBuf>,
     main_utxo: Utxo,
-    fees: &Fees,
+    fees: &FeeConditions,
     excluded: &mut Vec<Exclusion>,
 ) -> Result<Batch, Nothing> {
     let exclude = |script, why| Exclusion { item: Item::Redemption(script), why };
@@ -124,15 +127,15 @@ fn priced(
     wallet: KeyHash,
     scripts: Vec<ScriptBuf>,
     main_utxo: Utxo,
-    fees: &Fees,
+    fees: &FeeConditions,
 ) -> Result<Batch, Refusal> {
     let size = scripts.len();
     let build = |proposal: &RedemptionProposal| {
         UnsignedTransaction::redemption(snapshot, wallet, proposal, main_utxo).map_err(Refusal::from)
     };
     let mut proposal = RedemptionProposal { scripts, fee: Amount::ZERO };
-    let maximum = snapshot.redemption_parameters.redemption_tx_max_total_fee;
-    proposal.fee = fees.propose(&build(&proposal)?, maximum)?;
+    let fee = fees.propose(&FeeTerms::redemption(snapshot, &build(&proposal)?))?;
+    proposal.fee = fee.amount;
 
     let mut unable = BTreeMap::new();
     for (index, script) in proposal.scripts.iter().enumerate() {
@@ -155,5 +158,5 @@ fn priced(
             unable.insert(index, Why::Dust);
         }
     }
-    if unable.is_empty() { Ok(Batch { proposal, unsigned }) } else { Err(Refusal::Items(unable)) }
+    if unable.is_empty() { Ok(Batch { proposal, unsigned, fee }) } else { Err(Refusal::Items(unable)) }
 }

@@ -1,14 +1,26 @@
-//! Who bears how much of a transaction's fee, and which fees are reasonable.
+//! Who bears how much of a transaction's fee, what a leader pays, and what a follower refuses.
 //!
-//! Fees are computed in satoshis from a rate and a virtual size; see
-//! [`UnsignedTransaction::vsize`](crate::UnsignedTransaction::vsize) for the latter.
+//! All four kinds of transaction are priced by one function of the [`FeeConditions`], which a member asks, and the
+//! [`FeeTerms`], which are the transaction's: so two members that see the same never disagree.
+
+use std::num::NonZeroU64;
 
 use bitcoin::{Amount, FeeRate};
 
+use crate::{DepositSweepProposal, Snapshot, UnsignedTransaction};
+
+/// The least rate that a leader pays, if the Bridge allows it: a wallet's transaction can't be replaced, and one that is
+/// stuck holds up the wallet. (In July 2026 one at 1 sat/vB held up a wallet of 861 BTC for eight hours.)
+pub const LEADER_LEAST_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(5);
 /// A follower allows this many times its own estimate for the next block,
 pub const FOLLOWER_ESTIMATE_FACTOR: u64 = 5;
 /// and this much on top.
 pub const FOLLOWER_ALLOWANCE: FeeRate = FeeRate::from_sat_per_vb_u32(20);
+
+/// A leader pays the estimate times 5/4,
+const ESTIMATE_MARGIN: Ratio = Ratio { numerator: 5, denominator: 4 };
+/// and the relay minimum times 11/10 at least.
+const RELAY_MARGIN: Ratio = Ratio { numerator: 11, denominator: 10 };
 
 /// The largest share of a sweep's fee: deposits bear equal shares, and one of them what doesn't divide. None without
 /// deposits.
@@ -29,39 +41,145 @@ pub fn redemption_share(fee: Amount, requests: usize, index: usize) -> Option<Am
     }
 }
 
-/// The largest fee of a sweep of this many deposits when each may bear `deposit_tx_max_fee`; none when that is
-/// beyond 2⁶⁴ − 1.
-pub fn max_deposit_sweep_fee(deposit_tx_max_fee: Amount, deposits: usize) -> Option<Amount> {
-    deposit_tx_max_fee.checked_mul(u64::try_from(deposits).ok()?)
+/// The rate for confirmation in the next block, and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextBlock {
+    /// The Bitcoin backend estimates that the next block takes this rate.
+    Estimated(FeeRate),
+    /// The Bitcoin backend has no estimate. The operator has configured this rate to stand for it.
+    Fallback(FeeRate),
 }
 
-/// `fee` raised until each of this many deposits bears the same: no share is then above the average, so that DS-6
-/// holds for every fee up to [`max_deposit_sweep_fee`]. None without deposits, and beyond 2⁶⁴ − 1.
-pub fn equal_deposit_shares(fee: Amount, deposits: usize) -> Option<Amount> {
-    fee.to_sat().checked_next_multiple_of(u64::try_from(deposits).ok()?).map(Amount::from_sat)
+impl NextBlock {
+    /// The estimate, or the fallback if there is none; `None` if neither is there. A fee can't be judged then.
+    pub fn new(estimate: Option<FeeRate>, fallback: Option<FeeRate>) -> Option<Self> {
+        estimate.map(Self::Estimated).or(fallback.map(Self::Fallback))
+    }
+
+    const fn rate(self) -> FeeRate {
+        match self {
+            Self::Estimated(rate) | Self::Fallback(rate) => rate,
+        }
+    }
 }
 
-/// What a fee is held against.
+/// What a member sees of Bitcoin's fees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeeConditions {
-    /// The Bitcoin node's own least rate for relaying a transaction.
+    /// The least rate at which nodes relay a transaction.
     pub relay_minimum: FeeRate,
-    /// The rate for confirmation in the next block; none when the Bitcoin node can't tell.
-    pub estimate: Option<FeeRate>,
+    /// The rate for confirmation in the next block.
+    pub next_block: NextBlock,
 }
 
-/// Why there is no fee to propose, or why a proposed one is refused. Fees in satoshis.
+/// What the fee of one transaction depends on, besides the conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeeTerms {
+    /// The transaction's virtual size.
+    pub vsize: u64,
+    /// In how many equal shares the fee is borne.
+    pub shares: NonZeroU64,
+    /// The largest share that the Bridge allows.
+    pub max_share: Amount,
+}
+
+impl FeeTerms {
+    /// The terms of a deposit sweep: all deposits bear the same, so that no share is above the average and DS-6 holds for
+    /// every fee up to the maximum.
+    pub fn deposit_sweep(
+        snapshot: &Snapshot,
+        proposal: &DepositSweepProposal,
+        unsigned: &UnsignedTransaction,
+    ) -> Self {
+        let deposits = u64::try_from(proposal.deposits.len()).ok().and_then(NonZeroU64::new);
+        let max_share = snapshot.deposit_parameters.deposit_tx_max_fee;
+        Self { vsize: unsigned.vsize(), shares: deposits.unwrap_or(NonZeroU64::MIN), max_share }
+    }
+
+    /// The terms of a redemption.
+    pub fn redemption(snapshot: &Snapshot, unsigned: &UnsignedTransaction) -> Self {
+        Self::whole(unsigned, snapshot.redemption_parameters.redemption_tx_max_total_fee)
+    }
+
+    /// The terms of moving funds.
+    pub fn moving_funds(snapshot: &Snapshot, unsigned: &UnsignedTransaction) -> Self {
+        Self::whole(unsigned, snapshot.moving_funds_parameters.moving_funds_tx_max_total_fee)
+    }
+
+    /// The terms of a moved funds sweep.
+    pub fn moved_funds_sweep(snapshot: &Snapshot, unsigned: &UnsignedTransaction) -> Self {
+        Self::whole(unsigned, snapshot.moving_funds_parameters.moved_funds_sweep_tx_max_total_fee)
+    }
+
+    fn whole(unsigned: &UnsignedTransaction, maximum: Amount) -> Self {
+        Self { vsize: unsigned.vsize(), shares: NonZeroU64::MIN, max_share: maximum }
+    }
+
+    /// The largest fee that the Bridge allows.
+    pub fn maximum(&self) -> Amount {
+        self.in_shares_of(self.max_share.to_sat())
+    }
+
+    /// The least share that makes up the fee.
+    fn share(&self, fee: Amount) -> u64 {
+        fee.to_sat().div_ceil(self.shares.get())
+    }
+
+    fn in_shares_of(&self, share: u64) -> Amount {
+        Amount::from_sat(share.saturating_mul(self.shares.get()))
+    }
+}
+
+/// What a leader pays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaderFee {
+    /// The fee to propose.
+    pub amount: Amount,
+    /// What the fee should be at least. If it is more than the amount, the Bridge allows no more.
+    pub floor: Amount,
+}
+
+impl LeaderFee {
+    /// Whether the Bridge's maximum keeps the fee under its floor. It relays, but may be slow to confirm.
+    pub fn is_capped(&self) -> bool {
+        self.amount < self.floor
+    }
+}
+
+/// The Bridge's maximum is under the least fee that relays reliably: there is nothing to propose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum FeeError {
-    /// The least fee that relays reliably is above what the Bridge allows.
-    #[error("the least fee that relays is {} sat, at most {} sat allowed", least.to_sat(), maximum.to_sat())]
-    MaximumDoesNotRelay {
-        /// 1.1 × the relay minimum.
-        least: Amount,
-        /// The Bridge's maximum.
-        maximum: Amount,
+#[error(
+    "the maximum does not relay: the least fee that relays is {} sat, at most {} sat allowed",
+    least.to_sat(),
+    maximum.to_sat()
+)]
+pub struct MaximumDoesNotRelay {
+    /// 1.1 × the relay minimum.
+    pub least: Amount,
+    /// The Bridge's maximum.
+    pub maximum: Amount,
+}
+
+/// What a follower says of a fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FeeRuling {
+    /// It is what a leader should pay.
+    Reasonable,
+    /// It relays, but is less than a leader should pay. That is worth a warning, and no reason to refuse: in a group with
+    /// other clients that would split the signers.
+    UnderFloor {
+        /// The fee proposed.
+        fee: Amount,
+        /// What it should be at least.
+        floor: Amount,
     },
+    /// It is refused.
+    Refused(FeeObjection),
+}
+
+/// Why a follower refuses a fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum FeeObjection {
     /// The fee can't relay.
     #[error("the fee is {} sat, at least {} sat needed to relay", fee.to_sat(), least.to_sat())]
     TooLow {
@@ -75,53 +193,98 @@ pub enum FeeError {
     TooHigh {
         /// The fee proposed.
         fee: Amount,
-        /// [`FOLLOWER_ESTIMATE_FACTOR`] × the estimate, and [`FOLLOWER_ALLOWANCE`].
+        /// [`FOLLOWER_ESTIMATE_FACTOR`] × the estimate and [`FOLLOWER_ALLOWANCE`], or what the follower itself would have
+        /// paid if that is more.
         most: Amount,
-    },
-    /// A fee is beyond 2⁶⁴ − 1.
-    #[error("the fee of {vsize} vbytes does not fit 64 bits")]
-    Overflow {
-        /// The virtual size.
-        vsize: u64,
     },
 }
 
-impl FeeConditions {
-    /// The fee to propose: for the next block at the estimated rate (`fallback` without one), within 1.1 × the
-    /// relay minimum and the Bridge's `maximum`.
-    pub fn propose(&self, vsize: u64, fallback: FeeRate, maximum: Amount) -> Result<Amount, FeeError> {
-        let least =
-            satoshis(millisats(self.relay_minimum, vsize).saturating_mul(11).div_ceil(10_000), vsize)?;
-        if least > maximum {
-            return Err(FeeError::MaximumDoesNotRelay { least, maximum });
+impl FeeObjection {
+    /// Whether the fee is under half the minimum or over twice the maximum: no honest member's view of Bitcoin differs that
+    /// much. Otherwise the members disagree, and nobody is to blame.
+    pub fn is_gross(&self) -> bool {
+        match *self {
+            Self::TooLow { fee, least } => fee.to_sat().saturating_mul(2) < least.to_sat(),
+            Self::TooHigh { fee, most } => fee.to_sat() > most.to_sat().saturating_mul(2),
         }
-        let wanted = millisats(self.estimate.unwrap_or(fallback), vsize).div_ceil(1_000);
-        Ok(satoshis(wanted, vsize)?.clamp(least, maximum))
+    }
+}
+
+impl FeeConditions {
+    /// The fee that a leader pays: 5/4 of the rate for the next block, but at least 1.1 × the relay minimum and
+    /// [`LEADER_LEAST_RATE`], and at most what the Bridge allows.
+    ///
+    /// # Errors
+    /// If the Bridge allows less than 1.1 × the relay minimum.
+    pub fn propose(&self, terms: &FeeTerms) -> Result<LeaderFee, MaximumDoesNotRelay> {
+        let least = RELAY_MARGIN.of(self.relay_minimum, terms.vsize);
+        if terms.share(least) > terms.max_share.to_sat() {
+            return Err(MaximumDoesNotRelay { least, maximum: terms.maximum() });
+        }
+        let floor = self.floor(terms.vsize);
+        let share = terms.share(floor).min(terms.max_share.to_sat());
+        Ok(LeaderFee { amount: terms.in_shares_of(share), floor })
     }
 
-    /// Refuses a fee under the relay minimum, or, where there is an estimate, over
-    /// [`FOLLOWER_ESTIMATE_FACTOR`] × it plus [`FOLLOWER_ALLOWANCE`].
-    pub fn check(&self, proposed: Amount, vsize: u64) -> Result<(), FeeError> {
-        let least = satoshis(millisats(self.relay_minimum, vsize).div_ceil(1_000), vsize)?;
-        if proposed < least {
-            return Err(FeeError::TooLow { fee: proposed, least });
+    /// What a follower says of the fee that was proposed. It refuses what doesn't relay; and what is over
+    /// [`FOLLOWER_ESTIMATE_FACTOR`] × its estimate and [`FOLLOWER_ALLOWANCE`], if it has an estimate, unless it would have
+    /// paid as much itself.
+    pub fn judge(&self, fee: Amount, terms: &FeeTerms) -> FeeRuling {
+        let least = Ratio::ONE.of(self.relay_minimum, terms.vsize);
+        if fee < least {
+            return FeeRuling::Refused(FeeObjection::TooLow { fee, least });
         }
-        let Some(estimate) = self.estimate else { return Ok(()) };
-        let most = millisats(estimate, vsize)
-            .saturating_mul(FOLLOWER_ESTIMATE_FACTOR.into())
-            .saturating_add(millisats(FOLLOWER_ALLOWANCE, vsize));
-        let most = satoshis(most / 1_000, vsize)?;
-        if proposed > most { Err(FeeError::TooHigh { fee: proposed, most }) } else { Ok(()) }
+        if let NextBlock::Estimated(estimate) = self.next_block {
+            let ceiling = ceiling(estimate, terms.vsize);
+            let most = self.propose(terms).map_or(ceiling, |own| own.amount.max(ceiling));
+            if fee > most {
+                return FeeRuling::Refused(FeeObjection::TooHigh { fee, most });
+            }
+        }
+        let floor = self.floor(terms.vsize);
+        if fee < floor { FeeRuling::UnderFloor { fee, floor } } else { FeeRuling::Reasonable }
+    }
+
+    /// What a leader should pay at least.
+    fn floor(&self, vsize: u64) -> Amount {
+        ESTIMATE_MARGIN
+            .of(self.next_block.rate(), vsize)
+            .max(RELAY_MARGIN.of(self.relay_minimum, vsize))
+            .max(Ratio::ONE.of(LEADER_LEAST_RATE, vsize))
+    }
+}
+
+/// The fee over which a follower refuses, rounded down.
+fn ceiling(estimate: FeeRate, vsize: u64) -> Amount {
+    let estimated = millisats(estimate, vsize).saturating_mul(FOLLOWER_ESTIMATE_FACTOR.into());
+    satoshis(estimated.saturating_add(millisats(FOLLOWER_ALLOWANCE, vsize)) / 1_000)
+}
+
+/// A multiple of a rate.
+#[derive(Clone, Copy, Debug)]
+struct Ratio {
+    numerator: u128,
+    denominator: u128,
+}
+
+impl Ratio {
+    const ONE: Self = Self { numerator: 1, denominator: 1 };
+
+    /// The fee of a transaction of this size at this multiple of the rate, rounded up.
+    fn of(self, rate: FeeRate, vsize: u64) -> Amount {
+        let fee = millisats(rate, vsize).saturating_mul(self.numerator);
+        satoshis(fee.div_ceil(self.denominator.saturating_mul(1_000)))
     }
 }
 
 /// The fee at `rate` of a transaction of `vsize` vbytes (4 weight units each), in thousandths of a satoshi.
 fn millisats(rate: FeeRate, vsize: u64) -> u128 {
-    (u128::from(rate.to_sat_per_kwu()) * u128::from(vsize)).saturating_mul(4)
+    u128::from(rate.to_sat_per_kwu()).saturating_mul(vsize.into()).saturating_mul(4)
 }
 
-fn satoshis(fee: u128, vsize: u64) -> Result<Amount, FeeError> {
-    u64::try_from(fee).map(Amount::from_sat).map_err(|_| FeeError::Overflow { vsize })
+/// At most 2⁶⁴ − 1 satoshis, far more than there are.
+fn satoshis(fee: u128) -> Amount {
+    Amount::from_sat(u64::try_from(fee).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -138,8 +301,35 @@ mod tests {
         FeeRate::from_sat_per_vb_u32(rate)
     }
 
-    fn conditions(relay_minimum: u32, estimate: Option<u32>) -> FeeConditions {
-        FeeConditions { relay_minimum: sat_per_vb(relay_minimum), estimate: estimate.map(sat_per_vb) }
+    /// Rates in sat/vB.
+    fn conditions(relay_minimum: u32, estimate: u32) -> FeeConditions {
+        let next_block = NextBlock::Estimated(sat_per_vb(estimate));
+        FeeConditions { relay_minimum: sat_per_vb(relay_minimum), next_block }
+    }
+
+    fn without_estimate(relay_minimum: u32, fallback: u32) -> FeeConditions {
+        let next_block = NextBlock::Fallback(sat_per_vb(fallback));
+        FeeConditions { relay_minimum: sat_per_vb(relay_minimum), next_block }
+    }
+
+    fn shared(vsize: u64, shares: u64, max_share: u64) -> FeeTerms {
+        FeeTerms { vsize, shares: NonZeroU64::new(shares).unwrap(), max_share: sat(max_share) }
+    }
+
+    fn whole(vsize: u64, maximum: u64) -> FeeTerms {
+        shared(vsize, 1, maximum)
+    }
+
+    fn too_low(fee: u64, least: u64) -> FeeRuling {
+        FeeRuling::Refused(FeeObjection::TooLow { fee: sat(fee), least: sat(least) })
+    }
+
+    fn too_high(fee: u64, most: u64) -> FeeRuling {
+        FeeRuling::Refused(FeeObjection::TooHigh { fee: sat(fee), most: sat(most) })
+    }
+
+    fn under_floor(fee: u64, floor: u64) -> FeeRuling {
+        FeeRuling::UnderFloor { fee: sat(fee), floor: sat(floor) }
     }
 
     #[test]
@@ -152,64 +342,181 @@ mod tests {
     }
 
     #[test]
-    fn equal_shares_never_exceed_the_maximum() {
-        // 1,999 would leave one deposit of 20 with 99 + 19.
-        assert_eq!(largest_deposit_share(sat(1_999), 20), Some(sat(118)));
-        assert_eq!(equal_deposit_shares(sat(1_999), 20), Some(sat(2_000)));
-        assert_eq!(equal_deposit_shares(sat(2_000), 20), max_deposit_sweep_fee(sat(100), 20));
-        assert_eq!(equal_deposit_shares(sat(1), 0), None);
-        assert_eq!(equal_deposit_shares(Amount::MAX, 2), None);
-        assert_eq!(max_deposit_sweep_fee(Amount::MAX, 2), None);
+    fn a_leader_pays_the_largest_of_three_up_to_the_maximum() {
+        let fee = |conditions: FeeConditions, maximum| conditions.propose(&whole(200, maximum));
+        let paid = |amount, floor| Ok(LeaderFee { amount: sat(amount), floor: sat(floor) });
+        // 5/4 of the estimate, or of what stands for it.
+        assert_eq!(fee(conditions(1, 10), 10_000), paid(2_500, 2_500));
+        assert_eq!(fee(without_estimate(1, 10), 10_000), paid(2_500, 2_500));
+        // 5 sat/vB: up to an estimate of 4.
+        assert_eq!(fee(conditions(1, 0), 10_000), paid(1_000, 1_000));
+        assert_eq!(fee(conditions(1, 4), 10_000), paid(1_000, 1_000));
+        assert_eq!(fee(conditions(1, 5), 10_000), paid(1_250, 1_250));
+        // 1.1 × the relay minimum.
+        assert_eq!(fee(conditions(30, 20), 10_000), paid(6_600, 6_600));
+        assert_eq!(fee(conditions(30, 27), 10_000), paid(6_750, 6_750));
+        // The maximum, if it is less: and that shows.
+        assert_eq!(fee(conditions(1, 10), 2_500).map(|fee| fee.is_capped()), Ok(false));
+        assert_eq!(fee(conditions(1, 10), 2_499), paid(2_499, 2_500));
+        assert_eq!(fee(conditions(1, 10), 2_499).map(|fee| fee.is_capped()), Ok(true));
+        // As long as it relays reliably.
+        assert_eq!(fee(conditions(1, 10), 220), paid(220, 2_500));
+        let error = MaximumDoesNotRelay { least: sat(220), maximum: sat(219) };
+        assert_eq!(fee(conditions(1, 10), 219), Err(error));
     }
 
     #[test]
-    fn a_proposed_fee_is_the_estimate_within_the_band() {
-        let fee = |estimate, maximum| conditions(1, estimate).propose(200, sat_per_vb(7), sat(maximum));
-        assert_eq!(fee(Some(3), 10_000), Ok(sat(600)));
-        // Without an estimate, the fallback.
-        assert_eq!(fee(None, 10_000), Ok(sat(1_400)));
-        // Not under 1.1 × the relay minimum, not over the maximum.
-        assert_eq!(fee(Some(1), 10_000), Ok(sat(220)));
-        assert_eq!(fee(Some(100), 10_000), Ok(sat(10_000)));
-        assert_eq!(fee(Some(100), 220), Ok(sat(220)));
-        let error = FeeError::MaximumDoesNotRelay { least: sat(220), maximum: sat(219) };
-        assert_eq!(fee(Some(100), 219), Err(error));
+    fn deposits_bear_equal_shares_up_to_the_maximum() {
+        // 5 sat/vB: 1,001 for three, 334 each.
+        let fee = |max_share| conditions(1, 0).propose(&shared(200, 3, max_share));
+        assert_eq!(fee(1_000), Ok(LeaderFee { amount: sat(1_002), floor: sat(1_000) }));
+        assert_eq!(fee(334), Ok(LeaderFee { amount: sat(1_002), floor: sat(1_000) }));
+        assert_eq!(fee(333), Ok(LeaderFee { amount: sat(999), floor: sat(1_000) }));
+        // 220 relay: 74 each.
+        assert_eq!(fee(74), Ok(LeaderFee { amount: sat(222), floor: sat(1_000) }));
+        assert_eq!(fee(73), Err(MaximumDoesNotRelay { least: sat(220), maximum: sat(219) }));
     }
 
     #[test]
     fn rates_below_one_sat_per_vbyte_round_up_to_whole_satoshis_once() {
         // 0.1 sat/vB, the newer relay minimum: 1.1 × 14.1 = 15.51.
-        let conditions = FeeConditions { relay_minimum: FeeRate::from_sat_per_kwu(25), estimate: None };
-        assert_eq!(conditions.propose(141, FeeRate::ZERO, sat(100)), Ok(sat(16)));
-        assert_eq!(conditions.check(sat(14), 141), Err(FeeError::TooLow { fee: sat(14), least: sat(15) }));
-        assert_eq!(conditions.check(sat(15), 141), Ok(()));
+        let next_block = NextBlock::Estimated(FeeRate::ZERO);
+        let conditions = FeeConditions { relay_minimum: FeeRate::from_sat_per_kwu(25), next_block };
+        let paid = conditions.propose(&whole(141, 16)).map(|fee| fee.amount);
+        assert_eq!(paid, Ok(sat(16)));
+        let error = MaximumDoesNotRelay { least: sat(16), maximum: sat(15) };
+        assert_eq!(conditions.propose(&whole(141, 15)), Err(error));
+        assert_eq!(conditions.judge(sat(14), &whole(141, 16)), too_low(14, 15));
+        assert_eq!(conditions.judge(sat(15), &whole(141, 16)), under_floor(15, 705));
     }
 
     #[test]
     fn inc_23_a_fee_that_cannot_relay_is_refused() {
-        let too_low = FeeError::TooLow { fee: sat(399), least: sat(400) };
-        for estimate in [None, Some(10)] {
-            assert_eq!(conditions(2, estimate).check(sat(399), 200), Err(too_low));
-            assert_eq!(conditions(2, estimate).check(sat(400), 200), Ok(()));
+        let terms = whole(200, 10_000);
+        for conditions in [conditions(2, 10), without_estimate(2, 10)] {
+            assert_eq!(conditions.judge(sat(399), &terms), too_low(399, 400));
+            assert_eq!(conditions.judge(sat(400), &terms), under_floor(400, 2_500));
         }
     }
 
     #[test]
     fn inc_23_a_fee_that_burns_the_wallets_money_is_refused() {
         // 5 × 10 + 20 = 70 sat/vB.
-        let too_high = FeeError::TooHigh { fee: sat(14_001), most: sat(14_000) };
-        assert_eq!(conditions(1, Some(10)).check(sat(14_001), 200), Err(too_high));
-        assert_eq!(conditions(1, Some(10)).check(sat(14_000), 200), Ok(()));
+        let terms = whole(200, 100_000);
+        assert_eq!(conditions(1, 10).judge(sat(14_001), &terms), too_high(14_001, 14_000));
+        assert_eq!(conditions(1, 10).judge(sat(14_000), &terms), FeeRuling::Reasonable);
         // Without an estimate there is no upper bound.
-        assert_eq!(conditions(1, None).check(Amount::MAX, 200), Ok(()));
+        assert_eq!(without_estimate(1, 10).judge(Amount::MAX, &terms), FeeRuling::Reasonable);
     }
 
     #[test]
-    fn fees_beyond_64_bits_are_errors() {
-        let vsize = u64::MAX;
-        let huge = FeeConditions { relay_minimum: FeeRate::MAX, estimate: Some(FeeRate::MAX) };
-        assert_eq!(huge.propose(vsize, FeeRate::ZERO, Amount::MAX), Err(FeeError::Overflow { vsize }));
-        assert_eq!(huge.check(Amount::MAX, vsize), Err(FeeError::Overflow { vsize }));
+    fn inc_33_a_follower_refuses_no_fee_that_it_would_have_paid_itself() {
+        // Nodes relay from 100 sat/vB on, and the next block takes 1: 5 × 1 + 20 = 25 sat/vB is under 1.1 × 100.
+        let (conditions, terms) = (conditions(100, 1), whole(200, 100_000));
+        let paid = conditions.propose(&terms).map(|fee| fee.amount);
+        assert_eq!(paid, Ok(sat(22_000)));
+        assert_eq!(conditions.judge(sat(22_000), &terms), FeeRuling::Reasonable);
+        assert_eq!(conditions.judge(sat(22_001), &terms), too_high(22_001, 22_000));
+
+        // With equal shares it is rounded up: 22,000 for three, 7,334 each.
+        let terms = shared(200, 3, 100_000);
+        let paid = conditions.propose(&terms).map(|fee| fee.amount);
+        assert_eq!(paid, Ok(sat(22_002)));
+        assert_eq!(conditions.judge(sat(22_002), &terms), FeeRuling::Reasonable);
+        assert_eq!(conditions.judge(sat(22_003), &terms), too_high(22_003, 22_002));
+
+        // Where the maximum does not relay a follower would have paid nothing: what a leader with another view proposes
+        // is held against the estimate alone.
+        let terms = whole(200, 21_999);
+        assert!(conditions.propose(&terms).is_err());
+        assert_eq!(conditions.judge(sat(20_000), &terms), too_high(20_000, 5_000));
+    }
+
+    #[test]
+    fn inc_33_a_fee_between_the_relay_minimum_and_the_floor_is_a_warning() {
+        let terms = whole(200, 10_000);
+        assert_eq!(conditions(1, 10).judge(sat(199), &terms), too_low(199, 200));
+        assert_eq!(conditions(1, 10).judge(sat(200), &terms), under_floor(200, 2_500));
+        assert_eq!(conditions(1, 10).judge(sat(2_499), &terms), under_floor(2_499, 2_500));
+        assert_eq!(conditions(1, 10).judge(sat(2_500), &terms), FeeRuling::Reasonable);
+    }
+
+    #[test]
+    fn inc_33_only_a_fee_far_outside_the_band_is_anyones_fault() {
+        let gross = |conditions: FeeConditions, fee| match conditions.judge(sat(fee), &whole(200, 100_000)) {
+            FeeRuling::Refused(objection) => objection.is_gross(),
+            other => panic!("{fee}: {other:?}"),
+        };
+        // Half of 400; and of 401, where 200 is under the half.
+        assert!(gross(conditions(2, 10), 199) && !gross(conditions(2, 10), 200));
+        let odd = FeeObjection::TooLow { fee: sat(200), least: sat(401) };
+        assert!(odd.is_gross());
+        // Twice 14,000.
+        assert!(!gross(conditions(1, 10), 28_000) && gross(conditions(1, 10), 28_001));
+        // Twice what the follower would have paid itself.
+        assert!(!gross(conditions(100, 1), 44_000) && gross(conditions(100, 1), 44_001));
+    }
+
+    #[test]
+    fn a_fee_can_not_be_judged_without_a_rate() {
+        let (estimate, fallback) = (sat_per_vb(1), sat_per_vb(2));
+        assert_eq!(NextBlock::new(None, None), None);
+        assert_eq!(NextBlock::new(None, Some(fallback)), Some(NextBlock::Fallback(fallback)));
+        assert_eq!(NextBlock::new(Some(estimate), Some(fallback)), Some(NextBlock::Estimated(estimate)));
+    }
+
+    #[test]
+    fn numbers_without_measure_neither_wrap_nor_panic() {
+        let next_block = NextBlock::Estimated(FeeRate::MAX);
+        let huge = FeeConditions { relay_minimum: FeeRate::MAX, next_block };
+        for shares in [1, 2, u64::MAX] {
+            let terms = shared(u64::MAX, shares, u64::MAX);
+            assert_eq!(huge.propose(&terms).map(|fee| fee.floor), Ok(Amount::MAX));
+            assert_eq!(huge.judge(Amount::MAX, &terms), FeeRuling::Reasonable);
+            assert_eq!(huge.judge(sat(0), &terms), too_low(0, u64::MAX));
+        }
+    }
+
+    /// The case as it was reported, and the same with a node of another version.
+    #[test]
+    fn inc_33_the_fee_of_a_transaction_that_can_not_be_replaced_has_a_floor() {
+        let case: serde_json::Value =
+            serde_json::from_str(include_str!("../vectors/fee-floor.json")).unwrap();
+        let number = |field: &str| case[field].as_u64().unwrap();
+        let small = |field: &str| u32::try_from(number(field)).unwrap();
+        let terms = whole(number("vsize"), number("bridge_maximum"));
+        let core_29 = conditions(small("relay_minimum_sat_per_vb"), small("estimate_sat_per_vb"));
+        // 0.1 and 0.2 sat/vB.
+        let core_30 = FeeConditions {
+            relay_minimum: FeeRate::from_sat_per_kwu(25),
+            next_block: NextBlock::Estimated(FeeRate::from_sat_per_kwu(50)),
+        };
+        // What was paid: 1.1 sat/vB, and 0.2.
+        for (conditions, paid) in [(core_29, 339), (core_30, 62)] {
+            let right = LeaderFee { amount: sat(5 * 308), floor: sat(5 * 308) };
+            assert_eq!(conditions.propose(&terms), Ok(right));
+            assert_eq!(conditions.judge(right.amount, &terms), FeeRuling::Reasonable);
+            assert_eq!(conditions.judge(sat(paid), &terms), under_floor(paid, 5 * 308));
+        }
+    }
+
+    /// Small and large alike.
+    fn rate() -> impl Strategy<Value = FeeRate> {
+        let kwu = prop_oneof![0_u64..2_000, 0_u64..100_000, 0_u64..10_000_000];
+        kwu.prop_map(FeeRate::from_sat_per_kwu)
+    }
+
+    fn any_conditions() -> impl Strategy<Value = FeeConditions> {
+        let next_block =
+            prop_oneof![rate().prop_map(NextBlock::Estimated), rate().prop_map(NextBlock::Fallback)];
+        (rate(), next_block)
+            .prop_map(|(relay_minimum, next_block)| FeeConditions { relay_minimum, next_block })
+    }
+
+    fn any_terms() -> impl Strategy<Value = FeeTerms> {
+        let max_share = prop_oneof![0_u64..5_000, 0_u64..1_000_000, Just(u64::MAX)];
+        (1_u64..10_000, prop_oneof![Just(1), 1_u64..=20], max_share)
+            .prop_map(|(vsize, shares, max_share)| shared(vsize, shares, max_share))
     }
 
     proptest! {
@@ -219,27 +526,33 @@ mod tests {
             prop_assert_eq!(shares.map(Amount::to_sat).sum::<u64>(), fee);
         }
 
-        #[test]
-        fn a_sweep_fee_within_the_maximum_keeps_ds_6_once_shares_are_equal(
-            max_share in 0_u64..1 << 40, deposits in 1_usize..=20, below: u64,
-        ) {
-            let maximum = max_deposit_sweep_fee(sat(max_share), deposits).unwrap();
-            let fee = sat(maximum.to_sat() - below % (maximum.to_sat() + 1));
-            let fee = equal_deposit_shares(fee, deposits).unwrap();
-            prop_assert!(fee <= maximum);
-            prop_assert!(largest_deposit_share(fee, deposits).unwrap() <= sat(max_share));
-        }
-
+        /// Under the name by which it was seen to fail: a follower's ceiling knew nothing of the leader's floor.
         #[test]
         fn what_a_leader_proposes_a_follower_with_the_same_view_accepts(
-            relay_minimum in 0_u64..10_000, estimate in 0_u64..1_000_000, vsize in 1_u64..10_000,
+            conditions in any_conditions(), terms in any_terms(),
         ) {
-            let conditions = FeeConditions {
-                relay_minimum: FeeRate::from_sat_per_kwu(relay_minimum),
-                estimate: Some(FeeRate::from_sat_per_kwu(estimate)),
-            };
-            let fee = conditions.propose(vsize, FeeRate::ZERO, Amount::MAX).unwrap();
-            prop_assert_eq!(conditions.check(fee, vsize), Ok(()));
+            match conditions.propose(&terms) {
+                Ok(fee) => {
+                    let accepted = match fee.is_capped() {
+                        true => FeeRuling::UnderFloor { fee: fee.amount, floor: fee.floor },
+                        false => FeeRuling::Reasonable,
+                    };
+                    prop_assert_eq!(conditions.judge(fee.amount, &terms), accepted);
+                    prop_assert!(fee.amount <= terms.maximum());
+                    prop_assert_eq!(fee.amount.to_sat() % terms.shares, 0);
+                }
+                Err(MaximumDoesNotRelay { least, maximum }) => prop_assert!(maximum < least),
+            }
+        }
+
+        /// One more satoshi a share than the floor asks for is one too many; one less is too few.
+        #[test]
+        fn a_leader_pays_no_more_than_the_floor_asks_for(conditions in any_conditions(), terms in any_terms()) {
+            let Ok(fee) = conditions.propose(&terms) else { return Ok(()) };
+            let share = Amount::from_sat(terms.shares.get());
+            if !fee.is_capped() {
+                prop_assert!(fee.amount.checked_sub(share).is_none_or(|less| less < fee.floor));
+            }
         }
     }
 }

@@ -17,8 +17,8 @@ mod transactions;
 pub use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 pub use deposit_script::{DepositOutputType, DepositScript};
 pub use fees::{
-    FOLLOWER_ALLOWANCE, FOLLOWER_ESTIMATE_FACTOR, FeeConditions, FeeError, equal_deposit_shares,
-    largest_deposit_share, max_deposit_sweep_fee, redemption_share,
+    FOLLOWER_ALLOWANCE, FOLLOWER_ESTIMATE_FACTOR, FeeConditions, FeeObjection, FeeRuling, FeeTerms,
+    LEADER_LEAST_RATE, LeaderFee, MaximumDoesNotRelay, NextBlock, largest_deposit_share, redemption_share,
 };
 pub use keys::{DepositKey, RedemptionKey, SweepRequestKey, main_utxo_hash, target_wallets_commitment};
 pub use objection::{Assurance, Objection, Timing};

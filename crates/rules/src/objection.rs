@@ -4,7 +4,7 @@ use std::fmt;
 
 use bitcoin::{Amount, OutPoint, ScriptBuf};
 
-use crate::{FeeError, KeyHash, Rejection, RuleId, TransactionError};
+use crate::{FeeObjection, KeyHash, Rejection, RuleId, TransactionError};
 
 /// How far a fact, or a verdict that rests on it, is to be believed. They are ordered: a verdict has the least of its facts'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,7 +135,7 @@ pub enum Objection {
     },
     /// Its fee can't relay, or burns the wallet's money.
     #[error("{0}")]
-    Fee(FeeError),
+    Fee(FeeObjection),
     /// Moving funds has to wait. Times are Unix seconds.
     #[error("funds may be moved from {from}, it is {now}")]
     MovingFundsTooEarly {
@@ -206,12 +206,7 @@ impl Objection {
     /// Whether it is about a fee over which honest members can differ. It isn't if the fee is under half of what relays, or over
     /// twice of what is reasonable.
     pub fn fee_disagreement(&self) -> bool {
-        let Self::Fee(error) = self else { return false };
-        match error {
-            FeeError::TooLow { fee, least } => fee.to_sat() >= least.to_sat().div_ceil(2),
-            FeeError::TooHigh { fee, most } => fee.to_sat() <= most.to_sat().saturating_mul(2),
-            FeeError::MaximumDoesNotRelay { .. } | FeeError::Overflow { .. } => false,
-        }
+        matches!(self, Self::Fee(objection) if !objection.is_gross())
     }
 }
 
@@ -251,13 +246,13 @@ mod tests {
 
     #[test]
     fn inc_33_a_fee_is_a_disagreement_unless_it_is_gross() {
-        let low = |fee| Objection::Fee(FeeError::TooLow { fee: sat(fee), least: sat(400) });
-        let high = |fee| Objection::Fee(FeeError::TooHigh { fee: sat(fee), most: sat(1_000) });
+        let low = |fee| Objection::Fee(FeeObjection::TooLow { fee: sat(fee), least: sat(400) });
+        let high = |fee| Objection::Fee(FeeObjection::TooHigh { fee: sat(fee), most: sat(1_000) });
         assert!(low(399).fee_disagreement() && low(200).fee_disagreement() && !low(199).fee_disagreement());
         assert!(high(1_001).fee_disagreement() && high(2_000).fee_disagreement());
         assert!(!high(2_001).fee_disagreement());
         // Half of an odd minimum is no whole satoshi: 200 is under 200.5.
-        let odd = |fee| Objection::Fee(FeeError::TooLow { fee: sat(fee), least: sat(401) });
+        let odd = |fee| Objection::Fee(FeeObjection::TooLow { fee: sat(fee), least: sat(401) });
         assert!(odd(201).fee_disagreement() && !odd(200).fee_disagreement());
         assert!(!contract(Some(RuleId::Ds6)).fee_disagreement());
     }

@@ -12,7 +12,7 @@ use coxswain_protocol::{
     Record, SigningGroup, Verdict, Window,
     wire::{Envelope, MESSAGE_TYPE, OperatorKey},
 };
-use coxswain_rules::{Action, Amount, FeeError, KeyHash, Proposal};
+use coxswain_rules::{Action, Amount, FeeObjection, KeyHash, Proposal};
 
 use crate::{
     check::{Experience, Played, Violation, ViolationKind, check_memory},
@@ -464,7 +464,7 @@ fn judge(proposal: &Proposal, head: u64) -> Verdict {
         return Verdict::Valid;
     }
     let zero = Amount::ZERO;
-    Verdict::Rejected(Objection::Fee(FeeError::TooLow { fee: zero, least: zero }))
+    Verdict::Rejected(Objection::Fee(FeeObjection::TooLow { fee: zero, least: zero }))
 }
 
 const fn name_of(ignored: &Ignored) -> &'static str {

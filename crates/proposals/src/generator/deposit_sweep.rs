@@ -83,12 +83,12 @@ impl<B: Backend> Wallet<'_, B> {
             let fees = self.fees().await?;
             let utxo = main_utxo.as_ref().map(|main_utxo| main_utxo.utxo);
             let refusal = match deposits::sweep(&survey.snapshot, self.key_hash, &batch, utxo, &fees) {
-                Ok((proposal, extra_info, unsigned)) => {
+                Ok((proposal, extra_info, unsigned, fee)) => {
                     let funding = batch.iter().map(|sound| sound.funding.clone());
                     let funding = funding
                         .chain(main_utxo.as_ref().and_then(|main_utxo| main_utxo.transaction.clone()))
                         .collect();
-                    let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
+                    let transaction = ProposedTransaction { unsigned, fee, funding };
                     let subject = Subject::DepositSweep { proposal, extra_info };
                     match self.accepted(subject, Some(transaction)).await {
                         Ok(Ok(proposed)) => {

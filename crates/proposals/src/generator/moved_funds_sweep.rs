@@ -3,12 +3,12 @@
 use coxswain_bitcoin::{Backend, Output};
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
-    Amount, KeyHash, MovedFundsSweepProposal, OutPoint, Snapshot, Subject, SweepRequestKey,
-    UnsignedTransaction, Utxo, WalletRecord, wallet_script,
+    Amount, FeeConditions, FeeTerms, KeyHash, LeaderFee, MovedFundsSweepProposal, OutPoint, Snapshot,
+    Subject, SweepRequestKey, UnsignedTransaction, Utxo, WalletRecord, wallet_script,
 };
 
 use super::{MAX_TRIES, Step, wallet::Wallet};
-use crate::{Exclusion, Fees, Item, Nothing, Outcome, ProposedTransaction, Undecided, Why, moved_funds};
+use crate::{Exclusion, Item, Nothing, Outcome, ProposedTransaction, Undecided, Why, moved_funds};
 
 /// The funds that others have moved to the wallet and that it hasn't swept.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl<B: Backend> Wallet<'_, B> {
                     continue;
                 }
             }
-            let (proposal, unsigned) = match sweep(&snapshot, self.key_hash, outpoint, utxo, &fees) {
+            let (proposal, unsigned, fee) = match sweep(&snapshot, self.key_hash, outpoint, utxo, &fees) {
                 Ok(sweep) => sweep,
                 Err(Nothing::Transaction(error)) => {
                     exclude(Why::Transaction(error));
@@ -59,7 +59,7 @@ impl<B: Backend> Wallet<'_, B> {
                 Err(nothing) => return Ok(nothing.into()),
             };
             let funding = main_utxo.iter().filter_map(|main_utxo| main_utxo.transaction.clone()).collect();
-            let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
+            let transaction = ProposedTransaction { unsigned, fee, funding };
             match self.accepted(Subject::MovedFundsSweep(proposal), Some(transaction)).await? {
                 Ok(proposed) => return Ok(proposed),
                 Err(rejection) => exclude(Why::Contract(Box::new(rejection))),
@@ -106,14 +106,14 @@ fn sweep(
     wallet: KeyHash,
     outpoint: OutPoint,
     main_utxo: Option<Utxo>,
-    fees: &Fees,
-) -> Result<(MovedFundsSweepProposal, UnsignedTransaction), Nothing> {
+    fees: &FeeConditions,
+) -> Result<(MovedFundsSweepProposal, UnsignedTransaction, LeaderFee), Nothing> {
     let build = |proposal: &MovedFundsSweepProposal| {
         UnsignedTransaction::moved_funds_sweep(snapshot, wallet, proposal, main_utxo)
     };
     let mut proposal = MovedFundsSweepProposal { outpoint, fee: Amount::ZERO };
-    let maximum = snapshot.moving_funds_parameters.moved_funds_sweep_tx_max_total_fee;
-    proposal.fee = fees.propose(&build(&proposal)?, maximum)?;
+    let fee = fees.propose(&FeeTerms::moved_funds_sweep(snapshot, &build(&proposal)?))?;
+    proposal.fee = fee.amount;
     let unsigned = build(&proposal)?;
-    Ok((proposal, unsigned))
+    Ok((proposal, unsigned, fee))
 }

@@ -3,14 +3,15 @@
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
-    Amount, KeyHash, MovingFundsProposal, Snapshot, Subject, UnsignedTransaction, Utxo, WalletState,
+    Amount, FeeConditions, FeeTerms, KeyHash, LeaderFee, MovingFundsProposal, Snapshot, Subject,
+    UnsignedTransaction, Utxo, WalletState,
 };
 
 use super::{
     Step,
     wallet::{EARLIER_SEARCHES, Wallet},
 };
-use crate::{CommitmentDue, Fees, Nothing, Outcome, ProposedTransaction, Undecided, moving_funds};
+use crate::{CommitmentDue, Nothing, Outcome, ProposedTransaction, Undecided, moving_funds};
 
 /// How many of the newest wallets are read to find targets among them: what one call reads.
 const NEWEST_WALLETS: usize = 250;
@@ -70,12 +71,12 @@ impl<B: Backend> Wallet<'_, B> {
             .ok_or(Undecided::CommitmentNotFound(commitment))?
             .to_vec();
         let fees = self.fees().await?;
-        let (proposal, unsigned) = match transfer(&snapshot, wallet, targets, main_utxo.utxo, &fees) {
+        let (proposal, unsigned, fee) = match transfer(&snapshot, wallet, targets, main_utxo.utxo, &fees) {
             Ok(transfer) => transfer,
             Err(nothing) => return Ok(nothing.into()),
         };
         let funding = main_utxo.transaction.into_iter().collect();
-        let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
+        let transaction = ProposedTransaction { unsigned, fee, funding };
         let subject = Subject::MovingFunds { proposal, main_utxo: main_utxo.utxo };
         match self.accepted(subject, Some(transaction)).await? {
             Ok(proposed) => Ok(proposed),
@@ -117,14 +118,14 @@ fn transfer(
     wallet: KeyHash,
     targets: Vec<KeyHash>,
     main_utxo: Utxo,
-    fees: &Fees,
-) -> Result<(MovingFundsProposal, UnsignedTransaction), Nothing> {
+    fees: &FeeConditions,
+) -> Result<(MovingFundsProposal, UnsignedTransaction, LeaderFee), Nothing> {
     let build = |proposal: &MovingFundsProposal| {
         UnsignedTransaction::moving_funds(snapshot, wallet, proposal, main_utxo)
     };
     let mut proposal = MovingFundsProposal { targets, fee: Amount::ZERO };
-    let maximum = snapshot.moving_funds_parameters.moving_funds_tx_max_total_fee;
-    proposal.fee = fees.propose(&build(&proposal)?, maximum)?;
+    let fee = fees.propose(&FeeTerms::moving_funds(snapshot, &build(&proposal)?))?;
+    proposal.fee = fee.amount;
     let unsigned = build(&proposal)?;
-    Ok((proposal, unsigned))
+    Ok((proposal, unsigned, fee))
 }

@@ -39,7 +39,7 @@ impl<B: Backend> Wallet<'_, B> {
             let mut left_out = Vec::new();
             let batch =
                 redemptions::batch(&snapshot, wallet, scripts.clone(), main_utxo.utxo, &fees, &mut left_out);
-            let redemptions::Batch { proposal, unsigned } = match batch {
+            let redemptions::Batch { proposal, unsigned, fee } = match batch {
                 Ok(batch) => batch,
                 Err(nothing) => {
                     excluded.extend(left_out);
@@ -47,7 +47,7 @@ impl<B: Backend> Wallet<'_, B> {
                 }
             };
             let funding = main_utxo.transaction.iter().cloned().collect();
-            let transaction = ProposedTransaction { unsigned, fee: proposal.fee, funding };
+            let transaction = ProposedTransaction { unsigned, fee, funding };
             let subject = Subject::Redemption(proposal.clone());
             let rejection = match self.accepted(subject, Some(transaction)).await? {
                 Ok(proposed) => {

@@ -6,12 +6,12 @@ use bitcoin::Transaction;
 use coxswain_bitcoin::{Backend, BackendError, Known, Output};
 use coxswain_ethereum::{Block, BridgeEvents, SnapshotKeys};
 use coxswain_rules::{
-    FeeConditions, KeyHash, OutPoint, Snapshot, Utxo, WalletRecord, WalletState, main_utxo_hash,
+    FeeConditions, KeyHash, NextBlock, OutPoint, Snapshot, Utxo, WalletRecord, WalletState, main_utxo_hash,
     wallet_script,
 };
 
 use super::{Generator, Step, deposit_sweep::Survey, moved_funds_sweep::Moved};
-use crate::{Fees, Memory, Nothing, Undecided, main_utxo::main_utxo_in};
+use crate::{Memory, Nothing, Undecided, main_utxo::main_utxo_in};
 
 /// How many of the wallet's recorded transactions are looked at for its main UTXO: it is the newest one's, unless that
 /// left nothing.
@@ -28,7 +28,7 @@ pub(super) struct Wallet<'a, B> {
     pub(super) events: &'a mut BridgeEvents,
     pub(super) memory: &'a mut Memory,
     basis: Option<Snapshot>,
-    fees: Option<Fees>,
+    fees: Option<FeeConditions>,
     /// The main UTXO, once Bitcoin has said that it is unspent.
     main_utxo: Option<MainUtxo>,
     pub(super) survey: Option<Survey>,
@@ -127,13 +127,14 @@ impl<'a, B: Backend> Wallet<'a, B> {
     }
 
     /// What fees are computed from.
-    pub(super) async fn fees(&mut self) -> Result<Fees, Undecided> {
+    pub(super) async fn fees(&mut self) -> Result<FeeConditions, Undecided> {
         if let Some(fees) = self.fees {
             return Ok(fees);
         }
         let rates = self.generator.bitcoin.fee_rates().await?;
-        let conditions = FeeConditions { relay_minimum: rates.relay_minimum, estimate: rates.next_block };
-        Ok(*self.fees.insert(Fees { conditions, fallback: self.generator.fallback }))
+        let next_block = NextBlock::new(rates.next_block, self.generator.fallback_fee_rate);
+        let next_block = next_block.ok_or(Undecided::NoFeeRate)?;
+        Ok(*self.fees.insert(FeeConditions { relay_minimum: rates.relay_minimum, next_block }))
     }
 
     /// What Bitcoin knows of these outputs' transactions, each in its place.

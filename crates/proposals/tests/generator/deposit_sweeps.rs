@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::sol_types::SolError;
 use alloy_primitives::U256;
+use bitcoin::FeeRate;
+use coxswain_bitcoin::FeeRates;
 use coxswain_ethereum::{BridgeEvents, Endpoint};
 use coxswain_proposals::{FUNDING_CONFIRMATIONS, Item, Memory, Nothing, Outcome, Undecided, Why, gas};
-use coxswain_rules::{Action, Amount, KeyHash, RuleId, Subject};
+use coxswain_rules::{Action, Amount, KeyHash, LeaderFee, RuleId, Subject};
 use coxswain_testkit::{Deposit, DepositOutput, DepositSpec, FaultyEndpoint, Reply, Wallet};
 use serde_json::json;
 
@@ -315,25 +317,40 @@ async fn the_youngest_reveals_and_events_wait() {
 
 #[tokio::test]
 async fn inc_23_the_fee_relays_and_burns_nothing() {
-    use coxswain_rules::FeeConditions;
     let (mut stage, wallet, _) = flooded(0).await;
-    let relay_minimum = bitcoin::FeeRate::from_sat_per_vb_u32(1);
-    // The estimate; the fallback without one; 1.1 × the minimum over less than relays; what the Bridge allows under more.
-    // Rates in tenths of sat/vB.
-    for (estimate, rate) in [(Some(10), 100), (None, 50), (Some(0), 11), (Some(1_000_000), 10_000_000)] {
-        stage.bitcoin.state().rates.next_block = estimate.map(bitcoin::FeeRate::from_sat_per_vb_u32);
+    let rate = FeeRate::from_sat_per_vb_u32;
+    // 5/4 of the estimate, or of the fallback without one; 5 sat/vB over less; what the Bridge allows under more.
+    // Rates in hundredths of sat/vB.
+    for (estimate, expected) in
+        [(Some(10), 1_250), (None, 625), (Some(0), 500), (Some(4), 500), (Some(1_000_000), 125_000_000)]
+    {
+        stage.bitcoin.state().rates.next_block = estimate.map(rate);
         let (proposed, _) = stage.propose(&wallet, Action::DepositSweep).await;
         let transaction = proposed.transaction.as_ref().unwrap();
-        let vsize = transaction.unsigned.vsize();
-        let expected = (rate * vsize).div_ceil(10).min(100_000);
-        assert_eq!(transaction.fee, Amount::from_sat(expected), "{estimate:?}");
-        let conditions = FeeConditions { relay_minimum, estimate: None };
-        assert_eq!(conditions.check(transaction.fee, vsize), Ok(()));
+        let floor = Amount::from_sat((expected * transaction.unsigned.vsize()).div_ceil(100));
+        let amount = floor.min(Amount::from_sat(100_000));
+        assert_eq!(transaction.fee, LeaderFee { amount, floor }, "{estimate:?}");
     }
-    // Relaying costs more than the Bridge allows.
-    stage.bitcoin.state().rates.relay_minimum = bitcoin::FeeRate::from_sat_per_vb_u32(1_000);
+    // 1.1 × the relay minimum, if that is most; no more than the Bridge allows.
+    stage.bitcoin.state().rates = FeeRates { relay_minimum: rate(100), next_block: Some(rate(1)) };
+    let (proposed, _) = stage.propose(&wallet, Action::DepositSweep).await;
+    let transaction = proposed.transaction.as_ref().unwrap();
+    assert_eq!(transaction.fee.amount, Amount::from_sat(110 * transaction.unsigned.vsize()));
+    stage.bitcoin.state().rates.relay_minimum = rate(1_000);
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
     assert!(matches!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::Fee(_))));
+}
+
+#[tokio::test]
+async fn inc_33_without_an_estimate_and_without_a_fallback_no_fee_is_guessed() {
+    let (mut stage, wallet, _) = flooded(0).await;
+    stage.bitcoin.state().rates.next_block = None;
+    stage.fallback = None;
+    let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep, Action::Heartbeat]).await;
+    assert_eq!(generation.attempts[0].outcome, Outcome::Undecided(Undecided::NoFeeRate));
+    assert!(generation.proposed().is_some(), "a heartbeat pays no fee: {generation:?}");
+    stage.bitcoin.state().rates.next_block = Some(FeeRate::from_sat_per_vb_u32(1));
+    stage.propose(&wallet, Action::DepositSweep).await;
 }
 
 #[tokio::test]

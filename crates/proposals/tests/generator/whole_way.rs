@@ -25,7 +25,7 @@ async fn every_action_goes_the_whole_way() {
     let bitcoin = Endpoint::new(server.url(), Limits::default()).unwrap();
     let bitcoin = Backends::new(vec![bitcoin], Expected::on(::bitcoin::Network::Regtest));
     let bridge = *world.bridge.address();
-    let fallback = ::bitcoin::FeeRate::from_sat_per_vb_u32(5);
+    let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
     let generator = Generator::new(ethereum.clone(), CHAIN, bridge, validator.clone(), &bitcoin, fallback);
     let mut events = BridgeEvents::new(bridge, 0);
     let mut memory = [Memory::default(), Memory::default()];

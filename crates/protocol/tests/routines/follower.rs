@@ -11,7 +11,7 @@ use coxswain_protocol::{
         MESSAGE_TYPE, Proposed,
     },
 };
-use coxswain_rules::{Action, Amount, FeeError, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
+use coxswain_rules::{Action, Amount, FeeObjection, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
 
 use crate::fixture::{
     ACTIVE_END, C, END, Wallet, act, deposit_sweep, heartbeat, key, objection, redemption, seat, signed,
@@ -404,9 +404,10 @@ fn inc_22_a_verdict_that_never_comes_blames_nobody() {
 fn inc_23_a_fee_that_burns_the_wallets_money_or_cannot_relay_is_a_mistake() {
     let wallet = Wallet::new();
     let sats = Amount::from_sat;
-    for error in
-        [FeeError::TooHigh { fee: sats(5), most: sats(4) }, FeeError::TooLow { fee: sats(5), least: sats(6) }]
-    {
+    for error in [
+        FeeObjection::TooHigh { fee: sats(5), most: sats(4) },
+        FeeObjection::TooLow { fee: sats(5), least: sats(6) },
+    ] {
         let mut follower = settled(&wallet);
         follower.on_verdict(Verdict::Rejected(Objection::Fee(error)), C);
         follower.on_block(END);

@@ -23,6 +23,7 @@ pub(crate) struct Stage {
     pub(crate) validator: alloy_primitives::Address,
     pub(crate) memory: Memory,
     pub(crate) events: BridgeEvents,
+    pub(crate) fallback: Option<::bitcoin::FeeRate>,
 }
 
 impl Stage {
@@ -30,7 +31,8 @@ impl Stage {
         let world = World::start().await.unwrap();
         let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
         let events = BridgeEvents::new(*world.bridge.address(), 0);
-        Self { world, bitcoin: FakeBitcoin::new(), validator, memory: Memory::default(), events }
+        let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
+        Self { world, bitcoin: FakeBitcoin::new(), validator, memory: Memory::default(), events, fallback }
     }
 
     /// A wallet that has swept one deposit.
@@ -80,7 +82,7 @@ impl Stage {
         let block = validator.block(BlockSelector::Latest).await.unwrap();
         self.events.update(&endpoint, block).await.unwrap();
         let bridge = *self.world.bridge.address();
-        let fallback = ::bitcoin::FeeRate::from_sat_per_vb_u32(5);
+        let fallback = self.fallback;
         let generator = Generator::new(endpoint, CHAIN, bridge, validator, bitcoin, fallback);
         generator
             .propose_first(checklist.iter().copied(), wallet, block, &mut self.events, &mut self.memory)
