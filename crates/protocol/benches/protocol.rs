@@ -11,7 +11,8 @@ use bitcoin::{
     secp256k1::{Secp256k1, SecretKey},
 };
 use coxswain_protocol::{
-    Assignment, Follower, Network, Received, SigningGroup, Window,
+    Assignment, Assurance, Command, Event, Member, Network, Received, SafeHashes, Setup, SigningGroup,
+    Window,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
 use coxswain_rules::{DepositSweepProposal, KeyHash, Proposal, RevealedDeposit};
@@ -61,10 +62,11 @@ fn decoding_a_20_deposit_message(c: &mut Criterion) {
     c.bench_function("decode_20_deposits", |b| b.iter(|| CoordinationMessage::decode(black_box(&encoded))));
 }
 
-fn a_follower_under_100_000_messages(c: &mut Criterion) {
-    let (keys, group) = (keys(), Arc::new(group()));
-    let assignment = Assignment::new(&Network::default(), window(), WALLET, &group, B256::repeat_byte(1));
-    let me = group.operators().iter().find(|operator| **operator != assignment.leader).unwrap();
+fn a_member_under_100_000_messages(c: &mut Criterion) {
+    let (keys, group, network) = (keys(), Arc::new(group()), Network::default());
+    let hash = B256::repeat_byte(1);
+    let assignment = Assignment::new(&network, window(), WALLET, &group, hash);
+    let me = keys.iter().find(|key| key.address() != assignment.leader).unwrap();
     // 1,000 messages from each of 100 members, opened as they come from the network.
     let messages: Vec<_> = (0..100_000_u64)
         .zip(keys.iter().cycle())
@@ -76,17 +78,23 @@ fn a_follower_under_100_000_messages(c: &mut Criterion) {
             (*author, envelope)
         })
         .collect();
-    let mut slow = c.benchmark_group("follower_under_100_000_messages");
+    let (group_of, key) = (Arc::clone(&group), *me);
+    let setup = Setup { network, wallet: WALLET, group: group_of, key, first_sequence: 1, observes: false };
+    let mut slow = c.benchmark_group("member_under_100_000_messages");
     slow.sample_size(10);
     slow.bench_function("open_and_hear", |b| {
         b.iter(|| {
-            let (mut follower, _) = Follower::start(assignment, Arc::clone(&group), *me, window().block());
+            let mut member = Member::new(setup.clone());
+            member.handle(Event::Block(window().block())).unwrap();
+            let Some(Command::ReadSafeHash { question, .. }) = member.poll() else { panic!("no question") };
+            let hashes = SafeHashes { canonical: hash, legacy_header: hash };
+            member.handle(Event::SafeHash { question, hashes, assurance: Assurance::Agreed }).unwrap();
             for (author, envelope) in &messages {
                 let received =
                     Received::open(author, &group, envelope, Arc::from(envelope.as_slice())).unwrap();
-                black_box(&follower.on_message(received));
+                let _ = black_box(member.handle(Event::Message(received)));
             }
-            follower.retained_bytes()
+            member.retained_bytes()
         });
     });
     slow.finish();
@@ -96,6 +104,6 @@ criterion_group!(
     benches,
     leader_of_100_seats,
     decoding_a_20_deposit_message,
-    a_follower_under_100_000_messages
+    a_member_under_100_000_messages
 );
 criterion_main!(benches);

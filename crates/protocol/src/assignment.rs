@@ -1,12 +1,14 @@
 //! What a wallet's members must agree on before a word is said in a window.
 
+use std::hash::{Hash, Hasher};
+
 use alloy_primitives::{Address, B256};
 use coxswain_rules::{Action, KeyHash, network::ActionTimes};
 
 use crate::{Checklist, Network, Schedule, Seat, Seed, SigningGroup, Window};
 
 /// Who leads a wallet in a window, and what may be proposed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The wallet.
     pub wallet: KeyHash,
@@ -24,6 +26,13 @@ pub struct Assignment {
     pub checklist: Checklist,
     /// When what is agreed on will run.
     pub actions: ActionTimes,
+}
+
+/// All of it follows from these, on a network and in a group.
+impl Hash for Assignment {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.wallet, self.window, self.safe_block_hash).hash(state);
+    }
 }
 
 impl Assignment {

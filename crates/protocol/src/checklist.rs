@@ -13,6 +13,9 @@ pub struct Checklist {
     heartbeat: bool,
 }
 
+/// A draw is a number.
+impl Eq for Checklist {}
+
 impl Checklist {
     /// Every action, the first to be tried first.
     pub const PRIORITY: [Action; 5] = [

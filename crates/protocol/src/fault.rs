@@ -5,31 +5,40 @@ use std::{fmt, sync::Arc};
 use alloy_primitives::Address;
 use coxswain_rules::{Action, KeyHash, Objection};
 
-use crate::{Seat, Window};
+use crate::{Seat, Window, wire::DecodeError};
 
-/// What a leader proposed that it shouldn't have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a leader said that it shouldn't have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Mistake {
-    /// An action that the window doesn't allow.
+    /// It proposed an action that the window doesn't allow.
     NotOnChecklist(Action),
-    /// Content that was still refused when the window ended.
+    /// It proposed an action that nobody knows.
+    NoSuchAction(u32),
+    /// Its proposal can't be decoded, though the message around it can.
+    Undecodable(DecodeError),
+    /// Its proposal's content was refused from the first block on, and still when the window ended.
     Rejected {
         /// Why.
-        objection: Objection,
-        /// The block it was judged at.
+        objection: Arc<Objection>,
+        /// The block at which it was judged last.
         block: u64,
+    },
+    /// It sent two different messages.
+    Equivocation {
+        /// The second one, as its author signed it.
+        second: Arc<[u8]>,
     },
 }
 
 /// What a member did wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
-    /// The leader made no proposal that could be accepted.
+    /// The leader sent nothing that could be accepted.
     LeaderIdleness {
-        /// The first block at which we listened: a late one weakens the charge.
+        /// The first block at which we listened.
         listened_from: u64,
     },
-    /// The leader proposed what it shouldn't have.
+    /// The leader said what it shouldn't have.
     LeaderMistake(Mistake),
     /// A member that doesn't lead spoke as if it did.
     LeaderImpersonation {
@@ -56,19 +65,20 @@ impl fmt::Display for FaultKind {
             Self::LeaderIdleness { listened_from } => {
                 write!(f, "no acceptable message since block {listened_from}")
             }
-            Self::LeaderMistake(Mistake::NotOnChecklist(action)) => {
-                write!(f, "{action} is not on the checklist")
-            }
-            Self::LeaderMistake(Mistake::Rejected { objection, block }) => {
-                write!(f, "at block {block}, {objection}")
-            }
+            Self::LeaderMistake(mistake) => match mistake {
+                Mistake::NotOnChecklist(action) => write!(f, "{action} is not on the checklist"),
+                Mistake::NoSuchAction(number) => write!(f, "there is no action {number}"),
+                Mistake::Undecodable(error) => write!(f, "undecodable: {error}"),
+                Mistake::Rejected { objection, block } => write!(f, "at block {block}, {objection}"),
+                Mistake::Equivocation { .. } => f.write_str("equivocation"),
+            },
             Self::LeaderImpersonation { seat } => write!(f, "seat {seat} does not lead"),
         }
     }
 }
 
 /// A record of what a member did wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fault {
     /// The wallet.
     pub wallet: KeyHash,
@@ -78,6 +88,6 @@ pub struct Fault {
     pub culprit: Address,
     /// For what.
     pub kind: FaultKind,
-    /// The network message that proves it, as its author signed it, where there is one.
+    /// The network message that proves it, as its author signed it. `None` for idleness.
     pub signed: Option<Arc<[u8]>>,
 }

@@ -47,7 +47,7 @@ impl fmt::Debug for Seat {
 
 /// The operators of a wallet's final signing group (key generation's members less the misbehaved ones), by seat. At
 /// least one, at most [`MAX_SEATS`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SigningGroup {
     holders: Vec<Address>,
     operators: Vec<Address>,

@@ -3,37 +3,43 @@
 //! Pure: no I/O, clock, randomness or async. Time is block numbers. All members must compute alike what is here; the
 //! Go client that runs on mainnet is the reference.
 
+mod acceptance;
 mod assignment;
 mod checklist;
 mod fault;
-mod follower;
 mod go_rand;
 mod group;
-mod leader;
+mod member;
 mod network;
-mod routine;
+mod outcome;
+mod received;
 mod safe_block;
 mod schedule;
 mod seed;
-mod stages;
 mod window;
 pub mod wire;
 
+pub use acceptance::{Acceptance, Ignored};
 pub use assignment::Assignment;
 pub use checklist::Checklist;
 pub use coxswain_rules::{
-    Objection,
+    Assurance, Objection,
     network::{HashRule, Parameters},
 };
 pub use fault::{Fault, FaultKind, Mistake};
-pub use follower::{Follower, MAX_MESSAGES_PER_SENDER, MAX_RETAINED_PER_SENDER};
 pub use go_rand::GoRand;
 pub use group::{GroupSizeError, MAX_SEATS, NoSuchSeat, Seat, SigningGroup};
-pub use leader::{Leader, RETRANSMISSIONS, ResumeError};
+pub use member::{
+    Command, ContentVerdict, DamagedEntry, Entry, EntryId, Event, Generation, MAX_MESSAGES_PER_SENDER,
+    MAX_RESEEDS, MAX_RETAINED_PER_SENDER, Member, Question, RETRANSMISSIONS, Sent, Setup,
+};
 pub use network::{Network, ParametersError};
-pub use routine::{Command, Generation, NotGenerated, Outcome, Record, Verdict, WindowResult};
+pub use outcome::{
+    Agreement, Alarm, Basis, Doubt, MAX_RECORDS, NoResult, NotGenerated, NotSent, Note, Undecided, Validated,
+    Validity, WindowResult,
+};
+pub use received::{MAX_SIGNED_BYTES, Received, Unreadable};
 pub use safe_block::SafeHashes;
 pub use schedule::Schedule;
 pub use seed::Seed;
-pub use stages::{Authenticated, Ignored, MAX_SIGNED_BYTES, OnChecklist, Received, Unreadable, Validated};
 pub use window::{Phase, Window, WindowWatch};

@@ -1,6 +1,9 @@
 //! A network's [`Parameters`], checked, and what they say of a window.
 
-use std::ops::Deref;
+use std::{
+    hash::{Hash, Hasher},
+    ops::Deref,
+};
 
 use coxswain_rules::{
     Action,
@@ -58,6 +61,15 @@ pub enum ParametersError {
 /// [`Parameters`] that fit together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Network(Parameters);
+
+/// Checked parameters are numbers.
+impl Eq for Network {}
+
+impl Hash for Network {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.frequency, self.active_phase, self.passive_phase).hash(state);
+    }
+}
 
 impl Network {
     /// The preset for wallets coordinated together with Go clients.

@@ -79,7 +79,7 @@ impl Window {
 }
 
 /// Announces each window once, from a stream of blocks that may skip, repeat and go back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WindowWatch {
     network: Network,
     last_seen: Option<u64>,

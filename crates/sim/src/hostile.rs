@@ -1,43 +1,44 @@
 //! What hostile members say in a window.
 
+use std::sync::Arc;
+
 use coxswain_protocol::{
     Assignment, Seat, SigningGroup,
     wire::{CoordinationMessage, Proposed},
 };
-use coxswain_rules::{
-    Action, Amount, HeartbeatProposal, KeyHash, MovingFundsProposal, Proposal, RedemptionProposal, ScriptBuf,
-};
+use coxswain_rules::{Action, Amount, HeartbeatProposal, KeyHash, MovingFundsProposal, Proposal};
 
-use crate::{dice::Dice, member::Role};
+use crate::{
+    advisor::{Flaw, redemption},
+    dice::Dice,
+    member::Role,
+};
 
 /// Something said at a tick after the window's start.
 pub(crate) struct Line {
     pub(crate) after: u64,
     pub(crate) sequence: u64,
-    pub(crate) message: CoordinationMessage,
+    pub(crate) payload: Vec<u8>,
 }
 
-/// A proposal that the world finds valid from this block on. See [`valid_from`].
-pub(crate) fn redemption(nonce: u64, valid_from: u64) -> Proposal {
-    let script = [nonce.to_be_bytes(), valid_from.to_be_bytes()].concat();
-    let scripts = vec![ScriptBuf::from_bytes(script)];
-    Proposal::Redemption(RedemptionProposal { scripts, fee: Amount::from_sat(nonce) })
+/// A message whose proposal is these bytes.
+fn with_proposal(message: &CoordinationMessage, proposal: &[u8]) -> Vec<u8> {
+    let no_op = CoordinationMessage { proposed: Proposed::NoOp, ..message.clone() };
+    let mut payload = no_op.encode().expect("a no-op keeps the caps");
+    // An empty proposal: its tag, and a length of 0.
+    payload.pop();
+    payload.push(u8::try_from(proposal.len()).expect("a short one"));
+    payload.extend(proposal);
+    payload
 }
 
-/// From which block on a proposal is valid. Those of other kinds always are.
-pub(crate) fn valid_from(proposal: &Proposal) -> u64 {
-    let Proposal::Redemption(redemption) = proposal else { return 0 };
-    let tail = redemption.scripts.first().and_then(|script| script.as_bytes().last_chunk());
-    tail.map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-/// A hostile member's lines in a window of `ticks` ticks.
+/// A hostile member's lines in a window of `ticks` ticks of which `active` may be spoken in.
 pub(crate) fn script(
     role: Role,
     me: Seat,
     assignment: &Assignment,
     group: &SigningGroup,
-    ticks: u64,
+    (active, ticks): (u64, u64),
     dice: &mut Dice,
 ) -> Vec<Line> {
     let leads = group.holder(me) == Some(assignment.leader);
@@ -48,59 +49,69 @@ pub(crate) fn script(
         wallet: assignment.wallet,
         proposed,
     };
-    let act = |nonce, valid_from| Proposed::Action(redemption(nonce, valid_from).into());
+    let act = |nonce, flaw| Proposed::Action(redemption(nonce, flaw));
     let mut lines = Vec::new();
+    let mut say = |after, sequence, payload| lines.push(Line { after, sequence, payload });
+    let encoded = |message: CoordinationMessage| message.encode().expect("what is said keeps the caps");
     match role {
         Role::Equivocator if leads => {
-            // Both again and again, under two sequence numbers or one.
+            // Both again and again, under two sequence numbers or one; or the second when the window is all but over.
             let second = dice.between(1, 2);
+            let at_the_edge = dice.percent(30);
             for (sequence, nonce) in [(1, 1), (second, 2)] {
                 for _ in 0..6 {
-                    lines.push(Line {
-                        after: dice.below(ticks),
-                        sequence,
-                        message: message(seat, act(nonce, 0)),
-                    });
+                    let late = at_the_edge && nonce == 2;
+                    let after = if late { dice.between(active, ticks - 1) } else { dice.below(active) };
+                    say(after, sequence, encoded(message(seat, act(nonce, Flaw::None))));
                 }
             }
         }
         Role::Impersonator if !leads => {
             for sequence in 1..=dice.between(1, 3) {
                 let seat = if dice.percent(20) { assignment.leader_seat } else { seat };
-                lines.push(Line { after: dice.below(ticks), sequence, message: message(seat, act(3, 0)) });
+                say(dice.below(active), sequence, encoded(message(seat, act(3, Flaw::None))));
             }
         }
         Role::Flooder => {
             for sequence in 1..=dice.between(40, 120) {
                 let mut said = message(seat, Proposed::NoOp);
-                match dice.below(5) {
+                match dice.below(8) {
                     0 => said.coordination_block = dice.below(1_000_000),
                     1 => said.wallet = KeyHash(dice.bytes()),
                     2 => said.seat = Seat::try_from(dice.between(1, 255)).expect("from 1 to 255"),
                     3 => {
                         let (targets, fee) = (vec![KeyHash([1; 20]); 255], Amount::MAX);
-                        said.proposed = Proposed::Action(
-                            Proposal::MovingFunds(MovingFundsProposal { targets, fee }).into(),
-                        );
+                        let moving = Proposal::MovingFunds(MovingFundsProposal { targets, fee });
+                        said.proposed = Proposed::Action(Arc::new(moving));
                     }
-                    _ => said.proposed = act(100 + sequence, 0),
+                    _ => said.proposed = act(100 + sequence, Flaw::None),
                 }
                 // As a leader it would be equivocating: it then floods without leading.
                 if !leads || said.coordination_block != assignment.window.block() {
-                    lines.push(Line { after: dice.below(ticks), sequence, message: said });
+                    say(dice.below(active), sequence, encoded(said));
                 }
             }
         }
         Role::Blunderer if leads => {
-            let message_of_heartbeat = vec![0xff; 16];
-            let heartbeat = Proposal::Heartbeat(HeartbeatProposal { message: message_of_heartbeat });
-            if !assignment.checklist.contains(Action::Heartbeat) && dice.percent(70) {
-                let said = message(seat, Proposed::Action(heartbeat.into()));
-                lines.push(Line { after: dice.below(ticks / 2), sequence: 1, message: said });
-            }
-            if dice.percent(50) {
-                let said = message(seat, act(4, u64::MAX));
-                lines.push(Line { after: ticks / 2, sequence: 2, message: said });
+            let kind = dice.below(8);
+            let after = dice.below(active / 2);
+            let flawed = [Flaw::Always, Flaw::HighFee, Flaw::GrossFee];
+            let heartbeat = Proposal::Heartbeat(HeartbeatProposal { message: vec![0xff; 16] });
+            match kind {
+                0 if !assignment.checklist.contains(Action::Heartbeat) => {
+                    say(after, 1, encoded(message(seat, Proposed::Action(Arc::new(heartbeat)))));
+                }
+                1..=2 => {
+                    // Reserved, or not; with a payload of one byte.
+                    let number = dice.pick(&[6, 9, 10, 77]);
+                    say(after, 1, with_proposal(&message(seat, Proposed::NoOp), &[8, number, 18, 1, 1]));
+                }
+                3..=4 => {
+                    // A redemption that ends within a field.
+                    let malformed = [8, 3, 18, 2, 0xff, 0xff];
+                    say(after, 1, with_proposal(&message(seat, Proposed::NoOp), &malformed));
+                }
+                _ => say(after, 1, encoded(message(seat, act(4, dice.pick(&flawed))))),
             }
         }
         _ => {}

@@ -1,15 +1,21 @@
 //! Wallet coordination without a network: [`run`] plays members, honest and hostile, on a channel that delays, drops,
-//! repeats and reorders, and checks what must hold; [`statistics`] tells what many windows look like.
+//! repeats and reorders, with endpoints that lie and journals that fail, and checks what must hold; [`statistics`] tells
+//! what many windows look like.
 //!
-//! All follows from a seed: the same seed plays the same game, event for event.
+//! All follows from a seed: the same seed plays the same game, event for event. Members are `protocol::Member`s; nothing
+//! here decides for them.
 
+mod advisor;
 mod check;
 mod dice;
 mod hostile;
+mod journal;
 mod member;
 pub mod statistics;
+mod summary;
 mod world;
 
 pub use check::{Violation, ViolationKind};
 pub use member::Role;
-pub use world::{Game, Summary, run, run_traced};
+pub use summary::Summary;
+pub use world::{Game, run, run_traced};

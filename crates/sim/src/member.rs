@@ -1,104 +1,74 @@
-//! An honest member: the protocol's routines, driven as a node drives them, with a journal that outlives restarts.
+//! A player: a member of the protocol while it is up, and what outlives it. It decides nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use alloy_primitives::{Address, B256};
-use coxswain_protocol::{
-    Assignment, Command, Follower, Generation, Ignored, Leader, Network, Received, Record, SigningGroup,
-    Verdict, Window, WindowResult, WindowWatch, wire::OperatorKey,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
-use coxswain_rules::KeyHash;
+
+use alloy_primitives::Address;
+use coxswain_protocol::{Entry, Member, Setup, Window, WindowResult, wire::OperatorKey};
+
+use crate::journal::Journal;
 
 /// How a member behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// By the protocol.
     Honest,
+    /// By the protocol, but by the other hash rule: it was upgraded sooner or later than the others.
+    OtherRule,
     /// Says nothing when it leads.
     Silent,
-    /// Proposes two things when it leads.
+    /// Proposes two things when it leads, now and then the second at the last moment.
     Equivocator,
     /// Proposes though it doesn't lead.
     Impersonator,
     /// Sends hundreds of messages of all kinds.
     Flooder,
-    /// Proposes what the checklist or the contract doesn't allow when it leads.
+    /// Repeats what others have signed in earlier windows.
+    Replayer,
+    /// Proposes what the checklist or the contract doesn't allow when it leads, or what nobody can read.
     Blunderer,
 }
 
 impl Role {
-    /// All but the honest one.
-    pub const HOSTILE: [Self; 5] =
-        [Self::Silent, Self::Equivocator, Self::Impersonator, Self::Flooder, Self::Blunderer];
+    /// Those that don't follow the protocol.
+    pub const HOSTILE: [Self; 6] =
+        [Self::Silent, Self::Equivocator, Self::Impersonator, Self::Flooder, Self::Replayer, Self::Blunderer];
+
+    /// Whether it is played by the protocol.
+    pub(crate) const fn is_played(self) -> bool {
+        matches!(self, Self::Honest | Self::OtherRule)
+    }
 }
 
-/// What survives a restart.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Journal {
-    /// Every result of every window: more than one would be one too many.
-    pub(crate) results: BTreeMap<Window, Vec<WindowResult>>,
-    pub(crate) records: BTreeMap<Window, Vec<Record>>,
-    /// How often the seed had to be drawn again.
-    pub(crate) reseeds: u64,
-    sent: Option<Sent>,
-}
-
+/// A member, and what outlives it.
 #[derive(Clone, Debug)]
-struct Sent {
-    window: Window,
-    envelope: Arc<[u8]>,
-    block: u64,
-}
-
-#[derive(Clone, Debug)]
-enum Routine {
-    Leader(Box<Leader>),
-    Follower(Box<Follower>),
-}
-
-/// What happens to a member.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    Block(u64),
-    Message(Received),
-    Generated(Generation),
-    Judged(Verdict, u64),
-    SafeBlockHash(B256),
-}
-
-/// A member that follows the protocol.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
+pub(crate) struct Player {
     pub(crate) key: OperatorKey,
+    pub(crate) role: Role,
     pub(crate) up: bool,
     /// How often it has started. Answers to questions of an earlier life are lost.
     pub(crate) life: u64,
-    pub(crate) head: u64,
+    pub(crate) member: Member,
     pub(crate) journal: Journal,
-    pub(crate) group: Arc<SigningGroup>,
-    network: Network,
-    wallet: KeyHash,
-    watch: WindowWatch,
-    sequence: u64,
-    assignment: Option<Assignment>,
-    routine: Option<Routine>,
+    /// What was dispatched, in all lives.
+    pub(crate) finished: BTreeMap<Window, Vec<Arc<WindowResult>>>,
+    /// Which different envelopes were broadcast, in all lives.
+    pub(crate) broadcast: BTreeMap<Window, BTreeSet<Arc<[u8]>>>,
 }
 
-impl Member {
-    pub(crate) fn new(network: Network, wallet: KeyHash, key: OperatorKey, group: Arc<SigningGroup>) -> Self {
+impl Player {
+    pub(crate) fn new(setup: Setup, role: Role) -> Self {
         Self {
-            key,
+            key: setup.key,
+            role,
             up: true,
             life: 0,
-            head: 0,
+            member: Member::new(setup),
             journal: Journal::default(),
-            group,
-            network,
-            wallet,
-            watch: WindowWatch::new(network, None),
-            sequence: 0,
-            assignment: None,
-            routine: None,
+            finished: BTreeMap::new(),
+            broadcast: BTreeMap::new(),
         }
     }
 
@@ -106,127 +76,19 @@ impl Member {
         self.key.address()
     }
 
-    /// Forgets all but the journal.
-    pub(crate) fn restart(&mut self) {
+    /// Starts again from the journal.
+    pub(crate) fn restart(&mut self, first_sequence: u64) {
         self.up = true;
         self.life += 1;
-        self.head = 0;
-        let last_finished = self.journal.results.keys().next_back().copied();
-        self.watch = WindowWatch::new(self.network, last_finished);
-        (self.sequence, self.assignment, self.routine) = (0, None, None);
+        let setup = Setup { first_sequence, ..self.member.setup().clone() };
+        self.member = Member::restore(setup, self.journal.entries.iter().cloned());
     }
 
-    pub(crate) fn retained_bytes(&self) -> usize {
-        match &self.routine {
-            Some(Routine::Follower(follower)) => follower.retained_bytes(),
-            _ => 0,
-        }
-    }
-
-    /// Takes an event, and gives back what is asked of the world. `safe_block_hash` is what this member reads now.
-    pub(crate) fn take(&mut self, event: Event, safe_block_hash: B256) -> (Option<Ignored>, Vec<Command>) {
-        let mut ignored = None;
-        let mut commands = match (event, &mut self.routine) {
-            (Event::Block(block), _) => return (None, self.on_block(block, safe_block_hash)),
-            (_, None) => Vec::new(),
-            (Event::Message(received), Some(Routine::Follower(follower))) => {
-                let (heard, commands) = follower.on_message(received);
-                ignored = heard.err();
-                commands
-            }
-            (Event::Judged(verdict, block), Some(Routine::Follower(follower))) => {
-                follower.on_verdict(verdict, block)
-            }
-            (Event::SafeBlockHash(hash), Some(Routine::Follower(follower))) => {
-                follower.on_safe_block_hash(hash)
-            }
-            (Event::Generated(generation), Some(Routine::Leader(leader))) => leader.on_generation(generation),
-            (Event::Judged(verdict, block), Some(Routine::Leader(leader))) => {
-                leader.on_verdict(verdict, block)
-            }
-            (Event::SafeBlockHash(hash), Some(Routine::Leader(leader))) => leader.on_safe_block_hash(hash),
-            (Event::Message(_), Some(Routine::Leader(_)))
-            | (Event::Generated(_), Some(Routine::Follower(_))) => Vec::new(),
-        };
-        self.keep(&mut commands);
-        (ignored, commands)
-    }
-
-    fn on_block(&mut self, block: u64, safe_block_hash: B256) -> Vec<Command> {
-        self.head = self.head.max(block);
-        let mut commands = match &mut self.routine {
-            Some(Routine::Leader(leader)) => leader.on_block(block),
-            Some(Routine::Follower(follower)) => follower.on_block(block),
-            None => Vec::new(),
-        };
-        self.keep(&mut commands);
-        if let Some(window) = self.watch.on_block(block) {
-            let mut more = self.begin(window, safe_block_hash);
-            self.keep(&mut more);
-            commands.extend(more);
-        }
-        commands
-    }
-
-    fn begin(&mut self, window: Window, safe_block_hash: B256) -> Vec<Command> {
-        let assignment = Assignment::new(&self.network, window, self.wallet, &self.group, safe_block_hash);
-        self.assignment = Some(assignment);
-        if assignment.leader != self.address() {
-            let (follower, commands) =
-                Follower::start(assignment, Arc::clone(&self.group), self.address(), self.head);
-            self.routine = Some(Routine::Follower(Box::new(follower)));
-            return commands;
-        }
-        if let Some(Sent { envelope, block, .. }) =
-            self.journal.sent.as_ref().filter(|sent| sent.window == window)
-            && let Ok((leader, commands)) =
-                Leader::resume(assignment, self.key, Arc::clone(envelope), *block, *block, self.head)
-        {
-            self.routine = Some(Routine::Leader(Box::new(leader)));
-            return commands;
-        }
-        self.sequence += 1;
-        let (leader, commands) = Leader::start(assignment, self.key, self.sequence, self.head);
-        self.routine = Some(Routine::Leader(Box::new(leader)));
-        commands
-    }
-
-    /// Writes down what has to be before anything else is done, and follows a new seed.
-    fn keep(&mut self, commands: &mut Vec<Command>) {
-        let Some(assignment) = self.assignment else { return };
-        let window = assignment.window;
-        let mut more = Vec::new();
-        for command in commands.iter() {
-            match command {
-                Command::Record(record) => {
-                    self.journal.records.entry(window).or_default().push(record.clone());
-                }
-                Command::Broadcast(envelope) => {
-                    let recorded = self.journal.sent.as_ref().is_some_and(|sent| sent.window == window);
-                    if !recorded {
-                        let (envelope, block) = (Arc::clone(envelope), self.head);
-                        self.journal.sent = Some(Sent { window, envelope, block });
-                    }
-                }
-                Command::Finish(result) => {
-                    self.routine = None;
-                    self.journal.results.entry(window).or_default().push(result.clone());
-                }
-                Command::Reseed { safe_block_hash, held } => {
-                    self.journal.reseeds += 1;
-                    more.extend(self.begin(window, *safe_block_hash));
-                    if let Some(Routine::Follower(follower)) = &mut self.routine {
-                        for message in held {
-                            more.extend(follower.on_message(message.clone()).1);
-                        }
-                    }
-                }
-                Command::Generate(_) | Command::Validate(_) | Command::ConfirmSeed => {}
-            }
-        }
-        if !more.is_empty() {
-            self.keep(&mut more);
-            commands.extend(more);
-        }
+    /// The results that the journal holds of a window.
+    pub(crate) fn results(&self, window: Window) -> impl Iterator<Item = &WindowResult> {
+        self.journal.entries.iter().filter_map(move |entry| match entry {
+            Ok(Entry::Result(result)) if result.window == window => Some(&**result),
+            _ => None,
+        })
     }
 }

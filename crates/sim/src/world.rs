@@ -1,24 +1,26 @@
 //! The game: a chain, a channel, and members with their troubles, played tick by tick.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
-use alloy_primitives::B256;
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use coxswain_protocol::{
-    Assignment, Command, FaultKind, Generation, Ignored, Network, Objection, Outcome, Phase, Received,
-    Record, SigningGroup, Verdict, Window,
+    Assignment, Assurance, Command, ContentVerdict, Event, Member, Network, Parameters, Phase, Received,
+    Setup, SigningGroup, Window,
     wire::{Envelope, MESSAGE_TYPE, OperatorKey},
 };
-use coxswain_rules::{Action, Amount, FeeObjection, KeyHash, Proposal};
+use coxswain_rules::KeyHash;
 
 use crate::{
-    check::{Experience, Played, Violation, ViolationKind, check_memory},
+    advisor::{View, generate, hashes, judge},
+    check::{Experience, Played, Violation, ViolationKind, check_broadcast, check_memory},
     dice::Dice,
-    hostile::{redemption, script, valid_from},
-    member::{Event, Member, Role},
+    hostile::script,
+    journal::Write,
+    member::{Player, Role},
+    summary::Summary,
 };
 
 /// Time passes in quarters of a block.
@@ -26,6 +28,8 @@ const TICKS: u64 = 4;
 /// Blocks played before a window and after it.
 const BEFORE: u64 = 2;
 const AFTER: u64 = 6;
+/// How many messages of earlier windows are remembered, to be replayed.
+const REMEMBERED: usize = 200;
 
 /// What to play.
 #[derive(Clone, Copy, Debug)]
@@ -36,29 +40,6 @@ pub struct Game {
     pub windows: u64,
     /// How many members. Up to a third of them are hostile.
     pub members: u8,
-}
-
-/// What happened in a game, in numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Results and records of honest members, and what their followers ignored, by name.
-    pub counts: BTreeMap<&'static str, u64>,
-    /// The most bytes that a follower held.
-    pub most_retained: usize,
-}
-
-impl Summary {
-    fn count(&mut self, name: &'static str) {
-        *self.counts.entry(name).or_default() += 1;
-    }
-
-    /// Takes in another game's numbers.
-    pub fn add(&mut self, other: &Self) {
-        for (name, count) in &other.counts {
-            *self.counts.entry(name).or_default() += count;
-        }
-        self.most_retained = self.most_retained.max(other.most_retained);
-    }
 }
 
 /// Plays a game.
@@ -76,9 +57,9 @@ pub fn run_traced(game: Game) -> (Result<Summary, Violation>, Vec<String>) {
     (result, trace.unwrap_or_default())
 }
 
-/// How bad channel and endpoints are in a game, in percent.
+/// How bad channel, endpoints and journals are in a game, in percent.
 #[derive(Clone, Copy, Debug)]
-struct Weather {
+struct Troubles {
     dropped: u64,
     repeated: u64,
     max_delay: u64,
@@ -86,48 +67,45 @@ struct Weather {
     leaps: u64,
     restarts: u64,
     wrong_hashes: u64,
+    late_hashes: u64,
+    words: u64,
     outages: u64,
     slow: u64,
+    unlinked: u64,
+    failing_writes: u64,
 }
 
-/// Something to happen to someone, in a life of theirs where it is an answer.
+/// Something to happen to someone, in a life of theirs if it is an answer.
 #[derive(Clone, Debug)]
 enum Happening {
     Event(Event, Option<u64>),
     Down,
     Up,
     Send(Arc<[u8]>),
-}
-
-/// What a member reads as the safe block's hash.
-#[derive(Clone, Copy, Debug)]
-struct View {
-    hash: B256,
-    /// Before this tick it reads another one.
-    wrong_until: u64,
-    wrong: B256,
-}
-
-impl View {
-    const fn at(&self, tick: u64) -> B256 {
-        if tick < self.wrong_until { self.wrong } else { self.hash }
-    }
+    /// Sends what another member has signed.
+    Replay(usize, Arc<[u8]>),
+    /// Loses the links to all others, or gets them back.
+    Alone(bool),
 }
 
 struct World {
     game: Game,
     dice: Dice,
-    weather: Weather,
+    troubles: Troubles,
     network: Network,
     wallet: KeyHash,
     group: Arc<SigningGroup>,
-    roles: Vec<Role>,
-    /// Honest members are played by the protocol; of hostile ones only the key is used.
-    members: Vec<Member>,
+    /// Of hostile members only the key is used.
+    players: Vec<Player>,
     queue: BTreeMap<(u64, u64), (usize, Happening)>,
     queued: u64,
     views: Vec<View>,
     experiences: Vec<Experience>,
+    /// Who has no links now.
+    alone: BTreeSet<usize>,
+    /// What was said in earlier windows, and by whom.
+    said: VecDeque<(usize, Arc<[u8]>)>,
+    /// The chain's block when the honest leader spoke first.
     spoke: Option<u64>,
     summary: Summary,
     trace: Option<Vec<String>>,
@@ -155,10 +133,14 @@ impl World {
         }
         let group = Arc::new(SigningGroup::new(holders).expect("from 1 to 255 seats"));
         let hostile = dice.below(u64::from(game.members) / 3 + 1);
-        let roles = (0..u64::from(game.members))
-            .map(|number| if number < hostile { dice.pick(&Role::HOSTILE) } else { Role::Honest });
-        let roles: Vec<_> = roles.collect();
-        let weather = Weather {
+        let other_rule = if dice.percent(20) { hostile + dice.between(1, 2) } else { hostile };
+        let role = |number: u64, dice: &mut Dice| match number {
+            _ if number < hostile => dice.pick(&Role::HOSTILE),
+            _ if number < other_rule => Role::OtherRule,
+            _ => Role::Honest,
+        };
+        let roles: Vec<_> = (0..u64::from(game.members)).map(|number| role(number, &mut dice)).collect();
+        let troubles = Troubles {
             dropped: dice.pick(&[0, 0, 10, 30]),
             repeated: dice.pick(&[0, 10]),
             max_delay: dice.pick(&[1, 6, 24]),
@@ -166,34 +148,52 @@ impl World {
             leaps: dice.pick(&[0, 10]),
             restarts: dice.pick(&[0, 5, 20]),
             wrong_hashes: dice.pick(&[0, 0, 5, 20]),
+            late_hashes: dice.pick(&[0, 0, 10]),
+            words: dice.pick(&[0, 0, 10, 50]),
             outages: dice.pick(&[0, 5, 20]),
             slow: dice.pick(&[0, 10]),
+            unlinked: dice.pick(&[0, 0, 10]),
+            failing_writes: dice.pick(&[0, 0, 5, 30]),
         };
         let wallet = KeyHash(dice.bytes());
         let trace = trace.map(|mut trace: Vec<String>| {
             let cast = keys.iter().zip(&roles).enumerate();
             trace.extend(cast.map(|(at, (key, role))| format!("member {at} is {}, {role:?}", key.address())));
-            trace.push(format!("{weather:?}"));
+            trace.push(format!("{troubles:?}"));
             trace
         });
-        let member = |key: &OperatorKey| Member::new(network, wallet, *key, Arc::clone(&group));
-        Self {
-            members: keys.iter().map(member).collect(),
+        let player = |(key, role): (&OperatorKey, &Role)| {
+            let hash_rule = match role {
+                Role::OtherRule => network.hash_rule.other(),
+                _ => network.hash_rule,
+            };
+            let network = Network::try_from(Parameters { hash_rule, ..*network }).expect("of a preset");
+            let group = Arc::clone(&group);
+            let setup = Setup { network, wallet, group, key: *key, first_sequence: 0, observes: false };
+            Player::new(setup, *role)
+        };
+        let mut world = Self {
+            players: keys.iter().zip(&roles).map(player).collect(),
             game,
             dice,
-            weather,
+            troubles,
             network,
             wallet,
-            group,
-            roles,
+            group: Arc::clone(&group),
             queue: BTreeMap::new(),
             queued: 0,
             views: Vec::new(),
             experiences: Vec::new(),
+            alone: BTreeSet::new(),
+            said: VecDeque::new(),
             spoke: None,
             summary: Summary::default(),
             trace,
+        };
+        for at in 0..world.players.len() {
+            world.link(at);
         }
+        world
     }
 
     fn play(mut self) -> (Result<Summary, Violation>, Option<Vec<String>>) {
@@ -203,28 +203,26 @@ impl World {
                 return (Err(Violation { seed: self.game.seed, window: index, kind }), self.trace);
             }
         }
-        self.count_up();
+        self.summary.count_up(&self.players);
         (Ok(self.summary), self.trace)
     }
 
     fn play_window(&mut self, window: Window) -> Result<(), ViolationKind> {
-        let hash = B256::from(self.dice.bytes::<32>());
+        let right = hashes(&mut self.dice);
+        let hash = right.by(self.network.hash_rule(&window));
         let assignment = Assignment::new(&self.network, window, self.wallet, &self.group, hash);
         self.spoke = None;
-        self.prepare(window, hash);
+        self.prepare(window, right);
         self.script(&assignment);
         while let Some(((tick, _), (at, happening))) = self.queue.pop_first() {
             self.happen(tick, at, happening, &assignment)?;
         }
-        let leads = |(_, member): &(&Role, &Member)| member.address() == assignment.leader;
-        let leader_role = self.roles.iter().zip(&self.members).find(leads).map(|(role, _)| *role);
-        let members = self.members.iter().zip(&self.experiences).zip(&self.roles);
-        let honest = members.filter(|(_, role)| **role == Role::Honest);
+        let played = self.players.iter().zip(&self.experiences);
         Played {
             assignment: &assignment,
-            leader_role: leader_role.unwrap_or(Role::Honest),
-            honest: honest.map(|((member, experience), _)| (member, *experience)).collect(),
-            lossless: self.weather.dropped == 0,
+            leader: self.players.iter().find(|player| player.address() == assignment.leader),
+            members: played.filter(|(player, _)| player.role.is_played()).collect(),
+            lossless: self.troubles.dropped == 0,
             spoke: self.spoke,
         }
         .check()
@@ -235,36 +233,61 @@ impl World {
         self.queue.insert((tick, self.queued), (at, happening));
     }
 
-    /// Lays out the window's blocks and troubles for each honest member.
-    fn prepare(&mut self, window: Window, hash: B256) {
+    /// Lays out the window's blocks and troubles for each member that is played.
+    fn prepare(&mut self, window: Window, right: coxswain_protocol::SafeHashes) {
         let (first, last) = (window.block() - BEFORE, window.end() + AFTER);
         self.views.clear();
         self.experiences.clear();
         // Now and then all read the same wrong hash for a while: the chain reorganises.
-        let reorganised = self.dice.below(100) < self.weather.wrong_hashes / 5;
-        let common = B256::from(self.dice.bytes::<32>());
-        for at in 0..self.members.len() {
-            let wrong = reorganised || self.dice.percent(self.weather.wrong_hashes);
-            let until = self.dice.between(window.block() * TICKS, last * TICKS);
-            let until = if self.dice.percent(20) { u64::MAX } else { until };
-            let wrong_hash =
-                if reorganised || self.dice.percent(50) { common } else { B256::from(self.dice.bytes()) };
-            self.views.push(View { hash, wrong_until: if wrong { until } else { 0 }, wrong: wrong_hash });
-            let leap = self.dice.percent(self.weather.leaps);
+        let reorganised = self.dice.below(100) < self.troubles.wrong_hashes / 5;
+        let common = hashes(&mut self.dice);
+        for at in 0..self.players.len() {
+            let mut until = Vec::new();
+            let wrong = reorganised || self.dice.percent(self.troubles.wrong_hashes);
+            if wrong {
+                if self.dice.percent(30) {
+                    // Another one every few blocks.
+                    let mut tick = window.block() * TICKS;
+                    while tick < window.end() * TICKS {
+                        tick += self.dice.between(1, 4 * TICKS);
+                        until.push((tick, Some(hashes(&mut self.dice))));
+                    }
+                } else {
+                    let tick = self.dice.between(window.block() * TICKS, last * TICKS);
+                    let tick = if self.dice.percent(20) { u64::MAX } else { tick };
+                    let own = hashes(&mut self.dice);
+                    until.push((tick, Some(if reorganised || self.dice.percent(50) { common } else { own })));
+                }
+            }
+            let late = self.dice.percent(self.troubles.late_hashes);
+            if late {
+                let tick = self.dice.between(window.block() * TICKS, last * TICKS);
+                until.push((if self.dice.percent(20) { u64::MAX } else { tick }, None));
+            }
+            until.sort_by_key(|(tick, _)| *tick);
+            let word = self.dice.percent(self.troubles.words);
+            let assured = self.dice.pick(&[Assurance::Agreed, Assurance::Proven]);
+            let assurance = if word { Assurance::Word } else { assured };
+            self.views.push(View { until, then: right, assurance });
+            let leap = self.dice.percent(self.troubles.leaps);
             let (leap_from, leap_blocks) = (self.dice.between(first + 1, window.end()), self.dice.below(40));
-            let is_down = self.dice.percent(self.weather.restarts);
+            let goes_down = self.dice.percent(self.troubles.restarts);
+            let alone = self.dice.percent(self.troubles.unlinked);
             self.experiences.push(Experience {
                 was_down: false,
                 saw_active: false,
-                right_hash: !wrong,
-                endpoints_up: !self.dice.percent(self.weather.outages),
+                right_hash: !wrong && !late,
+                assurance,
+                endpoints_up: !self.dice.percent(self.troubles.outages),
                 steady: !leap,
+                linked: !alone,
+                journal_failed: false,
             });
-            if self.roles.get(at) != Some(&Role::Honest) {
+            if !self.players.get(at).is_some_and(|player| player.role.is_played()) {
                 continue;
             }
             for block in first..=last {
-                let skipped = self.dice.percent(self.weather.skipped)
+                let skipped = self.dice.percent(self.troubles.skipped)
                     || (leap && (leap_from..leap_from + leap_blocks).contains(&block));
                 if skipped && block != first && block + 3 <= last {
                     continue;
@@ -276,26 +299,41 @@ impl World {
                     self.queue(tick + 1, at, Happening::Event(Event::Block(again), None));
                 }
             }
-            if is_down {
+            if goes_down {
                 let down = self.dice.between(first * TICKS, window.end() * TICKS);
                 let up = down + self.dice.between(1, 20 * TICKS);
                 self.queue(down, at, Happening::Down);
                 self.queue(up.min(last * TICKS - 1), at, Happening::Up);
+            }
+            if alone {
+                let from = self.dice.between(first * TICKS, window.end() * TICKS);
+                let to = from + self.dice.between(1, 40 * TICKS);
+                self.queue(from, at, Happening::Alone(true));
+                self.queue(to.min(last * TICKS - 1), at, Happening::Alone(false));
             }
         }
     }
 
     /// Lays out what hostile members say.
     fn script(&mut self, assignment: &Assignment) {
-        let start = assignment.window.block() * TICKS;
-        let ticks = (assignment.window.active_end() - assignment.window.block()) * TICKS;
-        for (at, role) in self.roles.clone().into_iter().enumerate() {
-            let Some(key) = self.members.get(at).map(|member| member.key) else { continue };
+        let window = assignment.window;
+        let start = window.block() * TICKS;
+        let (active, ticks) =
+            ((window.active_end() - window.block()) * TICKS, (window.end() - window.block()) * TICKS);
+        for at in 0..self.players.len() {
+            let Some((role, key)) = self.players.get(at).map(|player| (player.role, player.key)) else {
+                continue;
+            };
             let Some(seat) = self.group.first_seat(key.address()) else { continue };
-            for line in script(role, seat, assignment, &self.group, ticks, &mut self.dice) {
-                let payload = line.message.encode().expect("what is said keeps the caps");
+            if role == Role::Replayer {
+                for (author, envelope) in self.said.clone() {
+                    let tick = start + self.dice.below(active);
+                    self.queue(tick, at, Happening::Replay(author, envelope));
+                }
+            }
+            for line in script(role, seat, assignment, &self.group, (active, ticks), &mut self.dice) {
                 let (sender, sequence) = (key.compressed(), line.sequence);
-                let envelope = Envelope { sender, payload: &payload, kind: MESSAGE_TYPE, sequence };
+                let envelope = Envelope { sender, payload: &line.payload, kind: MESSAGE_TYPE, sequence };
                 let envelope = envelope.encode().expect("what is said keeps the caps");
                 self.queue(start + line.after, at, Happening::Send(envelope.into()));
             }
@@ -312,175 +350,186 @@ impl World {
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{tick} member {at}: {happening:?}"));
         }
-        let (Some(member), Some(experience), Some(view)) =
-            (self.members.get_mut(at), self.experiences.get_mut(at), self.views.get(at))
+        let (Some(player), Some(experience)) = (self.players.get_mut(at), self.experiences.get_mut(at))
         else {
             return Ok(());
         };
         let event = match happening {
             Happening::Send(envelope) => {
-                self.send(tick, at, &envelope);
+                self.send(tick, at, at, &envelope);
+                return Ok(());
+            }
+            Happening::Replay(author, envelope) => {
+                self.send(tick, at, author, &envelope);
                 return Ok(());
             }
             Happening::Down => {
-                (member.up, experience.was_down) = (false, true);
+                (player.up, experience.was_down) = (false, true);
                 return Ok(());
             }
             Happening::Up => {
-                member.restart();
+                player.restart(tick);
                 experience.saw_active = false;
+                self.link(at);
                 return Ok(());
             }
-            Happening::Event(_, Some(life)) if life != member.life => return Ok(()),
-            Happening::Event(..) if !member.up => return Ok(()),
+            Happening::Alone(alone) => {
+                if alone {
+                    self.alone.insert(at);
+                } else {
+                    self.alone.remove(&at);
+                }
+                self.relink(at, alone);
+                return Ok(());
+            }
+            Happening::Event(_, Some(life)) if life != player.life => return Ok(()),
+            Happening::Event(..) if !player.up => return Ok(()),
             Happening::Event(event, _) => event,
         };
         if let Event::Block(block) = event {
-            experience.saw_active |= block >= member.head && assignment.window.phase(block) == Phase::Active;
+            experience.saw_active |=
+                block >= player.member.now() && assignment.window.phase(block) == Phase::Active;
         }
         let heard = matches!(event, Event::Message(_));
-        let (ignored, commands) = member.take(event, view.at(tick));
+        if let Err(ignored) = player.member.handle(event) {
+            self.summary.count_ignored(&ignored);
+        }
         if heard {
-            let held = check_memory(member)?;
+            let held = check_memory(player)?;
             self.summary.most_retained = self.summary.most_retained.max(held);
         }
-        if let Some(ignored) = ignored {
-            self.summary.count(name_of(&ignored));
-        }
-        for command in commands {
-            self.carry_out(tick, at, command, assignment);
+        while let Some(command) = self.players.get_mut(at).and_then(|player| player.member.poll()) {
+            self.carry_out(tick, at, command, assignment)?;
         }
         Ok(())
     }
 
-    fn carry_out(&mut self, tick: u64, at: usize, command: Command, assignment: &Assignment) {
-        let (Some(member), Some(experience), Some(view)) =
-            (self.members.get(at), self.experiences.get(at), self.views.get(at))
+    fn carry_out(
+        &mut self,
+        tick: u64,
+        at: usize,
+        command: Command,
+        assignment: &Assignment,
+    ) -> Result<(), ViolationKind> {
+        let (Some(player), Some(experience), Some(view)) =
+            (self.players.get_mut(at), self.experiences.get_mut(at), self.views.get(at))
         else {
-            return;
+            return Ok(());
         };
         if let Some(trace) = &mut self.trace {
             trace.push(format!("{tick} member {at} wants {command:?}"));
         }
-        let (life, head, view, endpoints_up) = (member.life, member.head, *view, experience.endpoints_up);
+        let (life, head, endpoints_up) = (player.life, player.member.now(), experience.endpoints_up);
         // Within a block, or else a last verdict at the window's end would come too late to go by.
         let soon = tick + self.dice.below(3);
         let (answer, when) = match command {
             Command::Broadcast(envelope) => {
-                if member.address() == assignment.leader && view.wrong_until == 0 {
+                check_broadcast(player, head, &envelope)?;
+                player.broadcast.entry(assignment.window).or_default().insert(Arc::clone(&envelope));
+                if player.address() == assignment.leader && experience.right_hash {
                     self.spoke.get_or_insert(tick / TICKS);
                 }
-                return self.send(tick, at, &envelope);
+                self.send(tick, at, at, &envelope);
+                return Ok(());
             }
-            Command::Generate(action) => {
-                let slow = self.dice.percent(self.weather.slow);
-                let patience = assignment.window.end() * TICKS - assignment.window.block() * TICKS;
+            Command::Finish(result) => {
+                player.finished.entry(result.window).or_default().push(result);
+                return Ok(());
+            }
+            Command::Journal { id, entry } => {
+                let write = player.journal.append(entry, self.troubles.failing_writes, &mut self.dice);
+                self.summary.count(write.name());
+                experience.journal_failed |= write != Write::Durable;
+                match write {
+                    Write::Durable => (Event::Journaled(id), soon),
+                    Write::Lost | Write::LostAfter | Write::Torn => (Event::JournalFailed(id), soon),
+                    Write::Unanswered => return Ok(()),
+                }
+            }
+            Command::Generate { question, action, .. } => {
+                let slow = self.dice.percent(self.troubles.slow);
+                let patience = (assignment.window.end() - assignment.window.block()) * TICKS;
                 let when = if slow { tick + self.dice.below(patience) } else { soon };
-                (Event::Generated(self.generate(action, head)), when)
+                let generation = generate(action, head, assignment.window.end(), &mut self.dice);
+                (Event::Generated { question, generation }, when)
             }
-            Command::Validate(_) | Command::ConfirmSeed if !endpoints_up && self.dice.percent(50) => return,
-            Command::Validate(proposal) => {
+            Command::Judge { .. } | Command::ReadSafeHash { .. }
+                if !endpoints_up && self.dice.percent(50) =>
+            {
+                return Ok(());
+            }
+            Command::Judge { question, proposal, .. } => {
                 let verdict = match endpoints_up {
-                    true => judge(&proposal, head),
-                    false => Verdict::Undecided("the endpoint is down".into()),
+                    true => judge(&proposal, head, view.assurance),
+                    false => ContentVerdict::Undecided("the endpoint is down".into()),
                 };
-                (Event::Judged(verdict, head), soon)
+                (Event::Judged { question, verdict, block: head }, soon)
             }
-            Command::ConfirmSeed if endpoints_up => (Event::SafeBlockHash(view.at(soon)), soon),
-            Command::ConfirmSeed | Command::Record(_) | Command::Finish(_) | Command::Reseed { .. } => return,
+            Command::ReadSafeHash { question, .. } => match view.at(soon) {
+                Some(hashes) => (Event::SafeHash { question, hashes, assurance: view.assurance }, soon),
+                None => return Ok(()),
+            },
         };
         self.queue(when, at, Happening::Event(answer, Some(life)));
+        Ok(())
     }
 
-    fn generate(&mut self, action: Action, head: u64) -> Generation {
-        match (action, self.dice.below(10)) {
-            (_, 0) => Generation::Failed("the endpoint is down".into()),
-            (Action::Redemption, 1..=7) => {
-                let nonce = 1_000 + self.dice.below(u64::from(u32::MAX));
-                Generation::Proposal(redemption(nonce, head))
-            }
-            _ => Generation::NotPossible,
-        }
-    }
-
-    /// Hands an envelope to every other honest member: late, twice, or not at all.
-    fn send(&mut self, tick: u64, from: usize, envelope: &Arc<[u8]>) {
-        let Some(sender) = self.members.get(from) else { return };
-        let Ok(received) = Received::open(&sender.key, &self.group, envelope, Arc::clone(envelope)) else {
-            self.summary.count("unreadable");
-            return;
+    /// Hands an envelope to every other member that is played: late, twice, or not at all.
+    fn send(&mut self, tick: u64, from: usize, author: usize, envelope: &Arc<[u8]>) {
+        let Some(signer) = self.players.get(author).map(|player| player.key) else { return };
+        let received = match Received::open(&signer, &self.group, envelope, Arc::clone(envelope)) {
+            Ok(received) => received,
+            Err(unreadable) => return self.summary.count(unreadable.name()),
         };
-        for at in 0..self.members.len() {
-            if at == from || self.roles.get(at) != Some(&Role::Honest) {
+        if from == author {
+            self.said.push_back((author, Arc::clone(envelope)));
+            if self.said.len() > REMEMBERED {
+                self.said.pop_front();
+            }
+        }
+        for at in 0..self.players.len() {
+            let listens = self.players.get(at).is_some_and(|player| player.role.is_played());
+            if at == from || !listens || self.alone.contains(&at) || self.alone.contains(&from) {
                 continue;
             }
-            let copies = if self.dice.percent(self.weather.repeated) { 2 } else { 1 };
+            let copies = if self.dice.percent(self.troubles.repeated) { 2 } else { 1 };
             for _ in 0..copies {
-                if !self.dice.percent(self.weather.dropped) {
-                    let when = tick + self.dice.below(self.weather.max_delay);
+                if !self.dice.percent(self.troubles.dropped) {
+                    let when = tick + self.dice.below(self.troubles.max_delay);
                     self.queue(when, at, Happening::Event(Event::Message(received.clone()), None));
                 }
             }
         }
     }
 
-    fn count_up(&mut self) {
-        let honest = self.members.iter().zip(&self.roles).filter(|(_, role)| **role == Role::Honest);
-        for (member, _) in honest {
-            for result in member.journal.results.values().flatten() {
-                self.summary.count(match &result.outcome {
-                    Outcome::NoOp => "no-op",
-                    Outcome::Action(..) => "action",
-                    Outcome::Undecided { .. } => "undecided",
-                    Outcome::None => "no result",
-                });
+    /// Tells a member that has started who is linked.
+    fn link(&mut self, at: usize) {
+        let keys: Vec<_> = self.players.iter().map(Player::address).collect();
+        let Some(player) = self.players.get_mut(at) else { return };
+        for (other, address) in keys.into_iter().enumerate() {
+            if other != at && !self.alone.contains(&other) && !self.alone.contains(&at) {
+                tell(&mut player.member, Event::Linked(address));
             }
-            for record in member.journal.records.values().flatten() {
-                self.summary.count(match record {
-                    Record::Fault(fault) => match &fault.kind {
-                        FaultKind::LeaderMistake(coxswain_protocol::Mistake::Rejected { .. }) => {
-                            "rejected content"
-                        }
-                        kind => kind.name(),
-                    },
-                    Record::Equivocation { .. } => "equivocation",
-                    Record::Unproven(_) => "unproven fault",
-                    Record::NotGenerated { .. } => "failed generation",
-                });
-            }
-            for (name, count) in [("restart", member.life), ("new seed", member.journal.reseeds)] {
-                match self.summary.counts.entry(name) {
-                    Entry::Occupied(mut entry) => *entry.get_mut() += count,
-                    Entry::Vacant(entry) => drop(entry.insert(count)),
+        }
+    }
+
+    /// Cuts a member off from all others, or links it to them again.
+    fn relink(&mut self, at: usize, alone: bool) {
+        let keys: Vec<_> = self.players.iter().map(Player::address).collect();
+        for (one, player) in self.players.iter_mut().enumerate() {
+            for (other, address) in keys.iter().enumerate() {
+                if one == other || (one != at && other != at) {
+                    continue;
                 }
+                let apart = alone || self.alone.contains(&one) || self.alone.contains(&other);
+                let event = if apart { Event::Unlinked(*address) } else { Event::Linked(*address) };
+                tell(&mut player.member, event);
             }
         }
     }
 }
 
-/// What the world's contract says of a proposal at a block.
-fn judge(proposal: &Proposal, head: u64) -> Verdict {
-    if valid_from(proposal) <= head {
-        return Verdict::Valid;
-    }
-    let zero = Amount::ZERO;
-    Verdict::Rejected(Objection::Fee(FeeObjection::TooLow { fee: zero, least: zero }))
-}
-
-const fn name_of(ignored: &Ignored) -> &'static str {
-    match ignored {
-        Ignored::NotListening => "ignored: not listening",
-        Ignored::NotAMember(_) => "ignored: no member",
-        Ignored::Repeat => "ignored: repeat",
-        Ignored::TooMany => "ignored: too many",
-        Ignored::NotACoordinationMessage => "ignored: other kind",
-        Ignored::OwnSeat(_) => "ignored: own seat",
-        Ignored::SeatNotHeld { .. } => "ignored: seat not held",
-        Ignored::OtherWindow(_) => "ignored: other window",
-        Ignored::OtherWallet => "ignored: other wallet",
-        Ignored::NotTheLeader(_) => "ignored: not the leader",
-        Ignored::NotOnChecklist(_) => "ignored: not on the checklist",
-        Ignored::Settled => "ignored: settled",
-        _ => "ignored",
-    }
+/// Tells a member of a link.
+fn tell(member: &mut Member, link: Event) {
+    member.handle(link).expect("only messages are ignored");
 }

@@ -22,7 +22,7 @@ pub fn channel_name(wallet: &PublicKey) -> String {
 }
 
 /// An operator's public key, which signs its messages and gives it its Ethereum address.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OperatorKey {
     compressed: [u8; 33],
     address: Address,

@@ -1,0 +1,144 @@
+//! Messages as they come from the network: written and signed by one of the wallet's operators, read as far as they can
+//! be.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, keccak256};
+
+use crate::{
+    Acceptance, SigningGroup,
+    wire::{
+        CoordinationMessage, DecodeError, Decoded, Envelope, MAX_EVIDENCE_BYTES, MAX_MESSAGE_BYTES,
+        MESSAGE_TYPE, OperatorKey, Undecodable,
+    },
+};
+
+/// The most bytes that a signed network message can have to be a proposal: the envelope, and its author, topic and
+/// signature. One that is larger is evidence, up to [`MAX_EVIDENCE_BYTES`].
+pub const MAX_SIGNED_BYTES: usize = MAX_MESSAGE_BYTES + 1024;
+
+/// Why a network message is dropped before any member has to deal with it. Nobody is blamed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// The author holds no seat of the wallet.
+    #[error("{0} is no operator of the wallet")]
+    NotAMember(Address),
+    /// The signed message is larger than any that is looked at.
+    #[error("the signed message is {actual} bytes, at most {MAX_EVIDENCE_BYTES} allowed")]
+    TooLong {
+        /// Its length.
+        actual: usize,
+    },
+    /// The envelope names another key than the one that signed the message.
+    #[error("{0} sent an envelope that names another key")]
+    OtherSender(Address),
+    /// The bytes can't be decoded.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+impl Unreadable {
+    /// The name in output and metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NotAMember(_) => "no member",
+            Self::TooLong { .. } => "too long",
+            Self::OtherSender(_) => "other sender",
+            Self::Decode(_) => "malformed",
+        }
+    }
+
+    /// What the network does with the message.
+    pub const fn acceptance(&self) -> Acceptance {
+        match self {
+            // No honest node relays what comes from outside the group, or what is so large.
+            Self::NotAMember(_) | Self::TooLong { .. } => Acceptance::Reject,
+            // What an envelope holds is not looked at by who relays it.
+            Self::OtherSender(_) | Self::Decode(_) => Acceptance::Ignore,
+        }
+    }
+}
+
+/// A message written and signed by one of the wallet's operators.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Received {
+    author: Address,
+    sequence: u64,
+    payload_hash: B256,
+    body: Option<Decoded>,
+    signed: Arc<[u8]>,
+}
+
+impl Received {
+    /// Opens an envelope. `author` is whose signature of `signed`, the whole network message around it, was verified.
+    ///
+    /// # Errors
+    ///
+    /// When the message is to be dropped.
+    pub fn open(
+        author: &OperatorKey,
+        group: &SigningGroup,
+        envelope: &[u8],
+        signed: Arc<[u8]>,
+    ) -> Result<Self, Unreadable> {
+        if !group.contains(author.address()) {
+            return Err(Unreadable::NotAMember(author.address()));
+        }
+        if signed.len() > MAX_EVIDENCE_BYTES {
+            return Err(Unreadable::TooLong { actual: signed.len() });
+        }
+        let Envelope { sender, payload, kind, sequence } = Envelope::decode(envelope)?;
+        if sender != author.compressed() {
+            return Err(Unreadable::OtherSender(author.address()));
+        }
+        let body = match kind {
+            MESSAGE_TYPE => Some(match Decoded::read(payload)? {
+                // All that is around it counts: nobody relays it.
+                Decoded::Message(message) if signed.len() > MAX_SIGNED_BYTES => {
+                    let CoordinationMessage { seat, coordination_block, wallet, .. } = message;
+                    let (field, actual, max) = ("signed message", signed.len(), MAX_SIGNED_BYTES);
+                    let error = DecodeError::TooLong { field, actual, max };
+                    Decoded::Undecodable(Undecodable { seat, coordination_block, wallet, error })
+                }
+                read => read,
+            }),
+            _ => None,
+        };
+        let payload_hash = keccak256(payload);
+        Ok(Self { author: author.address(), sequence, payload_hash, body, signed })
+    }
+
+    /// The operator that signed the message.
+    pub const fn author(&self) -> Address {
+        self.author
+    }
+
+    /// Which of the author's messages it is.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The hash of what it says. Two payloads under one sequence number are two messages.
+    pub(crate) const fn payload_hash(&self) -> B256 {
+        self.payload_hash
+    }
+
+    /// What it says. `None` if it is of another type than coordination messages.
+    pub const fn body(&self) -> Option<&Decoded> {
+        self.body.as_ref()
+    }
+
+    /// What it says, if it is a coordination message that can be read to its last field.
+    pub const fn message(&self) -> Option<&CoordinationMessage> {
+        match &self.body {
+            Some(Decoded::Message(message)) => Some(message),
+            Some(Decoded::Undecodable(_)) | None => None,
+        }
+    }
+
+    /// The network message around it, as its author signed it.
+    pub const fn signed(&self) -> &Arc<[u8]> {
+        &self.signed
+    }
+}
