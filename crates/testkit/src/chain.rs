@@ -45,18 +45,23 @@ impl Chain {
     ///
     /// The program is the one that npm installed, or the one that the environment variable `COXSWAIN_ANVIL` names.
     pub fn start() -> Result<Self, Error> {
-        Self::spawn(Anvil::prague)
+        Self::start_at(0)
+    }
+
+    /// Likewise, on this port; 0 is a free one.
+    pub fn start_at(port: u16) -> Result<Self, Error> {
+        Self::spawn(Anvil::prague, port)
     }
 
     /// Starts a chain before Prague, whose headers have no `requestsHash` yet.
     pub fn start_before_prague() -> Result<Self, Error> {
-        Self::spawn(Anvil::cancun)
+        Self::spawn(Anvil::cancun, 0)
     }
 
-    fn spawn(hardfork: impl FnOnce(Anvil) -> Anvil) -> Result<Self, Error> {
+    fn spawn(hardfork: impl FnOnce(Anvil) -> Anvil, port: u16) -> Result<Self, Error> {
         let path = anvil_path()?;
         let anvil = hardfork(Anvil::at(&path))
-            .port(0_u16)
+            .port(port)
             .auto_impersonate()
             .arg("--no-request-size-limit")
             .timeout(STARTUP_TIMEOUT)

@@ -10,7 +10,7 @@ use tokio::{io::BufReader, net::TcpStream};
 use super::{RELAY_FEE, Refused, Shared, param};
 use crate::{
     Refusal, http,
-    regtest::{Found, Ledger},
+    regtest::{Found, Ledger, generate},
 };
 
 /// Who may ask.
@@ -25,6 +25,7 @@ const VERIFY_ERROR: i64 = -25;
 const VERIFY_REJECTED: i64 = -26;
 const VERIFY_ALREADY_IN_CHAIN: i64 = -27;
 const METHOD_NOT_FOUND: i64 = -32601;
+const INTERNAL_ERROR: i64 = -32603;
 
 /// Serves one request, or one batch of them, then closes.
 pub(super) async fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> {
@@ -78,6 +79,11 @@ fn answer(shared: &Shared, method: &str, params: &Value) -> Result<Value, Refuse
         "getrawtransaction" => transaction(shared, ledger, params),
         "gettxout" => tx_out(shared, ledger, params),
         "gettxspendingprevout" => spending(ledger, params),
+        // Bitcoin Core's own until 0.19: without an address, as no key gets the coins.
+        "generate" => {
+            let hashes = generate(ledger, param(params, 0)?);
+            hashes.map(|hashes| json!(hashes)).map_err(|error| (INTERNAL_ERROR, error.to_string()))
+        }
         "sendrawtransaction" => {
             let transaction: Transaction = encode::deserialize_hex(&param::<String>(params, 0)?)
                 .map_err(|error| (DESERIALIZATION_ERROR, format!("TX decode failed: {error}")))?;

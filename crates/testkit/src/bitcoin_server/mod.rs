@@ -55,6 +55,8 @@ pub struct Serving {
     pub behind: u32,
     /// The network whose genesis block it says it has.
     pub network: Network,
+    /// The port that it listens on; 0 is a free one.
+    pub port: u16,
 }
 
 impl Default for Serving {
@@ -66,6 +68,7 @@ impl Default for Serving {
             most_listed: MOST_LISTED,
             behind: 0,
             network: Network::Regtest,
+            port: 0,
         }
     }
 }
@@ -155,7 +158,7 @@ impl BitcoinServer {
     where
         Serve: Future<Output = io::Result<()>> + Send + 'static,
     {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, shared.serving.port)).await?;
         let url = url(listener.local_addr()?).parse().map_err(io::Error::other)?;
         let shared = Arc::new(shared);
         let handed = Arc::clone(&shared);

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bitcoin::{Amount, Block, OutPoint, Transaction, TxOut, Txid};
+use bitcoin::{Amount, Block, BlockHash, OutPoint, Transaction, TxOut, Txid};
 
 pub(crate) use self::{
     block::{merkle_branch, spv_proof},
@@ -189,6 +189,15 @@ fn beginning(start: u32) -> Ledger {
         mine(&mut ledger, &[]).expect("a block without transactions can be mined");
     }
     ledger
+}
+
+/// Mines this many blocks, all that waits in the first of them.
+pub(crate) fn generate(ledger: &mut Ledger, count: u32) -> Result<Vec<BlockHash>, Error> {
+    let block = |_| {
+        let waiting = ledger.mempool.clone();
+        mine(ledger, &waiting).map(|block| block.block_hash())
+    };
+    (0..count).map(block).collect()
 }
 
 fn mine(ledger: &mut Ledger, transactions: &[Transaction]) -> Result<Block, Error> {
