@@ -4,7 +4,7 @@
 //! integers or decimal strings. Reading is strict: what is unknown, repeated or of a wrong length is an error that names
 //! the field.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 use alloy_primitives::hex;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, Txid, consensus::encode, hashes::Hash as _};
@@ -15,7 +15,7 @@ use coxswain_rules::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _, Visitor},
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Value as Json, json};
 
@@ -73,7 +73,7 @@ pub struct DepositSweepDocument {
     action: ActionName,
     wallet: Fixed<20>,
     fee: Satoshis,
-    deposits: Vec<DepositDocument>,
+    deposits: Vec<Object<DepositDocument>>,
 }
 
 /// A deposit of a sweep.
@@ -84,7 +84,7 @@ struct DepositDocument {
     output_index: u32,
     reveal_block: Option<u64>,
     funding_transaction: Option<RawTransaction>,
-    script: Option<ScriptDocument>,
+    script: Option<Object<ScriptDocument>>,
 }
 
 /// The parts of a deposit's script that its revealer chose.
@@ -115,7 +115,7 @@ pub struct MovingFundsDocument {
     wallet: Fixed<20>,
     fee: Satoshis,
     target_wallets: Vec<Fixed<20>>,
-    main_utxo: Option<UtxoDocument>,
+    main_utxo: Option<Object<UtxoDocument>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -146,6 +146,7 @@ impl FromStr for Document {
         struct Head {
             action: ActionName,
         }
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let Head { action: ActionName(action) } = read(text)?;
         Ok(match action {
             Action::Heartbeat => Self::Heartbeat(read(text)?),
@@ -156,6 +157,9 @@ impl FromStr for Document {
         })
     }
 }
+
+/// What editors on Windows put before a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The most of a document's own text that an error repeats, in characters.
 const EXCERPT: usize = 200;
@@ -169,7 +173,7 @@ fn excerpt(text: &str) -> String {
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let document = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let Object(document) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         if inner.is_data() {
@@ -234,7 +238,7 @@ impl Document {
         let mut missing = Missing::default();
         match self {
             Self::DepositSweep(document) => {
-                for (index, deposit) in document.deposits.iter().enumerate() {
+                for (index, Object(deposit)) in document.deposits.iter().enumerate() {
                     if deposit.funding_transaction.is_none() {
                         missing.funding.push((index, deposit.outpoint()));
                     }
@@ -260,7 +264,7 @@ impl Document {
     /// Gives a deposit the transaction that funds it.
     pub fn supply_funding(&mut self, index: usize, transaction: Transaction) {
         if let Self::DepositSweep(document) = self
-            && let Some(deposit) = document.deposits.get_mut(index)
+            && let Some(Object(deposit)) = document.deposits.get_mut(index)
         {
             deposit.funding_transaction = Some(RawTransaction(transaction));
         }
@@ -269,25 +273,25 @@ impl Document {
     /// Gives the document the wallet's main UTXO.
     pub fn supply_main_utxo(&mut self, Utxo { outpoint, value }: Utxo) {
         if let Self::MovingFunds(document) = self {
-            document.main_utxo = Some(UtxoDocument {
+            document.main_utxo = Some(Object(UtxoDocument {
                 txid: TxidText(outpoint.txid),
                 output_index: outpoint.vout,
                 value: Satoshis(value),
-            });
+            }));
         }
     }
 
     /// Gives a deposit the script parts that its reveal holds.
     pub fn supply_script(&mut self, index: usize, revealed: &Revealed) {
         if let Self::DepositSweep(document) = self
-            && let Some(deposit) = document.deposits.get_mut(index)
+            && let Some(Object(deposit)) = document.deposits.get_mut(index)
         {
-            deposit.script = Some(ScriptDocument {
+            deposit.script = Some(Object(ScriptDocument {
                 blinding_factor: Fixed(revealed.blinding_factor),
                 wallet_public_key_hash: Fixed(revealed.wallet.0),
                 refund_public_key_hash: Fixed(revealed.refund_key_hash.0),
                 refund_locktime: Fixed(revealed.refund_locktime),
-            });
+            }));
         }
     }
 
@@ -303,14 +307,14 @@ impl Document {
             }
             Self::DepositSweep(document) => Subject::DepositSweep {
                 proposal: DepositSweepProposal {
-                    deposits: document.deposits.iter().map(DepositDocument::revealed).collect(),
+                    deposits: document.deposits.iter().map(|Object(deposit)| deposit.revealed()).collect(),
                     fee: document.fee.0,
                 },
                 extra_info: document
                     .deposits
                     .into_iter()
                     .enumerate()
-                    .map(|(index, deposit)| deposit.into_extra_info(index))
+                    .map(|(index, Object(deposit))| deposit.into_extra_info(index))
                     .collect::<Result<_, _>>()?,
             },
             Self::Redemption(document) => Subject::Redemption(RedemptionProposal {
@@ -328,7 +332,7 @@ impl Document {
                 },
                 main_utxo: document
                     .main_utxo
-                    .map(|utxo| Utxo {
+                    .map(|Object(utxo)| Utxo {
                         outpoint: OutPoint::new(utxo.txid.0, utxo.output_index),
                         value: utxo.value.0,
                     })
@@ -355,7 +359,7 @@ impl DepositDocument {
 
     fn into_extra_info(self, index: usize) -> Result<DepositExtraInfo, DocumentError> {
         let not_supplied = |field| move || DocumentError::not_supplied(format!("deposits[{index}].{field}"));
-        let script = self.script.ok_or_else(not_supplied("script"))?;
+        let Object(script) = self.script.ok_or_else(not_supplied("script"))?;
         let RawTransaction(funding) =
             self.funding_transaction.ok_or_else(not_supplied("fundingTransaction"))?;
         Ok(DepositExtraInfo {
@@ -422,6 +426,31 @@ fn deposit((deposit, info): (&RevealedDeposit, &DepositExtraInfo)) -> Json {
 
 fn prefixed(bytes: &[u8]) -> String {
     hex::encode_prefixed(bytes)
+}
+
+/// What is written as an object. On its own, serde would also take an array of the fields' values, in an order that no document
+/// promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with named fields")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
 }
 
 /// An [`Action`] by its name.
@@ -507,9 +536,18 @@ impl<'de> Deserialize<'de> for RawTransaction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes: Vec<u8> = raw_hex(text.strip_prefix("0x").unwrap_or(&text))?;
-        encode::deserialize(&bytes)
-            .map(Self)
-            .map_err(|error| D::Error::custom(format_args!("not a Bitcoin transaction: {error}")))
+        match encode::deserialize_partial(&bytes) {
+            Ok((transaction, length)) if length == bytes.len() => Ok(Self(transaction)),
+            Ok((_, length)) => Err(D::Error::custom(format_args!(
+                "not a Bitcoin transaction: {} bytes follow after its end",
+                bytes.len().saturating_sub(length)
+            ))),
+            Err(encode::Error::Io(_)) => Err(D::Error::custom(format_args!(
+                "not a Bitcoin transaction: it breaks off after {} bytes",
+                bytes.len()
+            ))),
+            Err(error) => Err(D::Error::custom(format_args!("not a Bitcoin transaction: {error}"))),
+        }
     }
 }
 

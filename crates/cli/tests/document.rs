@@ -183,8 +183,9 @@ fn odd_or_broken_hex_is_named() {
 #[test]
 fn what_is_no_transaction_is_named() {
     let path = "deposits[0].fundingTransaction";
-    let words = "not a Bitcoin transaction";
+    let words = "not a Bitcoin transaction: it breaks off after 2 bytes";
     refused(Action::DepositSweep, |d| d["deposits"][0]["fundingTransaction"] = json!("0x0100"), path, words);
+    let words = "not a Bitcoin transaction: 1 bytes follow after its end";
     let trailing = |d: &mut Value| {
         let longer = format!("{}00", d["deposits"][0]["fundingTransaction"].as_str().unwrap());
         d["deposits"][0]["fundingTransaction"] = json!(longer);
@@ -260,6 +261,43 @@ fn what_is_not_json_is_refused_wherever_it_breaks_off() {
         assert!(matches!(text.parse::<Document>(), Err(DocumentError::Syntax(_))), "{text}");
     }
     assert!(matches!("[]".parse::<Document>(), Err(DocumentError::Field { .. })));
+}
+
+/// As Windows' editors write it, byte order mark first.
+const WITH_BYTE_ORDER_MARK: &str = include_str!("cases/document-with-bom.json");
+
+#[test]
+fn a_byte_order_mark_before_the_document_is_skipped_and_one_alone() {
+    let bare = WITH_BYTE_ORDER_MARK.strip_prefix('\u{feff}').unwrap();
+    let document: Document = WITH_BYTE_ORDER_MARK.parse().unwrap();
+    assert_eq!(document, bare.parse().unwrap());
+    assert_eq!(document.action(), Action::Heartbeat);
+    for text in
+        [format!("\u{feff}{WITH_BYTE_ORDER_MARK}"), format!(" \u{feff}{bare}"), format!("{bare}\u{feff}")]
+    {
+        assert!(matches!(text.parse::<Document>(), Err(DocumentError::Syntax(_))), "{text}");
+    }
+}
+
+#[test]
+fn what_is_an_object_is_not_taken_as_an_array_of_its_fields() {
+    fn values(object: &Value, fields: &[&str]) -> Value {
+        fields.iter().map(|field| object[field].clone()).collect()
+    }
+    let words = "expected an object with named fields";
+    let wallet = "0x8db50eb52063ea9d98b3eac91489a90f738986f6";
+    for array in [json!([]), json!(["heartbeat", wallet, "0x00"])] {
+        let Err(DocumentError::Field { path, problem }) = parse(&array) else { panic!("{array}") };
+        assert!(path == "." && problem.contains(words), "{path}: {problem}");
+    }
+    let fields = ["txid", "outputIndex", "revealBlock", "fundingTransaction", "script"];
+    let deposit = |d: &mut Value| d["deposits"][0] = values(&d["deposits"][0], &fields);
+    refused(Action::DepositSweep, deposit, "deposits[0]", words);
+    let fields = ["blindingFactor", "walletPublicKeyHash", "refundPublicKeyHash", "refundLocktime"];
+    let script = |d: &mut Value| d["deposits"][0]["script"] = values(&d["deposits"][0]["script"], &fields);
+    refused(Action::DepositSweep, script, "deposits[0].script", words);
+    let utxo = |d: &mut Value| d["mainUtxo"] = values(&d["mainUtxo"], &["txid", "outputIndex", "value"]);
+    refused(Action::MovingFunds, utxo, "mainUtxo", words);
 }
 
 #[test]
