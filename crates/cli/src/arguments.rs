@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use alloy_primitives::{Address, B256};
 use bitcoin::FeeRate;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use coxswain_bitcoin::{Backends, EndpointError, Limits};
 use coxswain_ethereum::{BlockSelector, ConnectError, Endpoint, Expected, Network};
 use coxswain_rules::{Action, KeyHash};
 use url::Url;
 
+use crate::values::{address, bitcoin_url, ethereum_url, key_hash};
+
 /// Says whether a tBTC wallet's next action is allowed, and why.
 #[derive(Debug, Parser)]
-#[command(name = "coxswain", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "coxswain", version = env!("COXSWAIN_VERSION"), propagate_version = true, arg_required_else_help = true)]
 #[command(max_term_width = 110)]
 pub struct Arguments {
     /// What to do.
@@ -44,6 +47,9 @@ pub enum Command {
     /// Draw many windows: how fairly operators lead, how often wallets heartbeat, and how often several at once
     #[command(after_long_help = SIMULATE_HELP)]
     Simulate(SimulateArguments),
+    /// Print the completions of a shell
+    #[command(after_long_help = COMPLETIONS_HELP)]
+    Completions(CompletionsArguments),
 }
 
 const EXPLAIN_HELP: &str = "\
@@ -94,6 +100,12 @@ together.
 
 Exit codes: 0 shown, 2 usage.";
 
+const COMPLETIONS_HELP: &str = "\
+Where each shell looks for them:
+  bash  coxswain completions bash > ~/.local/share/bash-completion/completions/coxswain
+  zsh   coxswain completions zsh > \"${fpath[1]}/_coxswain\"
+  fish  coxswain completions fish > ~/.config/fish/completions/coxswain.fish";
+
 const VALIDATE_HELP: &str = "\
 Exit codes:
   0  valid: every rule holds
@@ -129,17 +141,18 @@ const LOCAL_FALLBACK_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(5);
 /// Where Ethereum is asked, and the contracts that are there.
 #[derive(Clone, Debug, Args)]
 pub struct EthereumArguments {
-    /// The Ethereum endpoint to ask; given again, the next to ask when one fails, is behind or on another chain
-    #[arg(long, value_name = "URL", required = true)]
+    /// The Ethereum endpoint to ask; given again, the next to ask when one fails, is behind or on another chain. Without it,
+    /// those between white space in the variable COXSWAIN_ETHEREUM__URLS
+    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
     pub rpc_url: Vec<Url>,
-    /// The network that the endpoints must serve [default: what the chain id says]
+    /// The network that the endpoints must serve [default: COXSWAIN_ETHEREUM__NETWORK, else what the chain id says]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
     /// The WalletProposalValidator to ask; needed on every chain but mainnet [default: mainnet's]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub validator: Option<Address>,
     /// The Bridge that the validator must read [default: the network's, else the one it reads]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub bridge: Option<Address>,
 }
 
@@ -182,11 +195,13 @@ pub struct Contracts {
 #[derive(Clone, Debug, Args)]
 pub struct BitcoinArguments {
     /// The Bitcoin endpoint to ask; given again, the next to ask when one fails. An Electrum server (tcp://host:port,
-    /// ssl://host:port) or a Bitcoin Core node (http://user:password@host:port, http://host:port?cookie=/path)
-    #[arg(long, alias = "bitcoin", value_name = "URL")]
+    /// ssl://host:port, ssl://host:port#f00d… to trust the certificate with this SHA-256 and no other) or a Bitcoin Core
+    /// node (http://user:password@host:port, http://host:port?cookie=/path). Without it, those between white space in the
+    /// variable COXSWAIN_BITCOIN__URLS
+    #[arg(long, alias = "bitcoin", value_name = "URL", value_parser = bitcoin_url)]
     pub bitcoin_url: Vec<Url>,
-    /// The Bitcoin network: bitcoin, testnet, testnet4, signet or regtest [default: regtest with a local Ethereum
-    /// chain, else bitcoin]
+    /// The Bitcoin network: bitcoin, testnet, testnet4, signet or regtest [default: COXSWAIN_BITCOIN__NETWORK, else regtest
+    /// with a local Ethereum chain, else bitcoin]
     #[arg(long, value_name = "NETWORK")]
     pub bitcoin_network: Option<bitcoin::Network>,
 }
@@ -301,13 +316,14 @@ fn action(name: &str) -> Result<Action, String> {
 
 /// The arguments of `coxswain window`.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("when").required(true).args(["block", "rpc_url"])))]
+#[command(group(ArgGroup::new("when").args(["block", "rpc_url"])))]
 pub struct WindowArguments {
     /// Show the window that this block lies in, or comes after
     #[arg(long, value_name = "N")]
     pub block: Option<u64>,
-    /// Show the window that this endpoint's head lies in, or comes after; given again, the next to ask
-    #[arg(long, value_name = "URL")]
+    /// Show the window that this endpoint's head lies in, or comes after; given again, the next to ask. Without it and
+    /// --block, those of the variable COXSWAIN_ETHEREUM__URLS
+    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
     pub rpc_url: Vec<Url>,
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
     #[arg(long, value_name = "NETWORK")]
@@ -319,7 +335,7 @@ pub struct WindowArguments {
 
 /// The arguments of `coxswain leader`.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("hash").required(true).args(["safe_block_hash", "rpc_url"])))]
+#[command(group(ArgGroup::new("hash").args(["safe_block_hash", "rpc_url"])))]
 pub struct LeaderArguments {
     /// HASH160 of the wallet's compressed public key
     #[arg(long, value_name = "0x…", value_parser = key_hash)]
@@ -330,8 +346,9 @@ pub struct LeaderArguments {
     /// The safe block's hash, as the network's rule defines it
     #[arg(long, value_name = "0x…")]
     pub safe_block_hash: Option<B256>,
-    /// The Ethereum endpoint to take the safe block's hash from; given again, the next to ask
-    #[arg(long, value_name = "URL", requires = "block")]
+    /// The Ethereum endpoint to take the safe block's hash from; given again, the next to ask. Without it and
+    /// --safe-block-hash, those of the variable COXSWAIN_ETHEREUM__URLS
+    #[arg(long, value_name = "URL", value_parser = ethereum_url, requires = "block")]
     pub rpc_url: Vec<Url>,
     /// The window's coordination block; needed with --rpc-url, refused with --safe-block-hash
     #[arg(long, value_name = "N", conflicts_with = "safe_block_hash")]
@@ -364,13 +381,11 @@ pub struct SimulateArguments {
     pub json: bool,
 }
 
-/// Reads a wallet as `0x` and 40 hex digits.
-fn key_hash(text: &str) -> Result<KeyHash, String> {
-    let bytes = text.strip_prefix("0x").and_then(|digits| alloy_primitives::hex::decode(digits).ok());
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(KeyHash)
-        .ok_or_else(|| "expected 0x and 40 hex digits".to_owned())
+/// The arguments of `coxswain completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    pub shell: Shell,
 }
 
 /// A [`Network`], as the command line names it.

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     arguments::LeaderArguments,
     coordination::{CoordinationError, Named, endpoint},
+    values::address,
 };
 
 /// A wallet's draw.
@@ -49,7 +50,8 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
                 (named, Some(window), SafeHashes::of(&header).by(named.network.hash_rule(&window)))
             }
             _ => {
-                let problem = "--safe-block-hash, or --rpc-url with --block, is needed";
+                let problem =
+                    "--safe-block-hash, or --rpc-url (or COXSWAIN_ETHEREUM__URLS) with --block, is needed";
                 return Err(CoordinationError::Usage(problem.to_owned()));
             }
         };
@@ -80,23 +82,6 @@ fn operators(file: &Path) -> Result<SigningGroup, CoordinationError> {
         holders.push(address(line.trim()).map_err(|problem| usage(format!("line {number}: {problem}")))?);
     }
     SigningGroup::new(holders).map_err(|error| usage(error.to_string()))
-}
-
-/// Reads an address; where its letters' cases differ, they must be its checksum.
-fn address(text: &str) -> Result<Address, String> {
-    let malformed = || format!("`{text}` is no address: expected 0x and 40 hex digits");
-    if !text.starts_with("0x") {
-        return Err(malformed());
-    }
-    let address: Address = text.parse().map_err(|_| malformed())?;
-    let digits = text.trim_start_matches("0x");
-    let one_case = digits == digits.to_ascii_lowercase() || digits == digits.to_ascii_uppercase();
-    let checksummed = address.to_checksum(None);
-    if one_case || text == checksummed {
-        Ok(address)
-    } else {
-        Err(format!("`{text}` has a wrong checksum, {checksummed} would be right"))
-    }
 }
 
 impl LeaderReport {

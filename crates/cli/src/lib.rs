@@ -11,6 +11,8 @@ pub mod propose;
 pub mod report;
 pub mod simulate;
 pub mod validate;
+mod values;
+mod variables;
 pub mod window;
 
 pub use document::{Document, DocumentError};

@@ -1,15 +1,16 @@
 //! The `coxswain` program: reads the command line, runs the command, prints, and exits with the documented code.
 
 use std::{
+    env,
     fmt::Display,
     fs::File,
-    io::{self, Read, Write},
+    io::{self, IsTerminal, Read, Write},
     path::Path,
     process::ExitCode,
     time::SystemTime,
 };
 
-use clap::Parser;
+use clap::CommandFactory;
 use coxswain_cli::{
     Document, Target,
     arguments::{Arguments, Command, ValidateArguments},
@@ -37,7 +38,11 @@ const EXIT_UNDECIDED: u8 = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match answer(Arguments::parse().command).await {
+    let arguments = match Arguments::read(env::args_os(), |name| env::var_os(name)) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    match answer(arguments.command).await {
         Ok(Answer { text, exit_code }) => match writeln!(anstream::stdout(), "{text}") {
             // A reader that has seen enough, as `head` has, is no failure.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -119,6 +124,11 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             let diagnosis = doctor(&arguments, SystemTime::now()).await?;
             Answer::new(arguments.json, &diagnosis, || diagnosis.to_json(), diagnosis.exit_code())
         }
+        Command::Completions(arguments) => {
+            let mut text = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Arguments::command(), "coxswain", &mut text);
+            Answer { text: String::from_utf8(text)?.trim_end().to_owned(), exit_code: EXIT_OK }
+        }
         Command::Simulate(arguments) => {
             let report = simulate(&arguments);
             Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
@@ -139,9 +149,17 @@ fn is_stdin(file: &Path) -> bool {
     file == Path::new("-")
 }
 
+/// Standard input. If a person would have to type it, says so, rather than seem to hang.
+fn stdin() -> io::Stdin {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        let _ = writeln!(anstream::stderr(), "reading the proposal from standard input; end it with Ctrl-D");
+    }
+    stdin
+}
+
 fn read(file: &Path) -> eyre::Result<String> {
-    let source: Box<dyn Read> =
-        if is_stdin(file) { Box::new(io::stdin()) } else { Box::new(File::open(file)?) };
+    let source: Box<dyn Read> = if is_stdin(file) { Box::new(stdin()) } else { Box::new(File::open(file)?) };
     let mut text = String::new();
     source.take(DOCUMENT_LIMIT + 1).read_to_string(&mut text)?;
     ensure!(text.len() as u64 <= DOCUMENT_LIMIT, "it is longer than {DOCUMENT_LIMIT} bytes");

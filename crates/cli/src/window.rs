@@ -46,7 +46,11 @@ pub async fn window(arguments: &WindowArguments) -> Result<WindowReport, Coordin
             (named, head.number)
         }
         ([], Some(block)) => (Named::chosen(network), block),
-        ([], None) => return Err(CoordinationError::Usage("--block or --rpc-url is needed".to_owned())),
+        ([], None) => {
+            return Err(CoordinationError::Usage(
+                "--block, --rpc-url or COXSWAIN_ETHEREUM__URLS is needed".to_owned(),
+            ));
+        }
     };
     let window = named.network.latest_window(block);
     let next = Window::numbered(&named.network, window.map_or(0, |window| window.index()).saturating_add(1));

@@ -353,6 +353,18 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[tokio::test]
+async fn every_shell_has_completions_of_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let run = coxswain(&["completions", shell], "").await;
+        assert_eq!(run.code, 0, "{run:?}");
+        for word in ["validate", "explain", "propose", "doctor", "fallback-fee-rate"] {
+            assert!(run.stdout.contains(word), "{shell}: {word}");
+        }
+    }
+    assert_eq!(coxswain(&["completions", "tcsh"], "").await.code, 2);
+}
+
+#[tokio::test]
 async fn help_names_every_command_option_and_exit_code() {
     let run = coxswain(&["--help"], "").await;
     assert_eq!(run.code, 0);
@@ -365,5 +377,8 @@ async fn help_names_every_command_option_and_exit_code() {
         assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
     }
     let version = coxswain(&["--version"], "").await;
-    assert_eq!(version.stdout, format!("coxswain {}\n", env!("CARGO_PKG_VERSION")));
+    let number = concat!("coxswain ", env!("CARGO_PKG_VERSION"), " (");
+    let commit = version.stdout.strip_prefix(number).and_then(|rest| rest.strip_suffix(")\n"));
+    let commit = commit.unwrap_or_else(|| panic!("{version:?}"));
+    assert!(commit.len() >= 10 && commit.bytes().all(|digit| digit.is_ascii_hexdigit()), "{commit}");
 }

@@ -1,0 +1,107 @@
+//! What a person writes on the command line, read with words that say what is wrong with it.
+
+use alloy_primitives::{Address, hex};
+use coxswain_rules::KeyHash;
+use url::Url;
+
+/// Reads the URL of an Ethereum endpoint.
+pub(crate) fn ethereum_url(text: &str) -> Result<Url, String> {
+    url(text, "write http:// or https:// before it")
+}
+
+/// Reads the URL of a Bitcoin endpoint.
+pub(crate) fn bitcoin_url(text: &str) -> Result<Url, String> {
+    url(
+        text,
+        "write tcp:// or ssl:// before an Electrum server, http:// or https:// before a Bitcoin Core node",
+    )
+}
+
+/// `localhost:8545` is a URL to the library, of the scheme `localhost`; to a person it is one without a scheme.
+fn url(text: &str, scheme: &str) -> Result<Url, String> {
+    if !text.contains("://") {
+        return Err(format!("the URL has no scheme: {scheme}"));
+    }
+    text.parse().map_err(|error| format!("no URL: {error}"))
+}
+
+/// Reads an address. If its letters' cases differ, they must be its checksum.
+pub(crate) fn address(text: &str) -> Result<Address, String> {
+    let malformed = || format!("`{text}` is no address: expected 0x and 40 hex digits");
+    let digits = text.strip_prefix("0x").ok_or_else(malformed)?;
+    let address: Address = text.parse().map_err(|_| malformed())?;
+    let one_case = digits == digits.to_ascii_lowercase() || digits == digits.to_ascii_uppercase();
+    let checksummed = address.to_checksum(None);
+    if one_case || text == checksummed {
+        Ok(address)
+    } else {
+        Err(format!(
+            "`{text}` has a wrong checksum, so that it is mistyped; of these digits {checksummed} would be right"
+        ))
+    }
+}
+
+/// Reads a wallet as `0x` and 40 hex digits.
+pub(crate) fn key_hash(text: &str) -> Result<KeyHash, String> {
+    let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+    let bytes = bytes.ok_or_else(|| "expected 0x and 40 hex digits".to_owned())?;
+    let length = bytes.len();
+    bytes.try_into().map(KeyHash).map_err(|_| match length {
+        33 | 64 | 65 => "this is a public key: expected its HASH160, 0x and 40 hex digits".to_owned(),
+        32 => {
+            "this is as long as a wallet's id: expected the HASH160 of its public key, 0x and 40 hex digits"
+                .to_owned()
+        }
+        _ => format!("expected 0x and 40 hex digits, got {}", 2 * length),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_scheme_is_told_which_to_write() {
+        for text in ["127.0.0.1:8545", "localhost:8545", "node.example", "::1", ""] {
+            let error = ethereum_url(text).unwrap_err();
+            assert!(error.contains("no scheme") && error.contains("http://"), "{text}: {error}");
+            assert!(bitcoin_url(text).unwrap_err().contains("tcp:// or ssl://"), "{text}");
+        }
+        assert!(ethereum_url("http://").unwrap_err().starts_with("no URL: "));
+        assert_eq!(ethereum_url("http://localhost:8545").unwrap().port(), Some(8545));
+        assert_eq!(bitcoin_url("tcp://localhost:50001").unwrap().port(), Some(50001));
+    }
+
+    #[test]
+    fn an_address_of_mixed_case_must_have_the_right_checksum() {
+        let right = "0x5e4861a80B55f035D899f66772117F00FA0E8e7B";
+        for text in [right, &right.to_lowercase(), &right.to_uppercase().replace("0X", "0x")] {
+            assert_eq!(address(text).unwrap().to_checksum(None), right);
+        }
+        let error = address(&right.replace("80B", "80b")).unwrap_err();
+        assert!(error.contains("wrong checksum") && error.contains(right), "{error}");
+        // One digit mistyped.
+        assert!(address(&right.replace("80B", "81B")).unwrap_err().contains("wrong checksum"));
+        for text in ["0x00", "", "0x", right.trim_start_matches("0x"), &format!("{right}00")] {
+            assert!(address(text).unwrap_err().contains("is no address"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_for_a_wallet_is_told_what_it_is() {
+        assert!(key_hash(&format!("0x{}", "ab".repeat(20))).is_ok());
+        for (bytes, words) in [
+            (33, "public key"),
+            (64, "public key"),
+            (65, "public key"),
+            (32, "wallet's id"),
+            (19, "got 38"),
+            (21, "got 42"),
+            (0, "got 0"),
+        ] {
+            let error = key_hash(&format!("0x{}", "ab".repeat(bytes))).unwrap_err();
+            assert!(error.contains(words), "{bytes}: {error}");
+        }
+        assert!(key_hash("abcd").is_err() && key_hash("0xzz").is_err());
+    }
+}
