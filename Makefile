@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy verify-deployment test test-contracts test-rust test-peers audit bench lint snapshots bindings check-bindings contracts forge clean
+.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers audit bench lint snapshots bindings check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -22,8 +22,18 @@ help: ## Show this list
 
 demo: contracts ## Validate ten real proposals against the real Bridge on a local chain
 	@echo "building the demo (minutes at first, seconds afterwards)" >&2
-	@cargo build --locked --package coxswain-demo
-	@cargo run --quiet --locked --package coxswain-demo
+	@cargo build --locked --package coxswain-demo --bin coxswain-demo
+	@cargo run --quiet --locked --package coxswain-demo --bin coxswain-demo
+
+WORLD_FLAGS ?=
+world: contracts ## Run a world to try everything in, until Ctrl-C: chains, wallets, deposits, redemptions (WORLD_FLAGS=--once tries it out)
+	@echo "building the world (minutes at first, seconds afterwards)" >&2
+	@cargo build --locked --package coxswain-demo --package coxswain-cli --bin coxswain-world --bin coxswain
+	@cargo run --quiet --locked --package coxswain-demo --package coxswain-cli --bin coxswain-world -- $(WORLD_FLAGS)
+
+man: $(TOOLS) ## Write the man pages to target/man
+	@cargo run --quiet --locked --package coxswain-cli --example man -- target/man
+	@ls target/man/*
 
 SCRIPT = $(FORGE) script script/Deploy.s.sol --rpc-url $(or $(RPC_URL),$(error name the endpoint: RPC_URL=...))
 BRIDGE_ADDRESS = $(or $(BRIDGE),$(error name the Bridge: BRIDGE=0x...))

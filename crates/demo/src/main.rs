@@ -1,7 +1,6 @@
 //! The demo: a local chain with the real Bridge, on which each of the five actions is due; a valid proposal and a
 //! spoilt one for each, written as documents and validated the way `coxswain validate` does.
 
-mod proposals;
 mod table;
 
 use std::{process::ExitCode, time::Instant};
@@ -11,17 +10,28 @@ use coxswain_cli::{
     arguments::{BitcoinArguments, EthereumArguments},
     validate,
 };
+use coxswain_demo::{
+    interruption::{Ended, until_told},
+    proposals::{Proposed, proposals},
+};
 use coxswain_ethereum::BlockSelector;
 use coxswain_testkit::{Scene, our_validator};
 use eyre::Result;
 
-use crate::{
-    proposals::{Proposed, proposals},
-    table::{Row, table},
-};
+use crate::table::{Row, table};
+
+/// What a shell says of a program that a signal ended: 128 and the signal's number.
+const EXIT_SIGNAL: u8 = 128;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
+    match until_told(demo()).await? {
+        Ended::Done(result) => result,
+        Ended::Told(signal) => Ok(ExitCode::from(EXIT_SIGNAL.saturating_add(signal))),
+    }
+}
+
+async fn demo() -> Result<ExitCode> {
     let start = Instant::now();
     let tell = |step: &str| anstream::eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
     let scene = Scene::set(tell).await?;

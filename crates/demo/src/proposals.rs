@@ -6,13 +6,19 @@ use coxswain_testkit::{Deposit, Error, Scene};
 use serde_json::{Value, json};
 
 /// A proposal document, and the rule that it should be rejected by; none when it should be valid.
-pub(crate) struct Proposed {
-    pub(crate) document: Value,
-    pub(crate) expected: Option<RuleId>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposed {
+    /// The document.
+    pub document: Value,
+    /// The rule.
+    pub expected: Option<RuleId>,
 }
 
 /// Two proposals of each action: a valid one, then one with something wrong.
-pub(crate) fn proposals(scene: &Scene) -> Result<Vec<Proposed>, Error> {
+///
+/// # Errors
+/// If the retiring wallet's main UTXO is gone.
+pub fn proposals(scene: &Scene) -> Result<Vec<Proposed>, Error> {
     let Scene { working, retiring, deposits, unspendable, requests, young_request, .. } = scene;
     let scripts: Vec<_> = requests.iter().map(|request| script(&request.script)).collect();
     let main_utxo = scene.world.main_utxo(retiring).ok_or(Error::NoMainUtxo(retiring.key_hash()))?;
