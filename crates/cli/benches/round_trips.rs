@@ -23,7 +23,7 @@ use coxswain_cli::{
 };
 use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
 use coxswain_proposals::{Generator, Memory};
-use coxswain_rules::{Action, Amount};
+use coxswain_rules::{Action, Amount, network::Parameters};
 use coxswain_testkit::{
     BitcoinServer, DepositSpec, FaultyEndpoint, Reply, Serving, Wallet, World, our_validator,
 };
@@ -111,7 +111,8 @@ impl Bench<'_> {
         let mut events = BridgeEvents::new(bridge, 0);
         events.update(&endpoint, block).await.unwrap();
         let fallback = Some(FeeRate::from_sat_per_vb_u32(5));
-        let generator = Generator::new(endpoint, ANVIL, bridge, validator, bitcoin, fallback);
+        let generator =
+            Generator::new(endpoint, ANVIL, bridge, validator, bitcoin, Parameters::LOCAL, fallback);
         let mut memory = Memory::default();
         let wallet = self.wallet.key_hash();
         let generation = generator

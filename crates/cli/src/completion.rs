@@ -8,6 +8,7 @@ use coxswain_ethereum::{Block, BridgeEvents, Endpoint, ProposalValidator, Undeci
 use coxswain_proposals::Generator;
 use coxswain_rules::{Amount, Utxo};
 
+use crate::coordination::Named;
 use crate::document::{Document, Missing};
 
 /// Where, and at which block.
@@ -43,7 +44,15 @@ pub(crate) async fn complete(
     if missing.main_utxo {
         let Site { endpoint, chain_id, bridge, validator, block } = *site;
         let (endpoint, validator) = (endpoint.clone(), validator.clone());
-        let generator = Generator::new(endpoint, chain_id, bridge, validator, bitcoin, None);
+        let generator = Generator::new(
+            endpoint,
+            chain_id,
+            bridge,
+            validator,
+            bitcoin,
+            *Named::on_chain(chain_id).network,
+            None,
+        );
         let mut events = BridgeEvents::new(bridge, block.number.saturating_add(1));
         let main_utxo = generator.main_utxo(document.wallet(), block, &mut events).await;
         let main_utxo = main_utxo.map_err(|undecided| match undecided {

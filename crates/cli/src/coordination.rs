@@ -39,10 +39,15 @@ impl Named {
         if let Some(network) = network {
             endpoint.require_network(chain_id, network)?;
         }
-        Ok(match coxswain_ethereum::Network::of_chain(chain_id) {
+        Ok(Self::on_chain(chain_id))
+    }
+
+    /// The parameters of a chain: the network's that it is known to serve, else the protocol's own.
+    pub fn on_chain(chain_id: u64) -> Self {
+        match coxswain_ethereum::Network::of_chain(chain_id) {
             Some(known) => Self::chosen(Some(known)),
             None => Self { name: "default", network: Network::default() },
-        })
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     arguments::ProposeArguments,
+    coordination::Named,
     document,
     report::{self, fields},
 };
@@ -106,7 +107,15 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
     };
 
     let fallback = arguments.fees.fallback(chain_id);
-    let generator = Generator::new(endpoint, chain_id, bridge, validator, bitcoin, fallback);
+    let generator = Generator::new(
+        endpoint,
+        chain_id,
+        bridge,
+        validator,
+        bitcoin,
+        *Named::on_chain(chain_id).network,
+        fallback,
+    );
     let checklist = match &*arguments.action {
         [] => Checklist::PRIORITY.to_vec(),
         actions => actions.to_vec(),
@@ -194,7 +203,7 @@ fn proposal_fields(proposed: &Proposed) -> Map<String, Json> {
         ("outcome", Some("proposal".into())),
         ("action", Some(proposed.case.action().name().into())),
         ("proposal", Some(document::write(&proposed.case))),
-        ("fee", transaction.map(|transaction| transaction.fee.amount.to_sat().into())),
+        ("fee", transaction.map(|transaction| transaction.unsigned.fee().to_sat().into())),
         ("feeFloor", capped.map(|fee| fee.floor.to_sat().into())),
         ("feeRate", transaction.map(|transaction| sat_per_vb(transaction.fee_rate()).into())),
         ("vsize", transaction.map(|transaction| transaction.unsigned.vsize().into())),
@@ -264,7 +273,7 @@ impl fmt::Display for Proposing {
         write!(f, "{colour}{word:9}{colour:#}  {what} wallet {}", self.wallet)?;
         match self.summary() {
             Summary::Proposal(Proposed { case, transaction: Some(transaction) }) => {
-                let (fee, vsize) = (transaction.fee.amount.to_sat(), transaction.unsigned.vsize());
+                let (fee, vsize) = (transaction.unsigned.fee().to_sat(), transaction.unsigned.vsize());
                 let rate = sat_per_vb(transaction.fee_rate());
                 let items = items(case);
                 write!(f, "\n           {items}, fee {fee} sat ({rate} sat/vB, {vsize} vbytes)")?;

@@ -10,7 +10,7 @@ use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Known, Limits};
 use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint as EthereumEndpoint, ProposalValidator};
 use coxswain_proposals::{EVENT_DEPTH, Generation, Generator, Item, Memory, Why};
-use coxswain_rules::{Action, Amount, KeyHash, OutPoint, main_utxo_hash};
+use coxswain_rules::{Action, Amount, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     Btcd, Deposit, DepositOutput, DepositSpec, ElectrumX, Funding, Wallet, World, our_validator,
     standard_scripts,
@@ -63,6 +63,7 @@ impl Peers {
             bridge,
             self.validator.clone(),
             self.bitcoin(),
+            Parameters::LOCAL,
             FALLBACK,
         );
         let memory = self.memories.entry(wallet.key_hash()).or_default();

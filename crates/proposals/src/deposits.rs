@@ -13,7 +13,7 @@ use coxswain_rules::{
     deposit_findings,
 };
 
-use crate::{Exclusion, Item, Memory, Why, depth, gas, outcome::Refusal};
+use crate::{Exclusion, Item, Memory, Nothing, Why, depth, gas, outcome::Refusal};
 
 /// In how many Bitcoin blocks a deposit's funding must be buried.
 pub const FUNDING_CONFIRMATIONS: u32 = 6;
@@ -392,6 +392,6 @@ pub(crate) fn sweep(
     };
     let fee = fees.propose(&FeeTerms::deposit_sweep(snapshot, &proposal, &build(&proposal)?))?;
     proposal.fee = fee.amount;
-    let unsigned = build(&proposal)?;
+    let unsigned = Nothing::unless_relayed(build(&proposal)?)?;
     Ok((proposal, extra_info, unsigned, fee))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use coxswain_bitcoin::BackendError;
-use coxswain_rules::{Finding, OutPoint, Rejection, RuleId, ScriptBuf, TransactionError};
+use coxswain_rules::{Amount, Finding, OutPoint, Rejection, RuleId, ScriptBuf, TransactionError};
 
 /// A candidate that was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +75,15 @@ pub enum Why {
         /// What it takes.
         gas: u64,
     },
-    /// The output that pays it, or the change once it is paid, would be too small to relay.
+    /// The output that pays it would be too small to relay.
     Dust,
+    /// The change once it is paid would be too small to relay.
+    DustChange {
+        /// The change.
+        change: Amount,
+        /// The least change that relays.
+        least: Amount,
+    },
     /// It is sound, and waits for a later proposal: this one is full.
     Full,
     /// It is sound, and waits for a later proposal: one more would take more gas than nodes allow a call.
@@ -111,6 +118,7 @@ impl Why {
             Self::Unanswered(_) => "unanswered",
             Self::TooCostly { .. } => "too-costly",
             Self::Dust => "dust",
+            Self::DustChange { .. } => "dust-change",
             Self::Full => "full",
             Self::Gas => "gas",
             Self::OtherVault => "other-vault",
@@ -169,7 +177,11 @@ impl fmt::Display for Why {
             Self::TooCostly { gas } => {
                 write!(f, "judging it takes {gas} gas, {} allowed", crate::gas::LIMIT)
             }
-            Self::Dust => f.write_str("it leaves an output too small to relay"),
+            Self::Dust => f.write_str("the output that pays it is too small to relay"),
+            Self::DustChange { change, least } => {
+                let (change, least) = (change.to_sat(), least.to_sat());
+                write!(f, "it leaves change of {change} sat, and less than {least} sat does not relay")
+            }
             Self::Full => f.write_str("it waits, as this proposal is full"),
             Self::Gas => f.write_str("it waits, as judging one more would take too much gas"),
             Self::OtherVault => f.write_str("it waits, as this proposal is another vault's"),

@@ -10,7 +10,7 @@ use alloy_primitives::Address;
 use bitcoin::FeeRate;
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::{Block, BridgeEvents, Endpoint, ProposalValidator, SnapshotReader, Verdict};
-use coxswain_rules::{Action, Case, KeyHash, Rejection, Subject, Utxo, WalletState};
+use coxswain_rules::{Action, Case, KeyHash, Rejection, Subject, Utxo, WalletState, network::Parameters};
 
 use crate::{
     Attempt, Generation, Memory, Nothing, Outcome, Proposed, ProposedTransaction, Undecided, heartbeat,
@@ -28,6 +28,7 @@ pub struct Generator<B> {
     reader: SnapshotReader,
     validator: ProposalValidator,
     bitcoin: B,
+    network: Parameters,
     fallback_fee_rate: Option<FeeRate>,
 }
 
@@ -40,10 +41,11 @@ impl<B: Backend> Generator<B> {
         bridge: Address,
         validator: ProposalValidator,
         bitcoin: B,
+        network: Parameters,
         fallback_fee_rate: Option<FeeRate>,
     ) -> Self {
         let reader = SnapshotReader::new(endpoint.clone(), chain_id, bridge);
-        Self { endpoint, reader, validator, bitcoin, fallback_fee_rate }
+        Self { endpoint, reader, validator, bitcoin, network, fallback_fee_rate }
     }
 
     /// The first action of the checklist that the wallet can take, as of this block.

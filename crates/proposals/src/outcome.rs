@@ -8,7 +8,7 @@ use coxswain_bitcoin::BackendError;
 use coxswain_ethereum::Block;
 use coxswain_rules::{
     Action, Amount, Case, KeyHash, LeaderFee, MaximumDoesNotRelay, Missing, OutPoint, Proposal, Rejection,
-    Subject, TransactionError, UnsignedTransaction, Utxo, WalletState,
+    ScriptBuf, Subject, TransactionError, UnsignedTransaction, Utxo, WalletState,
 };
 
 use crate::{Exclusion, Why};
@@ -60,7 +60,7 @@ pub struct Proposed {
 pub struct ProposedTransaction {
     /// The transaction, unsigned.
     pub unsigned: UnsignedTransaction,
-    /// Its fee.
+    /// The fee proposed. Change that is left out is paid on top of it.
     pub fee: LeaderFee,
     /// The transactions whose outputs it spends, as far as they were looked up.
     pub funding: Vec<Transaction>,
@@ -75,7 +75,7 @@ impl ProposedTransaction {
     /// The fee's rate, rounded down.
     pub fn fee_rate(&self) -> FeeRate {
         let weight = u128::from(self.unsigned.vsize()).saturating_mul(4).max(1);
-        let rate = u128::from(self.fee.amount.to_sat()).saturating_mul(1_000) / weight;
+        let rate = u128::from(self.unsigned.fee().to_sat()).saturating_mul(1_000) / weight;
         FeeRate::from_sat_per_kwu(u64::try_from(rate).unwrap_or(u64::MAX))
     }
 }
@@ -124,6 +124,17 @@ pub enum Nothing {
     /// No fee is both enough and allowed.
     #[error(transparent)]
     Fee(#[from] MaximumDoesNotRelay),
+    /// Paying any of these requests would leave change that is too small to relay: they wait for more, or for a larger main UTXO.
+    #[error("any payment would leave change too small to relay: {} waits", scripts(.0))]
+    DustChange(Vec<ScriptBuf>),
+    /// An output of the wallet's transaction would be too small to relay.
+    #[error("an output would be worth {} sat, and less than {} sat does not relay", value.to_sat(), least.to_sat())]
+    DustOutput {
+        /// What it would be worth.
+        value: Amount,
+        /// The least that relays.
+        least: Amount,
+    },
     /// The transaction can't be built.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
@@ -164,6 +175,23 @@ pub enum Nothing {
         /// How many are needed.
         needed: u64,
     },
+}
+
+/// The requests to these scripts, by name.
+fn scripts(scripts: &[ScriptBuf]) -> String {
+    let names: Vec<_> = scripts.iter().map(|script| format!("redemption to {script:x}")).collect();
+    names.join(", ")
+}
+
+impl Nothing {
+    /// Lets a transaction pass whose outputs all relay.
+    pub(crate) fn unless_relayed(unsigned: UnsignedTransaction) -> Result<UnsignedTransaction, Self> {
+        let dust = unsigned.dust().next().map(|(_, output)| Self::DustOutput {
+            value: output.value,
+            least: output.script_pubkey.minimal_non_dust(),
+        });
+        dust.map_or(Ok(unsigned), Err)
+    }
 }
 
 /// Why it could not be told what to propose. Never the same as nothing to propose.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use coxswain_ethereum::RedemptionRequest;
 use coxswain_rules::{
     Amount, FeeConditions, FeeTerms, KeyHash, LeaderFee, Missing, REDEMPTION_MAX_SIZE, RedemptionKey,
-    RedemptionProposal, ScriptBuf, Snapshot, UnsignedTransaction, Utxo, redemption_findings,
-    redemption_share,
+    RedemptionProposal, ScriptBuf, Snapshot, UnsignedTransaction, Utxo, network::DustChange,
+    redemption_findings, redemption_share,
 };
 
 use crate::{Exclusion, Item, Nothing, Why, deposits::ends, depth, outcome::Refusal};
@@ -82,7 +82,8 @@ pub struct Batch {
 }
 
 /// The batch to pay out of the main UTXO: the oldest requests, up to 20, without those that can't bear their share of the
-/// fee. Each that goes makes the others' shares grow, and lets the next one in. What is left out is added to `excluded`.
+/// fee. Each that goes makes the others' shares grow, and lets the next one in. If the change is dust, the last request goes,
+/// until it isn't (INC-37). What is left out is added to `excluded`.
 ///
 /// # Errors
 /// When there is nothing to pay.
@@ -92,6 +93,7 @@ pub fn batch(
     mut scripts: Vec<ScriptBuf>,
     main_utxo: Utxo,
     fees: &FeeConditions,
+    dust_change: DustChange,
     excluded: &mut Vec<Exclusion>,
 ) -> Result<Batch, Nothing> {
     let exclude = |script, why| Exclusion { item: Item::Redemption(script), why };
@@ -99,9 +101,14 @@ pub fn batch(
         let size = scripts.len().min(REDEMPTION_MAX_SIZE.into());
         let chosen: Vec<_> = scripts.iter().take(size).cloned().collect();
         if chosen.is_empty() {
-            return Err(Nothing::NoneLeft);
+            let for_dust = |exclusion: &Exclusion| match (&exclusion.item, &exclusion.why) {
+                (Item::Redemption(script), Why::DustChange { .. }) => Some(script.clone()),
+                _ => None,
+            };
+            let waiting: Vec<_> = excluded.iter().filter_map(for_dust).collect();
+            return Err(if waiting.is_empty() { Nothing::NoneLeft } else { Nothing::DustChange(waiting) });
         }
-        match priced(snapshot, wallet, chosen, main_utxo, fees) {
+        match priced(snapshot, wallet, chosen, main_utxo, fees, dust_change) {
             Ok(batch) => {
                 excluded.extend(scripts.into_iter().skip(size).map(|script| exclude(script, Why::Full)));
                 return Ok(batch);
@@ -128,13 +135,15 @@ fn priced(
     scripts: Vec<ScriptBuf>,
     main_utxo: Utxo,
     fees: &FeeConditions,
+    dust_change: DustChange,
 ) -> Result<Batch, Refusal> {
     let size = scripts.len();
     let build = |proposal: &RedemptionProposal| {
-        UnsignedTransaction::redemption(snapshot, wallet, proposal, main_utxo).map_err(Refusal::from)
+        UnsignedTransaction::redemption(snapshot, wallet, proposal, main_utxo, dust_change)
+            .map_err(Refusal::from)
     };
     let mut proposal = RedemptionProposal { scripts, fee: Amount::ZERO };
-    let fee = fees.propose(&FeeTerms::redemption(snapshot, &build(&proposal)?))?;
+    let fee = fees.propose(&FeeTerms::redemption(snapshot, &proposal, &build(&proposal)?))?;
     proposal.fee = fee.amount;
 
     let mut unable = BTreeMap::new();
@@ -149,14 +158,22 @@ fn priced(
         return Err(Refusal::Items(unable));
     }
     let unsigned = build(&proposal)?;
-    let outputs = &unsigned.transaction().output;
-    let change = outputs.len().saturating_sub(size);
-    for (position, output) in outputs.iter().enumerate() {
-        if output.value < output.script_pubkey.minimal_non_dust() {
-            // Whoever is paid last decides over the change.
-            let index = position.checked_sub(change).unwrap_or(size.saturating_sub(1));
-            unable.insert(index, Why::Dust);
+    let with_change = unsigned.transaction().output.len() > size;
+    let mut change = None;
+    for (position, output) in unsigned.dust() {
+        match position.checked_sub(usize::from(with_change)) {
+            Some(index) => {
+                unable.insert(index, Why::Dust);
+            }
+            None => change = Some(output),
         }
+    }
+    // Requests that can't be paid leave more of it when they go.
+    if let (Some(output), Some(last)) = (change, size.checked_sub(1))
+        && unable.is_empty()
+    {
+        let least = output.script_pubkey.minimal_non_dust();
+        unable.insert(last, Why::DustChange { change: output.value, least });
     }
     if unable.is_empty() { Ok(Batch { proposal, unsigned, fee }) } else { Err(Refusal::Items(unable)) }
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 
 use bitcoin::{Amount, FeeRate};
 
-use crate::{DepositSweepProposal, Snapshot, UnsignedTransaction};
+use crate::{DepositSweepProposal, RedemptionProposal, Snapshot, UnsignedTransaction};
 
 /// The least rate that a leader pays, if the Bridge allows it: a wallet's transaction can't be replaced, and one that is
 /// stuck holds up the wallet. (In July 2026 one at 1 sat/vB held up a wallet of 861 BTC for eight hours.)
@@ -96,9 +96,15 @@ impl FeeTerms {
         Self { vsize: unsigned.vsize(), shares: deposits.unwrap_or(NonZeroU64::MIN), max_share }
     }
 
-    /// The terms of a redemption.
-    pub fn redemption(snapshot: &Snapshot, unsigned: &UnsignedTransaction) -> Self {
-        Self::whole(unsigned, snapshot.redemption_parameters.redemption_tx_max_total_fee)
+    /// The terms of a redemption. Change that was left out comes off the maximum: the Bridge counts it to the fee.
+    pub fn redemption(
+        snapshot: &Snapshot,
+        proposal: &RedemptionProposal,
+        unsigned: &UnsignedTransaction,
+    ) -> Self {
+        let maximum = snapshot.redemption_parameters.redemption_tx_max_total_fee;
+        let left_out = unsigned.fee().checked_sub(proposal.fee).unwrap_or(Amount::ZERO);
+        Self::whole(unsigned, maximum.checked_sub(left_out).unwrap_or(Amount::ZERO))
     }
 
     /// The terms of moving funds.

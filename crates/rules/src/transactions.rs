@@ -15,7 +15,8 @@ use unsigned::{Lock, Spend};
 use crate::{
     DepositExtraInfo, DepositKey, DepositOutputType, DepositScript, DepositSweepProposal, KeyHash,
     MalformedOutput, Missing, MovedFundsSweepProposal, MovingFundsProposal, RedemptionKey,
-    RedemptionProposal, Snapshot, SweepRequestKey, Utxo, main_utxo_hash, output_at, redemption_share,
+    RedemptionProposal, Snapshot, SweepRequestKey, Utxo, main_utxo_hash, network::DustChange, output_at,
+    redemption_share,
 };
 
 /// Why a proposal's transaction can't be built. `item` counts the proposal's items from 0.
@@ -79,6 +80,21 @@ pub enum TransactionError {
         /// What comes off.
         deducted: Amount,
     },
+    /// The change is dust, and can't be left out either: the Bridge takes no transaction with such a fee.
+    #[error(
+        "change of {} sat is dust, and left out makes the fee {} sat, at most {} sat allowed",
+        change.to_sat(),
+        fee.to_sat(),
+        maximum.to_sat()
+    )]
+    ChangeNotInFee {
+        /// The change.
+        change: Amount,
+        /// The fee that it would make.
+        fee: Amount,
+        /// The Bridge's maximum.
+        maximum: Amount,
+    },
     /// A sum of values is beyond 2⁶⁴ − 1.
     #[error("the values do not fit 64 bits")]
     Overflow,
@@ -93,7 +109,11 @@ impl TransactionError {
             | Self::FundingOutputScriptMismatch { item }
             | Self::DepositOfOtherWallet { item, .. } => Some(*item),
             Self::NegativeOutput { item, .. } => *item,
-            Self::Missing(_) | Self::MainUtxoMismatch { .. } | Self::NoItems | Self::Overflow => None,
+            Self::Missing(_)
+            | Self::MainUtxoMismatch { .. }
+            | Self::NoItems
+            | Self::ChangeNotInFee { .. }
+            | Self::Overflow => None,
         }
     }
 }
@@ -132,12 +152,15 @@ impl UnsignedTransaction {
         Self::merge(wallet, spends, proposal.fee)
     }
 
-    /// Pays the redemption requests out of the main UTXO; what is left goes back to the wallet.
+    /// Pays the redemption requests out of the main UTXO; what is left goes back to the wallet. If that is dust,
+    /// `dust_change` says what becomes of it: left out, it falls to the fee, which must stay within the Bridge's maximum; else
+    /// the transaction has an output that no node relays.
     pub fn redemption(
         snapshot: &Snapshot,
         wallet: KeyHash,
         proposal: &RedemptionProposal,
         main_utxo: Utxo,
+        dust_change: DustChange,
     ) -> Result<Self, TransactionError> {
         check_main_utxo(snapshot, wallet, Some(main_utxo))?;
         let requests = proposal.scripts.len();
@@ -154,7 +177,15 @@ impl UnsignedTransaction {
         if paid.is_empty() {
             return Err(TransactionError::NoItems);
         }
-        let change = less(None, main_utxo.value, taken)?;
+        let mut change = less(None, main_utxo.value, taken)?;
+        if dust_change == DustChange::LeftOut && change < wallet_script(wallet).minimal_non_dust() {
+            let fee = proposal.fee.checked_add(change).ok_or(TransactionError::Overflow)?;
+            let maximum = snapshot.redemption_parameters.redemption_tx_max_total_fee;
+            if change > Amount::ZERO && fee > maximum {
+                return Err(TransactionError::ChangeNotInFee { change, fee, maximum });
+            }
+            change = Amount::ZERO;
+        }
         let change = (change > Amount::ZERO).then(|| pay_wallet(wallet, change));
         let spends = vec![Spend { utxo: main_utxo, lock: Lock::Wallet }];
         Ok(Self::new(wallet, spends, change.into_iter().chain(paid).collect()))

@@ -8,12 +8,12 @@ use bitcoin::{Amount, FeeRate};
 use common::{DEPOSIT_KINDS, DepositKind, World, deposit_sweep, moved_funds_sweep, moving_funds, redemption};
 use coxswain_rules::{
     FeeConditions, FeeRuling, FeeTerms, NextBlock, RuleId, Subject, TransactionError, UnsignedTransaction,
-    evaluate,
+    evaluate, main_utxo_hash, network::DustChange,
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
 /// The terms of the world's proposal, as it stands.
-fn terms(world: &World) -> Result<FeeTerms, TransactionError> {
+fn terms(world: &World, dust_change: DustChange) -> Result<FeeTerms, TransactionError> {
     let (snapshot, wallet) = (&world.snapshot, world.case.wallet);
     Ok(match &world.case.subject {
         Subject::DepositSweep { proposal, extra_info } => {
@@ -23,8 +23,9 @@ fn terms(world: &World) -> Result<FeeTerms, TransactionError> {
             FeeTerms::deposit_sweep(snapshot, proposal, &unsigned)
         }
         Subject::Redemption(proposal) => {
-            let unsigned = UnsignedTransaction::redemption(snapshot, wallet, proposal, world.main_utxo)?;
-            FeeTerms::redemption(snapshot, &unsigned)
+            let unsigned =
+                UnsignedTransaction::redemption(snapshot, wallet, proposal, world.main_utxo, dust_change)?;
+            FeeTerms::redemption(snapshot, proposal, &unsigned)
         }
         Subject::MovingFunds { proposal, main_utxo } => {
             let unsigned = UnsignedTransaction::moving_funds(snapshot, wallet, proposal, *main_utxo)?;
@@ -53,7 +54,7 @@ fn fee(world: &mut World) -> &mut Amount {
 #[derive(Clone, Debug)]
 enum Kind {
     DepositSweep { kinds: Vec<DepositKind>, with_main_utxo: bool },
-    Redemption { requests: u8 },
+    Redemption { requests: u8, change: u64 },
     MovingFunds { targets: u8 },
     MovedFundsSweep { with_main_utxo: bool },
 }
@@ -63,7 +64,8 @@ fn any_kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         (kinds, any::<bool>())
             .prop_map(|(kinds, with_main_utxo)| Kind::DepositSweep { kinds, with_main_utxo }),
-        (1_u8..=20).prop_map(|requests| Kind::Redemption { requests }),
+        (1_u8..=20, prop_oneof![0_u64..600, Just(1_000_000)])
+            .prop_map(|(requests, change)| Kind::Redemption { requests, change }),
         (1_u8..=5).prop_map(|targets| Kind::MovingFunds { targets }),
         any::<bool>().prop_map(|with_main_utxo| Kind::MovedFundsSweep { with_main_utxo }),
     ]
@@ -73,7 +75,12 @@ fn any_kind() -> impl Strategy<Value = Kind> {
 fn world(kind: &Kind, maximum: Amount) -> World {
     let (mut world, with_main_utxo) = match kind {
         Kind::DepositSweep { kinds, with_main_utxo } => (deposit_sweep(kinds), *with_main_utxo),
-        Kind::Redemption { requests } => (redemption(*requests), true),
+        Kind::Redemption { requests, change } => {
+            let mut world = redemption(*requests);
+            world.main_utxo.value = Amount::from_sat(u64::from(*requests) * 1_999_000 + change);
+            world.wallet().main_utxo_hash = main_utxo_hash(&world.main_utxo);
+            (world, true)
+        }
         Kind::MovingFunds { targets } => (moving_funds(*targets), true),
         Kind::MovedFundsSweep { with_main_utxo } => (moved_funds_sweep(), *with_main_utxo),
     };
@@ -109,13 +116,19 @@ proptest! {
     #[test]
     fn inc_33_what_a_leader_proposes_a_follower_with_the_same_view_accepts(
         kind in any_kind(), maximum in prop_oneof![0_u64..2_000, 0_u64..200_000], conditions in any_conditions(),
+        leave_out: bool,
     ) {
+        let dust_change = if leave_out { DustChange::LeftOut } else { DustChange::Refused };
         let mut world = world(&kind, Amount::from_sat(maximum));
-        let of_leader = terms(&world).unwrap();
+        let Ok(of_leader) = terms(&world, dust_change) else {
+            // Even without a fee, the change is too much of one.
+            prop_assert!(leave_out && maximum < 294);
+            return Ok(());
+        };
         let Ok(proposed) = conditions.propose(&of_leader) else { return Ok(()) };
 
         *fee(&mut world) = proposed.amount;
-        let of_follower = terms(&world).unwrap();
+        let of_follower = terms(&world, dust_change).unwrap();
         prop_assert_eq!(of_follower, of_leader);
         let accepted = match proposed.is_capped() {
             true => FeeRuling::UnderFloor { fee: proposed.amount, floor: proposed.floor },

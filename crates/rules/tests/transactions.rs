@@ -24,7 +24,7 @@ use common::{
 };
 use coxswain_rules::{
     DepositKey, DepositOutputType, KeyHash, MalformedOutput, Missing, RedemptionKey, SignError, Subject,
-    SweepRequestKey, TransactionError, UnsignedTransaction, main_utxo_hash,
+    SweepRequestKey, TransactionError, UnsignedTransaction, main_utxo_hash, network::DustChange,
 };
 
 fn build(world: &World) -> Result<UnsignedTransaction, TransactionError> {
@@ -34,7 +34,7 @@ fn build(world: &World) -> Result<UnsignedTransaction, TransactionError> {
             UnsignedTransaction::deposit_sweep(snapshot, wallet, proposal, extra_info, world.main_utxo())
         }
         Subject::Redemption(proposal) => {
-            UnsignedTransaction::redemption(snapshot, wallet, proposal, world.main_utxo)
+            UnsignedTransaction::redemption(snapshot, wallet, proposal, world.main_utxo, DustChange::Refused)
         }
         Subject::MovingFunds { proposal, main_utxo } => {
             UnsignedTransaction::moving_funds(snapshot, wallet, proposal, *main_utxo)
@@ -251,6 +251,39 @@ fn a_redemption_pays_change_first_then_the_requests_in_order() {
         let expected: Vec<_> = change.into_iter().chain(paid.clone()).collect();
         assert_eq!(outputs(&build(&world).unwrap()), expected);
     }
+}
+
+#[test]
+fn inc_37_dust_change_is_left_out_and_falls_to_the_fee_if_the_network_says_so() {
+    let build_with = |change: u64, dust_change, maximum| {
+        let mut world = redemption(3);
+        world.redemption().fee = Amount::from_sat(11);
+        world.main_utxo.value = Amount::from_sat(3 * 1_999_000 + change);
+        world.wallet().main_utxo_hash = main_utxo_hash(&world.main_utxo);
+        world.snapshot.redemption_parameters.redemption_tx_max_total_fee = Amount::from_sat(maximum);
+        let proposal = world.redemption().clone();
+        UnsignedTransaction::redemption(&world.snapshot, wallet(), &proposal, world.main_utxo, dust_change)
+    };
+    let shape = |change, dust_change| {
+        let unsigned = build_with(change, dust_change, 100_000).unwrap();
+        let dust = unsigned.dust().map(|(index, _)| index).collect::<Vec<_>>();
+        (unsigned.transaction().output.len(), unsigned.fee().to_sat(), dust)
+    };
+    for dust_change in [DustChange::Refused, DustChange::LeftOut] {
+        assert_eq!(shape(0, dust_change), (3, 11, vec![]));
+        // The dust limit of P2WPKH.
+        assert_eq!(shape(294, dust_change), (4, 11, vec![]));
+    }
+    for change in [1, 293] {
+        assert_eq!(shape(change, DustChange::Refused), (4, 11, vec![0]));
+        assert_eq!(shape(change, DustChange::LeftOut), (3, 11 + change, vec![]));
+    }
+    // The Bridge takes no higher fee than this.
+    assert!(build_with(293, DustChange::LeftOut, 304).is_ok());
+    let sat = Amount::from_sat;
+    let error = TransactionError::ChangeNotInFee { change: sat(293), fee: sat(304), maximum: sat(303) };
+    assert_eq!(build_with(293, DustChange::LeftOut, 303), Err(error));
+    assert!(build_with(0, DustChange::LeftOut, 10).is_ok(), "the rules refuse that (RD-5)");
 }
 
 #[test]

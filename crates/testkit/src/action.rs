@@ -120,7 +120,13 @@ impl World {
         let snapshot =
             self.snapshot(&SnapshotKeys { wallets, redemptions, ..SnapshotKeys::default() }).await?;
         let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
-        let unsigned = UnsignedTransaction::redemption(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
+        let unsigned = UnsignedTransaction::redemption(
+            &snapshot,
+            wallet.key_hash(),
+            proposal,
+            main_utxo,
+            self.dust_change,
+        )?;
         let transaction = self
             .prove(wallet, &unsigned, |tx, proof| Bridge::submitRedemptionProofCall {
                 redemptionTx: tx,

@@ -10,7 +10,10 @@ use alloy::{
 };
 use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
 use coxswain_ethereum::{BlockSelector, Endpoint, SnapshotKeys, SnapshotReader, Undecided};
-use coxswain_rules::{KeyHash, Snapshot, Utxo};
+use coxswain_rules::{
+    KeyHash, Snapshot, Utxo,
+    network::{DustChange, Parameters},
+};
 
 use crate::{Btcd, Chain, Error, Regtest, Wallet, artifacts, bytecode};
 
@@ -54,6 +57,8 @@ pub struct World {
     pub wallet_registry: Address,
     /// A vault that the Bridge trusts, and that takes what it is given.
     pub vault: Address,
+    /// What wallets do with change that is dust; as in the preset for local chains, unless it is set otherwise.
+    pub dust_change: DustChange,
     pub(crate) main_utxos: BTreeMap<KeyHash, Utxo>,
     /// How many deposits were made: no two are alike.
     pub(crate) deposits: u64,
@@ -116,6 +121,7 @@ impl World {
             operator,
             wallet_registry,
             vault,
+            dust_change: Parameters::LOCAL.dust_change,
             main_utxos: BTreeMap::new(),
             deposits: 0,
         })

@@ -56,6 +56,10 @@ impl<B: Backend> Wallet<'_, B> {
                     exclude(Why::Transaction(error));
                     continue;
                 }
+                Err(Nothing::DustOutput { .. }) => {
+                    exclude(Why::Dust);
+                    continue;
+                }
                 Err(nothing) => return Ok(nothing.into()),
             };
             let funding = main_utxo.iter().filter_map(|main_utxo| main_utxo.transaction.clone()).collect();
@@ -114,6 +118,6 @@ fn sweep(
     let mut proposal = MovedFundsSweepProposal { outpoint, fee: Amount::ZERO };
     let fee = fees.propose(&FeeTerms::moved_funds_sweep(snapshot, &build(&proposal)?))?;
     proposal.fee = fee.amount;
-    let unsigned = build(&proposal)?;
+    let unsigned = Nothing::unless_relayed(build(&proposal)?)?;
     Ok((proposal, unsigned, fee))
 }

@@ -126,6 +126,6 @@ fn transfer(
     let mut proposal = MovingFundsProposal { targets, fee: Amount::ZERO };
     let fee = fees.propose(&FeeTerms::moving_funds(snapshot, &build(&proposal)?))?;
     proposal.fee = fee.amount;
-    let unsigned = build(&proposal)?;
+    let unsigned = Nothing::unless_relayed(build(&proposal)?)?;
     Ok((proposal, unsigned, fee))
 }

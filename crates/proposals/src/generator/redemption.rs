@@ -34,11 +34,19 @@ impl<B: Backend> Wallet<'_, B> {
             return Ok(Nothing::NoMainUtxo.into());
         };
         let fees = self.fees().await?;
+        let dust_change = self.generator.network.dust_change;
 
         for _ in 0..MAX_TRIES {
             let mut left_out = Vec::new();
-            let batch =
-                redemptions::batch(&snapshot, wallet, scripts.clone(), main_utxo.utxo, &fees, &mut left_out);
+            let batch = redemptions::batch(
+                &snapshot,
+                wallet,
+                scripts.clone(),
+                main_utxo.utxo,
+                &fees,
+                dust_change,
+                &mut left_out,
+            );
             let redemptions::Batch { proposal, unsigned, fee } = match batch {
                 Ok(batch) => batch,
                 Err(nothing) => {

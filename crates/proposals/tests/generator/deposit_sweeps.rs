@@ -342,6 +342,38 @@ async fn inc_23_the_fee_relays_and_burns_nothing() {
 }
 
 #[tokio::test]
+async fn a_sweep_whose_output_is_too_small_to_relay_is_not_proposed() {
+    use coxswain_bindings::Bridge;
+    let mut stage = Stage::new().await;
+    let now = stage.world.bridge.depositParameters().call().await.unwrap();
+    let small = Bridge::updateDepositParametersCall {
+        depositDustThreshold: 1_701,
+        depositTreasuryFeeDivisor: 0,
+        depositTxMaxFee: 1_700,
+        depositRevealAheadPeriod: now.depositRevealAheadPeriod,
+    };
+    stage.world.govern(&small).await.unwrap();
+    // 133 vbytes at 12.5 sat/vB.
+    let fee = 1_663;
+    for (seed, left) in [(1, 293), (2, 294)] {
+        let wallet = stage.world.wallet(seed).await.unwrap();
+        let amount = Amount::from_sat(fee + left);
+        stage.deposit(&wallet, DepositSpec { amount, ..DepositSpec::default() }).await;
+        stage.pass(RIPE).await;
+        let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
+        let (value, least) = (Amount::from_sat(left), Amount::from_sat(294));
+        match &generation.attempts[0].outcome {
+            Outcome::Nothing(nothing) => assert_eq!(*nothing, Nothing::DustOutput { value, least }),
+            Outcome::Proposal(proposed) => {
+                let transaction = proposed.transaction.as_ref().unwrap().unsigned.transaction();
+                assert_eq!((transaction.output[0].value, value), (value, least));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn inc_33_without_an_estimate_and_without_a_fallback_no_fee_is_guessed() {
     let (mut stage, wallet, _) = flooded(0).await;
     stage.bitcoin.state().rates.next_block = None;

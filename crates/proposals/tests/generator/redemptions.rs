@@ -3,7 +3,7 @@
 use coxswain_bindings::Bridge;
 use coxswain_ethereum::BridgeEvents;
 use coxswain_proposals::{Item, Nothing, Outcome, Undecided, Why};
-use coxswain_rules::{Action, Amount, RuleId, ScriptBuf, redemption_share};
+use coxswain_rules::{Action, Amount, RuleId, ScriptBuf, network::DustChange, redemption_share};
 use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
 
 use crate::support::{DAY, HOUR, Stage, outpoints, paid, swept, why};
@@ -23,18 +23,19 @@ async fn request_of(stage: &Stage, wallet: &Wallet, seed: u64, amount: Amount) -
     stage.world.request_redemption(wallet, redeemer, script, amount).await.unwrap().script
 }
 
-/// Changes the largest fee share of requests to come, and the treasury's fee.
-async fn govern(stage: &Stage, tx_max_fee: u64, treasury_fee_divisor: u64) {
+/// Changes the parameters of requests to come.
+async fn govern(stage: &Stage, change: impl FnOnce(&mut Bridge::updateRedemptionParametersCall)) {
     let now = stage.world.bridge.redemptionParameters().call().await.unwrap();
-    let call = Bridge::updateRedemptionParametersCall {
+    let mut call = Bridge::updateRedemptionParametersCall {
         redemptionDustThreshold: now.redemptionDustThreshold,
-        redemptionTreasuryFeeDivisor: treasury_fee_divisor,
-        redemptionTxMaxFee: tx_max_fee,
+        redemptionTreasuryFeeDivisor: now.redemptionTreasuryFeeDivisor,
+        redemptionTxMaxFee: now.redemptionTxMaxFee,
         redemptionTxMaxTotalFee: now.redemptionTxMaxTotalFee,
         redemptionTimeout: now.redemptionTimeout,
         redemptionTimeoutSlashingAmount: now.redemptionTimeoutSlashingAmount,
         redemptionTimeoutNotifierRewardMultiplier: now.redemptionTimeoutNotifierRewardMultiplier,
     };
+    change(&mut call);
     stage.world.govern(&call).await.unwrap();
 }
 
@@ -58,12 +59,12 @@ async fn inc_5_a_request_that_can_not_bear_its_share_is_left_out_and_shares_are_
     let parameters = stage.world.bridge.redemptionParameters().call().await.unwrap();
     let first = request(&stage, &wallet, 1).await;
     // Of four, each bears about 730 sat at 12.5 sat/vB; of three about 850.
-    govern(&stage, 100, parameters.redemptionTreasuryFeeDivisor).await;
+    govern(&stage, |call| call.redemptionTxMaxFee = 100).await;
     let poor = request(&stage, &wallet, 2).await;
     let share_of = |requests: u64| (1_375 + requests * 388) / requests;
-    govern(&stage, share_of(4) + 20, parameters.redemptionTreasuryFeeDivisor).await;
+    govern(&stage, |call| call.redemptionTxMaxFee = share_of(4) + 20).await;
     let borderline = request(&stage, &wallet, 3).await;
-    govern(&stage, parameters.redemptionTxMaxFee, parameters.redemptionTreasuryFeeDivisor).await;
+    govern(&stage, |call| call.redemptionTxMaxFee = parameters.redemptionTxMaxFee).await;
     let last = request(&stage, &wallet, 4).await;
     stage.pass(RIPE).await;
 
@@ -153,9 +154,9 @@ async fn what_was_paid_and_asked_for_again_is_paid_once_more() {
     assert!(matches!(undecided, Some(Undecided::EventsTooShort { .. })), "{generation:?}");
 }
 
-#[tokio::test]
-async fn a_request_that_leaves_change_too_small_to_relay_does_not_stop_the_others() {
-    let mut stage = Stage::new().await;
+/// A stage where the Bridge's treasury takes nothing, so that requests can take all of a main UTXO.
+async fn without_treasury() -> Stage {
+    let stage = Stage::new().await;
     let deposits = stage.world.bridge.depositParameters().call().await.unwrap();
     let no_fee = Bridge::updateDepositParametersCall {
         depositDustThreshold: deposits.depositDustThreshold,
@@ -164,15 +165,78 @@ async fn a_request_that_leaves_change_too_small_to_relay_does_not_stop_the_other
         depositRevealAheadPeriod: deposits.depositRevealAheadPeriod,
     };
     stage.world.govern(&no_fee).await.unwrap();
-    let parameters = stage.world.bridge.redemptionParameters().call().await.unwrap();
-    govern(&stage, parameters.redemptionTxMaxFee, 0).await;
+    govern(&stage, |call| call.redemptionTreasuryFeeDivisor = 0).await;
+    stage
+}
+
+/// The dust limit of change, in satoshis.
+const LEAST: u64 = 294;
+
+#[tokio::test]
+async fn inc_37_the_last_request_goes_if_the_change_would_be_dust() {
+    let mut stage = without_treasury().await;
+    for (seed, change) in [(1, 0), (2, 1), (3, LEAST - 1), (4, LEAST)] {
+        let wallet = stage.funded_wallet(seed).await;
+        let all = stage.world.main_utxo(&wallet).unwrap().value;
+        let first = request(&stage, &wallet, 2 * seed).await;
+        let rest = all - REDEEMED - Amount::from_sat(change);
+        let last = request_of(&stage, &wallet, 2 * seed + 1, rest).await;
+        stage.pass(RIPE).await;
+        let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
+        if (1..LEAST).contains(&change) {
+            assert_eq!(paid(&proposed), [first], "{change}");
+            let dust = Why::DustChange { change: Amount::from_sat(change), least: Amount::from_sat(LEAST) };
+            assert_eq!(*why(&excluded, &Item::Redemption(last)), dust);
+        } else {
+            assert_eq!((paid(&proposed), excluded), (vec![first, last], vec![]), "{change}");
+        }
+        // It is one that the Bridge takes.
+        stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn inc_37_where_any_payment_leaves_dust_the_leader_says_which_requests_wait() {
+    let mut stage = without_treasury().await;
     let wallet = stage.funded_wallet(1).await;
     let all = stage.world.main_utxo(&wallet).unwrap().value;
-
-    let paying = request(&stage, &wallet, 1).await;
-    let dusty = request_of(&stage, &wallet, 2, all - REDEEMED - Amount::from_sat(293)).await;
+    let dusty = request_of(&stage, &wallet, 1, all - Amount::from_sat(LEAST - 1)).await;
     stage.pass(RIPE).await;
+    let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
+    let [attempt] = &generation.attempts[..] else { panic!("{generation:?}") };
+    assert_eq!(attempt.outcome, Outcome::Nothing(Nothing::DustChange(vec![dusty.clone()])));
+    assert!(attempt.outcome.to_string().contains(&format!("{dusty:x}")), "{}", attempt.outcome);
+    let dust = Why::DustChange { change: Amount::from_sat(LEAST - 1), least: Amount::from_sat(LEAST) };
+    assert_eq!(*why(&attempt.excluded, &Item::Redemption(dusty.clone())), dust);
+
+    // Where the network leaves dust out, it falls to the fee, and the real Bridge takes that.
+    stage.network.dust_change = DustChange::LeftOut;
     let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
-    assert_eq!(paid(&proposed), [paying]);
-    assert_eq!(*why(&excluded, &Item::Redemption(dusty)), Why::Dust);
+    assert_eq!((paid(&proposed), excluded), (vec![dusty], vec![]));
+    let transaction = proposed.transaction.as_ref().unwrap();
+    assert_eq!(transaction.unsigned.transaction().output.len(), 1);
+    assert_eq!(transaction.unsigned.fee(), transaction.fee.amount + Amount::from_sat(LEAST - 1));
+    stage.world.dust_change = DustChange::LeftOut;
+    stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap();
+    assert_eq!(stage.world.main_utxo(&wallet), None);
+}
+
+#[tokio::test]
+async fn inc_37_change_that_is_left_out_counts_to_the_largest_fee_allowed() {
+    let mut stage = without_treasury().await;
+    govern(&stage, |call| call.redemptionTxMaxTotalFee = call.redemptionTxMaxFee).await;
+    let wallet = stage.funded_wallet(1).await;
+    let all = stage.world.main_utxo(&wallet).unwrap().value;
+    request_of(&stage, &wallet, 1, all - Amount::from_sat(LEAST - 1)).await;
+    stage.pass(RIPE).await;
+    stage.network.dust_change = DustChange::LeftOut;
+    // What the next block takes is beyond what the Bridge allows.
+    stage.bitcoin.state().rates.next_block = Some(bitcoin::FeeRate::from_sat_per_vb_u32(100_000));
+    let maximum = stage.world.bridge.redemptionParameters().call().await.unwrap().redemptionTxMaxTotalFee;
+    let (proposed, _) = stage.propose(&wallet, Action::Redemption).await;
+    let transaction = proposed.transaction.as_ref().unwrap();
+    assert!(transaction.fee.is_capped());
+    assert_eq!(transaction.unsigned.fee(), Amount::from_sat(maximum));
+    stage.world.dust_change = DustChange::LeftOut;
+    stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap();
 }

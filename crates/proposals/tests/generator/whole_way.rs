@@ -4,7 +4,7 @@
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
 use coxswain_ethereum::{BlockSelector, BridgeEvents, ProposalValidator};
 use coxswain_proposals::{EVENT_DEPTH, Generation, Generator, Memory};
-use coxswain_rules::{Action, Amount, WalletState, main_utxo_hash};
+use coxswain_rules::{Action, Amount, WalletState, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     BitcoinServer, DepositOutput, DepositSpec, Reply, Serving, Wallet, World, our_validator, standard_scripts,
 };
@@ -26,7 +26,9 @@ async fn every_action_goes_the_whole_way() {
     let bitcoin = Backends::new(vec![bitcoin], Expected::on(::bitcoin::Network::Regtest));
     let bridge = *world.bridge.address();
     let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
-    let generator = Generator::new(ethereum.clone(), CHAIN, bridge, validator.clone(), &bitcoin, fallback);
+    let (ethereum_too, validator_too) = (ethereum.clone(), validator.clone());
+    let generator =
+        Generator::new(ethereum_too, CHAIN, bridge, validator_too, &bitcoin, Parameters::LOCAL, fallback);
     let mut events = BridgeEvents::new(bridge, 0);
     let mut memory = [Memory::default(), Memory::default()];
     let wallets = [world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap()];

@@ -2,8 +2,8 @@
 //! will be, and where signatures and key go.
 
 use bitcoin::{
-    CompressedPublicKey, EcdsaSighashType, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute,
-    ecdsa,
+    Amount, CompressedPublicKey, EcdsaSighashType, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
+    absolute, ecdsa,
     hashes::Hash,
     script::{Builder, PushBytes},
     secp256k1::{self, Message, Secp256k1},
@@ -112,6 +112,20 @@ impl UnsignedTransaction {
             },
         };
         self.spends.iter().map(prevout).collect()
+    }
+
+    /// What the inputs are worth more than the outputs.
+    pub fn fee(&self) -> Amount {
+        let sum = |sum: Amount, value: Amount| sum.checked_add(value).unwrap_or(Amount::MAX);
+        let inputs = self.spends.iter().map(|spend| spend.utxo.value).fold(Amount::ZERO, sum);
+        let outputs = self.transaction.output.iter().map(|output| output.value).fold(Amount::ZERO, sum);
+        inputs.checked_sub(outputs).unwrap_or(Amount::ZERO)
+    }
+
+    /// The outputs that are so small that no node relays the transaction, with their positions.
+    pub fn dust(&self) -> impl Iterator<Item = (usize, &TxOut)> {
+        let outputs = self.transaction.output.iter().enumerate();
+        outputs.filter(|(_, output)| output.value < output.script_pubkey.minimal_non_dust())
     }
 
     /// What the wallet must sign for each input, in order; sighash type ALL.

@@ -8,7 +8,7 @@ use alloy::providers::Provider;
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
 use coxswain_proposals::{Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why};
-use coxswain_rules::{Action, Amount, KeyHash, Subject};
+use coxswain_rules::{Action, Amount, KeyHash, Subject, network::Parameters};
 use coxswain_testkit::{Deposit, DepositSpec, Wallet, World, our_validator};
 
 pub(crate) const CHAIN: u64 = 31337;
@@ -23,6 +23,7 @@ pub(crate) struct Stage {
     pub(crate) validator: alloy_primitives::Address,
     pub(crate) memory: Memory,
     pub(crate) events: BridgeEvents,
+    pub(crate) network: Parameters,
     pub(crate) fallback: Option<::bitcoin::FeeRate>,
 }
 
@@ -32,7 +33,8 @@ impl Stage {
         let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
         let events = BridgeEvents::new(*world.bridge.address(), 0);
         let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
-        Self { world, bitcoin: FakeBitcoin::new(), validator, memory: Memory::default(), events, fallback }
+        let (bitcoin, memory) = (FakeBitcoin::new(), Memory::default());
+        Self { world, bitcoin, validator, memory, events, network: Parameters::MAINNET, fallback }
     }
 
     /// A wallet that has swept one deposit.
@@ -83,7 +85,7 @@ impl Stage {
         self.events.update(&endpoint, block).await.unwrap();
         let bridge = *self.world.bridge.address();
         let fallback = self.fallback;
-        let generator = Generator::new(endpoint, CHAIN, bridge, validator, bitcoin, fallback);
+        let generator = Generator::new(endpoint, CHAIN, bridge, validator, bitcoin, self.network, fallback);
         generator
             .propose_first(checklist.iter().copied(), wallet, block, &mut self.events, &mut self.memory)
             .await
