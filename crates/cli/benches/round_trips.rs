@@ -22,7 +22,7 @@ use coxswain_cli::{
     validate,
 };
 use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
-use coxswain_proposals::{Generator, Memory};
+use coxswain_proposals::{Memory, Session, Sources};
 use coxswain_rules::{Action, Amount, network::Parameters};
 use coxswain_testkit::{
     BitcoinServer, DepositSpec, FaultyEndpoint, Reply, Serving, Wallet, World, our_validator,
@@ -111,19 +111,11 @@ impl Bench<'_> {
         let mut events = BridgeEvents::new(bridge, 0);
         events.update(&endpoint, block).await.unwrap();
         let fallback = Some(FeeRate::from_sat_per_vb_u32(5));
-        let generator =
-            Generator::new(endpoint, ANVIL, bridge, validator, bitcoin, Parameters::LOCAL, fallback);
+        let sources = Sources::new(endpoint, ANVIL, bridge, validator, bitcoin, Parameters::LOCAL, fallback);
         let mut memory = Memory::default();
         let wallet = self.wallet.key_hash();
-        let generation = generator
-            .propose_first(
-                [Action::Redemption, Action::DepositSweep],
-                wallet,
-                block,
-                &mut events,
-                &mut memory,
-            )
-            .await;
+        let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
+        let generation = session.generate_first([Action::Redemption, Action::DepositSweep]).await;
         assert!(generation.proposed().is_some(), "{generation:?}");
         let asked = self.show("generate", run, ONE_BY_ONE * self.revealed);
         assert!(asked.0 <= AIM.0 && asked.1 <= AIM.1, "more than {AIM:?}");

@@ -112,6 +112,8 @@ Exit codes:
   1  rejected: a rule is broken; the output names it
   2  usage, or a malformed proposal; the error names the field
   3  undecided: the question could not be answered (endpoint, chain, contract); try again when that is fixed
+The contract alone decides that. With --bitcoin-url, what a member of the wallet would say is shown beside it: it looks for
+the events and on Bitcoin for what the contract can't see.
 
 Example, a heartbeat:
   echo '{\"action\": \"heartbeat\", \"wallet\": \"0x8db50eb52063ea9d98b3eac91489a90f738986f6\",
@@ -224,7 +226,7 @@ impl BitcoinArguments {
 }
 
 /// What fees are computed from, besides what Bitcoin says.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct FeeArguments {
     /// The fee rate that stands for the estimate if the Bitcoin endpoint has none, in whole sat/vB [default: 5 with a local
     /// Ethereum chain; else none, and without an estimate it is undecided]

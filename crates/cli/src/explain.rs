@@ -5,18 +5,15 @@ use std::fmt;
 
 use alloy_primitives::Address;
 use anstyle::{AnsiColor, Style};
-use bitcoin::{PubkeyHash, Script, ScriptBuf, WPubkeyHash};
-use coxswain_ethereum::{SnapshotKeys, SnapshotReader, Undecided, Verdict};
-use coxswain_rules::{
-    Case, Cause, DepositKey, DepositScript, Finding, HeartbeatProposal, Outcome, Rejection, RuleId, Snapshot,
-    Subject, Value, evaluate, output_at,
-};
+use coxswain_ethereum::{Undecided, Verdict};
+use coxswain_proposals::{Concurrence, Opinion};
+use coxswain_rules::{Case, Finding, Outcome, Subject, Value};
 use serde_json::{Value as Json, json};
 
 use crate::{
     document::Document,
     report::{self, Report, fields, verdict_fields},
-    validate::{Hearing, Target, ValidateError, judge},
+    validate::{Extent, Hearing, Target, ValidateError, hear},
 };
 
 /// The contract's verdict on one proposal, next to what every rule says.
@@ -26,8 +23,6 @@ pub struct Explanation {
     pub contract: Report,
     /// What the rules say; none when it didn't come to that, as it didn't for the contract.
     pub rules: Option<Result<Rules, Undecided>>,
-    /// Whether the two agree; none when one of them is undecided.
-    pub agreement: Option<Agreement>,
 }
 
 /// What the rules say.
@@ -35,34 +30,12 @@ pub struct Explanation {
 pub struct Rules {
     /// The Bridge read: the one that the validator reads.
     pub bridge: Address,
-    /// Every rule, in the order in which the contract evaluates them.
-    pub findings: Vec<Finding>,
+    /// What they say.
+    pub opinion: Opinion,
+    /// Whether the contract says the same; none when it is undecided.
+    pub concurrence: Option<Concurrence>,
     /// What names each item of the proposal.
-    items: Vec<String>,
-    /// The deposits to an output that the validator deployed on mainnet takes for theirs, though nobody can spend it.
-    unspendable: Vec<usize>,
-}
-
-/// Whether the contract says what the rules say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Agreement {
-    /// It does: the same verdict, for the same reason as far as it tells one.
-    Full,
-    /// It is the validator deployed on mainnet, and differs as that is known to: it accepts deposits that nobody can
-    /// spend.
-    KnownDifference,
-    /// It doesn't.
-    None,
-}
-
-impl Agreement {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::KnownDifference => "known-difference",
-            Self::None => "none",
-        }
-    }
+    pub(crate) items: Vec<String>,
 }
 
 /// Asks the contract for its verdict on a document's proposal, and evaluates every rule.
@@ -70,92 +43,12 @@ impl Agreement {
 /// # Errors
 /// When the document or the target makes no sense, as with [`validate`](crate::validate()).
 pub async fn explain(document: Document, target: &Target) -> Result<Explanation, ValidateError> {
-    let (contract, hearing) = judge(document, target).await?;
-    let Some(hearing) = hearing else { return Ok(Explanation { contract, rules: None, agreement: None }) };
-    let rules = rules(&hearing).await;
-    let agreement = match (&rules, said(&contract.judgement.verdict)) {
-        (Ok(rules), Some(said)) => Some(agreement(&hearing, rules, said).await),
-        _ => None,
-    };
-    Ok(Explanation { contract, rules: Some(rules), agreement })
+    let Hearing { report, rules } = hear(document, target, Extent::ContractAndRules).await?;
+    Ok(Explanation { contract: report, rules })
 }
 
-async fn rules(Hearing { endpoint, chain_id, validator, block, case }: &Hearing) -> Result<Rules, Undecided> {
-    let bridge = validator.bridge(*block).await?;
-    let reader = SnapshotReader::new(endpoint.clone(), *chain_id, bridge);
-    let snapshot = reader.snapshot(*block, &SnapshotKeys::from(case)).await?;
-    let findings = evaluate(case, &snapshot)?.findings().to_vec();
-    Ok(Rules { bridge, findings, items: items(case), unspendable: unspendable(case, &snapshot) })
-}
-
-/// A decided verdict: none for a *yes*, or the *no*.
-const fn said(verdict: &Verdict) -> Option<Option<&Rejection>> {
-    match verdict {
-        Verdict::Valid => Some(None),
-        Verdict::Rejected(rejection) => Some(Some(rejection)),
-        Verdict::Undecided(_) => None,
-    }
-}
-
-async fn agreement(hearing: &Hearing, rules: &Rules, said: Option<&Rejection>) -> Agreement {
-    if is_said(said, rules.findings.iter()) {
-        return Agreement::Full;
-    }
-    let forgiven = |finding: &&Finding| {
-        finding.rule == RuleId::Ds11 && finding.item.is_some_and(|item| rules.unspendable.contains(&item))
-    };
-    let known = is_said(said, rules.findings.iter().filter(|finding| !forgiven(finding)));
-    if known && is_deployed(hearing).await { Agreement::KnownDifference } else { Agreement::None }
-}
-
-/// Whether this is what a contract says that evaluates these findings' rules.
-fn is_said<'a>(said: Option<&Rejection>, mut findings: impl Iterator<Item = &'a Finding>) -> bool {
-    let first = findings.find_map(|finding| Some((finding.rule, finding.reason()?)));
-    match (said, first) {
-        (None, None) => true,
-        (Some(Rejection { rule, cause }), Some((first, reason))) => match cause {
-            Cause::Reason(said) => (*rule, said) == (Some(first), reason),
-            Cause::Text(_) => *rule == Some(first),
-            // A rejection that names no rule.
-            Cause::Panic(_) => true,
-        },
-        _ => false,
-    }
-}
-
-/// Whether the contract is the validator deployed on mainnet, by how it speaks: its reasons are texts.
-async fn is_deployed(Hearing { validator, block, case, .. }: &Hearing) -> bool {
-    let invalid = Subject::Heartbeat(HeartbeatProposal { message: Vec::new() });
-    let verdict = validator.validate_at(&Case { wallet: case.wallet, subject: invalid }, *block).await;
-    matches!(verdict, Verdict::Rejected(Rejection { cause: Cause::Text(_), .. }))
-}
-
-/// The deposits whose funding output is P2PKH or P2WPKH over the hash of the deposit script.
-fn unspendable(case: &Case, snapshot: &Snapshot) -> Vec<usize> {
-    let Subject::DepositSweep { proposal, extra_info } = &case.subject else { return Vec::new() };
-    let deposits = proposal.deposits.iter().zip(extra_info).enumerate();
-    deposits
-        .filter(|(_, (deposit, info))| {
-            let Ok(record) = snapshot.deposit(DepositKey::new(deposit.outpoint)) else { return false };
-            let outputs = &info.funding_transaction.output_vector;
-            let Ok(output) = output_at(outputs, deposit.outpoint.vout) else { return false };
-            let script = DepositScript::new(record.depositor, record.extra_data, info);
-            key_hash_scripts(script.as_script()).iter().any(|script| script.as_bytes() == output.script)
-        })
-        .map(|(index, _)| index)
-        .collect()
-}
-
-/// The outputs that take a script's hash for a key's.
-fn key_hash_scripts(script: &Script) -> [ScriptBuf; 2] {
-    let hash = script.script_hash().to_raw_hash();
-    [
-        ScriptBuf::new_p2pkh(&PubkeyHash::from_raw_hash(hash)),
-        ScriptBuf::new_p2wpkh(&WPubkeyHash::from_raw_hash(hash)),
-    ]
-}
-
-fn items(case: &Case) -> Vec<String> {
+/// What names each item of the proposal.
+pub(crate) fn items(case: &Case) -> Vec<String> {
     match &case.subject {
         Subject::DepositSweep { proposal, .. } => {
             proposal.deposits.iter().map(|deposit| format!("output {}", deposit.outpoint)).collect()
@@ -168,42 +61,35 @@ fn items(case: &Case) -> Vec<String> {
 }
 
 impl Explanation {
+    /// Whether the contract says what the rules say; none when one of them is undecided.
+    pub fn concurrence(&self) -> Option<Concurrence> {
+        self.rules.as_ref()?.as_ref().ok()?.concurrence
+    }
+
     /// The process's exit code: the contract's verdict's when the rules say the same (or differ as known), else 3.
-    pub const fn exit_code(&self) -> u8 {
-        match self.agreement {
-            Some(Agreement::Full | Agreement::KnownDifference) => self.contract.exit_code(),
-            Some(Agreement::None) | None => 3,
+    pub fn exit_code(&self) -> u8 {
+        match self.concurrence() {
+            Some(Concurrence::Full | Concurrence::KnownDifference) => self.contract.exit_code(),
+            Some(Concurrence::None) | None => 3,
         }
     }
 
     /// Why there is no verdict although the contract has one: kind and sentence.
     fn doubt(&self) -> Option<(&'static str, String)> {
-        match (&self.rules, self.agreement) {
-            (Some(Err(undecided)), _) => Some((undecided.kind(), undecided.to_string())),
-            (Some(Ok(rules)), Some(Agreement::None)) => {
-                let by_contract = match &self.contract.judgement.verdict {
-                    Verdict::Rejected(rejection) => format!("rejects the proposal ({rejection})"),
-                    _ => "accepts the proposal".to_owned(),
-                };
-                let by_rules =
-                    match rules.findings.iter().find_map(|finding| Some((finding.rule, finding.reason()?))) {
-                        Some((rule, reason)) => format!("reject it ({rule}: {reason})"),
-                        None => "accept it".to_owned(),
-                    };
-                let reason = format!(
-                    "the contract {by_contract}, but the rules evaluated here {by_rules}: trust neither, \
-                     and find out which one is wrong"
-                );
-                Some(("disagreement", reason))
+        match self.rules.as_ref()? {
+            Err(undecided) => Some((undecided.kind(), undecided.to_string())),
+            Ok(Rules { opinion, concurrence: Some(Concurrence::None), .. }) => {
+                let disagreement = opinion.disagreement(&self.contract.judgement.verdict);
+                Some((disagreement.kind(), disagreement.to_string()))
             }
-            _ => None,
+            Ok(_) => None,
         }
     }
 
     /// The explanation for programs. Fields that don't apply are left out; docs/proposals.md describes them.
     pub fn to_json(&self) -> Json {
         let contract = verdict_fields(&self.contract.judgement.verdict);
-        let decided = said(&self.contract.judgement.verdict).is_some();
+        let decided = !matches!(self.contract.judgement.verdict, Verdict::Undecided(_));
         let mut json = match self.doubt() {
             Some((cause, reason)) if decided => fields([
                 ("verdict", Some("undecided".into())),
@@ -214,9 +100,12 @@ impl Explanation {
             _ => contract,
         };
         json.append(&mut self.contract.context_fields());
-        json.append(&mut fields([("agreement", self.agreement.map(|agreement| agreement.name().into()))]));
+        json.append(&mut fields([(
+            "agreement",
+            self.concurrence().map(|concurrence| concurrence.name().into()),
+        )]));
         if let Some(Ok(rules)) = &self.rules {
-            let findings = rules.findings.iter().map(finding_json);
+            let findings = rules.opinion.findings.iter().map(finding_json);
             json.append(&mut fields([
                 ("bridge", Some(rules.bridge.to_string().into())),
                 ("rules", Some(findings.collect())),
@@ -256,24 +145,24 @@ impl fmt::Display for Explanation {
         if let Some((_, reason)) = self.doubt() {
             let Report { action, wallet, .. } = &self.contract;
             writeln!(f, "{yellow}UNDECIDED{yellow:#}  {action} of wallet {wallet}")?;
-            match self.agreement {
+            match self.concurrence() {
                 Some(_) => writeln!(f, "           {red}DISAGREEMENT{red:#}: {reason}")?,
                 None => writeln!(f, "           the rules can't be evaluated: {reason}")?,
             }
             writeln!(f, "\nthe contract's own verdict")?;
         }
         write!(f, "{}", self.contract)?;
-        match self.agreement {
-            Some(Agreement::Full) => {
+        match self.concurrence() {
+            Some(Concurrence::Full) => {
                 write!(f, "\n           the rules as evaluated here say the same")?;
             }
-            Some(Agreement::KnownDifference) => write!(
+            Some(Concurrence::KnownDifference) => write!(
                 f,
                 "\n           {yellow}KNOWN DIFFERENCE{yellow:#}: this is the validator deployed on mainnet, which accepts \
                  deposits that nobody can spend\n           (P2PKH or P2WPKH over the deposit script's hash); the verdict \
                  is its own, and the wallet could not carry it out"
             )?,
-            Some(Agreement::None) | None => {}
+            Some(Concurrence::None) | None => {}
         }
         let Some(Ok(rules)) = &self.rules else { return Ok(()) };
         let block = self.contract.judgement.block;
@@ -285,7 +174,7 @@ impl Rules {
     fn write(&self, f: &mut fmt::Formatter<'_>, now: u64) -> fmt::Result {
         let plain = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
         let mut heading = None;
-        for finding in &self.findings {
+        for finding in &self.opinion.findings {
             if heading != Some(finding.item) {
                 heading = Some(finding.item);
                 match finding.item {

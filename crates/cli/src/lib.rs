@@ -16,6 +16,6 @@ mod variables;
 pub mod window;
 
 pub use document::{Document, DocumentError};
-pub use explain::{Agreement, Explanation, explain};
+pub use explain::{Explanation, explain};
 pub use report::Report;
 pub use validate::{Target, ValidateError, validate};

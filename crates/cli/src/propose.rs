@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use coxswain_bitcoin::EndpointError;
 use coxswain_ethereum::{BridgeEvents, ConnectError, Network, ProposalValidator, Undecided};
 use coxswain_proposals::{
-    Attempt, Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why,
+    Attempt, Exclusion, Generation, Item, Memory, Outcome, Proposed, Session, Sources, Why,
     moving_funds::COMMITMENT_LOOK_BACK,
 };
 use coxswain_protocol::Checklist;
@@ -107,21 +107,15 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
     };
 
     let fallback = arguments.fees.fallback(chain_id);
-    let generator = Generator::new(
-        endpoint,
-        chain_id,
-        bridge,
-        validator,
-        bitcoin,
-        *Named::on_chain(chain_id).network,
-        fallback,
-    );
+    let network = *Named::on_chain(chain_id).network;
+    let sources = Sources::new(endpoint, chain_id, bridge, validator, bitcoin, network, fallback);
     let checklist = match &*arguments.action {
         [] => Checklist::PRIORITY.to_vec(),
         actions => actions.to_vec(),
     };
     let mut memory = Memory::default();
-    let generation = generator.propose_first(checklist, wallet, block, &mut events, &mut memory).await;
+    let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
+    let generation = session.generate_first(checklist).await;
     Ok(Proposing { wallet, result: Ok(Answered { chain_id, bridge, validator: address, generation }) })
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use alloy_primitives::{Address, U256};
 use anstyle::{AnsiColor, Style};
 use coxswain_ethereum::{Block, Judgement, Verdict};
-use coxswain_rules::{Action, KeyHash, Value};
+use coxswain_proposals::{Assessment, Step};
+use coxswain_rules::{Action, FeeRuling, KeyHash, Value};
 use serde_json::{Map, Value as Json, json};
 
 /// The verdict on one proposal, with what it was asked of.
@@ -21,6 +22,8 @@ pub struct Report {
     pub validator: Option<Address>,
     /// The verdict, and its block.
     pub judgement: Judgement,
+    /// What a member of the wallet would say, if there is a Bitcoin endpoint to take all steps of judging with.
+    pub assessment: Option<Assessment>,
 }
 
 impl Report {
@@ -53,7 +56,52 @@ impl Report {
             ("chainId", self.chain_id.map(Json::from)),
             ("validator", self.validator.map(|address| address.to_string().into())),
             ("block", self.judgement.block.map(block)),
+            ("judging", self.assessment.as_ref().map(assessment)),
         ])
+    }
+}
+
+/// What judging came to, and how far the steps were taken.
+fn assessment(assessment: &Assessment) -> Json {
+    let passed = passed(assessment).map(|step| Json::from(step.name()));
+    let (verdict, assurance) = match assessment {
+        Assessment::Valid { assurance, .. } => ("valid", Some(assurance)),
+        Assessment::Rejected { assurance, .. } => ("rejected", Some(assurance)),
+        Assessment::Undecided { .. } => ("undecided", None),
+    };
+    let (objection, cause, reason, warning) = match assessment {
+        Assessment::Valid { warning, .. } => (None, None, None, warning.map(slow)),
+        Assessment::Rejected { objection, .. } => {
+            (Some(objection.kind()), None, Some(objection.to_string()), None)
+        }
+        Assessment::Undecided { cause, .. } => (None, Some(cause.kind()), Some(cause.to_string()), None),
+    };
+    Json::Object(fields([
+        ("verdict", Some(verdict.into())),
+        ("assurance", assurance.map(|assurance| assurance.name().into())),
+        ("step", assessment.stopped_at().map(|step| step.name().into())),
+        ("objection", objection.map(Json::from)),
+        ("cause", cause.map(Json::from)),
+        ("reason", reason.map(Json::from)),
+        ("warning", warning.map(Json::from)),
+        ("passed", Some(passed.collect())),
+    ]))
+}
+
+/// The steps that are passed.
+fn passed(assessment: &Assessment) -> impl Iterator<Item = Step> {
+    let end = assessment.stopped_at();
+    Step::ALL.into_iter().take_while(move |step| Some(*step) != end)
+}
+
+/// What is worth a warning about a fee that is accepted.
+fn slow(ruling: FeeRuling) -> String {
+    match ruling {
+        FeeRuling::UnderFloor { fee, floor } => {
+            format!("the fee is {} sat, a leader should pay {} sat at least", fee.to_sat(), floor.to_sat())
+        }
+        FeeRuling::Reasonable => "the fee is reasonable".to_owned(),
+        FeeRuling::Refused(objection) => objection.to_string(),
     }
 }
 
@@ -162,6 +210,17 @@ impl fmt::Display for Report {
                 write!(f, " at {block}")?;
             }
         }
-        Ok(())
+        let Some(assessment) = &self.assessment else { return Ok(()) };
+        write!(f, "\n           as a member of the wallet would judge it: ")?;
+        match assessment {
+            Assessment::Valid { assurance, warning } => {
+                write!(f, "valid, by {assurance}")?;
+                warning.map_or(Ok(()), |ruling| write!(f, "; {}", slow(ruling)))
+            }
+            Assessment::Rejected { step, objection, assurance } => {
+                write!(f, "rejected at {step}, by {assurance}: {objection}")
+            }
+            Assessment::Undecided { step, cause } => write!(f, "undecided at {step}: {cause}"),
+        }
     }
 }

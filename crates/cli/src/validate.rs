@@ -1,15 +1,19 @@
 //! `coxswain validate`: a proposal document in, the contract's verdict out.
 
-use coxswain_bitcoin::EndpointError;
+use alloy_primitives::Address;
+use coxswain_bitcoin::{Backend, Backends, EndpointError};
 use coxswain_ethereum::{
-    Block, BlockSelector, ConnectError, Endpoint, Judgement, Network, ProposalValidator, Verdict,
+    BlockSelector, BridgeEvents, ConnectError, Judgement, Network, ProposalValidator, Undecided, Verdict,
 };
+use coxswain_proposals::{Assessment, Memory, Session, Sources, Step};
 use coxswain_rules::Case;
 
 use crate::{
-    arguments::{BitcoinArguments, EthereumArguments},
-    completion::{Site, complete},
+    arguments::{BitcoinArguments, EthereumArguments, FeeArguments},
+    completion::{complete, incomplete},
+    coordination::Named,
     document::{Document, DocumentError, Missing},
+    explain::{Rules, items},
     report::Report,
 };
 
@@ -57,28 +61,35 @@ impl From<ConnectError> for ValidateError {
     }
 }
 
-/// Asks the contract for its verdict on a document's proposal.
+/// Asks the contract for its verdict on a document's proposal. With a Bitcoin endpoint, the other steps of judging are taken
+/// too, and shown beside it.
 ///
 /// # Errors
 /// When the document or the target makes no sense. What fails on the way is an undecided verdict, not an error.
 pub async fn validate(document: Document, target: &Target) -> Result<Report, ValidateError> {
-    judge(document, target).await.map(|(report, _)| report)
+    hear(document, target, Extent::Contract).await.map(|hearing| hearing.report)
 }
 
-/// A proposal as it was put before the contract.
+/// Whose opinion is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Contract,
+    ContractAndRules,
+}
+
+/// What was heard.
 pub(crate) struct Hearing {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) chain_id: u64,
-    pub(crate) validator: ProposalValidator,
-    pub(crate) block: Block,
-    pub(crate) case: Case,
+    pub(crate) report: Report,
+    /// What the rules say, if they were asked.
+    pub(crate) rules: Option<Result<Rules, Undecided>>,
 }
 
-/// The verdict, and how it came about; no hearing when it didn't come to one.
-pub(crate) async fn judge(
+/// Puts a document's proposal before the contract, and asks what else is wanted.
+pub(crate) async fn hear(
     mut document: Document,
     target: &Target,
-) -> Result<(Report, Option<Hearing>), ValidateError> {
+    extent: Extent,
+) -> Result<Hearing, ValidateError> {
     // What can be said without the chain is said first.
     let missing = document.missing()?;
     let endpoint = target.ethereum.endpoint()?;
@@ -87,17 +98,20 @@ pub(crate) async fn judge(
         return Err(ValidateError::NoBitcoin { path });
     }
     let (action, wallet) = (document.action(), document.wallet());
-    let report = |chain_id, validator, judgement| Report { action, wallet, chain_id, validator, judgement };
+    let report = |chain_id, validator, judgement| {
+        let report = Report { action, wallet, chain_id, validator, judgement, assessment: None };
+        Hearing { report, rules: None }
+    };
     let undecided = |block, undecided| Judgement { block, verdict: Verdict::Undecided(undecided) };
 
     let chain_id = match endpoint.chain_id().await {
         Ok(chain_id) => chain_id,
-        Err(error) => return Ok((report(None, None, undecided(None, error.into())), None)),
+        Err(error) => return Ok(report(None, None, undecided(None, error.into()))),
     };
     if let Some(network) = target.ethereum.network()
         && let Err(wrong) = endpoint.require_network(chain_id, network)
     {
-        return Ok((report(Some(chain_id), None, undecided(None, wrong)), None));
+        return Ok(report(Some(chain_id), None, undecided(None, wrong)));
     }
     let contracts = target.ethereum.contracts(chain_id);
     let address = contracts.validator.ok_or(ValidateError::UnknownValidator { chain_id })?;
@@ -106,22 +120,63 @@ pub(crate) async fn judge(
 
     let block = match validator.block(target.block).await {
         Ok(block) => block,
-        Err(error) => return Ok((report(undecided(None, error)), None)),
+        Err(error) => return Ok(report(undecided(None, error))),
     };
     let bitcoin = target.bitcoin.backends(Network::of_chain(chain_id))?;
-    let completed = async {
-        if missing == Missing::default() && contracts.bridge.is_none() {
-            return Ok(());
+    let takes_steps = bitcoin.is_some();
+    let needs_bridge = missing != Missing::default() || contracts.bridge.is_some();
+    if !needs_bridge && !takes_steps && extent == Extent::Contract {
+        let verdict = validator.validate_at(&document.into_case()?, block).await;
+        return Ok(report(Judgement { block: Some(block), verdict }));
+    }
+    let bridge = match validator.require_bridge(contracts.bridge, block).await {
+        Ok(bridge) => bridge,
+        Err(error) if needs_bridge => return Ok(report(undecided(Some(block), error))),
+        Err(error) => {
+            // The contract may have a verdict all the same.
+            let verdict = validator.validate_at(&document.into_case()?, block).await;
+            let Hearing { report, .. } = report(Judgement { block: Some(block), verdict });
+            let assessment = takes_steps.then(|| Assessment::Undecided {
+                step: Step::Evidence,
+                cause: Box::new(error.clone().into()),
+            });
+            let rules = (extent == Extent::ContractAndRules).then_some(Err(error));
+            return Ok(Hearing { report: Report { assessment, ..report }, rules });
         }
-        let bridge = validator.require_bridge(contracts.bridge, block).await?;
-        let site = Site { endpoint: &endpoint, chain_id, bridge, validator: &validator, block };
-        complete(&mut document, &missing, &site, bitcoin).await
     };
-    if let Err(error) = completed.await {
-        return Ok((report(undecided(Some(block), error)), None));
+
+    let bitcoin = bitcoin.unwrap_or_else(|| {
+        // It is not asked.
+        Backends::new(Vec::new(), coxswain_bitcoin::Expected::on(bitcoin::Network::Bitcoin))
+    });
+    let fallback = FeeArguments::default().fallback(chain_id);
+    let network = *Named::on_chain(chain_id).network;
+    let sources = Sources::new(endpoint, chain_id, bridge, validator, bitcoin, network, fallback);
+    let mut events = BridgeEvents::new(bridge, block.number.saturating_add(1));
+    let mut memory = Memory::default();
+    let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
+    if let Err(error) = complete(&mut document, &missing, &mut session, bridge).await {
+        return Ok(report(undecided(Some(block), error)));
     }
     let case = document.into_case()?;
-    let verdict = validator.validate_at(&case, block).await;
-    let hearing = Hearing { endpoint, chain_id, validator, block, case };
-    Ok((report(Judgement { block: Some(block), verdict }), Some(hearing)))
+    let verdict = session.contract(&case).await;
+    let rules = match extent {
+        Extent::Contract => None,
+        Extent::ContractAndRules => Some(rules(&mut session, &case, &verdict, bridge).await),
+    };
+    let assessment = if takes_steps { Some(session.judge(&case).await) } else { None };
+    let Hearing { report, .. } = report(Judgement { block: Some(block), verdict });
+    Ok(Hearing { report: Report { assessment, ..report }, rules })
+}
+
+/// What the rules say of a case, and whether the contract's verdict is the same.
+async fn rules<B: Backend>(
+    session: &mut Session<'_, B>,
+    case: &Case,
+    verdict: &Verdict,
+    bridge: Address,
+) -> Result<Rules, Undecided> {
+    let opinion = session.opinion(case).await.map_err(incomplete)?;
+    let concurrence = session.concurrence(&opinion, verdict).await;
+    Ok(Rules { bridge, opinion, concurrence, items: items(case) })
 }

@@ -75,7 +75,7 @@ async fn what_a_document_leaves_out_is_looked_up() {
 }
 
 #[tokio::test]
-async fn twenty_reveals_are_one_request() {
+async fn all_reveals_are_one_request_and_the_main_utxo_another() {
     let bench = Bench::set_up().await;
     let upstream = bench.scene.world.chain.endpoint().parse().unwrap();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
@@ -85,7 +85,7 @@ async fn twenty_reveals_are_one_request() {
     let run = coxswain(&arguments, &bench.sweep().to_string()).await;
     assert_eq!(run.code, 0, "{run:?}");
     let methods = node.methods();
-    assert_eq!(methods.iter().filter(|method| *method == "eth_getLogs").count(), 1, "{methods:?}");
+    assert_eq!(methods.iter().filter(|method| *method == "eth_getLogs").count(), 2, "{methods:?}");
 }
 
 #[tokio::test]
@@ -104,4 +104,50 @@ async fn what_can_not_be_looked_up_is_undecided() {
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-transaction")), "{run:?}");
     let run = bench.run("validate", &bench.sweep(), &["--bitcoin-url", "tcp://127.0.0.1:1", "--json"]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("bitcoin")), "{run:?}");
+}
+
+#[tokio::test]
+async fn with_bitcoin_the_other_steps_are_shown_beside_the_contracts_verdict() {
+    let bench = Bench::set_up().await;
+    let bitcoin = bench.core.url().to_string();
+    let more = ["--bitcoin-url", bitcoin.as_str(), "--json"];
+    // The contract accepts what no member would sign yet: the exit code is the contract's.
+    let sweep = (bench.sweep(), "evidence", "reveal-too-shallow", json!([]));
+    let passed = ["evidence", "contract", "main-utxo", "funding", "outputs", "fee"];
+    let moving_funds = (bench.moving_funds(), "margin", "moving-funds-too-early", json!(passed));
+    for (document, step, objection, passed) in [sweep, moving_funds] {
+        for command in ["validate", "explain"] {
+            let run = bench.run(command, &document, &more).await;
+            let (json, judging) = (run.json(), run.json()["judging"].clone());
+            assert_eq!((run.code, &json["verdict"]), (0, &json!("valid")), "{run:?}");
+            assert_eq!(
+                (&judging["verdict"], &judging["step"]),
+                (&json!("rejected"), &json!(step)),
+                "{run:?}"
+            );
+            assert_eq!((&judging["objection"], &judging["assurance"]), (&json!(objection), &json!("word")));
+            assert_eq!(judging["passed"], passed);
+        }
+    }
+    let run = bench.run("validate", &bench.sweep(), &more[..2]).await;
+    let beside =
+        "as a member of the wallet would judge it: rejected at evidence, by word: the reveal of deposit";
+    assert!(run.stdout.starts_with("VALID") && run.stdout.contains(beside), "{run:?}");
+
+    bench.scene.world.chain.mine(32).await.unwrap();
+    let run = bench.run("validate", &bench.sweep(), &more).await;
+    assert_eq!((run.code, &run.json()["judging"]["verdict"]), (0, &json!("valid")), "{run:?}");
+    let mut free = bench.sweep();
+    free["fee"] = json!(0);
+    let run = bench.run("validate", &free, &more).await;
+    let judging = &run.json()["judging"];
+    assert_eq!(
+        (run.code, &judging["step"], &judging["objection"]),
+        (1, &json!("contract"), &json!("contract"))
+    );
+
+    // Without it, they are not taken.
+    let case = bench.scene.case(Action::Heartbeat).unwrap();
+    let run = bench.run("validate", &coxswain_cli::document::write(&case), &["--json"]).await;
+    assert_eq!((run.code, run.json().get("judging")), (0, None), "{run:?}");
 }

@@ -18,7 +18,7 @@ use alloy::{
     rpc::types::Filter,
 };
 use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, Endpoint, Position, Undecided};
-use coxswain_rules::{Action, Amount, KeyHash};
+use coxswain_rules::{Action, Amount, KeyHash, RevealedDeposit};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Scene, World};
 use serde_json::{Value, json};
 
@@ -124,10 +124,18 @@ async fn events_are_those_that_the_bridge_emitted() {
         assert_eq!(event.at.block, deposit.reveal_block);
         let bridge = *world.bridge.address();
         let one = endpoint.reveals(bridge, &[deposit.revealed()]).await.unwrap();
-        assert_eq!([event.revealed], *one);
+        assert_eq!([Some(event.revealed)], *one);
+        assert_eq!(events.reveal(deposit.revealed()), Some(event.revealed));
         assert_eq!(event.revealed.blinding_factor, deposit.extra_info.blinding_factor);
         assert_eq!(event.revealed.refund_locktime, deposit.extra_info.refund_locktime);
     }
+    // In another block there is none, before or after.
+    let elsewhere = [-1, 1].map(|blocks| {
+        let reveal_block = unspendable.reveal_block.saturating_add_signed(blocks);
+        RevealedDeposit { reveal_block, ..unspendable.revealed() }
+    });
+    assert_eq!(elsewhere.map(|deposit| events.reveal(deposit)), [None, None]);
+    assert_eq!(endpoint.reveals(*world.bridge.address(), &elsewhere).await.unwrap(), [None, None]);
     assert_eq!(events.reveals(retired.key_hash()).count(), 1);
     assert_eq!(events.reveals(KeyHash([9; 20])).count(), 0);
 

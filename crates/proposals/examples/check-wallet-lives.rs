@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Known, Limits};
 use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint as EthereumEndpoint, ProposalValidator};
-use coxswain_proposals::{EVENT_DEPTH, Generation, Generator, Item, Memory, Why};
+use coxswain_proposals::{EVENT_DEPTH, Generation, Item, Memory, Session, Sources, Why};
 use coxswain_rules::{Action, Amount, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     Btcd, Deposit, DepositOutput, DepositSpec, ElectrumX, Funding, Wallet, World, our_validator,
@@ -18,6 +18,7 @@ use coxswain_testkit::{
 
 /// anvil's.
 const CHAIN: u64 = 31337;
+const NETWORK: Parameters = Parameters::LOCAL;
 const HOUR: u64 = 3600;
 /// Paid where the node makes no estimate.
 const FALLBACK: Option<FeeRate> = Some(FeeRate::from_sat_per_vb_u32(5));
@@ -57,17 +58,11 @@ impl Peers {
         let block = self.validator.block(BlockSelector::Latest).await.unwrap();
         self.events.update(&self.ethereum, block).await.unwrap();
         let bridge = *self.world.bridge.address();
-        let generator = Generator::new(
-            self.ethereum.clone(),
-            CHAIN,
-            bridge,
-            self.validator.clone(),
-            self.bitcoin(),
-            Parameters::LOCAL,
-            FALLBACK,
-        );
+        let (ethereum, validator) = (self.ethereum.clone(), self.validator.clone());
+        let sources = Sources::new(ethereum, CHAIN, bridge, validator, self.bitcoin(), NETWORK, FALLBACK);
         let memory = self.memories.entry(wallet.key_hash()).or_default();
-        generator.propose_first([action], wallet.key_hash(), block, &mut self.events, memory).await
+        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut self.events, memory);
+        session.generate_first([action]).await
     }
 
     /// Proposes the action, signs its transaction, has it accepted by the node, mined, and proven to the Bridge.

@@ -1,9 +1,10 @@
-//! What a wallet should do now, and what was left out and why.
+//! What a wallet should do now, and whether what another proposes may be signed.
 //!
-//! Choosing is pure: [`deposits`], [`redemptions`], [`moving_funds`] and [`moved_funds`] go from the Bridge's events and its
-//! state at one block, and from what Bitcoin says, to what can be in a valid proposal; everything else gets a reason
-//! ([`Exclusion`]), and never keeps the rest from being processed. The [`Generator`] reads what they need in a bounded
-//! number of round trips, builds the transaction, and asks the contract: that has the last word.
+//! A [`Session`] is the room for both: one wallet at one block. It generates, finds the evidence for a received proposal, and
+//! judges. Choosing is pure: [`deposits`], [`redemptions`], [`moving_funds`] and [`moved_funds`] go from the Bridge's events
+//! and its state at the block, and from what Bitcoin says, to what can be in a valid proposal; everything else gets a reason
+//! ([`Exclusion`]), and never keeps the rest from being processed. Judging takes seven [`Step`]s, of which the contract is one,
+//! and comes to an [`Assessment`].
 
 pub mod deposits;
 mod depth;
@@ -11,20 +12,23 @@ mod exclusion;
 pub mod gas;
 mod generator;
 mod heartbeat;
+mod judge;
 mod main_utxo;
 mod memory;
 pub mod moved_funds;
 pub mod moving_funds;
 mod outcome;
 pub mod redemptions;
+mod session;
 
 pub use deposits::FUNDING_CONFIRMATIONS;
 pub use depth::EVENT_DEPTH;
 pub use exclusion::{Exclusion, Item, Why};
-pub use generator::Generator;
 pub use heartbeat::heartbeat;
+pub use judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
 pub use main_utxo::main_utxo_in;
 pub use memory::Memory;
 pub use outcome::{
     Attempt, CommitmentDue, Generation, Nothing, Outcome, Proposed, ProposedTransaction, Undecided,
 };
+pub use session::{Session, Sources};

@@ -227,6 +227,36 @@ pub enum Undecided {
     /// Bitcoin has no estimate of fees, and no rate is configured to stand for it.
     #[error("Bitcoin has no estimate of fees, and no fallback fee rate is configured")]
     NoFeeRate,
+    /// The contract and the rules evaluated here say different things: neither is to be trusted.
+    #[error(
+        "the contract {contract}, but the rules evaluated here {rules}: trust neither, and find out which one is wrong"
+    )]
+    Disagreement {
+        /// What the contract does with the proposal.
+        contract: String,
+        /// What the rules do with it.
+        rules: String,
+    },
+    /// The wallet has no main UTXO, and it can't be told whether the wallet has swept a deposit that is spent: it could have
+    /// been refunded.
+    #[error("deposit {0} is spent: whether the wallet has swept it or it was refunded can't be told")]
+    SweptOrRefunded(OutPoint),
+    /// The wallet has no main UTXO, and so many deposits that it can't be told whether it has swept one of them.
+    #[error(
+        "the wallet has no main UTXO and {0} deposits: whether it has swept one of them is not looked into"
+    )]
+    TooManyDeposits(usize),
+    /// The wallet has no main UTXO, and it can't be told since when it may have swept deposits.
+    #[error("no event tells when the wallet was registered")]
+    RegistrationNotFound,
+    /// The case is about another wallet than the session.
+    #[error("the case is about wallet {case}, the session about {session}")]
+    OtherWallet {
+        /// The session's wallet.
+        session: KeyHash,
+        /// The case's.
+        case: KeyHash,
+    },
     /// Bitcoin gave fewer answers than it was asked for, or more.
     #[error("Bitcoin gave {answers} answers to {questions} questions")]
     AnswersMissing {
@@ -249,6 +279,11 @@ impl Undecided {
             Self::CommitmentNotFound(_) => "commitment-not-found",
             Self::MovedFundsNotFound(_) => "moved-funds-not-found",
             Self::NoFeeRate => "no-fee-rate",
+            Self::Disagreement { .. } => "disagreement",
+            Self::SweptOrRefunded(_) => "swept-or-refunded",
+            Self::TooManyDeposits(_) => "too-many-deposits",
+            Self::RegistrationNotFound => "registration-not-found",
+            Self::OtherWallet { .. } => "other-wallet",
         }
     }
 }

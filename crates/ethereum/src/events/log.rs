@@ -13,7 +13,7 @@ use alloy::{
 };
 use bitcoin::{consensus::encode, hashes::Hash as _};
 use coxswain_bindings::bridge::Bridge::{self, BridgeEvents as Event};
-use coxswain_rules::{Amount, KeyHash, OutPoint, ScriptBuf, Txid};
+use coxswain_rules::{Amount, KeyHash, OutPoint, RevealedDeposit, ScriptBuf, Txid};
 
 use super::reveal::Revealed;
 use crate::{
@@ -240,6 +240,14 @@ impl BridgeEvents {
     /// The wallet's deposits, oldest first.
     pub fn reveals(&self, wallet: KeyHash) -> impl DoubleEndedIterator<Item = &DepositReveal> {
         self.reveals.iter().filter(move |event| event.revealed.wallet == wallet)
+    }
+
+    /// What the deposit's reveal tells, if it is among the events of the block that is named for it.
+    pub fn reveal(&self, deposit: RevealedDeposit) -> Option<Revealed> {
+        let in_block = self.reveals.partition_point(|event| event.at.block < deposit.reveal_block);
+        let events = self.reveals.get(in_block..)?.iter();
+        let mut events = events.take_while(|event| event.at.block == deposit.reveal_block);
+        events.find(|event| event.outpoint == deposit.outpoint).map(|event| event.revealed)
     }
 
     /// The redemption requests to the wallet, oldest first.

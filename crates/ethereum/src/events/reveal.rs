@@ -40,17 +40,18 @@ impl From<DepositRevealed> for Revealed {
 const GAP: u64 = 10_000;
 
 impl Endpoint {
-    /// The reveal of each deposit, from the Bridge's events of the block that it names.
+    /// The reveal of each deposit, from the Bridge's events of the block that is named for it; `None` if that block holds no
+    /// reveal of it.
     ///
-    /// Sends one `eth_getLogs` for all whose blocks are near each other, when the endpoint allows the range.
+    /// Sends one `eth_getLogs` for all whose blocks are near each other, if the endpoint allows the range.
     ///
     /// # Errors
-    /// When the endpoint gives no usable answer, or a block holds no reveal of its deposit.
+    /// If the endpoint gives no usable answer.
     pub async fn reveals(
         &self,
         bridge: Address,
         deposits: &[RevealedDeposit],
-    ) -> Result<Vec<Revealed>, Undecided> {
+    ) -> Result<Vec<Option<Revealed>>, Undecided> {
         let filter = Filter::new().address(bridge).event_signature(DepositRevealed::SIGNATURE_HASH);
         let mut blocks: Vec<_> = deposits.iter().map(|deposit| deposit.reveal_block).collect();
         blocks.sort_unstable();
@@ -73,12 +74,8 @@ impl Endpoint {
                 }
             }
         }
-        deposits
-            .iter()
-            .map(|&RevealedDeposit { outpoint, reveal_block: block }| {
-                let revealed = revealed.get(&(block, outpoint)).copied();
-                revealed.ok_or(Undecided::NoReveal { outpoint, bridge, block })
-            })
-            .collect()
+        let reveal =
+            |deposit: &RevealedDeposit| revealed.get(&(deposit.reveal_block, deposit.outpoint)).copied();
+        Ok(deposits.iter().map(reveal).collect())
     }
 }

@@ -6,15 +6,13 @@ use coxswain_bitcoin::{Backend, BackendError, Output};
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, RuleId, Snapshot, Subject, WalletRecord};
 
-use super::{
-    MAX_TRIES, Step,
-    wallet::{MainUtxo, Search, Wallet},
-};
+use super::{Answer, MAX_TRIES, Progress};
 use crate::{
-    Exclusion, Nothing, Outcome, ProposedTransaction, Undecided, Why,
+    Exclusion, Nothing, Outcome, ProposedTransaction, Session, Undecided, Why,
     deposits::{self, Lookups, Sound},
     gas,
     outcome::Refusal,
+    session::{MainUtxo, Search},
 };
 
 /// How many rounds of look-ups a generation makes.
@@ -24,7 +22,7 @@ const CHECKED_PER_VAULT: usize = 2 * DEPOSIT_SWEEP_MAX_SIZE as usize;
 
 /// The wallet's deposits, as far as they were looked at.
 #[derive(Clone, Debug)]
-pub(super) struct Survey {
+pub(crate) struct Survey {
     snapshot: Snapshot,
     main_utxo: Option<MainUtxo>,
     /// What can be swept.
@@ -35,7 +33,7 @@ pub(super) struct Survey {
 
 impl Survey {
     /// How many deposits can be swept, now or soon: those too young, too shallow or not yet looked at may turn out to.
-    pub(super) fn sweepable(&self) -> usize {
+    pub(crate) fn sweepable(&self) -> usize {
         let soon = |exclusion: &&Exclusion| match &exclusion.why {
             Why::Rule(finding) => finding.rule == RuleId::Ds8,
             Why::Unconfirmed { confirmations } => *confirmations > 0,
@@ -46,7 +44,7 @@ impl Survey {
     }
 
     /// Why it can't be told of some deposit whether it can be swept.
-    pub(super) fn unanswered(&self) -> Option<Undecided> {
+    pub(crate) fn unanswered(&self) -> Option<Undecided> {
         self.excluded.iter().find_map(|exclusion| match &exclusion.why {
             Why::Unanswered(error) if exclusion.why.is_open() => Some(error.clone().into()),
             _ => None,
@@ -65,8 +63,8 @@ const fn may_lack_gas(undecided: &Undecided) -> bool {
     )
 }
 
-impl<B: Backend> Wallet<'_, B> {
-    pub(super) async fn deposit_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
+impl<B: Backend> Session<'_, B> {
+    pub(crate) async fn deposit_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<Outcome> {
         let survey = self.survey().await?;
         let unanswered = survey.unanswered();
         excluded.extend(survey.excluded);
@@ -90,12 +88,12 @@ impl<B: Backend> Wallet<'_, B> {
                         .collect();
                     let transaction = ProposedTransaction { unsigned, fee, funding };
                     let subject = Subject::DepositSweep { proposal, extra_info };
-                    match self.accepted(subject, Some(transaction)).await {
-                        Ok(Ok(proposed)) => {
+                    match self.put(subject, Some(transaction)).await {
+                        Ok(Answer::Accepted(proposed)) => {
                             excluded.extend(waiting);
-                            return Ok(proposed);
+                            return Ok(Outcome::Proposal(proposed));
                         }
-                        Ok(Err(rejection)) => Refusal::from(rejection),
+                        Ok(Answer::Rejected(rejection)) => Refusal::from(rejection),
                         // The endpoint may allow a call less than others do.
                         Err(undecided) if may_lack_gas(&undecided) && batch.len() > 1 => {
                             gas_limit = gas::of(&batch).min(gas_limit) / 2;
@@ -122,7 +120,7 @@ impl<B: Backend> Wallet<'_, B> {
     }
 
     /// Which deposits can be swept, with the main UTXO that they are swept into.
-    pub(super) async fn survey(&mut self) -> Step<Survey> {
+    pub(crate) async fn survey(&mut self) -> Progress<Survey> {
         if let Some(survey) = &self.survey {
             return Ok(survey.clone());
         }
@@ -176,7 +174,7 @@ impl<B: Backend> Wallet<'_, B> {
         sound: Vec<Sound>,
         main_utxo: &Option<MainUtxo>,
         excluded: &mut Vec<Exclusion>,
-    ) -> Step<Vec<Sound>> {
+    ) -> Progress<Vec<Sound>> {
         let now = self.block.timestamp;
         let watch = self.must_watch(record);
         let mut checked = Vec::new();

@@ -7,24 +7,24 @@ use coxswain_rules::{
     Subject, SweepRequestKey, UnsignedTransaction, Utxo, WalletRecord, wallet_script,
 };
 
-use super::{MAX_TRIES, Step, wallet::Wallet};
-use crate::{Exclusion, Item, Nothing, Outcome, ProposedTransaction, Undecided, Why, moved_funds};
+use super::{Answer, MAX_TRIES, Progress};
+use crate::{Exclusion, Item, Nothing, Outcome, ProposedTransaction, Session, Undecided, Why, moved_funds};
 
 /// The funds that others have moved to the wallet and that it hasn't swept.
 #[derive(Clone, Debug)]
-pub(super) struct Moved {
+pub(crate) struct Moved {
     snapshot: Snapshot,
     pending: Vec<OutPoint>,
 }
 
-impl<B: Backend> Wallet<'_, B> {
-    pub(super) async fn moved_funds_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
+impl<B: Backend> Session<'_, B> {
+    pub(crate) async fn moved_funds_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<Outcome> {
         let record = self.active().await?;
         if record.pending_moved_funds_sweep_requests_count == 0 {
             return Ok(Nothing::NoneLeft.into());
         }
         let outputs = self.moved_outputs(&record).await?;
-        let main_utxo = self.main_utxo(&record).await?;
+        let main_utxo = self.unspent_main_utxo(&record).await?;
         if self.must_watch(&record) {
             // A sweep of deposits that waits for its proof shows in them alone.
             self.survey().await?;
@@ -64,16 +64,16 @@ impl<B: Backend> Wallet<'_, B> {
             };
             let funding = main_utxo.iter().filter_map(|main_utxo| main_utxo.transaction.clone()).collect();
             let transaction = ProposedTransaction { unsigned, fee, funding };
-            match self.accepted(Subject::MovedFundsSweep(proposal), Some(transaction)).await? {
-                Ok(proposed) => return Ok(proposed),
-                Err(rejection) => exclude(Why::Contract(Box::new(rejection))),
+            match self.put(Subject::MovedFundsSweep(proposal), Some(transaction)).await? {
+                Answer::Accepted(proposed) => return Ok(Outcome::Proposal(proposed)),
+                Answer::Rejected(rejection) => exclude(Why::Contract(Box::new(rejection))),
             }
         }
         undecided.map_or(Ok(Nothing::NoneLeft.into()), |undecided| Err(undecided.into()))
     }
 
     /// The outputs to be swept, as Bitcoin is asked about them.
-    pub(super) async fn moved_outputs(&mut self, record: &WalletRecord) -> Result<Vec<Output>, Undecided> {
+    pub(crate) async fn moved_outputs(&mut self, record: &WalletRecord) -> Result<Vec<Output>, Undecided> {
         let script = wallet_script(self.key_hash);
         let Moved { pending, .. } = self.moved(record).await?;
         Ok(pending.into_iter().map(|outpoint| Output { outpoint, script: script.clone() }).collect())

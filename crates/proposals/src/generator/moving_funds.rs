@@ -7,17 +7,17 @@ use coxswain_rules::{
     UnsignedTransaction, Utxo, WalletState,
 };
 
-use super::{
-    Step,
-    wallet::{EARLIER_SEARCHES, Wallet},
+use super::Progress;
+use crate::{
+    CommitmentDue, Nothing, Outcome, ProposedTransaction, Session, Undecided, moving_funds,
+    session::EARLIER_SEARCHES,
 };
-use crate::{CommitmentDue, Nothing, Outcome, ProposedTransaction, Undecided, moving_funds};
 
 /// How many of the newest wallets are read to find targets among them: what one call reads.
 const NEWEST_WALLETS: usize = 250;
 
-impl<B: Backend> Wallet<'_, B> {
-    pub(super) async fn moving_funds(&mut self) -> Step<Outcome> {
+impl<B: Backend> Session<'_, B> {
+    pub(crate) async fn moving_funds(&mut self) -> Progress<Outcome> {
         let (wallet, head) = (self.key_hash, self.block.number);
         let record = self.record().await?;
         match record.state {
@@ -34,15 +34,7 @@ impl<B: Backend> Wallet<'_, B> {
             0 => {}
             pending => return Ok(Nothing::SweepsPending(pending).into()),
         }
-        // A commitment that isn't known would let the funds go too early.
-        let needed = head.saturating_sub(moving_funds::COMMITMENT_LOOK_BACK);
-        while self.events.searched() > needed {
-            self.events.earlier(&self.generator.endpoint).await.map_err(Undecided::from)?;
-        }
-        let sources = moving_funds::naming(self.events.commitments(), wallet, head);
-        let wallets = sources.map(|commitment| commitment.source).collect();
-        let snapshot = self.snapshot(SnapshotKeys { wallets, ..SnapshotKeys::default() }).await?;
-        let after = moving_funds::earliest_move(&snapshot, wallet, head, self.events.commitments())?;
+        let (after, snapshot) = self.earliest_move().await?;
         if self.block.timestamp < after {
             return Ok(Nothing::TooEarly { after }.into());
         }
@@ -54,7 +46,7 @@ impl<B: Backend> Wallet<'_, B> {
             0 => {}
             sweepable => return Ok(Nothing::DepositsSweepable(sweepable).into()),
         }
-        let Some(main_utxo) = self.main_utxo(&record).await? else {
+        let Some(main_utxo) = self.unspent_main_utxo(&record).await? else {
             return Ok(Nothing::NoMainUtxo.into());
         };
         let balance = main_utxo.utxo.value;
@@ -78,16 +70,13 @@ impl<B: Backend> Wallet<'_, B> {
         let funding = main_utxo.transaction.into_iter().collect();
         let transaction = ProposedTransaction { unsigned, fee, funding };
         let subject = Subject::MovingFunds { proposal, main_utxo: main_utxo.utxo };
-        match self.accepted(subject, Some(transaction)).await? {
-            Ok(proposed) => Ok(proposed),
-            Err(rejection) => Ok(Nothing::Rejected(Box::new(rejection)).into()),
-        }
+        Ok(self.put(subject, Some(transaction)).await?.or_nothing())
     }
 
     /// The commitment that the Bridge will take.
-    async fn commitment(&mut self, main_utxo: Utxo) -> Step<Outcome> {
+    async fn commitment(&mut self, main_utxo: Utxo) -> Progress<Outcome> {
         let head = self.block.number;
-        let limits = self.generator.reader.wallet_limits(self.block).await.map_err(Undecided::from)?;
+        let limits = self.sources.reader.wallet_limits(self.block).await.map_err(Undecided::from)?;
         let needed =
             moving_funds::target_count(limits.live_wallets, main_utxo.value, limits.max_btc_transfer);
         let mut searches = 0;
@@ -104,7 +93,7 @@ impl<B: Backend> Wallet<'_, B> {
             }
             // There are as many Live wallets, but for none at all: they were registered before.
             let further = limits.live_wallets > 0 && searches < EARLIER_SEARCHES;
-            if !further || !self.events.earlier(&self.generator.endpoint).await.map_err(Undecided::from)? {
+            if !further || !self.events.earlier(&self.sources.endpoint).await.map_err(Undecided::from)? {
                 return Ok(Nothing::TooFewTargets { found, needed }.into());
             }
             searches += 1;

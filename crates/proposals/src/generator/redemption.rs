@@ -4,13 +4,13 @@ use coxswain_bitcoin::Backend;
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{Amount, RedemptionKey, Subject};
 
-use super::{MAX_TRIES, Step, wallet::Wallet};
+use super::{Answer, MAX_TRIES, Progress};
 use crate::{
-    Exclusion, Item, Nothing, Outcome, ProposedTransaction, Undecided, outcome::Refusal, redemptions,
+    Exclusion, Item, Nothing, Outcome, ProposedTransaction, Session, Undecided, outcome::Refusal, redemptions,
 };
 
-impl<B: Backend> Wallet<'_, B> {
-    pub(super) async fn redemption(&mut self, excluded: &mut Vec<Exclusion>) -> Step<Outcome> {
+impl<B: Backend> Session<'_, B> {
+    pub(crate) async fn redemption(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<Outcome> {
         let record = self.active().await?;
         if record.pending_redemptions_value == Amount::ZERO {
             return Ok(Nothing::NoneLeft.into());
@@ -30,11 +30,11 @@ impl<B: Backend> Wallet<'_, B> {
         if scripts.is_empty() {
             return Ok(Nothing::NoneLeft.into());
         }
-        let Some(main_utxo) = self.main_utxo(&record).await? else {
+        let Some(main_utxo) = self.unspent_main_utxo(&record).await? else {
             return Ok(Nothing::NoMainUtxo.into());
         };
         let fees = self.fees().await?;
-        let dust_change = self.generator.network.dust_change;
+        let dust_change = self.sources.network.dust_change;
 
         for _ in 0..MAX_TRIES {
             let mut left_out = Vec::new();
@@ -57,12 +57,12 @@ impl<B: Backend> Wallet<'_, B> {
             let funding = main_utxo.transaction.iter().cloned().collect();
             let transaction = ProposedTransaction { unsigned, fee, funding };
             let subject = Subject::Redemption(proposal.clone());
-            let rejection = match self.accepted(subject, Some(transaction)).await? {
-                Ok(proposed) => {
+            let rejection = match self.put(subject, Some(transaction)).await? {
+                Answer::Accepted(proposed) => {
                     excluded.extend(left_out);
-                    return Ok(proposed);
+                    return Ok(Outcome::Proposal(proposed));
                 }
-                Err(rejection) => rejection,
+                Answer::Rejected(rejection) => rejection,
             };
             let mut items = match Refusal::from(rejection) {
                 Refusal::Items(items) => items,

@@ -1,4 +1,5 @@
-//! The generator on the real Bridge: for each poison the other items are still proposed.
+//! Sessions on the real Bridge. The generator: for each poison the other items are still proposed. The judge: each poison is
+//! objected to.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +9,7 @@
 
 mod deposit_sweeps;
 mod failover;
+mod judging;
 mod redemptions;
 mod retirement;
 mod support;

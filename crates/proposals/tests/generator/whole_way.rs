@@ -3,8 +3,8 @@
 
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
 use coxswain_ethereum::{BlockSelector, BridgeEvents, ProposalValidator};
-use coxswain_proposals::{EVENT_DEPTH, Generation, Generator, Memory};
-use coxswain_rules::{Action, Amount, WalletState, main_utxo_hash, network::Parameters};
+use coxswain_proposals::{Assessment, EVENT_DEPTH, Generation, Memory, Session, Sources};
+use coxswain_rules::{Action, Amount, Assurance, WalletState, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     BitcoinServer, DepositOutput, DepositSpec, Reply, Serving, Wallet, World, our_validator, standard_scripts,
 };
@@ -27,8 +27,8 @@ async fn every_action_goes_the_whole_way() {
     let bridge = *world.bridge.address();
     let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
     let (ethereum_too, validator_too) = (ethereum.clone(), validator.clone());
-    let generator =
-        Generator::new(ethereum_too, CHAIN, bridge, validator_too, &bitcoin, Parameters::LOCAL, fallback);
+    let network = Parameters::LOCAL;
+    let sources = Sources::new(ethereum_too, CHAIN, bridge, validator_too, &bitcoin, network, fallback);
     let mut events = BridgeEvents::new(bridge, 0);
     let mut memory = [Memory::default(), Memory::default()];
     let wallets = [world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap()];
@@ -37,7 +37,18 @@ async fn every_action_goes_the_whole_way() {
         let block = validator.block(BlockSelector::Latest).await.unwrap();
         events.update(&ethereum, block).await.unwrap();
         let wallet = wallets[index].key_hash();
-        generator.propose_first(CHECKLIST, wallet, block, &mut events, &mut memory[index]).await
+        let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory[index]);
+        let generation = session.generate_first(CHECKLIST).await;
+        // The leader finds it valid, and so does a follower who knows nothing but what is on the wire.
+        if let Some(proposed) = generation.proposed() {
+            let valid = Assessment::Valid { assurance: Assurance::Word, warning: None };
+            assert_eq!(session.judge(&proposed.case).await, valid);
+            let mut memory = Memory::default();
+            let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
+            let (case, assessment) = session.judge_proposal(&proposed.proposal()).await;
+            assert_eq!((case.as_ref(), assessment), (Some(&proposed.case), valid));
+        }
+        generation
     };
     let carry_out = async |world: &mut World, wallet: &Wallet, generation: &Generation, action: Action| {
         let proposed = generation.proposed().unwrap_or_else(|| panic!("{action}: {generation:?}"));

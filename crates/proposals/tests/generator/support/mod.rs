@@ -6,9 +6,9 @@ pub(crate) use self::bitcoin::FakeBitcoin;
 
 use alloy::providers::Provider;
 use coxswain_bitcoin::Backend;
-use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
-use coxswain_proposals::{Exclusion, Generation, Generator, Item, Memory, Outcome, Proposed, Why};
-use coxswain_rules::{Action, Amount, KeyHash, Subject, network::Parameters};
+use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
+use coxswain_proposals::{Exclusion, Generation, Item, Memory, Outcome, Proposed, Session, Sources, Why};
+use coxswain_rules::{Action, Amount, HeartbeatProposal, KeyHash, Proposal, Subject, network::Parameters};
 use coxswain_testkit::{Deposit, DepositSpec, Wallet, World, our_validator};
 
 pub(crate) const CHAIN: u64 = 31337;
@@ -80,15 +80,22 @@ impl Stage {
         wallet: KeyHash,
         checklist: &[Action],
     ) -> Generation {
+        let (sources, block) = self.sources(endpoint, bitcoin).await;
+        let mut session = Session::new(&sources, wallet, block, &mut self.events, &mut self.memory);
+        session.generate_first(checklist.iter().copied()).await
+    }
+
+    /// Whom sessions at the newest block ask, up to which the events are brought.
+    pub(crate) async fn sources<B: Backend>(
+        &mut self,
+        endpoint: Endpoint,
+        bitcoin: B,
+    ) -> (Sources<B>, Block) {
         let validator = ProposalValidator::new(endpoint.clone(), CHAIN, self.validator);
         let block = validator.block(BlockSelector::Latest).await.unwrap();
         self.events.update(&endpoint, block).await.unwrap();
         let bridge = *self.world.bridge.address();
-        let fallback = self.fallback;
-        let generator = Generator::new(endpoint, CHAIN, bridge, validator, bitcoin, self.network, fallback);
-        generator
-            .propose_first(checklist.iter().copied(), wallet, block, &mut self.events, &mut self.memory)
-            .await
+        (Sources::new(endpoint, CHAIN, bridge, validator, bitcoin, self.network, self.fallback), block)
     }
 
     /// One action, which must come to a proposal.
@@ -100,6 +107,12 @@ impl Stage {
             other => panic!("{action}: {other}, left out: {:?}", attempt.excluded),
         }
     }
+}
+
+/// A valid heartbeat.
+pub(crate) fn heartbeat() -> Proposal {
+    let message = [[0xff; 8], [0x11; 8]].concat();
+    Proposal::Heartbeat(HeartbeatProposal { message })
 }
 
 /// The deposits proposed, by name.

@@ -4,47 +4,32 @@ use std::collections::BTreeMap;
 
 use bitcoin::Transaction;
 use coxswain_bitcoin::{Backend, BackendError, Known, Output};
-use coxswain_ethereum::{Block, BridgeEvents, SnapshotKeys};
+use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
-    FeeConditions, KeyHash, NextBlock, OutPoint, Snapshot, Utxo, WalletRecord, WalletState, main_utxo_hash,
+    FeeConditions, NextBlock, OutPoint, Snapshot, Utxo, WalletRecord, WalletState, main_utxo_hash,
     wallet_script,
 };
 
-use super::{Generator, Step, deposit_sweep::Survey, moved_funds_sweep::Moved};
-use crate::{Memory, Nothing, Undecided, main_utxo::main_utxo_in};
+use super::Session;
+use crate::{Nothing, Undecided, generator::Progress, main_utxo::main_utxo_in};
 
 /// How many of the wallet's recorded transactions are looked at for its main UTXO: it is the newest one's, unless that
 /// left nothing.
 const MAIN_UTXO_CANDIDATES: usize = 2;
 
 /// How many times 30 days one generation searches back for a transaction, or for wallets, older than the events.
-pub(super) const EARLIER_SEARCHES: usize = 4;
-
-/// One wallet at one block, with what was read of it so far.
-pub(super) struct Wallet<'a, B> {
-    pub(super) generator: &'a Generator<B>,
-    pub(super) key_hash: KeyHash,
-    pub(super) block: Block,
-    pub(super) events: &'a mut BridgeEvents,
-    pub(super) memory: &'a mut Memory,
-    basis: Option<Snapshot>,
-    fees: Option<FeeConditions>,
-    /// The main UTXO, once Bitcoin has said that it is unspent.
-    main_utxo: Option<MainUtxo>,
-    pub(super) survey: Option<Survey>,
-    pub(super) moved: Option<Moved>,
-}
+pub(crate) const EARLIER_SEARCHES: usize = 4;
 
 /// The wallet's main UTXO, unspent.
 #[derive(Clone, Debug)]
-pub(super) struct MainUtxo {
-    pub(super) utxo: Utxo,
+pub(crate) struct MainUtxo {
+    pub(crate) utxo: Utxo,
     /// The transaction that made it, where that was looked up.
-    pub(super) transaction: Option<Transaction>,
+    pub(crate) transaction: Option<Transaction>,
 }
 
 /// Where the main UTXO may be found.
-pub(super) enum Search {
+pub(crate) enum Search {
     /// It is this one; none when the wallet has none.
     Over(Option<MainUtxo>),
     /// One of these outputs' transactions makes it.
@@ -53,7 +38,7 @@ pub(super) enum Search {
 
 impl Search {
     /// What is to be asked of Bitcoin.
-    pub(super) fn outpoints(&self) -> Vec<OutPoint> {
+    pub(crate) fn outpoints(&self) -> Vec<OutPoint> {
         match self {
             Self::Over(_) => Vec::new(),
             Self::Among(outpoints) => outpoints.clone(),
@@ -62,43 +47,22 @@ impl Search {
 }
 
 /// Whether outputs are unspent, as far as Bitcoin has an answer.
-pub(super) type Unspent = BTreeMap<OutPoint, Result<bool, BackendError>>;
+pub(crate) type Unspent = BTreeMap<OutPoint, Result<bool, BackendError>>;
 
-impl<'a, B: Backend> Wallet<'a, B> {
-    pub(super) const fn new(
-        generator: &'a Generator<B>,
-        key_hash: KeyHash,
-        block: Block,
-        events: &'a mut BridgeEvents,
-        memory: &'a mut Memory,
-    ) -> Self {
-        Self {
-            generator,
-            key_hash,
-            block,
-            events,
-            memory,
-            basis: None,
-            fees: None,
-            main_utxo: None,
-            survey: None,
-            moved: None,
-        }
-    }
-
+impl<B: Backend> Session<'_, B> {
     /// The wallet's record and the Bridge's parameters.
-    pub(super) async fn basis(&mut self) -> Result<Snapshot, Undecided> {
+    pub(crate) async fn basis(&mut self) -> Result<Snapshot, Undecided> {
         self.snapshot(SnapshotKeys::default()).await
     }
 
     /// The wallet's record.
-    pub(super) async fn record(&mut self) -> Result<WalletRecord, Undecided> {
+    pub(crate) async fn record(&mut self) -> Result<WalletRecord, Undecided> {
         let wallet = self.key_hash;
         Ok(self.basis().await?.wallet(wallet)?.clone())
     }
 
     /// The wallet's record, when it may sweep and redeem.
-    pub(super) async fn active(&mut self) -> Step<WalletRecord> {
+    pub(crate) async fn active(&mut self) -> Progress<WalletRecord> {
         let record = self.record().await?;
         match record.state {
             WalletState::Live | WalletState::MovingFunds => Ok(record),
@@ -107,11 +71,11 @@ impl<'a, B: Backend> Wallet<'a, B> {
     }
 
     /// What these keys name, with the wallet's record.
-    pub(super) async fn snapshot(&mut self, mut keys: SnapshotKeys) -> Result<Snapshot, Undecided> {
+    pub(crate) async fn snapshot(&mut self, mut keys: SnapshotKeys) -> Result<Snapshot, Undecided> {
         let Some(basis) = &self.basis else {
             // The wallet's record comes along.
             keys.wallets.insert(self.key_hash);
-            let snapshot = self.generator.reader.snapshot(self.block, &keys).await?;
+            let snapshot = self.sources.reader.snapshot(self.block, &keys).await?;
             let basis = Snapshot { deposits: BTreeMap::new(), ..snapshot.clone() };
             self.basis = Some(basis);
             return Ok(snapshot);
@@ -121,52 +85,52 @@ impl<'a, B: Backend> Wallet<'a, B> {
             return Ok(basis.clone());
         }
         let mut basis = basis.wallets.clone();
-        let mut snapshot = self.generator.reader.snapshot(self.block, &keys).await?;
+        let mut snapshot = self.sources.reader.snapshot(self.block, &keys).await?;
         snapshot.wallets.append(&mut basis);
         Ok(snapshot)
     }
 
     /// What fees are computed from.
-    pub(super) async fn fees(&mut self) -> Result<FeeConditions, Undecided> {
+    pub(crate) async fn fees(&mut self) -> Result<FeeConditions, Undecided> {
         if let Some(fees) = self.fees {
             return Ok(fees);
         }
-        let rates = self.generator.bitcoin.fee_rates().await?;
-        let next_block = NextBlock::new(rates.next_block, self.generator.fallback_fee_rate);
+        let rates = self.sources.bitcoin.fee_rates().await?;
+        let next_block = NextBlock::new(rates.next_block, self.sources.fallback_fee_rate);
         let next_block = next_block.ok_or(Undecided::NoFeeRate)?;
         Ok(*self.fees.insert(FeeConditions { relay_minimum: rates.relay_minimum, next_block }))
     }
 
     /// What Bitcoin knows of these outputs' transactions, each in its place.
-    pub(super) async fn transactions(
+    pub(crate) async fn transactions(
         &self,
         outpoints: &[OutPoint],
     ) -> Result<Vec<Result<Option<Known>, BackendError>>, Undecided> {
         if outpoints.is_empty() {
             return Ok(Vec::new());
         }
-        complete(outpoints.len(), self.generator.bitcoin.transactions(outpoints).await?)
+        complete(outpoints.len(), self.sources.bitcoin.transactions(outpoints).await?)
     }
 
     /// Whether each of these outputs is unspent.
-    pub(super) async fn unspent(
+    pub(crate) async fn unspent(
         &self,
         outputs: &[Output],
     ) -> Result<Vec<Result<bool, BackendError>>, Undecided> {
         if outputs.is_empty() {
             return Ok(Vec::new());
         }
-        complete(outputs.len(), self.generator.bitcoin.unspent(outputs).await?)
+        complete(outputs.len(), self.sources.bitcoin.unspent(outputs).await?)
     }
 
     /// Whether it shows only in what the wallet alone can spend whether a transaction of its own waits for its proof: it
     /// has no main UTXO, in which that would show.
-    pub(super) fn must_watch(&self, record: &WalletRecord) -> bool {
+    pub(crate) fn must_watch(&self, record: &WalletRecord) -> bool {
         record.main_utxo_hash.is_zero()
     }
 
     /// Goes on only when this output, which the wallet alone can spend, is unspent.
-    pub(super) fn watched(&self, outpoint: OutPoint, unspent: &Unspent) -> Step<()> {
+    pub(crate) fn watched(&self, outpoint: OutPoint, unspent: &Unspent) -> Progress<()> {
         match unspent.get(&outpoint) {
             Some(Ok(false)) => Err(Nothing::Unproven(outpoint).into()),
             Some(Err(error)) => Err(error.clone().into()),
@@ -175,7 +139,7 @@ impl<'a, B: Backend> Wallet<'a, B> {
     }
 
     /// Where the wallet's main UTXO may be found.
-    pub(super) async fn search(&mut self, record: &WalletRecord) -> Result<Search, Undecided> {
+    pub(crate) async fn search(&mut self, record: &WalletRecord) -> Result<Search, Undecided> {
         let hash = record.main_utxo_hash;
         if hash.is_zero() {
             return Ok(Search::Over(None));
@@ -191,7 +155,7 @@ impl<'a, B: Backend> Wallet<'a, B> {
             if !outpoints.is_empty() {
                 return Ok(Search::Among(outpoints));
             }
-            if !self.events.earlier_transactions(&self.generator.endpoint, self.key_hash).await? {
+            if !self.events.earlier_transactions(&self.sources.endpoint, self.key_hash).await? {
                 break;
             }
         }
@@ -209,7 +173,7 @@ impl<'a, B: Backend> Wallet<'a, B> {
     }
 
     /// The main UTXO, among what Bitcoin knows of the transactions searched.
-    pub(super) fn found(
+    pub(crate) fn found(
         &mut self,
         record: &WalletRecord,
         search: Search,
@@ -236,13 +200,13 @@ impl<'a, B: Backend> Wallet<'a, B> {
     }
 
     /// The main UTXO as Bitcoin is asked about it, unless it was.
-    pub(super) fn unsettled(&self, main_utxo: Option<&MainUtxo>) -> Option<Output> {
+    pub(crate) fn unsettled(&self, main_utxo: Option<&MainUtxo>) -> Option<Output> {
         let main_utxo = main_utxo.filter(|_| self.main_utxo.is_none())?;
         Some(Output { outpoint: main_utxo.utxo.outpoint, script: wallet_script(self.key_hash) })
     }
 
     /// Goes on only with a main UTXO that is unspent, or with none.
-    pub(super) fn settle(&mut self, main_utxo: Option<&MainUtxo>, unspent: &Unspent) -> Step<()> {
+    pub(crate) fn settle(&mut self, main_utxo: Option<&MainUtxo>, unspent: &Unspent) -> Progress<()> {
         let Some(main_utxo) = main_utxo else { return Ok(()) };
         match unspent.get(&main_utxo.utxo.outpoint) {
             Some(Ok(false)) => Err(Nothing::MainUtxoSpent(main_utxo.utxo.outpoint).into()),
@@ -257,7 +221,7 @@ impl<'a, B: Backend> Wallet<'a, B> {
     }
 
     /// The main UTXO, spent or not; none when the wallet has none.
-    pub(super) async fn find_main_utxo(
+    pub(crate) async fn find_main_utxo(
         &mut self,
         record: &WalletRecord,
     ) -> Result<Option<MainUtxo>, Undecided> {
@@ -267,7 +231,7 @@ impl<'a, B: Backend> Wallet<'a, B> {
     }
 
     /// The main UTXO, unspent; none when the wallet has none.
-    pub(super) async fn main_utxo(&mut self, record: &WalletRecord) -> Step<Option<MainUtxo>> {
+    pub(crate) async fn unspent_main_utxo(&mut self, record: &WalletRecord) -> Progress<Option<MainUtxo>> {
         let main_utxo = self.find_main_utxo(record).await?;
         let outputs: Vec<_> = self.unsettled(main_utxo.as_ref()).into_iter().collect();
         let answers = self.unspent(&outputs).await?;
