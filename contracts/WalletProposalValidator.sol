@@ -8,6 +8,7 @@ import {BitcoinHashes} from "./libraries/BitcoinHashes.sol";
 import {BitcoinOutputs} from "./libraries/BitcoinOutputs.sol";
 import {BridgeReader} from "./libraries/BridgeReader.sol";
 import {DepositScript} from "./libraries/DepositScript.sol";
+import {ExtraInfos} from "./libraries/ExtraInfos.sol";
 import {FeeShares} from "./libraries/FeeShares.sol";
 import {KeyList} from "./libraries/KeyList.sol";
 import {Keys} from "./libraries/Keys.sol";
@@ -16,11 +17,14 @@ import {Times} from "./libraries/Times.sol";
 /// @title WalletProposalValidator
 /// @notice Reads the Bridge and applies the rules. Their meaning stands in `IWalletProposalValidator`.
 /// @dev No owner, no storage, no write function, no upgrade path: changed rules mean a new deployment.
+/// @custom:security-contact SECURITY.md, in the repository that this is built from, says whom to tell.
 contract WalletProposalValidator is IWalletProposalValidator {
     using BridgeReader for IBridge;
     using BridgeReader for IRedemptionWatchtower;
     using DepositScript for bytes32;
-    using KeyList for uint256[];
+    using ExtraInfos for DepositExtraInfo;
+    using ExtraInfos for DepositExtraInfo[];
+    using KeyList for KeyList.List;
 
     /// @inheritdoc IWalletProposalValidator
     uint32 public constant DEPOSIT_MIN_AGE = 2 hours;
@@ -56,31 +60,23 @@ contract WalletProposalValidator is IWalletProposalValidator {
         require(n <= DEPOSIT_SWEEP_MAX_SIZE, SweepTooLarge(n, DEPOSIT_SWEEP_MAX_SIZE)); // DS-3
         require(n == depositsExtraInfo.length, ExtraInfoCountMismatch(n, depositsExtraInfo.length)); // DS-4
         require(proposal.sweepTxFee != 0, FeeZero()); // DS-5
-        uint256 maxFee = bridge.readDepositParameters().depositTxMaxFee;
-        // The other shares are never larger.
-        // slither-disable-next-line unused-return
-        (, uint256 share) = FeeShares.split(proposal.sweepTxFee, n);
-        require(share <= maxFee, FeeTooHigh(share, maxFee)); // DS-6
+        {
+            uint256 maxFee = bridge.readDepositParameters().depositTxMaxFee;
+            // The other shares are never larger.
+            // slither-disable-next-line unused-return
+            (, uint256 share) = FeeShares.split(proposal.sweepTxFee, n);
+            require(share <= maxFee, FeeTooHigh(share, maxFee)); // DS-6
+        }
 
-        uint256[] memory seen = KeyList.empty(n);
+        KeyList.List seen = KeyList.empty(n);
         // Written over by each read.
         // slither-disable-next-line uninitialized-local
         IBridge.DepositRequest memory request;
         address vault = address(0);
         for (uint256 i = 0; i < n; ++i) {
-            DepositKey calldata key = keys[i];
-            DepositExtraInfo calldata info = depositsExtraInfo[i];
-            uint256 depositKey = Keys.output(key.fundingTxHash, key.fundingOutputIndex);
-            bridge.readDeposit(depositKey, request);
-            if (i == 0) vault = request.vault;
-
-            _requireSweepableRequest(i, request); // DS-7, DS-8, DS-9
-            _requireFundingOutput(i, key, info, request); // DS-10, DS-11
-            uint256 sweepableBefore = Times.latest(_littleEndian(info.refundLocktime), 0, DEPOSIT_REFUND_SAFETY_MARGIN);
-            require(block.timestamp < sweepableBefore, DepositRefundTooClose(i, sweepableBefore)); // DS-12
-            bytes20 wallet = info.walletPubKeyHash;
-            require(wallet == walletPubKeyHash, DepositOfOtherWallet(i, wallet)); // DS-13
-            require(request.vault == vault, DepositVaultMismatch(i, request.vault, vault)); // DS-14
+            uint256 depositKey;
+            (depositKey, vault) =
+                _requireSweepable(keys[i], depositsExtraInfo.at(i), request, i, walletPubKeyHash, vault); // DS-7 to DS-14
             uint256 first = seen.put(i, depositKey);
             require(first == i, DepositDuplicated(i, first)); // DS-15
         }
@@ -103,7 +99,7 @@ contract WalletProposalValidator is IWalletProposalValidator {
 
         (uint256 share, uint256 lastShare) = FeeShares.split(fee, n);
         IRedemptionWatchtower watchtower = bridge.readRedemptionWatchtower();
-        uint256[] memory seen = KeyList.empty(n);
+        KeyList.List seen = KeyList.empty(n);
         // Written over by each read.
         // slither-disable-next-line uninitialized-local
         IBridge.RedemptionRequest memory request;
@@ -117,7 +113,9 @@ contract WalletProposalValidator is IWalletProposalValidator {
             require(block.timestamp > bound, RedemptionTooYoung(i, bound)); // RD-7
             bound = Times.latest(requestedAt, parameters.redemptionTimeout, REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN);
             require(block.timestamp < bound, RedemptionTimeoutTooClose(i, bound)); // RD-8
-            if (i == n - 1) share = lastShare;
+            unchecked {
+                if (i == n - 1) share = lastShare; // n isn't zero.
+            }
             require(share <= request.txMaxFee, RedemptionFeeShareTooHigh(i, share, request.txMaxFee)); // RD-9
             uint256 first = seen.put(i, redemptionKey);
             require(first == i, RedemptionDuplicated(i, first)); // RD-10
@@ -191,49 +189,88 @@ contract WalletProposalValidator is IWalletProposalValidator {
         require(fee <= maxFee, FeeTooHigh(fee, maxFee));
     }
 
+    /// @dev Judges one deposit, but for DS-15. Returns its key, and the first deposit's vault.
+    ///      A function of its own, which its early return keeps from being inlined: within the loop the compiler would be short
+    ///      of stack, and load the same again and again.
+    function _requireSweepable(
+        DepositKey calldata key,
+        DepositExtraInfo calldata info,
+        IBridge.DepositRequest memory request,
+        uint256 i,
+        bytes20 walletPubKeyHash,
+        address firstVault
+    ) private view returns (uint256 depositKey, address vault) {
+        (bytes32 txHash, uint32 outputIndex) = (key.fundingTxHash, key.fundingOutputIndex);
+        depositKey = Keys.output(txHash, outputIndex);
+        bridge.readDeposit(depositKey, request);
+
+        _requireSweepableRequest(request, i); // DS-7, DS-8, DS-9
+        _requireFundingOutput(info, request, i, txHash, outputIndex); // DS-10, DS-11
+        uint256 sweepableBefore = Times.latest(_littleEndian(info.refund()), 0, DEPOSIT_REFUND_SAFETY_MARGIN);
+        require(block.timestamp < sweepableBefore, DepositRefundTooClose(i, sweepableBefore)); // DS-12
+        bytes20 wallet = info.wallet();
+        require(wallet == walletPubKeyHash, DepositOfOtherWallet(i, wallet)); // DS-13
+        vault = request.vault;
+        if (i == 0) return (depositKey, vault);
+        require(vault == firstVault, DepositVaultMismatch(i, vault, firstVault)); // DS-14
+    }
+
     /// @dev What the Bridge's record of a deposit must say, whatever the rest of the proposal.
-    function _requireSweepableRequest(uint256 i, IBridge.DepositRequest memory request) private view {
-        require(request.revealedAt != 0, DepositNotRevealed(i)); // DS-7
-        uint256 eligibleAfter = Times.earliest(request.revealedAt, DEPOSIT_MIN_AGE);
+    function _requireSweepableRequest(IBridge.DepositRequest memory request, uint256 i) private view {
+        uint32 revealedAt = request.revealedAt;
+        require(revealedAt != 0, DepositNotRevealed(i)); // DS-7
+        uint256 eligibleAfter = Times.earliest(revealedAt, DEPOSIT_MIN_AGE);
         require(block.timestamp > eligibleAfter, DepositTooYoung(i, eligibleAfter)); // DS-8
         require(request.sweptAt == 0, DepositAlreadySwept(i, request.sweptAt)); // DS-9
     }
 
     /// @dev Binds the untrusted extra info to the deposit: its transaction by hash, its other fields by the script.
     function _requireFundingOutput(
-        uint256 i,
-        DepositKey calldata key,
         DepositExtraInfo calldata info,
-        IBridge.DepositRequest memory request
+        IBridge.DepositRequest memory request,
+        uint256 i,
+        bytes32 txHash,
+        uint32 outputIndex
     ) private view {
-        BitcoinTransaction calldata tx_ = info.fundingTx;
-        bytes calldata outputs = tx_.outputVector;
-        bytes32 hash = BitcoinHashes.hash256(tx_.version, tx_.inputVector, outputs, tx_.locktime);
-        require(hash == key.fundingTxHash, FundingTxHashMismatch(i, key.fundingTxHash, hash)); // DS-10
+        (bytes32 hash, bytes calldata outputs) = _hashFundingTx(info);
+        require(hash == txHash, FundingTxHashMismatch(i, txHash, hash)); // DS-10
 
-        (bool found, bytes calldata outputScript) = BitcoinOutputs.scriptAt(outputs, key.fundingOutputIndex);
+        (bool found, bytes calldata outputScript) = BitcoinOutputs.scriptAt(outputs, outputIndex);
         require(found, FundingOutputMalformed(i)); // DS-11
-        bytes32 scriptHash = DepositScript.hash(
-            request.depositor,
-            request.extraData,
-            info.blindingFactor,
-            info.walletPubKeyHash,
-            info.refundPubKeyHash,
-            info.refundLocktime
-        );
+        bytes32 scriptHash = _hashDepositScript(info, request);
         require(scriptHash.isPaidBy(outputScript), FundingOutputScriptMismatch(i)); // DS-11
     }
 
+    /// @dev Its outputs besides.
+    function _hashFundingTx(DepositExtraInfo calldata info) private view returns (bytes32, bytes calldata) {
+        (bytes4 version, bytes calldata inputs, bytes calldata outputs, bytes4 locktime) = info.transaction();
+        return (BitcoinHashes.hash256(version, inputs, outputs, locktime), outputs);
+    }
+
+    function _hashDepositScript(DepositExtraInfo calldata info, IBridge.DepositRequest memory request)
+        private
+        view
+        returns (bytes32)
+    {
+        (bytes8 blindingFactor, bytes20 wallet, bytes20 refundPubKeyHash, bytes4 refundLocktime) = info.scriptFields();
+        return DepositScript.hash(
+            request.depositor, request.extraData, blindingFactor, wallet, refundPubKeyHash, refundLocktime
+        );
+    }
+
     /// @dev The larger of the fixed minimum and the watchtower's delay, where there is a watchtower.
-    function _minAge(IRedemptionWatchtower watchtower, uint256 redemptionKey) private view returns (uint32) {
-        if (address(watchtower) == address(0)) return REDEMPTION_REQUEST_MIN_AGE;
-        uint32 delay = watchtower.readRedemptionDelay(redemptionKey);
-        return delay > REDEMPTION_REQUEST_MIN_AGE ? delay : REDEMPTION_REQUEST_MIN_AGE;
+    function _minAge(IRedemptionWatchtower watchtower, uint256 redemptionKey) private view returns (uint32 age) {
+        age = REDEMPTION_REQUEST_MIN_AGE;
+        if (address(watchtower) != address(0)) {
+            uint32 delay = watchtower.readRedemptionDelay(redemptionKey);
+            if (delay > age) age = delay;
+        }
     }
 
     function _littleEndian(bytes4 value) private pure returns (uint32) {
-        uint32 v = uint32(value);
+        uint256 v = uint32(value);
         v = ((v & 0xff00ff00) >> 8) | ((v & 0x00ff00ff) << 8);
-        return (v >> 16) | (v << 16);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return uint32((v >> 16) | (v << 16)); // its lower half
     }
 }

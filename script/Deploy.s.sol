@@ -35,7 +35,7 @@ contract Deploy is Script {
     error RecordMismatch(string path, string expected);
 
     /// keccak256 of the creation code without the argument. Other code means another address, and an audit anew.
-    bytes32 public constant CREATION_CODE_HASH = 0xd42a17afe7d2f6c777e56f996fa0ae6361880241a61408f9c623d023267b2619;
+    bytes32 public constant CREATION_CODE_HASH = 0x871873b687dd45442683d48cbae1fa4e4196de090f7f053cc93a09efdf638a3b;
     /// The deterministic deployment proxy: it deploys the init code that follows a 32-byte salt.
     address public constant FACTORY = 0x4e59b44847b379578588920cA78FbF26c0B4956C;
     bytes32 public constant SALT = 0;

@@ -23,8 +23,9 @@ library BitcoinHashes {
             end := add(end, 4)
 
             // 0x02 is SHA-256. It fails only for lack of gas.
-            if iszero(staticcall(gas(), 0x02, start, sub(end, start), 0x00, 0x20)) { revert(0, 0) }
-            if iszero(staticcall(gas(), 0x02, 0x00, 0x20, 0x00, 0x20)) { revert(0, 0) }
+            let success := staticcall(gas(), 0x02, start, sub(end, start), 0x00, 0x20)
+            success := and(success, staticcall(gas(), 0x02, 0x00, 0x20, 0x00, 0x20))
+            if iszero(success) { revert(0, 0) }
             digest := mload(0x00)
         }
     }

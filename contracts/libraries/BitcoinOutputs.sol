@@ -16,40 +16,54 @@ library BitcoinOutputs {
     function scriptAt(bytes calldata vector, uint256 index) internal pure returns (bool found, bytes calldata script) {
         // Nothing overflows: numbers are below 2⁶⁴, and positions are that much past the vector's end at most.
         unchecked {
-            (uint256 count, uint256 at) = _compactSize(vector, 0);
+            // Positions in the calldata.
+            uint256 at;
+            uint256 end;
+            assembly ("memory-safe") {
+                at := vector.offset
+                end := add(at, vector.length)
+            }
+            (uint256 count, uint256 size) = (_firstByte(at), 1);
+            if (count >= 0xfd) (count, size) = _longCompactSize(at);
             if (index >= count) return (false, vector[0:0]);
+            at += size;
 
             uint256 length;
-            // Once past the vector's end, what is read means nothing, but `at` only grows: the last check fails.
-            for (; index != 0 && at <= vector.length; --index) {
-                (length, at) = _compactSize(vector, at + 8);
-                at += length;
+            for (;; --index) {
+                at += 8; // The value.
+                (length, size) = (_firstByte(at), 1);
+                if (length >= 0xfd) (length, size) = _longCompactSize(at);
+                at += size + length;
+                // What was read past the vector's end means nothing, but `at` only grows.
+                if (at > end) return (false, vector[0:0]);
+                if (index == 0) break;
             }
-
-            uint256 start;
-            (length, start) = _compactSize(vector, at + 8);
-            if (start + length > vector.length) return (false, vector[0:0]);
-            if (start - (at + 8) != _minimalSize(length)) return (false, vector[0:0]);
-            return (true, vector[start:start + length]);
+            if (size != 1) {
+                if (size != _minimalSize(length)) return (false, vector[0:0]);
+            }
+            assembly ("memory-safe") {
+                script.offset := sub(at, length)
+                script.length := length
+            }
+            return (true, script);
         }
     }
 
-    /// @dev The compact size at `at`, and where it ends. Past the vector's end, of whatever calldata holds there, or zeros.
-    function _compactSize(bytes calldata vector, uint256 at) private pure returns (uint256 number, uint256 end) {
-        unchecked {
-            uint256 word;
-            assembly ("memory-safe") {
-                word := calldataload(add(vector.offset, at))
-            }
-            number = word >> 248;
-            if (number < 0xfd) return (number, at + 1);
+    /// @dev The byte at `at` in the calldata, zero past its end. As a compact size it is the number itself, if it is below fd.
+    function _firstByte(uint256 at) private pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            value := byte(0, calldataload(at))
+        }
+    }
 
-            uint256 width = number == 0xfd ? 2 : number == 0xfe ? 4 : 8;
-            number = 0;
-            for (uint256 i = width; i != 0; --i) {
-                number = (number << 8) | ((word >> (248 - 8 * i)) & 0xff);
+    /// @dev The compact size of more than one byte at `at` in the calldata, zeros past its end, and how many bytes it takes.
+    function _longCompactSize(uint256 at) private pure returns (uint256 number, uint256 size) {
+        unchecked {
+            uint256 first = _firstByte(at);
+            size = first == 0xfd ? 3 : first == 0xfe ? 5 : 9;
+            for (uint256 i = size - 1; i != 0; --i) {
+                number = (number << 8) | _firstByte(at + i);
             }
-            return (number, at + 1 + width);
         }
     }
 

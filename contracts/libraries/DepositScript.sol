@@ -6,24 +6,22 @@ pragma solidity 0.8.30;
 library DepositScript {
     /// @notice Whether `outputScript` is P2WSH or P2SH of exactly the script with this SHA-256. Nothing else will do: of
     ///         P2WPKH or P2PKH over the same 20 bytes nobody could ever spend.
-    function isPaidBy(bytes32 scriptSha256, bytes calldata outputScript) internal pure returns (bool) {
-        bytes32 head; // The first 32 bytes,
-        bytes32 tail; // and those from the third on.
-        assembly ("memory-safe") {
-            head := calldataload(outputScript.offset)
-            tail := calldataload(add(outputScript.offset, 2))
-        }
-        // Casts to fewer bytes take the leading ones.
+    function isPaidBy(bytes32 scriptSha256, bytes calldata outputScript) internal view returns (bool paid) {
         if (outputScript.length == 34) {
-            // forge-lint: disable-next-line(unsafe-typecast)
-            return bytes2(head) == 0x0020 && tail == scriptSha256; // 0 <32 bytes>
+            // 0 <32 bytes>: the first two, and the rest.
+            assembly ("memory-safe") {
+                paid := eq(shr(240, calldataload(outputScript.offset)), 0x0020)
+                paid := and(paid, eq(calldataload(add(outputScript.offset, 2)), scriptSha256))
+            }
+        } else if (outputScript.length == 23) {
+            // HASH160 <20 bytes> EQUAL. 0x03 is RIPEMD-160. It fails only for lack of gas.
+            assembly ("memory-safe") {
+                mstore(0x00, scriptSha256)
+                if iszero(staticcall(gas(), 0x03, 0x00, 0x20, 0x00, 0x20)) { revert(0, 0) }
+                let expected := or(or(shl(168, 0xa914), shl(8, mload(0x00))), 0x87)
+                paid := eq(shr(72, calldataload(outputScript.offset)), expected)
+            }
         }
-        if (outputScript.length == 23) {
-            bytes20 hash160 = ripemd160(abi.encodePacked(scriptSha256));
-            // forge-lint: disable-next-line(unsafe-typecast)
-            return bytes23(head) == bytes23(abi.encodePacked(hex"a914", hash160, hex"87")); // HASH160 <20 bytes> EQUAL
-        }
-        return false;
     }
 
     /// @notice SHA-256 of the script. It has `extraData` only where that isn't zero. `refundLocktime` is little-endian.
@@ -54,10 +52,8 @@ library DepositScript {
             mstore(at, or(or(shl(248, 0x08), shr(8, blindingFactor)), shl(152, 0x7576a914)))
             // <walletPubKeyHash>
             mstore(add(at, 13), walletPubKeyHash)
-            // EQUAL IF CHECKSIG ELSE DUP HASH160
-            mstore(add(at, 33), shl(200, 0x8763ac6776a914))
-            // <refundPubKeyHash>
-            mstore(add(at, 40), refundPubKeyHash)
+            // EQUAL IF CHECKSIG ELSE DUP HASH160 <refundPubKeyHash>
+            mstore(add(at, 33), or(shl(200, 0x8763ac6776a914), shr(56, refundPubKeyHash)))
             // EQUALVERIFY <refundLocktime> CHECKLOCKTIMEVERIFY DROP CHECKSIG ENDIF
             mstore(add(at, 60), or(or(shl(240, 0x8804), shr(16, refundLocktime)), shl(176, 0xb175ac68)))
             at := add(at, 70)

@@ -6,7 +6,9 @@ library FeeShares {
     /// @notice Each of `n` items bears `share`, but the last bears `largest`, with the remainder of the division.
     /// @dev `n` isn't zero. `largest` is at most `fee`: nothing overflows.
     function split(uint256 fee, uint256 n) internal pure returns (uint256 share, uint256 largest) {
-        share = fee / n;
-        largest = share + fee % n;
+        unchecked {
+            share = fee / n;
+            largest = share + fee % n;
+        }
     }
 }

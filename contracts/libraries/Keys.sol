@@ -7,8 +7,8 @@ library Keys {
     /// @notice The key of a deposit or of a moved-funds sweep request: keccak256(txHash ‖ outputIndex).
     function output(bytes32 txHash, uint32 outputIndex) internal pure returns (uint256 key) {
         assembly ("memory-safe") {
+            mstore(0x04, outputIndex) // Its last 4 bytes are the ones that stay.
             mstore(0x00, txHash)
-            mstore(0x20, shl(224, outputIndex))
             key := keccak256(0x00, 0x24)
         }
     }

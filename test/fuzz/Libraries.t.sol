@@ -4,10 +4,12 @@ pragma solidity 0.8.30;
 import {Test} from "forge-std/Test.sol";
 import {IBridge} from "../../contracts/interfaces/IBridge.sol";
 import {IRedemptionWatchtower} from "../../contracts/interfaces/IRedemptionWatchtower.sol";
+import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces/IWalletProposalValidator.sol";
 import {BitcoinHashes} from "../../contracts/libraries/BitcoinHashes.sol";
 import {BitcoinOutputs} from "../../contracts/libraries/BitcoinOutputs.sol";
 import {BridgeReader} from "../../contracts/libraries/BridgeReader.sol";
 import {DepositScript} from "../../contracts/libraries/DepositScript.sol";
+import {ExtraInfos} from "../../contracts/libraries/ExtraInfos.sol";
 import {FeeShares} from "../../contracts/libraries/FeeShares.sol";
 import {KeyList} from "../../contracts/libraries/KeyList.sol";
 import {Keys} from "../../contracts/libraries/Keys.sol";
@@ -138,7 +140,9 @@ contract LibraryReader is IBridge, IRedemptionWatchtower {
 /// Each library, assembly above all, against the plain way to say the same; and that memory before the free pointer stays
 /// as it was.
 contract LibrariesTest is Test {
-    using KeyList for uint256[];
+    using ExtraInfos for IValidator.DepositExtraInfo;
+    using ExtraInfos for IValidator.DepositExtraInfo[];
+    using KeyList for KeyList.List;
 
     Callee private callee = new Callee();
     address private plainReader = address(new PlainReader(address(callee)));
@@ -230,7 +234,7 @@ contract LibrariesTest is Test {
         assertLt(gasBefore - gasleft(), 2_000 + size);
     }
 
-    function isPaidBy(bytes32 scriptSha256, bytes calldata outputScript) external pure returns (bool) {
+    function isPaidBy(bytes32 scriptSha256, bytes calldata outputScript) external view returns (bool) {
         return DepositScript.isPaidBy(scriptSha256, outputScript);
     }
 
@@ -364,7 +368,7 @@ contract LibrariesTest is Test {
     /// Few different keys, so that they repeat, and many that share their lowest byte, the largest one too.
     function testFuzz_keyList(uint256[20] memory keys, uint256 n) external pure {
         n = bound(n, 0, 20);
-        uint256[] memory list = KeyList.empty(n);
+        KeyList.List list = KeyList.empty(n);
         bytes32 canary = keccak256("canary");
         bytes32[] memory behind = new bytes32[](1);
         behind[0] = canary;
@@ -375,6 +379,149 @@ contract LibrariesTest is Test {
             assertEq(list.put(i, keys[i]), expected);
         }
         assertEq(abi.encode(behind), abi.encode(0x20, 1, canary));
+    }
+
+    /// Keys that differ in one bit only are two keys, whichever bit it is.
+    function test_keyList_everyBitCounts() external pure {
+        uint256 key = uint256(keccak256("key"));
+        for (uint256 bit = 0; bit < 256; ++bit) {
+            KeyList.List list = KeyList.empty(3);
+            assertEq(list.put(0, key), 0);
+            assertEq(list.put(1, key ^ 2 ** bit), 1);
+            assertEq(list.put(2, key), 0);
+        }
+    }
+
+    /// Two extra infos with any vectors, changed in up to three words.
+    function testFuzz_extraInfos(bytes calldata inputs, bytes calldata outputs, bytes32 fields, uint256 seed)
+        external
+        view
+    {
+        bytes memory data = _infos(inputs, outputs, fields, seed % 2);
+        _sameInfo(data);
+        for (uint256 i = 0; i < 3; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            uint256[] memory values = _unusual(data.length);
+            uint256 value =
+                seed % 8 == 0 ? seed : seed % 8 == 1 ? 32 * ((seed >> 8) % 40) : values[(seed >> 8) % values.length];
+            _setWord(data, (seed >> 128) % ((data.length - 4) / 32), value);
+            _sameInfo(data);
+        }
+    }
+
+    /// Each word in turn with each of the unusual values; each byte with another in its place; cut off at each byte.
+    function test_extraInfos_everyWordAndByte() external view {
+        for (uint256 index = 0; index < 2; ++index) {
+            bytes memory data = _infos(new bytes(43), new bytes(64), keccak256("fields"), index);
+            uint256[] memory values = _unusual(data.length);
+            uint256 free;
+            assembly ("memory-safe") { free := mload(0x40) }
+            for (uint256 word = 0; word < (data.length - 4) / 32; ++word) {
+                uint256 own = _setWord(data, word, 0);
+                for (uint256 i = 0; i < values.length; ++i) {
+                    _setWord(data, word, values[i]);
+                    _sameInfo(data);
+                    assembly ("memory-safe") { mstore(0x40, free) }
+                }
+                _setWord(data, word, own);
+            }
+            for (uint256 i = 4; i < data.length; ++i) {
+                data[i] ^= 0x01;
+                _sameInfo(data);
+                data[i] ^= 0x81;
+                _sameInfo(data);
+                data[i] ^= 0x80;
+                _sameInfo(_slice(data, 0, i));
+                assembly ("memory-safe") { mstore(0x40, free) }
+            }
+        }
+    }
+
+    /// The call that reads the info at `index` of two.
+    function _infos(bytes memory inputs, bytes memory outputs, bytes32 fields, uint256 index)
+        private
+        view
+        returns (bytes memory)
+    {
+        IValidator.DepositExtraInfo[] memory infos = new IValidator.DepositExtraInfo[](2);
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes4 version = bytes4(keccak256(abi.encode(fields, i)));
+            IValidator.BitcoinTransaction memory funding =
+                IValidator.BitcoinTransaction(version, i == 0 ? inputs : outputs, i == 0 ? outputs : inputs, ~version);
+            bytes20 wallet = bytes20(keccak256(abi.encode(fields, i, "wallet")));
+            bytes8 blindingFactor = bytes8(keccak256(abi.encode(fields, i, "blinding")));
+            infos[i] = IValidator.DepositExtraInfo(funding, blindingFactor, wallet, ~wallet, ~version);
+        }
+        return abi.encodeCall(this.readInfo, (infos, index));
+    }
+
+    /// Near zero, 2⁶⁴, 2²⁵⁵ and 2²⁵⁶, and near the size of the calldata: backwards too.
+    function _unusual(uint256 size) private pure returns (uint256[] memory values) {
+        values = new uint256[](64);
+        uint256[7] memory around = [uint256(0), 32, 2 ** 64, 2 ** 255, size, type(uint256).max - 31, 2 ** 224];
+        for (uint256 i = 0; i < 7; ++i) {
+            for (uint256 j = 0; j < 3; ++j) {
+                unchecked {
+                    values[3 * i + j] = around[i] + j - 1;
+                }
+            }
+        }
+        for (uint256 i = 21; i < 64; ++i) {
+            unchecked {
+                values[i] = 32 * (i - 42); // from -672 to 672
+            }
+        }
+    }
+
+    function _setWord(bytes memory data, uint256 word, uint256 value) private pure returns (uint256 before) {
+        assembly ("memory-safe") {
+            let at := add(add(data, 0x24), shl(5, word))
+            before := mload(at)
+            mstore(at, value)
+        }
+    }
+
+    /// The library reads what the plain copy to memory does, or both revert.
+    function _sameInfo(bytes memory data) private view {
+        (bool read, bytes memory actual) = address(this).staticcall(data);
+        _setSelector(data, this.copyInfo.selector);
+        (bool copied, bytes memory expected) = address(this).staticcall(data);
+        _setSelector(data, this.readInfo.selector);
+        assertEq(read, copied);
+        if (read) assertEq(actual, expected);
+    }
+
+    function _setSelector(bytes memory data, bytes4 selector) private pure {
+        for (uint256 i = 0; i < 4; ++i) {
+            data[i] = selector[i];
+        }
+    }
+
+    function readInfo(IValidator.DepositExtraInfo[] calldata infos, uint256 index)
+        external
+        pure
+        returns (IValidator.DepositExtraInfo memory)
+    {
+        require(index < infos.length);
+        IValidator.DepositExtraInfo calldata info = infos.at(index);
+        (bytes4 version, bytes calldata inputs, bytes calldata outputs, bytes4 locktime) = info.transaction();
+        (bytes8 blindingFactor, bytes20 wallet, bytes20 refundKey, bytes4 refundLocktime) = info.scriptFields();
+        assert(wallet == info.wallet() && refundLocktime == info.refund());
+        return IValidator.DepositExtraInfo(
+            IValidator.BitcoinTransaction(version, inputs, outputs, locktime),
+            blindingFactor,
+            wallet,
+            refundKey,
+            refundLocktime
+        );
+    }
+
+    function copyInfo(IValidator.DepositExtraInfo[] calldata infos, uint256 index)
+        external
+        pure
+        returns (IValidator.DepositExtraInfo memory info)
+    {
+        info = infos[index];
     }
 
     function testFuzz_feeShares(uint256 fee, uint256 n) external pure {

@@ -45,6 +45,7 @@ contract AssemblyTest is ColdTest {
 
         _readEach("readDeposit", Form.readDeposit.selector, address(bridge), IBridge.deposits.selector, keys);
         _readWalletAndParameters();
+        uint256 info = _weigh("ExtraInfos", abi.encodeCall(Form.read, (sweep.extraInfo)));
         uint256 hash256 = _weigh("hash256", abi.encodeCall(Form.hash256, (sweep.extraInfo)));
         uint256 walk = _weigh("scriptAt", abi.encodeCall(Form.scriptAt, (sweep.extraInfo, 1)));
         bytes memory data = abi.encodeCall(Form.hash, (address(1), 0, sweep.extraInfo));
@@ -55,11 +56,12 @@ contract AssemblyTest is ColdTest {
 
         _part("the Bridge's own answers", answers);
         _part("asking for them, and their check", reading);
+        _part("extra infos", info);
         _part("transactions' hashes", hash256);
         _part("walks to outputs", walk);
         _part("deposit scripts", script);
         _part("keys", key);
-        _part("decoding and rules", whole - answers - reading - hash256 - walk - script - key);
+        _part("the rest of decoding, and rules", whole - answers - reading - info - hash256 - walk - script - key);
 
         (ours, plain) = (plain, deployCode("Forms.sol:AllWithAllForm"));
         _weigh("KeyList's set, both plain", abi.encodeCall(Form.put, (keys)));

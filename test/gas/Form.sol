@@ -24,6 +24,12 @@ abstract contract Form {
         }
     }
 
+    function read(IValidator.DepositExtraInfo[] calldata infos) external pure returns (bytes32 sum) {
+        for (uint256 i = 0; i < infos.length; ++i) {
+            sum ^= _info(infos, i);
+        }
+    }
+
     function hash(address depositor, bytes32 extraData, IValidator.DepositExtraInfo[] calldata infos)
         external
         view
@@ -61,9 +67,10 @@ abstract contract Form {
     }
 
     function put(uint256[] calldata keys) external pure returns (bytes32 sum) {
-        uint256[] memory list = KeyList.empty(keys.length);
+        KeyList.List list = KeyList.empty(keys.length);
+        uint256[] memory plainList = new uint256[](1 + keys.length);
         for (uint256 i = 0; i < keys.length; ++i) {
-            sum ^= bytes32(_put(list, i, keys[i]));
+            sum ^= bytes32(_put(list, plainList, i, keys[i]));
         }
     }
 
@@ -117,13 +124,32 @@ abstract contract Form {
         return bytes32(uint256(uint160(_readRedemptionWatchtower(bridge))));
     }
 
+    /// What shows each field of an extra info, and the first 32 bytes of its vectors.
+    function _fold(
+        bytes4 version,
+        bytes calldata inputs,
+        bytes calldata outputs,
+        bytes4 locktime,
+        bytes8 blindingFactor,
+        bytes20 walletPubKeyHash,
+        bytes20 refundPubKeyHash,
+        bytes4 refundLocktime
+    ) internal pure returns (bytes32 sum) {
+        sum = version ^ bytes32(inputs.length) ^ bytes32(outputs.length) ^ bytes32(locktime) >> 32;
+        sum ^= bytes32(blindingFactor) >> 64 ^ walletPubKeyHash ^ bytes32(refundPubKeyHash) >> 64 ^ refundLocktime;
+        assembly ("memory-safe") {
+            sum := xor(sum, xor(calldataload(inputs.offset), shr(8, calldataload(outputs.offset))))
+        }
+    }
+
     function _hash256(bytes4, bytes calldata, bytes calldata, bytes4) internal view virtual returns (bytes32);
     function _scriptAt(bytes calldata, uint256) internal pure virtual returns (bool, bytes calldata);
     function _hash(address, bytes32, bytes8, bytes20, bytes20, bytes4) internal view virtual returns (bytes32);
     function _isPaidBy(bytes32, bytes calldata) internal view virtual returns (bool);
     function _output(bytes32, uint32) internal pure virtual returns (uint256);
     function _redemption(bytes calldata, bytes20) internal pure virtual returns (uint256);
-    function _put(uint256[] memory, uint256, uint256) internal pure virtual returns (uint256);
+    function _put(KeyList.List, uint256[] memory, uint256, uint256) internal pure virtual returns (uint256);
+    function _info(IValidator.DepositExtraInfo[] calldata, uint256) internal pure virtual returns (bytes32);
     function _readDeposit(IBridge, uint256, IBridge.DepositRequest memory)
         internal
         view

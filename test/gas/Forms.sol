@@ -6,7 +6,9 @@ import {IRedemptionWatchtower} from "../../contracts/interfaces/IRedemptionWatch
 import {BitcoinHashes} from "../../contracts/libraries/BitcoinHashes.sol";
 import {BitcoinOutputs} from "../../contracts/libraries/BitcoinOutputs.sol";
 import {BridgeReader} from "../../contracts/libraries/BridgeReader.sol";
+import {IWalletProposalValidator as IValidator} from "../../contracts/interfaces/IWalletProposalValidator.sol";
 import {DepositScript} from "../../contracts/libraries/DepositScript.sol";
+import {ExtraInfos} from "../../contracts/libraries/ExtraInfos.sol";
 import {KeyList} from "../../contracts/libraries/KeyList.sol";
 import {Keys} from "../../contracts/libraries/Keys.sol";
 import {Form} from "./Form.sol";
@@ -14,6 +16,16 @@ import {Form} from "./Form.sol";
 // The forms that Assembly.t.sol weighs, compiled as the validator is: through the IR, for 1,000,000 runs.
 
 contract LibraryForm is Form {
+    using ExtraInfos for IValidator.DepositExtraInfo;
+    using ExtraInfos for IValidator.DepositExtraInfo[];
+
+    function _info(IValidator.DepositExtraInfo[] calldata infos, uint256 i) internal pure override returns (bytes32) {
+        IValidator.DepositExtraInfo calldata info_ = infos.at(i);
+        (bytes4 version, bytes calldata inputs, bytes calldata outputs, bytes4 locktime) = info_.transaction();
+        (bytes8 blinding, bytes20 wallet, bytes20 refund, bytes4 refundLocktime) = info_.scriptFields();
+        return _fold(version, inputs, outputs, locktime, blinding, wallet, refund, refundLocktime);
+    }
+
     function _hash256(bytes4 version, bytes calldata inputs, bytes calldata outputs, bytes4 locktime)
         internal
         view
@@ -36,7 +48,7 @@ contract LibraryForm is Form {
         return DepositScript.hash(depositor, data, blinding, wallet, refund, locktime);
     }
 
-    function _isPaidBy(bytes32 hash_, bytes calldata script) internal pure override returns (bool) {
+    function _isPaidBy(bytes32 hash_, bytes calldata script) internal view override returns (bool) {
         return DepositScript.isPaidBy(hash_, script);
     }
 
@@ -48,7 +60,12 @@ contract LibraryForm is Form {
         return Keys.redemption(script, wallet);
     }
 
-    function _put(uint256[] memory list, uint256 index, uint256 key) internal pure override returns (uint256) {
+    function _put(KeyList.List list, uint256[] memory, uint256 index, uint256 key)
+        internal
+        pure
+        override
+        returns (uint256)
+    {
         return KeyList.put(list, index, key);
     }
 
@@ -107,6 +124,22 @@ contract LibraryForm is Form {
 }
 
 contract PlainForm is Form {
+    /// As solc reads calldata. That checks less: it lets an offset within an extra info be negative.
+    function _info(IValidator.DepositExtraInfo[] calldata infos, uint256 i) internal pure override returns (bytes32) {
+        IValidator.DepositExtraInfo calldata info_ = infos[i];
+        IValidator.BitcoinTransaction calldata t = info_.fundingTx;
+        return _fold(
+            t.version,
+            t.inputVector,
+            t.outputVector,
+            t.locktime,
+            info_.blindingFactor,
+            info_.walletPubKeyHash,
+            info_.refundPubKeyHash,
+            info_.refundLocktime
+        );
+    }
+
     function _hash256(bytes4 version, bytes calldata inputs, bytes calldata outputs, bytes4 locktime)
         internal
         pure
@@ -116,36 +149,39 @@ contract PlainForm is Form {
         return sha256(abi.encodePacked(sha256(abi.encodePacked(version, inputs, outputs, locktime))));
     }
 
-    /// The library's walk, with its word from a slice.
+    /// The library's walk, with its bytes from slices.
     function _scriptAt(bytes calldata vector, uint256 index) internal pure override returns (bool, bytes calldata) {
         unchecked {
-            (uint256 count, uint256 at) = _compactSize(vector, 0);
+            (uint256 count, uint256 size) = (_byteAt(vector, 0), 1);
+            if (count >= 0xfd) (count, size) = _longCompactSize(vector, 0);
             if (index >= count) return (false, vector[0:0]);
+            uint256 at = size;
             uint256 length;
-            for (; index != 0 && at <= vector.length; --index) {
-                (length, at) = _compactSize(vector, at + 8);
-                at += length;
+            for (;; --index) {
+                at += 8;
+                (length, size) = (_byteAt(vector, at), 1);
+                if (length >= 0xfd) (length, size) = _longCompactSize(vector, at);
+                at += size + length;
+                if (at > vector.length) return (false, vector[0:0]);
+                if (index == 0) break;
             }
-            uint256 start;
-            (length, start) = _compactSize(vector, at + 8);
-            if (start + length > vector.length) return (false, vector[0:0]);
             uint256 minimal = length < 0xfd ? 1 : length <= 0xffff ? 3 : length <= 0xffffffff ? 5 : 9;
-            if (start - (at + 8) != minimal) return (false, vector[0:0]);
-            return (true, vector[start:start + length]);
+            if (size != minimal) return (false, vector[0:0]);
+            return (true, vector[at - length:at]);
         }
     }
 
-    function _compactSize(bytes calldata vector, uint256 at) private pure returns (uint256 number, uint256 end) {
+    function _byteAt(bytes calldata vector, uint256 at) private pure returns (uint256) {
+        return at < vector.length ? uint8(vector[at]) : 0;
+    }
+
+    function _longCompactSize(bytes calldata vector, uint256 at) private pure returns (uint256 number, uint256 size) {
         unchecked {
-            uint256 word = at < vector.length ? uint256(bytes32(vector[at:])) : 0;
-            number = word >> 248;
-            if (number < 0xfd) return (number, at + 1);
-            uint256 width = number == 0xfd ? 2 : number == 0xfe ? 4 : 8;
-            number = 0;
-            for (uint256 i = width; i != 0; --i) {
-                number = (number << 8) | ((word >> (248 - 8 * i)) & 0xff);
+            uint256 first = _byteAt(vector, at);
+            size = first == 0xfd ? 3 : first == 0xfe ? 5 : 9;
+            for (uint256 i = size - 1; i != 0; --i) {
+                number = (number << 8) | _byteAt(vector, at + i);
             }
-            return (number, at + 1 + width);
         }
     }
 
@@ -182,7 +218,7 @@ contract PlainForm is Form {
         return uint256(keccak256(abi.encodePacked(keccak256(script), wallet)));
     }
 
-    function _put(uint256[] memory list, uint256 index, uint256 key)
+    function _put(KeyList.List, uint256[] memory list, uint256 index, uint256 key)
         internal
         pure
         virtual
@@ -253,7 +289,12 @@ contract PlainForm is Form {
 
 /// A key's first occurrence without the set: compared with all before it.
 contract AllWithAllForm is PlainForm {
-    function _put(uint256[] memory list, uint256 index, uint256 key) internal pure override returns (uint256 first) {
+    function _put(KeyList.List, uint256[] memory list, uint256 index, uint256 key)
+        internal
+        pure
+        override
+        returns (uint256 first)
+    {
         list[index] = key;
         while (list[first] != key) ++first;
     }
@@ -295,8 +336,12 @@ contract NoForm is Form {
         return script.length;
     }
 
-    function _put(uint256[] memory, uint256, uint256 key) internal pure override returns (uint256) {
+    function _put(KeyList.List, uint256[] memory, uint256, uint256 key) internal pure override returns (uint256) {
         return key;
+    }
+
+    function _info(IValidator.DepositExtraInfo[] calldata infos, uint256 i) internal pure override returns (bytes32) {
+        return bytes32(infos.length ^ i);
     }
 
     function _readDeposit(IBridge, uint256, IBridge.DepositRequest memory request)

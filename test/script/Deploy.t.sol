@@ -53,7 +53,7 @@ contract DeployTest is Test {
         bytes memory code = vm.getCode("WalletProposalValidator.sol:WalletProposalValidator");
         assertEq(keccak256(code), script.CREATION_CODE_HASH());
         address mainnetBridge = 0x5e4861a80B55f035D899f66772117F00FA0E8e7B;
-        assertEq(script.addressFor(mainnetBridge), 0x600e19e29b12FC11e668C26670578D483d8B93F4);
+        assertEq(script.addressFor(mainnetBridge), 0x7f966d62Ad7547971c683afFA9Ac5aa0d6d35a4B);
     }
 
     function test_refusesAnotherBuild() external {

@@ -15,7 +15,7 @@ import {SymbolicVm} from "./Symbolic.sol";
 /// that are powers of 2 (by others no solver divides 256 bits in time). Transactions: inputs of 41
 /// bytes, outputs of 0, 43 and 86. Key lists: 3 keys. Of SHA-256 and RIPEMD-160 only that equal input gives equal output.
 contract LibrariesSymbolicTest is Test {
-    using KeyList for uint256[];
+    using KeyList for KeyList.List;
 
     SymbolicVm private constant SVM = SymbolicVm(address(uint160(uint256(keccak256("svm cheat code")))));
 
@@ -55,14 +55,14 @@ contract LibrariesSymbolicTest is Test {
 
     /// `first` is the index of the first equal key.
     function check_keyList(uint256 a, uint256 b, uint256 c) external pure {
-        uint256[] memory list = KeyList.empty(3);
+        KeyList.List list = KeyList.empty(3);
         assert(list.put(0, a) == 0);
         assert(list.put(1, b) == (b == a ? 0 : 1));
         assert(list.put(2, c) == (c == a ? 0 : c == b ? 1 : 2));
     }
 
     function witness_keyList(uint256 a, uint256 b, uint256 c) external pure {
-        uint256[] memory list = KeyList.empty(3);
+        KeyList.List list = KeyList.empty(3);
         list.put(0, a);
         list.put(1, b);
         assert(a == b || list.put(2, c) != 1);
@@ -156,7 +156,7 @@ contract LibrariesSymbolicTest is Test {
         assert(!this.isPaidBy(scriptSha256, SVM.createBytes(23, "output script"), 23));
     }
 
-    function isPaidBy(bytes32 scriptSha256, bytes calldata data, uint256 size) external pure returns (bool) {
+    function isPaidBy(bytes32 scriptSha256, bytes calldata data, uint256 size) external view returns (bool) {
         return DepositScript.isPaidBy(scriptSha256, data[:size]);
     }
 
