@@ -15,7 +15,8 @@ import {Spec} from "../support/Spec.sol";
 /// the deployed one found later in the proposal is compared too.
 ///
 /// Seeded and counted: DIFFERENTIAL_SEED (1) and DIFFERENTIAL_RUNS (2,000) in the environment. Of the runs, 35 % are sweeps,
-/// as many redemptions, 12 % the other kinds, and 18 % are proposals of any kind with malformed calldata.
+/// as many redemptions, 12 % the other kinds, and 18 % are proposals of any kind with calldata that is malformed or unusual: of
+/// those, a third or so have an offset that points backward, or where another one does.
 contract DifferentialTest is Scenarios {
     bytes4 private constant ERROR = 0x08c379a0;
     bytes4 private constant PANIC = 0x4e487b71;
@@ -25,6 +26,9 @@ contract DifferentialTest is Scenarios {
     uint256 private runs;
     /// The deposit that ours alone rejects.
     uint256 private suspect;
+    /// How many calls had an offset that points backward, and how many one that points where another does.
+    uint256 private backward;
+    uint256 private aliased;
 
     /// By the hash of the deployed validator's reason, our error. DS-11's reasons stand for either of its errors.
     mapping(bytes32 reason => bytes4 selector) private errorOf;
@@ -160,7 +164,11 @@ contract DifferentialTest is Scenarios {
                 vm.toString(counts[2]),
                 " by ours alone (INC-1), ",
                 vm.toString(counts[3]),
-                " by both for different rules (INC-1)"
+                " by both for different rules (INC-1), ",
+                vm.toString(backward),
+                " with an offset backward, ",
+                vm.toString(aliased),
+                " with one aliased"
             )
         );
         assertGt(count, 0);
@@ -289,12 +297,13 @@ contract DifferentialTest is Scenarios {
         return _nobodyCanSpend(proposal.depositsKeys[suspect], extraInfo[suspect]);
     }
 
-    /// Cuts, prolongs, or changes a word or a byte: where it isn't noticed, it changes nothing that the rules see.
-    function _garble(Random memory r, bytes memory data) private pure returns (bytes memory) {
-        uint256 choice = _below(r, 8);
+    /// Cuts, prolongs, redirects an offset, or changes a word or a byte: where it isn't noticed, it changes nothing that the rules see.
+    function _garble(Random memory r, bytes memory data) private returns (bytes memory) {
+        uint256 choice = _below(r, 12);
         if (choice == 0) return _head(data, _below(r, data.length));
         if (choice == 1) return bytes.concat(data, new bytes(_below(r, 100)));
         if (choice == 2) return data;
+        if (choice > 7) return _redirect(r, data, choice);
         uint256 words = (data.length - 4) / 32;
         uint256 word = _below(r, choice < 6 ? words : (words < 20 ? words : 20));
         uint256 value;
@@ -309,6 +318,68 @@ contract DifferentialTest is Scenarios {
             default { mstore(at, value) }
         }
         return data;
+    }
+
+    /// One offset, or what could be one, points where a neighbour does (choice 8); or forward to a copy behind all arguments (9);
+    /// or, from within that copy, backward to the first (else).
+    function _redirect(Random memory r, bytes memory data, uint256 choice) private returns (bytes memory) {
+        uint256 heads = _heads(data);
+        uint256[] memory offsets = _offsets(data, heads);
+        if (offsets.length == 0) return data;
+        uint256 offset = offsets[_below(r, offsets.length)];
+        if (choice == 8) {
+            uint256 target = _word(data, _chance(r, 2) ? offset - 32 : offsets[_below(r, offsets.length)]);
+            if (_word(data, offset) != target) ++aliased;
+            _setWord(data, offset, target);
+            return data;
+        }
+        uint256 size = data.length - 4;
+        data = bytes.concat(data, _tail(data));
+        if (choice == 9) {
+            _setWord(data, offset, _word(data, offset) + size);
+            return data;
+        }
+        ++backward;
+        for (uint256 i = 0; i < heads; ++i) {
+            _setWord(data, 32 * i, _word(data, 32 * i) + size);
+        }
+        unchecked {
+            _setWord(data, offset + size, _word(data, offset) - size);
+        }
+        return data;
+    }
+
+    /// How many of the arguments are offsets; they come first.
+    function _heads(bytes memory data) private pure returns (uint256) {
+        bytes4 selector = _selector(data);
+        if (selector == IValidator.validateMovedFundsSweepProposal.selector) return 0;
+        return selector == IValidator.validateDepositSweepProposal.selector ? 2 : 1;
+    }
+
+    /// Where words behind those could be offsets.
+    function _offsets(bytes memory data, uint256 heads) private pure returns (uint256[] memory offsets) {
+        uint256 size = data.length - 4;
+        uint256 count = 0;
+        offsets = new uint256[](size / 32);
+        for (uint256 at = 32 * heads; at < size; at += 32) {
+            uint256 word = _word(data, at);
+            if (word > 0 && word < size && word % 32 == 0) offsets[count++] = at;
+        }
+        assembly ("memory-safe") {
+            mstore(offsets, count)
+        }
+    }
+
+    function _word(bytes memory data, uint256 at) private pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := mload(add(add(data, 0x24), at))
+        }
+    }
+
+    function _setWord(bytes memory data, uint256 at, uint256 word) private pure {
+        assembly ("memory-safe") {
+            mstore(add(add(data, 0x24), at), word)
+        }
     }
 
     /// Whether the output that funds the deposit is P2PKH or P2WPKH over the hash of its script.
