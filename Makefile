@@ -64,6 +64,7 @@ test-peers: contracts ## Check against Go's own vectors, geth, btcd and Electrum
 	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
 	@cargo run --quiet --locked -p coxswain-ethereum --example check-geth
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
+	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
 
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run
