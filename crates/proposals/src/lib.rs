@@ -10,9 +10,7 @@ pub mod deposits;
 mod depth;
 mod exclusion;
 pub mod gas;
-mod generator;
 mod heartbeat;
-mod judge;
 mod main_utxo;
 mod memory;
 pub mod moved_funds;
@@ -25,10 +23,9 @@ pub use deposits::FUNDING_CONFIRMATIONS;
 pub use depth::EVENT_DEPTH;
 pub use exclusion::{Exclusion, Item, Why};
 pub use heartbeat::heartbeat;
-pub use judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
 pub use main_utxo::main_utxo_in;
 pub use memory::Memory;
 pub use outcome::{
     Attempt, CommitmentDue, Generation, Nothing, Outcome, Proposed, ProposedTransaction, Undecided,
 };
-pub use session::{Session, Sources};
+pub use session::{Assessment, Concurrence, Obstacle, Opinion, Session, Sources, Step};

@@ -354,6 +354,9 @@ impl From<Missing> for Outcome {
     }
 }
 
+/// How far an action has come; what ends it early is an outcome, too.
+pub(crate) type Progress<T> = Result<T, Outcome>;
+
 /// Why a batch can't be proposed: for some of its items, by position, or as a whole.
 pub(crate) enum Refusal {
     Items(BTreeMap<usize, Why>),

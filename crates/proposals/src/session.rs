@@ -1,6 +1,8 @@
 //! The room in which one wallet's proposals are made and judged, at one block: what was read once is there for the next
 //! question.
 
+mod generator;
+mod judge;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -11,13 +13,14 @@ use coxswain_bitcoin::{Backend, Known};
 use coxswain_ethereum::{Block, BridgeEvents, Endpoint, ProposalValidator, Revealed, SnapshotReader};
 use coxswain_rules::{FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
 
-use crate::{
-    Memory,
+use self::{
     generator::{Moved, Survey},
     judge::Heard,
+    reads::MainUtxo,
 };
+use crate::Memory;
 
-pub(crate) use reads::{EARLIER_SEARCHES, MainUtxo, Search};
+pub use self::judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
 
 /// Whom all sessions of one Bridge ask.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use coxswain_rules::{
 };
 
 use super::Session;
-use crate::{Nothing, Undecided, generator::Progress, main_utxo::main_utxo_in};
+use crate::{Nothing, Undecided, main_utxo::main_utxo_in, outcome::Progress};
 
 /// How many of the wallet's recorded transactions are looked at for its main UTXO: it is the newest one's, unless that
 /// left nothing.

@@ -14,7 +14,7 @@ use coxswain_rules::{
 };
 
 use super::Obstacle;
-use crate::{Session, Undecided, moving_funds::COMMITMENT_LOOK_BACK, session::EARLIER_SEARCHES};
+use crate::{Session, Undecided, moving_funds::COMMITMENT_LOOK_BACK, session::reads::EARLIER_SEARCHES};
 
 /// How many deposits of a wallet without a main UTXO are looked at: with the wallet, seven calls read them.
 const MOST_DEPOSITS: usize = 7 * 250 - 1;

@@ -10,7 +10,7 @@ use coxswain_rules::{
 use super::Progress;
 use crate::{
     CommitmentDue, Nothing, Outcome, ProposedTransaction, Session, Undecided, moving_funds,
-    session::EARLIER_SEARCHES,
+    session::reads::EARLIER_SEARCHES,
 };
 
 /// How many of the newest wallets are read to find targets among them: what one call reads.

@@ -12,7 +12,7 @@ use crate::{
     deposits::{self, Lookups, Sound},
     gas,
     outcome::Refusal,
-    session::{MainUtxo, Search},
+    session::reads::{MainUtxo, Search},
 };
 
 /// How many rounds of look-ups a generation makes.

@@ -10,8 +10,10 @@ use coxswain_bitcoin::Backend;
 use coxswain_ethereum::Verdict;
 use coxswain_rules::{Action, Case, Rejection, Subject, WalletState};
 
+use super::Session;
 use crate::{
-    Attempt, Generation, Nothing, Outcome, Proposed, ProposedTransaction, Session, Undecided, heartbeat,
+    Attempt, Generation, Nothing, Outcome, Proposed, ProposedTransaction, Undecided, heartbeat,
+    outcome::Progress,
 };
 
 pub(crate) use deposit_sweep::Survey;
@@ -93,6 +95,3 @@ impl Answer {
         }
     }
 }
-
-/// How far an action has come; what ends it early is an outcome, too.
-pub(crate) type Progress<T> = Result<T, Outcome>;
