@@ -135,8 +135,10 @@ impl<B: Backend> Session<'_, B> {
 
     /// The main UTXO that the case spends; `None` if it spends none.
     pub(super) async fn spent_main_utxo(&mut self, case: &Case) -> Result<Option<Utxo>, Obstacle> {
+        // The wallet's record comes along with all else that is read for the case.
+        let snapshot = self.snapshot_of(case).await?;
         if let Subject::MovingFunds { main_utxo, .. } = &case.subject
-            && main_utxo_hash(main_utxo) == self.record().await?.main_utxo_hash
+            && main_utxo_hash(main_utxo) == snapshot.wallet(self.key_hash)?.main_utxo_hash
         {
             // It needn't be searched for.
             self.memory.found_main_utxo(*main_utxo);
