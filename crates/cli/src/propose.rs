@@ -356,13 +356,17 @@ fn table(excluded: &[&Exclusion], now: u64) -> Table {
 
 /// Why, with times as seen from the block.
 fn reason(why: &Why, now: u64) -> String {
-    let Why::Rule(finding) = why else { return why.to_string() };
+    let (finding, says) = match why {
+        Why::Rule(finding) => (finding, "not so"),
+        Why::Expiring(finding) => (finding, "not until the proposal is signed"),
+        _ => return why.to_string(),
+    };
     let statement = finding.rule.statement();
     match (finding.actual, finding.bound) {
         (_, Some(Value::Time(bound))) => {
-            format!("not so: {statement} (bound: {})", report::relative(bound, now))
+            format!("{says}: {statement} (bound: {})", report::relative(bound, now))
         }
-        (Some(actual), Some(bound)) => format!("not so: {statement} ({actual}, bound {bound})"),
-        _ => format!("not so: {statement}"),
+        (Some(actual), Some(bound)) => format!("{says}: {statement} ({actual}, bound {bound})"),
+        _ => format!("{says}: {statement}"),
     }
 }

@@ -8,12 +8,11 @@ use coxswain_bitcoin::{Known, Output};
 use coxswain_ethereum::{DepositReveal, Position, Revealed};
 use coxswain_rules::{
     Amount, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, DepositKey,
-    DepositRecord, DepositSweepProposal, FeeConditions, FeeTerms, Finding, FundingTransaction, KeyHash,
-    LeaderFee, Missing, OutPoint, RevealedDeposit, RuleId, Snapshot, UnsignedTransaction, Utxo,
-    deposit_findings,
+    DepositRecord, DepositSweepProposal, FeeConditions, FeeTerms, FundingTransaction, KeyHash, LeaderFee,
+    Missing, OutPoint, RevealedDeposit, RuleId, Snapshot, UnsignedTransaction, Utxo, deposit_findings,
 };
 
-use crate::{Exclusion, Item, Memory, Nothing, Why, depth, gas, outcome::Refusal};
+use crate::{Exclusion, Item, LEAD, Memory, Nothing, Why, depth, gas, lead::ruled_out, outcome::Refusal};
 
 /// In how many Bitcoin blocks a deposit's funding must be buried.
 pub const FUNDING_CONFIRMATIONS: u32 = 6;
@@ -107,7 +106,8 @@ pub fn to_read<'a>(
             continue;
         }
         let refund = u32::from_le_bytes(reveal.revealed.refund_locktime);
-        let refund_far = u64::from(refund.saturating_sub(DEPOSIT_REFUND_SAFETY_MARGIN)) > now;
+        let sweepable_before = u64::from(refund.saturating_sub(DEPOSIT_REFUND_SAFETY_MARGIN));
+        let refund_far = sweepable_before > now.saturating_add(LEAD);
         match memory.due(outpoint) {
             0 if refund_far => far.push(outpoint),
             0 => close.push(outpoint),
@@ -190,14 +190,14 @@ fn refused(
         locktime: [0; 4],
     };
     let extra_info = candidate.extra_info(nothing);
-    let broken = first_broken(snapshot, wallet, candidate, &extra_info, |rule| {
+    let broken = first_ruled_out(snapshot, wallet, candidate, &extra_info, |rule| {
         // These are about the transaction, which isn't known yet.
         !matches!(rule, RuleId::Ds10 | RuleId::Ds11)
     })?;
     Ok(broken.or_else(|| depth::too_shallow(candidate.at.block, head)))
 }
 
-fn first_broken(
+fn first_ruled_out(
     snapshot: &Snapshot,
     wallet: KeyHash,
     candidate: &Candidate,
@@ -206,8 +206,8 @@ fn first_broken(
 ) -> Result<Option<Why>, Missing> {
     let outpoint = candidate.outpoint;
     let findings = deposit_findings(snapshot, wallet, outpoint, Some(extra_info), 0, outpoint)?;
-    let broken = |finding: &Finding| concerns(finding.rule) && finding.reason().is_some();
-    Ok(findings.into_iter().find(broken).map(|finding| Why::Rule(Box::new(finding))))
+    let mut concerning = findings.into_iter().filter(|finding| concerns(finding.rule));
+    Ok(concerning.find_map(|finding| ruled_out(finding, snapshot.timestamp)))
 }
 
 /// What Bitcoin's answer makes of a candidate.
@@ -222,7 +222,7 @@ pub fn judge(
 ) -> Result<Result<Sound, Why>, Missing> {
     let Some(Known { transaction, confirmations }) = known else { return Ok(Err(Why::NotFound)) };
     let extra_info = candidate.extra_info(transaction.into());
-    if let Some(why) = first_broken(snapshot, wallet, candidate, &extra_info, |_| true)? {
+    if let Some(why) = first_ruled_out(snapshot, wallet, candidate, &extra_info, |_| true)? {
         return Ok(Err(why));
     }
     let gas = gas::Estimate::default().with(candidate.outpoint.vout, &extra_info).total();

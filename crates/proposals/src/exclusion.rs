@@ -41,6 +41,8 @@ impl fmt::Display for Item {
 pub enum Why {
     /// It breaks this rule, which names what it compared.
     Rule(Box<Finding>),
+    /// It keeps this rule, which names what it compared, but may not any more when the proposal is signed.
+    Expiring(Box<Finding>),
     /// The contract rejects the proposal for it.
     Contract(Box<Rejection>),
     /// The wallet's transaction can't be built with it.
@@ -96,7 +98,7 @@ impl Why {
     /// The validation rule broken; none when it is not one of the contract's.
     pub fn rule(&self) -> Option<RuleId> {
         match self {
-            Self::Rule(finding) => Some(finding.rule),
+            Self::Rule(finding) | Self::Expiring(finding) => Some(finding.rule),
             Self::Contract(rejection) => rejection.rule,
             Self::Postponed { last, .. } => last.rule(),
             _ => None,
@@ -107,6 +109,7 @@ impl Why {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Rule(_) => "rule",
+            Self::Expiring(_) => "expiring",
             Self::Contract(_) => "contract",
             Self::Transaction(_) => "transaction",
             Self::Shallow { .. } => "shallow",
@@ -129,7 +132,9 @@ impl Why {
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::TooCostly { .. } => true,
-            Self::Rule(finding) => matches!(finding.rule, RuleId::Ds11 | RuleId::Ds12),
+            Self::Rule(finding) | Self::Expiring(finding) => {
+                matches!(finding.rule, RuleId::Ds11 | RuleId::Ds12)
+            }
             _ => false,
         }
     }
@@ -159,6 +164,10 @@ impl fmt::Display for Why {
                     (Some(actual), None) => write!(f, " ({actual})"),
                     _ => Ok(()),
                 }
+            }
+            Self::Expiring(finding) => {
+                write!(f, "not for {} s more: {}", crate::LEAD, finding.rule.statement())?;
+                finding.bound.map_or(Ok(()), |bound| write!(f, " (bound {bound})"))
             }
             Self::Contract(rejection) => write!(f, "the contract rejects it: {}", rejection.cause),
             Self::Transaction(error) => write!(f, "the transaction can't be built with it: {error}"),

@@ -11,6 +11,7 @@ mod depth;
 mod exclusion;
 pub mod gas;
 mod heartbeat;
+mod lead;
 mod main_utxo;
 mod memory;
 pub mod moved_funds;
@@ -23,6 +24,7 @@ pub use deposits::FUNDING_CONFIRMATIONS;
 pub use depth::EVENT_DEPTH;
 pub use exclusion::{Exclusion, Item, Why};
 pub use heartbeat::heartbeat;
+pub use lead::LEAD;
 pub use main_utxo::main_utxo_in;
 pub use memory::Memory;
 pub use outcome::{

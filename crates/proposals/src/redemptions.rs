@@ -9,7 +9,7 @@ use coxswain_rules::{
     redemption_findings, redemption_share,
 };
 
-use crate::{Exclusion, Item, Nothing, Why, deposits::ends, depth, outcome::Refusal};
+use crate::{Exclusion, Item, Nothing, Why, deposits::ends, depth, lead::ruled_out, outcome::Refusal};
 
 /// Blocks looked back for requests beyond their timeout.
 const LOOK_BACK_ALLOWANCE: u64 = 1_000;
@@ -58,9 +58,9 @@ pub fn candidates(
             continue;
         }
         let findings = redemption_findings(snapshot, wallet, script, 0, Amount::ZERO)?;
-        let broken = findings.into_iter().find(|finding| finding.reason().is_some());
-        let why = broken
-            .map(|finding| Why::Rule(Box::new(finding)))
+        let mut findings = findings.into_iter();
+        let why = findings
+            .find_map(|finding| ruled_out(finding, snapshot.timestamp))
             .or_else(|| depth::too_shallow(request.at.block, head));
         match why {
             None => candidates.push(script.clone()),

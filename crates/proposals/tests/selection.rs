@@ -12,13 +12,14 @@ use coxswain_ethereum::{
     Commitment, CompletedMove, DepositReveal, NewWallet, Position, RedemptionRequest, Revealed,
 };
 use coxswain_proposals::{
-    Exclusion, Memory, Why,
+    Exclusion, LEAD, Memory, Why,
     deposits::{Candidate, PATIENCE, by_vault, candidates, to_read},
     moved_funds, moving_funds, redemptions,
 };
 use coxswain_rules::{
-    Amount, DepositKey, DepositRecord, KeyHash, OutPoint, RuleId, ScriptBuf, Snapshot, SweepRequestKey,
-    SweepRequestRecord, SweepRequestState, Txid, WalletRecord, WalletState, target_wallets_commitment,
+    Amount, DepositKey, DepositRecord, KeyHash, OutPoint, RedemptionKey, RedemptionParameters,
+    RedemptionRecord, RuleId, ScriptBuf, Snapshot, SweepRequestKey, SweepRequestRecord, SweepRequestState,
+    Txid, WalletRecord, WalletState, target_wallets_commitment,
 };
 use proptest::prelude::*;
 
@@ -164,7 +165,7 @@ fn inc_10_what_is_read_is_bounded_and_nothing_waits_forever() {
 
 #[test]
 fn inc_2_a_deposit_whose_refund_is_close_is_read_once() {
-    let close = u32::try_from(NOW + DAY).unwrap();
+    let close = u32::try_from(NOW + DAY + LEAD).unwrap();
     let reveals = [reveal(1, close), reveal(2, close + 1)];
     let mut memory = Memory::default();
     assert_eq!(to_read(&reveals, HEAD, NOW, &memory).len(), 2);
@@ -175,6 +176,56 @@ fn inc_2_a_deposit_whose_refund_is_close_is_read_once() {
         let [Exclusion { why, .. }] = &excluded[..] else { panic!("{excluded:?}") };
         assert_eq!(why.rule(), Some(RuleId::Ds12));
         assert_eq!(to_read(&reveals, HEAD, NOW, &memory), [DepositKey::new(outpoint(2))].into());
+    }
+}
+
+#[test]
+fn inc_2_a_deposit_goes_half_an_hour_before_it_must() {
+    // The contract refuses it from a day before its refund on.
+    for (left, why) in [(0, Some("rule")), (1, Some("expiring")), (LEAD, Some("expiring")), (LEAD + 1, None)]
+    {
+        let reveals = [reveal(1, u32::try_from(NOW + DAY + left).unwrap())];
+        let snapshot = snapshot(&reveals, NOW, 0);
+        let (candidates, excluded) =
+            candidates(&snapshot, WALLET, HEAD, &reveals, &mut Memory::default()).unwrap();
+        assert_eq!(excluded.first().map(|exclusion| exclusion.why.kind()), why, "{left}");
+        assert!(excluded.iter().all(|exclusion| exclusion.why.rule() == Some(RuleId::Ds12)));
+        assert_eq!(candidates.len(), usize::from(why.is_none()));
+    }
+}
+
+#[test]
+fn inc_4_a_request_goes_half_an_hour_before_it_must() {
+    let timeout = u32::try_from(5 * DAY).unwrap();
+    let script = ScriptBuf::from_bytes(vec![1]);
+    let request = RedemptionRequest {
+        at: at(1),
+        wallet: WALLET,
+        script: script.clone(),
+        requested_amount: Amount::from_sat(1_000_000),
+    };
+    // The contract refuses it from two hours before its timeout on.
+    for (left, why) in [(0, Some("rule")), (1, Some("expiring")), (LEAD, Some("expiring")), (LEAD + 1, None)]
+    {
+        let requested_at = NOW + left + 2 * 3600 - 5 * DAY;
+        let record = RedemptionRecord {
+            requested_at: u32::try_from(requested_at).unwrap(),
+            ..RedemptionRecord::default()
+        };
+        let snapshot = Snapshot {
+            timestamp: NOW,
+            redemptions: [(RedemptionKey::new(WALLET, &script), record)].into(),
+            redemption_parameters: RedemptionParameters {
+                redemption_timeout: timeout,
+                ..RedemptionParameters::default()
+            },
+            ..Snapshot::default()
+        };
+        let requests = std::slice::from_ref(&request);
+        let (candidates, excluded) = redemptions::candidates(&snapshot, WALLET, HEAD, requests).unwrap();
+        assert_eq!(excluded.first().map(|exclusion| exclusion.why.kind()), why, "{left}");
+        assert!(excluded.iter().all(|exclusion| exclusion.why.rule() == Some(RuleId::Rd8)));
+        assert_eq!(candidates.len(), usize::from(why.is_none()));
     }
 }
 
