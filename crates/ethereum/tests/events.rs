@@ -430,7 +430,7 @@ async fn inc_11_a_wallets_newest_transaction_is_found_however_long_ago_it_was() 
         assert!(events.transactions(wallet).eq(whole.transactions(wallet)));
     }
     assert_eq!(events.new_wallets(), whole.new_wallets());
-    assert_eq!(events.reveals(first).count(), 0, "nothing but transactions is sought");
+    assert_eq!(events.reveals(first).count(), 0, "nothing is sought but what lasts");
     {
         let answered: Vec<_> = asked.lock().unwrap().iter().filter(|a| a.1).map(|a| a.0).collect();
         assert_eq!(answered[0].1, last.number, "the newest first: {answered:?}");
@@ -472,4 +472,40 @@ async fn inc_11_inc_30_a_search_that_fails_goes_on_where_it_was() {
     let asked = asked.lock().unwrap();
     assert_eq!(asked[2].0, asked[3].0, "{asked:?}");
     assert!(asked[3..].windows(2).all(|pair| pair[1].0.1 + 1 == pair[0].0.0), "{asked:?}");
+}
+
+#[tokio::test]
+async fn inc_32_moves_of_funds_are_found_however_long_ago_they_were() {
+    let scene = Scene::set(|_| {}).await.unwrap();
+    let world = &scene.world;
+    let whole = read(&endpoint(world), world).await;
+    let last = head(&endpoint(world)).await;
+    let mut events = BridgeEvents::new(*world.bridge.address(), last.number + 1);
+    events.update(&endpoint(world), last).await.unwrap();
+    assert_eq!((events.commitments().len(), events.completed_moves().len()), (0, 0));
+    assert_eq!(events.earlier(&endpoint(world)).await, Ok(true));
+    assert_eq!((events.commitments().len(), events.completed_moves().len()), (2, 1));
+    assert_eq!(events.commitments(), whole.commitments());
+    assert_eq!(events.completed_moves(), whole.completed_moves());
+}
+
+#[tokio::test]
+async fn inc_32_a_step_of_a_search_is_bounded_and_the_next_goes_on_where_it_was() {
+    let world = World::start().await.unwrap();
+    world.chain.mine(400).await.unwrap();
+    let (node, asked) =
+        limited(&world, 2, json!({ "code": -32602, "message": "exceed maximum block range: 2" })).await;
+    let mut events = BridgeEvents::new(*world.bridge.address(), 300);
+    let answered = |asked: &Asked| asked.lock().unwrap().iter().filter(|(_, answered)| *answered).count();
+    for (step, searched) in [(1, 100), (2, 0)] {
+        assert_eq!(events.earlier(&through(&node)).await, Ok(true));
+        assert_eq!(
+            (events.searched(), answered(&asked)),
+            (searched, usize::try_from(300 - searched).unwrap() / 2),
+            "{step}"
+        );
+    }
+    let ranges: Vec<_> = asked.lock().unwrap().iter().filter(|asked| asked.1).map(|asked| asked.0).collect();
+    assert!(ranges.windows(2).all(|pair| pair[1].1 + 1 == pair[0].0), "none twice: {ranges:?}");
+    assert_eq!(events.earlier(&through(&node)).await, Ok(false));
 }

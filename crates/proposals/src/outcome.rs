@@ -221,9 +221,14 @@ pub enum Undecided {
     /// The event of the wallet's commitment was not found.
     #[error("no event tells the target wallets that hash to {0}")]
     CommitmentNotFound(B256),
-    /// The Bridge counts moved funds sweeps of the wallet that no event tells of.
-    #[error("{0} moved funds sweeps are pending that no event tells of")]
-    MovedFundsNotFound(u32),
+    /// The Bridge counts moved funds sweeps of the wallet that no event tells of, as far as they have been searched.
+    #[error("{pending} moved funds sweeps are pending, and events tell of {found}")]
+    MovedFundsNotFound {
+        /// How many events tell of.
+        found: usize,
+        /// How many the Bridge counts.
+        pending: u32,
+    },
     /// Bitcoin has no estimate of fees, and no rate is configured to stand for it.
     #[error("Bitcoin has no estimate of fees, and no fallback fee rate is configured")]
     NoFeeRate,
@@ -277,7 +282,7 @@ impl Undecided {
             Self::MainUtxoNotFound(_) => "main-utxo-not-found",
             Self::EventsTooShort { .. } => "events-too-short",
             Self::CommitmentNotFound(_) => "commitment-not-found",
-            Self::MovedFundsNotFound(_) => "moved-funds-not-found",
+            Self::MovedFundsNotFound { .. } => "moved-funds-not-found",
             Self::NoFeeRate => "no-fee-rate",
             Self::Disagreement { .. } => "disagreement",
             Self::SweptOrRefunded(_) => "swept-or-refunded",

@@ -23,22 +23,22 @@ use crate::{
 
 /// How deep a block is when it is taken to be final: three epochs. Events above are read anew each time.
 const FINALITY: u64 = 96;
-/// How much further back one search for earlier transactions goes, in blocks: 30 days.
+/// How much further back one step of a search goes at most, in blocks: 30 days.
 const SEARCH: u64 = 216_000;
+/// How many requests it sends at most: an endpoint that allows few blocks at once takes more steps.
+const STEP_REQUESTS: usize = 100;
 /// What is still of use however old it is: wallets' transactions, their registration, and where retiring ones' funds go.
-const LASTING: [B256; 5] = [
+const LASTING: [B256; 6] = [
     Bridge::DepositsSwept::SIGNATURE_HASH,
     Bridge::RedemptionsCompleted::SIGNATURE_HASH,
     Bridge::MovedFundsSwept::SIGNATURE_HASH,
     Bridge::NewWalletRegistered::SIGNATURE_HASH,
     Bridge::MovingFundsCommitmentSubmitted::SIGNATURE_HASH,
-];
-/// Everything else that is kept.
-const OTHERS: [B256; 3] = [
-    Bridge::DepositRevealed::SIGNATURE_HASH,
-    Bridge::RedemptionRequested::SIGNATURE_HASH,
     Bridge::MovingFundsCompleted::SIGNATURE_HASH,
 ];
+/// Everything else that is kept.
+const OTHERS: [B256; 2] =
+    [Bridge::DepositRevealed::SIGNATURE_HASH, Bridge::RedemptionRequested::SIGNATURE_HASH];
 
 /// `DepositRevealed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl BridgeEvents {
         self.bridge
     }
 
-    /// The first block of which all wallets' transactions, registrations and commitments are read.
+    /// The first block of which all wallets' transactions, registrations, commitments and moves of funds are read.
     pub const fn searched(&self) -> u64 {
         self.searched
     }
@@ -211,8 +211,9 @@ impl BridgeEvents {
         self.earlier(endpoint).await
     }
 
-    /// Reads what lasts of 30 days further back than any yet read: all wallets' transactions, registrations and commitments,
-    /// nothing else. `false`, without a request, when the chain's first block has been read.
+    /// Goes one step further back than any yet: reads what lasts (all wallets' transactions, registrations, commitments and
+    /// moves of funds, nothing else) of up to 30 days, in up to 100 requests. `false`, without a request, when the chain's first
+    /// block has been read.
     ///
     /// # Errors
     /// As with [`update`](Self::update). The blocks already read are not read again.
@@ -222,9 +223,8 @@ impl BridgeEvents {
         }
         let goal = self.searched.saturating_sub(SEARCH);
         let filter = Filter::new().event_signature(LASTING.to_vec());
-        while let Some(last) = self.searched.checked_sub(1)
-            && goal <= last
-        {
+        for _ in 0..STEP_REQUESTS {
+            let Some(last) = self.searched.checked_sub(1).filter(|last| goal <= *last) else { break };
             let (range, logs) =
                 self.ranges.read(endpoint, None, self.of_bridge(&filter), goal..=last, End::Last).await?;
             let mut earlier = Self::new(self.bridge, *range.start());
@@ -232,6 +232,7 @@ impl BridgeEvents {
             self.transactions.splice(..0, earlier.transactions);
             self.new_wallets.splice(..0, earlier.new_wallets);
             self.commitments.splice(..0, earlier.commitments);
+            self.completed_moves.splice(..0, earlier.completed_moves);
             self.searched = *range.start();
         }
         Ok(true)

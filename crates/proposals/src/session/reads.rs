@@ -17,8 +17,9 @@ use crate::{Nothing, Undecided, main_utxo::main_utxo_in, outcome::Progress};
 /// left nothing.
 const MAIN_UTXO_CANDIDATES: usize = 2;
 
-/// How many times 30 days one generation searches back for a transaction, or for wallets, older than the events.
-pub(crate) const EARLIER_SEARCHES: usize = 4;
+/// How many steps one generation searches back for what is older than the events: a transaction, moved funds, a commitment, or
+/// wallets. That is five years where the endpoint allows it; else the next generation goes on where this one stopped.
+pub(crate) const EARLIER_SEARCHES: usize = 60;
 
 /// The wallet's main UTXO, unspent.
 #[derive(Clone, Debug)]

@@ -1,10 +1,13 @@
 //! Moving funds, and sweeping what was moved; and the heartbeat, which comes last.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use coxswain_bindings::Bridge;
-use coxswain_ethereum::BridgeEvents;
+use coxswain_ethereum::{BridgeEvents, Endpoint};
 use coxswain_proposals::{Item, Nothing, Outcome, Undecided, Why};
 use coxswain_rules::{Action, Amount, KeyHash, OutPoint, Subject, WalletState};
-use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
+use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
+use serde_json::{Value, json};
 
 use crate::support::{DAY, FEE, HOUR, Stage, why};
 
@@ -200,12 +203,133 @@ async fn one_output_that_is_gone_does_not_keep_the_other_moved_funds_from_being_
     let Subject::MovedFundsSweep(proposal) = &proposed.case.subject else { panic!("{proposed:?}") };
     assert_eq!(proposal.outpoint, there);
     assert_eq!(*why(&excluded, &Item::MovedFunds(gone)), Why::Spent);
+}
 
-    // The Bridge says that there is something, the events don't tell what.
+impl Stage {
+    /// The outpoint of the moved funds sweep proposed for the wallet.
+    async fn swept_move(&mut self, wallet: &Wallet) -> OutPoint {
+        let (proposed, _) = self.propose(wallet, Action::MovedFundsSweep).await;
+        let Subject::MovedFundsSweep(proposal) = &proposed.case.subject else { panic!("{proposed:?}") };
+        proposal.outpoint
+    }
+
+    /// Forgets all events up to the newest block.
+    async fn forget_events(&mut self) {
+        self.events = BridgeEvents::new(*self.world.bridge.address(), self.height().await);
+    }
+
+    /// Generates through an endpoint that meets each `eth_getLogs` as this says, given its number, from 0, and how many blocks it
+    /// is about. Says how many it was asked.
+    async fn generate_by_logs(
+        &mut self,
+        wallet: &Wallet,
+        meet: impl Fn(usize, u64) -> Reply + Send + Sync + 'static,
+    ) -> (Outcome, usize) {
+        let asked = AtomicUsize::default();
+        let upstream = self.world.chain.endpoint().parse().unwrap();
+        let block = |parameters: &Value, name: &str| {
+            u64::from_str_radix(parameters[0][name].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+        };
+        let node = FaultyEndpoint::start_inspecting(upstream, move |method, parameters| match method {
+            "eth_getLogs" => {
+                let blocks = 1 + block(parameters, "toBlock") - block(parameters, "fromBlock");
+                meet(asked.fetch_add(1, Ordering::Relaxed), blocks)
+            }
+            _ => Reply::Forward,
+        });
+        let node = node.await.unwrap();
+        let endpoint = Endpoint::new(node.url().clone()).unwrap();
+        let (bitcoin, checklist) = (self.bitcoin.clone(), [Action::MovedFundsSweep]);
+        let generation = self.generate_through(endpoint, bitcoin, wallet.key_hash(), &checklist).await;
+        let asked = node.methods().iter().filter(|method| *method == "eth_getLogs").count();
+        (generation.attempts[0].outcome.clone(), asked)
+    }
+}
+
+#[tokio::test]
+async fn inc_32_moved_funds_are_found_behind_an_event_older_than_any_look_back() {
+    let mut stage = Stage::new().await;
+    let target = stage.funded_wallet(1).await;
+    let old = OutPoint::new(moved(&mut stage, 2, &[target.key_hash()]).await.compute_txid(), 0);
+    stage.world.chain.mine(500).await.unwrap();
+    // (On mainnet 363 BTC waited behind one 273,886 blocks old.) The endpoint allows so few blocks at once that it takes
+    // several steps.
+    stage.forget_events().await;
+    let narrow = |_, blocks| match blocks {
+        ..=2 => Reply::Forward,
+        _ => Reply::Error(json!({ "code": -32602, "message": "exceed maximum block range: 2" })),
+    };
+    let (outcome, asked) = stage.generate_by_logs(&target, narrow).await;
+    assert!(matches!(outcome, Outcome::Proposal(_)) && asked > 200, "{asked}: {outcome:?}");
+    assert_eq!(stage.swept_move(&target).await, old);
+    let searched = stage.events.searched();
+
+    // A newer one makes two: the search goes on until both are found, and no further. The older comes first.
+    let new = OutPoint::new(moved(&mut stage, 3, &[target.key_hash()]).await.compute_txid(), 0);
+    assert_eq!(stage.swept_move(&target).await, old);
+    assert_eq!(stage.events.searched(), searched, "both are known");
     let head = stage.height().await;
-    stage.events = BridgeEvents::new(*stage.world.bridge.address(), head);
-    let outcome = stage.outcome(&target, Action::MovedFundsSweep).await;
-    assert!(matches!(outcome, Outcome::Undecided(Undecided::MovedFundsNotFound(2))), "{outcome:?}");
+    stage.events = BridgeEvents::new(*stage.world.bridge.address(), head - 60);
+    assert_eq!(stage.swept_move(&target).await, old);
+    assert_eq!(stage.events.completed_moves().len(), 2);
+
+    // With the old one swept, the new one alone is looked for.
+    stage.bitcoin.state().spent.remove(&old);
+    let (proposed, _) = stage.propose(&target, Action::MovedFundsSweep).await;
+    let sweep = stage.world.carry_out(&target, &proposed.case.subject).await.unwrap().unwrap();
+    stage.bitcoin.buries(&sweep, 1);
+    let head = stage.height().await;
+    stage.events = BridgeEvents::new(*stage.world.bridge.address(), head - 60);
+    assert_eq!(stage.swept_move(&target).await, new);
+    assert_eq!(stage.events.searched(), head - 60);
+}
+
+#[tokio::test]
+async fn inc_32_a_search_that_fails_is_no_answer_and_goes_on_the_next_time() {
+    let mut stage = Stage::new().await;
+    let target = stage.funded_wallet(1).await;
+    let gone = OutPoint::new(moved(&mut stage, 2, &[target.key_hash()]).await.compute_txid(), 0);
+    stage.forget_events().await;
+    let error = || Reply::Error(json!({ "code": -32000, "message": "missing trie node" }));
+    // The first is the look at the newest blocks.
+    let meet = move |asked, _| if asked == 0 { Reply::Forward } else { error() };
+    let (outcome, _) = stage.generate_by_logs(&target, meet).await;
+    assert!(matches!(outcome, Outcome::Undecided(Undecided::Ethereum(_))), "{outcome:?}");
+    assert_eq!(stage.swept_move(&target).await, gone);
+
+    // An endpoint that has no logs so old shows none: the Bridge counts one all the same.
+    stage.forget_events().await;
+    let (outcome, asked) = stage.generate_by_logs(&target, |_, _| Reply::Result(json!([]))).await;
+    let unknown = Undecided::MovedFundsNotFound { found: 0, pending: 1 };
+    assert_eq!((outcome, asked), (Outcome::Undecided(unknown), 2));
+}
+
+#[tokio::test]
+async fn inc_32_what_is_found_is_swept_though_the_rest_is_not() {
+    let mut stage = Stage::new().await;
+    let target = stage.funded_wallet(1).await;
+    let fresh = stage.world.wallet(9).await.unwrap();
+    moved(&mut stage, 2, &[target.key_hash()]).await;
+    moved(&mut stage, 3, &[fresh.key_hash()]).await;
+    // The main UTXO is remembered.
+    stage.swept_move(&target).await;
+    stage.world.chain.mine(100).await.unwrap();
+    let since = stage.height().await;
+    let there = OutPoint::new(moved(&mut stage, 4, &[target.key_hash()]).await.compute_txid(), 0);
+    moved(&mut stage, 5, &[fresh.key_hash()]).await;
+    // Nothing older is served.
+    let meet = |asked, _| if asked == 0 { Reply::Forward } else { Reply::Result(json!([])) };
+    stage.events = BridgeEvents::new(*stage.world.bridge.address(), since);
+    let (outcome, _) = stage.generate_by_logs(&target, meet).await;
+    let Outcome::Proposal(proposed) = outcome else { panic!("{outcome:?}") };
+    let Subject::MovedFundsSweep(proposal) = &proposed.case.subject else { panic!("{proposed:?}") };
+    assert_eq!(proposal.outpoint, there);
+
+    // A wallet without a main UTXO may have spent the one that isn't found.
+    stage.events = BridgeEvents::new(*stage.world.bridge.address(), since);
+    let (outcome, _) = stage.generate_by_logs(&fresh, meet).await;
+    let unknown = Undecided::MovedFundsNotFound { found: 1, pending: 2 };
+    assert_eq!(outcome, Outcome::Undecided(unknown));
 }
 
 #[tokio::test]

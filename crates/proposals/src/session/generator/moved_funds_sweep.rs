@@ -8,13 +8,23 @@ use coxswain_rules::{
 };
 
 use super::{Answer, MAX_TRIES, Progress};
-use crate::{Exclusion, Item, Nothing, Outcome, ProposedTransaction, Session, Undecided, Why, moved_funds};
+use crate::{
+    Exclusion, Item, Nothing, Outcome, ProposedTransaction, Session, Undecided, Why, moved_funds,
+    session::EARLIER_SEARCHES,
+};
 
 /// The funds that others have moved to the wallet and that it hasn't swept.
 #[derive(Clone, Debug)]
 pub(crate) struct Moved {
     snapshot: Snapshot,
     pending: Vec<OutPoint>,
+}
+
+impl Moved {
+    /// Whether these are as many as the Bridge counts.
+    fn are_all(&self, count: u32) -> bool {
+        u32::try_from(self.pending.len()).is_ok_and(|found| found >= count)
+    }
 }
 
 impl<B: Backend> Session<'_, B> {
@@ -79,28 +89,55 @@ impl<B: Backend> Session<'_, B> {
         Ok(pending.into_iter().map(|outpoint| Output { outpoint, script: script.clone() }).collect())
     }
 
+    /// The requests that are pending, as many as the Bridge counts: searched back for, however old they are (INC-32).
+    ///
+    /// If fewer are found, these can be swept all the same; but a wallet without a main UTXO must know all of them, since its
+    /// own unproven transaction may show in any.
     async fn moved(&mut self, record: &WalletRecord) -> Result<Moved, Undecided> {
         if let Some(moved) = &self.moved {
             return Ok(moved.clone());
         }
-        let wallet = self.key_hash;
         let count = record.pending_moved_funds_sweep_requests_count;
-        let outputs = match count {
-            0 => Vec::new(),
-            _ => moved_funds::outputs(
-                self.events.commitments(),
-                self.events.completed_moves(),
-                wallet,
-                self.block.number,
-            ),
-        };
+        let mut outputs = if count == 0 { Vec::new() } else { self.moved_by_events() };
+        let mut moved = self.pending_of(&outputs).await?;
+        let mut failed = None;
+        for _ in 0..EARLIER_SEARCHES {
+            if moved.are_all(count) {
+                break;
+            }
+            match self.events.earlier(&self.sources.endpoint).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    failed = Some(Undecided::Ethereum(error));
+                    break;
+                }
+            }
+            let known = outputs.len();
+            outputs = self.moved_by_events();
+            if outputs.len() > known {
+                moved = self.pending_of(&outputs).await?;
+            }
+        }
+        if !moved.are_all(count) && (moved.pending.is_empty() || self.must_watch(record)) {
+            let found = moved.pending.len();
+            return Err(failed.unwrap_or(Undecided::MovedFundsNotFound { found, pending: count }));
+        }
+        Ok(self.moved.insert(moved).clone())
+    }
+
+    /// The outputs that pay the wallet what others have moved, as far as events tell.
+    fn moved_by_events(&self) -> Vec<OutPoint> {
+        let (commitments, completed) = (self.events.commitments(), self.events.completed_moves());
+        moved_funds::outputs(commitments, completed, self.key_hash, self.block.number)
+    }
+
+    /// Those of the outputs that are to be swept still.
+    async fn pending_of(&mut self, outputs: &[OutPoint]) -> Result<Moved, Undecided> {
         let sweep_requests = outputs.iter().copied().map(SweepRequestKey::new).collect();
         let snapshot = self.snapshot(SnapshotKeys { sweep_requests, ..SnapshotKeys::default() }).await?;
-        let pending = moved_funds::pending(&snapshot, wallet, &outputs)?;
-        if pending.is_empty() && count > 0 {
-            return Err(Undecided::MovedFundsNotFound(count));
-        }
-        Ok(self.moved.insert(Moved { snapshot, pending }).clone())
+        let pending = moved_funds::pending(&snapshot, self.key_hash, outputs)?;
+        Ok(Moved { snapshot, pending })
     }
 }
 

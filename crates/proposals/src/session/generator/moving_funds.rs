@@ -1,5 +1,6 @@
 //! Moving funds, and the commitment before.
 
+use alloy_primitives::B256;
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
@@ -18,7 +19,7 @@ const NEWEST_WALLETS: usize = 250;
 
 impl<B: Backend> Session<'_, B> {
     pub(crate) async fn moving_funds(&mut self) -> Progress<Outcome> {
-        let (wallet, head) = (self.key_hash, self.block.number);
+        let wallet = self.key_hash;
         let record = self.record().await?;
         match record.state {
             WalletState::MovingFunds => {}
@@ -59,9 +60,7 @@ impl<B: Backend> Session<'_, B> {
         if commitment.is_zero() {
             return self.commitment(main_utxo.utxo).await;
         }
-        let targets = moving_funds::committed_targets(self.events.commitments(), wallet, head, commitment)
-            .ok_or(Undecided::CommitmentNotFound(commitment))?
-            .to_vec();
+        let targets = self.committed_targets(commitment).await?;
         let fees = self.fees().await?;
         let (proposal, unsigned, fee) = match transfer(&snapshot, wallet, targets, main_utxo.utxo, &fees) {
             Ok(transfer) => transfer,
@@ -71,6 +70,21 @@ impl<B: Backend> Session<'_, B> {
         let transaction = ProposedTransaction { unsigned, fee, funding };
         let subject = Subject::MovingFunds { proposal, main_utxo: main_utxo.utxo };
         Ok(self.put(subject, Some(transaction)).await?.or_nothing())
+    }
+
+    /// The targets that the wallet has committed to: searched back for, however long ago that was.
+    async fn committed_targets(&mut self, commitment: B256) -> Progress<Vec<KeyHash>> {
+        let (wallet, head) = (self.key_hash, self.block.number);
+        for _ in 0..EARLIER_SEARCHES {
+            let commitments = self.events.commitments();
+            if let Some(targets) = moving_funds::committed_targets(commitments, wallet, head, commitment) {
+                return Ok(targets.to_vec());
+            }
+            if !self.events.earlier(&self.sources.endpoint).await.map_err(Undecided::from)? {
+                break;
+            }
+        }
+        Err(Undecided::CommitmentNotFound(commitment).into())
     }
 
     /// The commitment that the Bridge will take.
