@@ -10,7 +10,7 @@ use coxswain_rules::{
 use super::{Answer, MAX_TRIES, Progress};
 use crate::{
     Exclusion, Item, Nothing, Outcome, ProposedTransaction, Session, Undecided, Why, moved_funds,
-    session::EARLIER_SEARCHES,
+    session::reads::EARLIER_SEARCHES,
 };
 
 /// The funds that others have moved to the wallet and that it hasn't swept.
