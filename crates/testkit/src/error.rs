@@ -7,7 +7,7 @@ use bitcoin::Txid;
 use coxswain_ethereum::{ConnectError, Undecided};
 use coxswain_rules::{KeyHash, Missing, SignError, TransactionError};
 
-use crate::Refusal;
+use crate::refusal::Refusal;
 
 /// What can go wrong while a world is built or acted in.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use bitcoin::{
     hashes::{Hash, sha256},
 };
 
-use super::Refusal;
+use crate::refusal::Refusal;
 
 /// How deep a coinbase is buried before it can be spent.
 const MATURITY: u32 = 100;
