@@ -7,8 +7,8 @@ use bitcoin::FeeRate;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use coxswain_bitcoin::{Backends, EndpointError, Limits};
-use coxswain_ethereum::{BlockSelector, ConnectError, Endpoint, Expected, Network};
-use coxswain_rules::{Action, KeyHash};
+use coxswain_ethereum::{BlockSelector, ConnectError, Endpoint, Wanted};
+use coxswain_rules::{Action, KeyHash, network::Preset};
 use url::Url;
 
 use crate::values::{address, bitcoin_url, ethereum_url, key_hash};
@@ -137,9 +137,6 @@ Example:
   coxswain propose --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 \\
     --rpc-url https://your-node.example --bitcoin-url ssl://electrum.example:50002";
 
-/// The rate that stands for the estimate on a local chain, where nobody makes one.
-const LOCAL_FALLBACK_FEE_RATE: FeeRate = FeeRate::from_sat_per_vb_u32(5);
-
 /// Where Ethereum is asked, and the contracts that are there.
 #[derive(Clone, Debug, Args)]
 pub struct EthereumArguments {
@@ -159,18 +156,9 @@ pub struct EthereumArguments {
 }
 
 impl EthereumArguments {
-    /// The network asked for, if any.
-    pub fn network(&self) -> Option<Network> {
-        self.network.map(Into::into)
-    }
-
-    /// The contracts on this chain: those given, else those in use on its network.
-    pub fn contracts(&self, chain_id: u64) -> Contracts {
-        let deployment = Network::of_chain(chain_id).and_then(Network::deployment);
-        Contracts {
-            validator: self.validator.or(deployment.map(|deployment| deployment.validator)),
-            bridge: self.bridge.or(deployment.map(|deployment| deployment.bridge)),
-        }
+    /// What is asked for.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { network: self.network.map(Into::into), validator: self.validator, bridge: self.bridge }
     }
 
     /// The endpoints, each of which must serve the network and have the validator. Nothing is sent yet.
@@ -178,19 +166,8 @@ impl EthereumArguments {
     /// # Errors
     /// When a URL can't be used.
     pub fn endpoint(&self) -> Result<Endpoint, ConnectError> {
-        let deployed = self.network().and_then(Network::deployment).map(|deployment| deployment.validator);
-        let contracts = self.validator.or(deployed).into_iter().collect();
-        Endpoint::several(self.rpc_url.clone(), Expected { network: self.network(), contracts })
+        Endpoint::several(self.rpc_url.clone(), self.wanted().expected())
     }
-}
-
-/// The contracts on a chain, as far as they are known before it is asked.
-#[derive(Clone, Copy, Debug)]
-pub struct Contracts {
-    /// The validator to ask.
-    pub validator: Option<Address>,
-    /// The Bridge that it must read.
-    pub bridge: Option<Address>,
 }
 
 /// Where Bitcoin is asked.
@@ -213,13 +190,11 @@ impl BitcoinArguments {
     ///
     /// # Errors
     /// When a URL can't be used.
-    pub fn backends(&self, ethereum: Option<Network>) -> Result<Option<Backends>, EndpointError> {
+    pub fn backends(&self, ethereum: Option<Preset>) -> Result<Option<Backends>, EndpointError> {
         let endpoint = |url| coxswain_bitcoin::Endpoint::new(url, Limits::default());
         let endpoints = self.bitcoin_url.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?;
-        let network = self.bitcoin_network.unwrap_or(match ethereum {
-            Some(Network::Local) => bitcoin::Network::Regtest,
-            Some(Network::Mainnet) | None => bitcoin::Network::Bitcoin,
-        });
+        let network = ethereum.map_or(bitcoin::Network::Bitcoin, |network| network.bitcoin);
+        let network = self.bitcoin_network.unwrap_or(network);
         let expected = coxswain_bitcoin::Expected::on(network);
         Ok((!endpoints.is_empty()).then(|| Backends::new(endpoints, expected)))
     }
@@ -236,12 +211,9 @@ pub struct FeeArguments {
 
 impl FeeArguments {
     /// The rate that stands for a missing estimate on this chain, if there is one.
-    pub fn fallback(&self, chain_id: u64) -> Option<FeeRate> {
-        let default = match Network::of_chain(chain_id) {
-            Some(Network::Local) => Some(LOCAL_FALLBACK_FEE_RATE),
-            Some(Network::Mainnet) | None => None,
-        };
-        self.fallback_fee_rate.map(FeeRate::from_sat_per_vb_u32).or(default)
+    pub fn fallback(&self, network: Option<Preset>) -> Option<FeeRate> {
+        let given = self.fallback_fee_rate.map(FeeRate::from_sat_per_vb_u32);
+        given.or(network.and_then(|network| network.fallback_fee_rate))
     }
 }
 
@@ -390,7 +362,7 @@ pub struct CompletionsArguments {
     pub shell: Shell,
 }
 
-/// A [`Network`], as the command line names it.
+/// A [`Preset`], as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum NetworkName {
     /// Ethereum mainnet
@@ -399,11 +371,11 @@ pub enum NetworkName {
     Local,
 }
 
-impl From<NetworkName> for Network {
+impl From<NetworkName> for Preset {
     fn from(name: NetworkName) -> Self {
         match name {
-            NetworkName::Mainnet => Self::Mainnet,
-            NetworkName::Local => Self::Local,
+            NetworkName::Mainnet => Self::MAINNET,
+            NetworkName::Local => Self::LOCAL,
         }
     }
 }
@@ -414,7 +386,9 @@ mod tests {
 
     #[test]
     fn inc_33_only_a_local_chain_has_a_fallback_fee_rate_that_nobody_configured() {
-        let rate = |fallback_fee_rate, chain_id| FeeArguments { fallback_fee_rate }.fallback(chain_id);
+        let rate = |fallback_fee_rate, chain_id| {
+            FeeArguments { fallback_fee_rate }.fallback(Preset::of_chain(chain_id))
+        };
         for (chain_id, default) in [(1, None), (11_155_111, None), (31_337, Some(5)), (1_337, Some(5))] {
             assert_eq!(rate(None, chain_id), default.map(FeeRate::from_sat_per_vb_u32));
             assert_eq!(rate(Some(7), chain_id), Some(FeeRate::from_sat_per_vb_u32(7)));

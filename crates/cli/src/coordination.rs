@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use coxswain_ethereum::{ConnectError, Endpoint, Expected, RequestError, Undecided};
+use coxswain_ethereum::{Chain, ConnectError, Endpoint, Expected, RequestError, Undecided};
 use coxswain_protocol::Network;
+use coxswain_rules::network::Preset;
 use url::Url;
 
 /// A network's coordination parameters, under the name that a person knows them by.
@@ -16,38 +17,22 @@ pub struct Named {
 }
 
 impl Named {
-    const MAINNET: Self = Self { name: "mainnet", network: Network::MAINNET };
-    const LOCAL: Self = Self { name: "local", network: Network::LOCAL };
-
     /// The parameters of a network that was asked for by name; mainnet's when none was.
-    pub const fn chosen(network: Option<coxswain_ethereum::Network>) -> Self {
-        match network {
-            None | Some(coxswain_ethereum::Network::Mainnet) => Self::MAINNET,
-            Some(coxswain_ethereum::Network::Local) => Self::LOCAL,
-        }
+    pub fn chosen(network: Option<Preset>) -> Self {
+        let Preset { name, parameters, .. } = network.unwrap_or(Preset::MAINNET);
+        let network = Network::try_from(parameters).expect("presets are sound: a test says so");
+        Self { name, network }
     }
 
     /// The parameters of the endpoint's chain, which must be the network's when one was asked for.
     ///
     /// # Errors
     /// When the endpoint gives no usable answer, or serves another chain.
-    pub async fn served(
-        endpoint: &Endpoint,
-        network: Option<coxswain_ethereum::Network>,
-    ) -> Result<Self, Undecided> {
-        let chain_id = endpoint.chain_id().await?;
-        if let Some(network) = network {
-            endpoint.require_network(chain_id, network)?;
-        }
-        Ok(Self::on_chain(chain_id))
-    }
-
-    /// The parameters of a chain: the network's that it is known to serve, else the protocol's own.
-    pub fn on_chain(chain_id: u64) -> Self {
-        match coxswain_ethereum::Network::of_chain(chain_id) {
+    pub async fn served(endpoint: &Endpoint, network: Option<Preset>) -> Result<Self, Undecided> {
+        Ok(match Chain::served(endpoint, network).await?.network {
             Some(known) => Self::chosen(Some(known)),
             None => Self { name: "default", network: Network::default() },
-        }
+        })
     }
 }
 
@@ -95,9 +80,6 @@ impl CoordinationError {
 }
 
 /// The endpoints at the URLs.
-pub(crate) fn endpoint(
-    urls: &[Url],
-    network: Option<coxswain_ethereum::Network>,
-) -> Result<Endpoint, CoordinationError> {
+pub(crate) fn endpoint(urls: &[Url], network: Option<Preset>) -> Result<Endpoint, CoordinationError> {
     Ok(Endpoint::several(urls.to_vec(), Expected { network, ..Expected::default() })?)
 }

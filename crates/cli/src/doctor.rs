@@ -9,15 +9,13 @@ use alloy_primitives::{Address, Bytes};
 use anstyle::{AnsiColor, Style};
 use coxswain_bitcoin::{BackendError, EndpointError, Health};
 use coxswain_ethereum::{
-    Block, BlockSelector, BridgeEvents, ConnectError, Constant, Endpoint, MAX_LAG, Network,
-    ProposalValidator, SnapshotKeys, SnapshotReader, Undecided,
+    Block, BlockSelector, BridgeEvents, Chain, ConnectError, Constant, Endpoint, MAX_LAG, ProposalValidator,
+    SnapshotKeys, SnapshotReader, Undecided, Wanted,
 };
+use coxswain_rules::network::Preset;
 use serde_json::{Value as Json, json};
 
-use crate::{
-    arguments::{Contracts, DoctorArguments},
-    report::fields,
-};
+use crate::{arguments::DoctorArguments, report::fields};
 
 /// How far back the doctor looks for events, in blocks: what the tightest endpoints allow without a plan is one request.
 const EVENTS: u64 = 10;
@@ -74,12 +72,12 @@ pub enum DoctorError {
 pub async fn doctor(arguments: &DoctorArguments, now: SystemTime) -> Result<Diagnosis, DoctorError> {
     let endpoints = arguments.ethereum.endpoint()?.each();
     let heads = looked_at(&endpoints).await;
-    let network = arguments.ethereum.network();
-    let is_wanted = |chain_id: u64| network.is_none_or(|network| network.chain_ids().contains(&chain_id));
+    let network = arguments.ethereum.wanted().network;
+    let is_wanted = |chain_id: u64| network.is_none_or(|network| network.chain_ids.contains(&chain_id));
     // Without a network, the first that answers says which chain it is.
     let chain_id =
         heads.iter().flatten().map(|&(chain_id, _)| chain_id).find(|&chain_id| is_wanted(chain_id));
-    let served = network.or(chain_id.and_then(Network::of_chain));
+    let served = network.or(chain_id.and_then(Preset::of_chain));
     let backends = arguments.bitcoin.backends(served)?;
     let best = heads
         .iter()
@@ -113,7 +111,7 @@ async fn looked_at(endpoints: &[Endpoint]) -> Vec<Result<(u64, Block), Undecided
 /// What endpoints are held against.
 struct Practice<'a> {
     arguments: &'a DoctorArguments,
-    network: Option<Network>,
+    network: Option<Preset>,
     chain_id: Option<u64>,
     best: u64,
     now: SystemTime,
@@ -142,13 +140,13 @@ impl Practice<'_> {
     }
 
     fn chain(&self, chain_id: u64) -> Result<String, Complaint> {
-        let named = match Network::of_chain(chain_id) {
-            Some(network) => format!("{chain_id}, {}", network.name()),
+        let named = match Preset::of_chain(chain_id) {
+            Some(network) => format!("{chain_id}, {}", network.name),
             None => chain_id.to_string(),
         };
         match (self.network, self.chain_id) {
-            (Some(network), _) if !network.chain_ids().contains(&chain_id) => Err(Complaint::new(
-                format_args!("{named}, which is not {}", network.name()),
+            (Some(network), _) if !network.chain_ids.contains(&chain_id) => Err(Complaint::new(
+                format_args!("{named}, which is not {}", network.name),
                 "give an endpoint of the network, or another --network",
             )),
             (_, Some(expected)) if expected != chain_id => Err(Complaint::new(
@@ -164,7 +162,7 @@ impl Practice<'_> {
         let mined = SystemTime::UNIX_EPOCH + Duration::from_secs(head.timestamp);
         let age = self.now.duration_since(mined).unwrap_or_default().as_secs();
         let lag = if Some(chain_id) == self.chain_id { self.best.saturating_sub(head.number) } else { 0 };
-        let max_age = Network::of_chain(chain_id).and_then(Network::max_head_age);
+        let max_age = Preset::of_chain(chain_id).and_then(|network| network.max_head_age);
         if lag > MAX_LAG {
             let what = format!("{}, {lag} blocks behind the best (at most {MAX_LAG} allowed)", head.number);
             return Err(Complaint::new(what, REMEDY));
@@ -186,7 +184,7 @@ impl Practice<'_> {
         chain_id: u64,
         head: Block,
     ) -> Vec<(&'static str, Result<String, Complaint>)> {
-        let Contracts { validator, mut bridge } = self.arguments.ethereum.contracts(chain_id);
+        let Wanted { validator, mut bridge, .. } = self.arguments.ethereum.wanted().on(&Chain::new(chain_id));
         let mut found = Vec::new();
         match validator {
             None => found.push((

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use bitcoin::{FeeRate, consensus::encode};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use coxswain_bitcoin::EndpointError;
-use coxswain_ethereum::{BridgeEvents, ConnectError, Network, ProposalValidator, Undecided};
+use coxswain_ethereum::{BridgeEvents, ConnectError, ResolveError, Tbtc, Undecided, Unresolved};
 use coxswain_proposals::{
     Attempt, Exclusion, Generation, Item, Memory, Outcome, Proposed, Session, Sources, Why,
     moving_funds::COMMITMENT_LOOK_BACK,
@@ -18,7 +18,6 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     arguments::ProposeArguments,
-    coordination::Named,
     document,
     report::{self, fields},
 };
@@ -40,11 +39,8 @@ pub enum ProposeError {
     #[error("give a Bitcoin endpoint with --bitcoin-url")]
     NoBitcoin,
     /// Nothing says where the validator is.
-    #[error("no validator is known for chain {chain_id}: give its address with --validator")]
-    UnknownValidator {
-        /// The chain that the endpoint serves.
-        chain_id: u64,
-    },
+    #[error("{0}: give its address with --validator")]
+    UnknownValidator(#[from] ResolveError),
 }
 
 /// What came of it.
@@ -76,39 +72,29 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
     }
     let undecided = |undecided: Undecided| Ok(Proposing { wallet, result: Err(undecided) });
 
-    let chain_id = match endpoint.chain_id().await {
-        Ok(chain_id) => chain_id,
-        Err(error) => return undecided(error.into()),
+    let tbtc = match Tbtc::resolve(&endpoint, &arguments.ethereum.wanted(), arguments.block).await {
+        Ok(tbtc) => tbtc,
+        Err(Unresolved { error: ResolveError::Undecided(error), .. }) => return undecided(error),
+        Err(Unresolved { error, .. }) => return Err(error.into()),
     };
-    if let Some(network) = arguments.ethereum.network()
-        && let Err(wrong) = endpoint.require_network(chain_id, network)
-    {
-        return undecided(wrong);
+    let Tbtc { chain, bridge, validator, block, .. } = tbtc;
+    let bitcoin = arguments.bitcoin.backends(chain.network)?.ok_or(ProposeError::NoBitcoin)?;
+    let since = arguments.since.unwrap_or(block.number.saturating_sub(COMMITMENT_LOOK_BACK));
+    let mut events = BridgeEvents::new(bridge, since);
+    if let Err(error) = events.update(&endpoint, block).await {
+        return undecided(error);
     }
-    let contracts = arguments.ethereum.contracts(chain_id);
-    let address = contracts.validator.ok_or(ProposeError::UnknownValidator { chain_id })?;
-    let bitcoin = arguments.bitcoin.backends(Network::of_chain(chain_id))?.ok_or(ProposeError::NoBitcoin)?;
-    let validator = ProposalValidator::new(endpoint.clone(), chain_id, address);
 
-    let read = async {
-        let block = endpoint.block(arguments.block).await?.ok_or_else(|| Undecided::NoBlock {
-            endpoint: endpoint.name().to_owned(),
-            block: arguments.block,
-        })?;
-        let bridge = validator.require_bridge(contracts.bridge, block).await?;
-        let since = arguments.since.unwrap_or(block.number.saturating_sub(COMMITMENT_LOOK_BACK));
-        let mut events = BridgeEvents::new(bridge, since);
-        events.update(&endpoint, block).await?;
-        Ok((block, bridge, events))
-    };
-    let (block, bridge, mut events) = match read.await {
-        Ok(read) => read,
-        Err(error) => return undecided(error),
-    };
-
-    let fallback = arguments.fees.fallback(chain_id);
-    let network = *Named::on_chain(chain_id).network;
-    let sources = Sources::new(endpoint, chain_id, bridge, validator, bitcoin, network, fallback);
+    let fallback = arguments.fees.fallback(chain.network);
+    let sources = Sources::new(
+        endpoint,
+        chain.id,
+        bridge,
+        tbtc.proposal_validator(),
+        bitcoin,
+        chain.parameters(),
+        fallback,
+    );
     let checklist = match &*arguments.action {
         [] => Checklist::PRIORITY.to_vec(),
         actions => actions.to_vec(),
@@ -116,7 +102,7 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
     let mut memory = Memory::default();
     let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
     let generation = session.generate_first(checklist).await;
-    Ok(Proposing { wallet, result: Ok(Answered { chain_id, bridge, validator: address, generation }) })
+    Ok(Proposing { wallet, result: Ok(Answered { chain_id: chain.id, bridge, validator, generation }) })
 }
 
 /// What it all came to.

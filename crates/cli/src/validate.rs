@@ -3,16 +3,15 @@
 use alloy_primitives::Address;
 use coxswain_bitcoin::{Backend, Backends, EndpointError};
 use coxswain_ethereum::{
-    BlockSelector, BridgeEvents, ConnectError, Judgement, Network, ProposalValidator, Undecided, Verdict,
+    BlockSelector, BridgeEvents, ConnectError, Judgement, ResolveError, Tbtc, Undecided, Unresolved, Verdict,
 };
-use coxswain_proposals::{Assessment, Memory, Session, Sources, Step};
+use coxswain_proposals::{Memory, Session, Sources};
 use coxswain_rules::Case;
 
 use crate::{
     arguments::{BitcoinArguments, EthereumArguments, FeeArguments},
     completion::{complete, incomplete},
-    coordination::Named,
-    document::{Document, DocumentError, Missing},
+    document::{Document, DocumentError},
     explain::{Rules, items},
     report::Report,
 };
@@ -48,11 +47,8 @@ pub enum ValidateError {
         path: String,
     },
     /// Nothing says where the validator is.
-    #[error("no validator is known for chain {chain_id}: give its address with --validator")]
-    UnknownValidator {
-        /// The chain that the endpoint serves.
-        chain_id: u64,
-    },
+    #[error("{0}: give its address with --validator")]
+    UnknownValidator(#[from] ResolveError),
 }
 
 impl From<ConnectError> for ValidateError {
@@ -98,65 +94,36 @@ pub(crate) async fn hear(
         return Err(ValidateError::NoBitcoin { path });
     }
     let (action, wallet) = (document.action(), document.wallet());
-    let report = |chain_id, validator, judgement| {
+    let report = |chain_id, validator, block, verdict| {
+        let judgement = Judgement { block, verdict };
         let report = Report { action, wallet, chain_id, validator, judgement, assessment: None };
         Hearing { report, rules: None }
     };
-    let undecided = |block, undecided| Judgement { block, verdict: Verdict::Undecided(undecided) };
 
-    let chain_id = match endpoint.chain_id().await {
-        Ok(chain_id) => chain_id,
-        Err(error) => return Ok(report(None, None, undecided(None, error.into()))),
-    };
-    if let Some(network) = target.ethereum.network()
-        && let Err(wrong) = endpoint.require_network(chain_id, network)
-    {
-        return Ok(report(Some(chain_id), None, undecided(None, wrong)));
-    }
-    let contracts = target.ethereum.contracts(chain_id);
-    let address = contracts.validator.ok_or(ValidateError::UnknownValidator { chain_id })?;
-    let validator = ProposalValidator::new(endpoint.clone(), chain_id, address);
-    let report = |judgement| report(Some(chain_id), Some(address), judgement);
-
-    let block = match validator.block(target.block).await {
-        Ok(block) => block,
-        Err(error) => return Ok(report(undecided(None, error))),
-    };
-    let bitcoin = target.bitcoin.backends(Network::of_chain(chain_id))?;
-    let takes_steps = bitcoin.is_some();
-    let needs_bridge = missing != Missing::default() || contracts.bridge.is_some();
-    if !needs_bridge && !takes_steps && extent == Extent::Contract {
-        let verdict = validator.validate_at(&document.into_case()?, block).await;
-        return Ok(report(Judgement { block: Some(block), verdict }));
-    }
-    let bridge = match validator.require_bridge(contracts.bridge, block).await {
-        Ok(bridge) => bridge,
-        Err(error) if needs_bridge => return Ok(report(undecided(Some(block), error))),
-        Err(error) => {
-            // The contract may have a verdict all the same.
-            let verdict = validator.validate_at(&document.into_case()?, block).await;
-            let Hearing { report, .. } = report(Judgement { block: Some(block), verdict });
-            let assessment = takes_steps.then(|| Assessment::Undecided {
-                step: Step::Evidence,
-                cause: Box::new(error.clone().into()),
-            });
-            let rules = (extent == Extent::ContractAndRules).then_some(Err(error));
-            return Ok(Hearing { report: Report { assessment, ..report }, rules });
+    let tbtc = match Tbtc::resolve(&endpoint, &target.ethereum.wanted(), target.block).await {
+        Ok(tbtc) => tbtc,
+        Err(Unresolved { error: ResolveError::Undecided(error), chain, validator, block }) => {
+            let chain_id = chain.map(|chain| chain.id);
+            return Ok(report(chain_id, validator, block, Verdict::Undecided(error)));
         }
+        Err(Unresolved { error, .. }) => return Err(error.into()),
     };
-
+    let Tbtc { chain, bridge, block, .. } = tbtc;
+    let report = |verdict| report(Some(chain.id), Some(tbtc.validator), Some(block), verdict);
+    let bitcoin = target.bitcoin.backends(chain.network)?;
+    let takes_steps = bitcoin.is_some();
     let bitcoin = bitcoin.unwrap_or_else(|| {
         // It is not asked.
         Backends::new(Vec::new(), coxswain_bitcoin::Expected::on(bitcoin::Network::Bitcoin))
     });
-    let fallback = FeeArguments::default().fallback(chain_id);
-    let network = *Named::on_chain(chain_id).network;
-    let sources = Sources::new(endpoint, chain_id, bridge, validator, bitcoin, network, fallback);
+    let fallback = FeeArguments::default().fallback(chain.network);
+    let validator = tbtc.proposal_validator();
+    let sources = Sources::new(endpoint, chain.id, bridge, validator, bitcoin, chain.parameters(), fallback);
     let mut events = BridgeEvents::new(bridge, block.number.saturating_add(1));
     let mut memory = Memory::default();
     let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
     if let Err(error) = complete(&mut document, &missing, &mut session, bridge).await {
-        return Ok(report(undecided(Some(block), error)));
+        return Ok(report(Verdict::Undecided(error)));
     }
     let case = document.into_case()?;
     let verdict = session.contract(&case).await;
@@ -165,7 +132,7 @@ pub(crate) async fn hear(
         Extent::ContractAndRules => Some(rules(&mut session, &case, &verdict, bridge).await),
     };
     let assessment = if takes_steps { Some(session.judge(&case).await) } else { None };
-    let Hearing { report, .. } = report(Judgement { block: Some(block), verdict });
+    let Hearing { report, .. } = report(verdict);
     Ok(Hearing { report: Report { assessment, ..report }, rules })
 }
 

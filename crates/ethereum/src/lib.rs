@@ -4,7 +4,6 @@
 
 pub mod bridge;
 pub mod events;
-mod network;
 pub mod rpc;
 mod tbtc;
 mod undecided;
@@ -15,10 +14,10 @@ pub use events::{
     BridgeEvents, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, Revealed,
     WalletTransaction,
 };
-pub use network::{Deployment, Network};
 pub use rpc::{
     Block, BlockSelector, Condition, ConnectError, Endpoint, Expected, Health, InvalidBlockSelector, MAX_LAG,
     Position, RequestError, Unfit, revert_of,
 };
+pub use tbtc::{Chain, ResolveError, Tbtc, Unresolved, Wanted};
 pub use undecided::Undecided;
 pub use validator::{Constant, Judgement, ProposalValidator, Verdict, calldata, reason};

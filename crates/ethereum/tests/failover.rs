@@ -17,9 +17,10 @@ use std::{
 
 use alloy::primitives::Address;
 use coxswain_ethereum::{
-    BlockSelector, BridgeEvents, Condition, Endpoint, Expected, MAX_LAG, Network, ProposalValidator,
-    SnapshotKeys, SnapshotReader, Undecided, Unfit, Verdict,
+    BlockSelector, BridgeEvents, Condition, Endpoint, Expected, MAX_LAG, ProposalValidator, SnapshotKeys,
+    SnapshotReader, Undecided, Unfit, Verdict,
 };
+use coxswain_rules::network::Preset;
 use coxswain_rules::{Case, HeartbeatProposal, KeyHash, Subject};
 use coxswain_testkit::{Chain, DepositSpec, FaultyEndpoint, Reply, World, our_validator};
 use serde_json::json;
@@ -120,9 +121,9 @@ async fn inc_24_what_is_expected_is_required_of_one_endpoint_too() {
         Endpoint::several([url.clone()], Expected { network, contracts: contracts.to_vec() }).unwrap()
     };
     let bridge = *world.bridge.address();
-    assert_eq!(expecting(Some(Network::Local), &[bridge]).chain_id().await, Ok(ANVIL));
+    assert_eq!(expecting(Some(Preset::LOCAL), &[bridge]).chain_id().await, Ok(ANVIL));
     for (endpoint, kind, text) in [
-        (expecting(Some(Network::Mainnet), &[]), "wrong-chain", "serves chain 31337, which is not mainnet"),
+        (expecting(Some(Preset::MAINNET), &[]), "wrong-chain", "serves chain 31337, which is not mainnet"),
         (
             expecting(None, &[bridge, nobody]),
             "no-code",
@@ -152,7 +153,7 @@ async fn inc_24_a_stale_head_is_noticed_where_blocks_come_by_the_clock() {
             _ => Reply::Forward,
         };
         let node = node(&chain.endpoint(), meet).await;
-        let network = Network::of_chain(if id == "0x1" { 1 } else { ANVIL });
+        let network = Preset::of_chain(if id == "0x1" { 1 } else { ANVIL });
         let expected = Expected { network, ..Expected::default() };
         Endpoint::several([node.url().clone()], expected)
             .unwrap()
@@ -174,7 +175,7 @@ async fn inc_24_when_no_endpoint_is_fit_each_reason_is_given() {
     })
     .await;
     let dead = nobody().await;
-    let expected = Expected { network: Some(Network::Local), ..Expected::default() };
+    let expected = Expected { network: Some(Preset::LOCAL), ..Expected::default() };
     let endpoint = Endpoint::several([dead.clone(), other.url().clone()], expected).unwrap();
     let error = endpoint.chain_id().await.unwrap_err();
     assert_eq!(error.kind(), "none-fit", "{error}");

@@ -77,11 +77,6 @@ impl Network {
     /// The preset for a chain on one's own machine.
     pub const LOCAL: Self = Self(Parameters::LOCAL);
 
-    /// The preset of this name.
-    pub fn preset(name: &str) -> Option<Self> {
-        Parameters::preset(name).map(Self)
-    }
-
     /// Whether deposit sweeps and moved funds sweeps are on every wallet's checklist in a window.
     pub const fn allows_sweeps(&self, window: &Window) -> bool {
         self.allows_moving_funds(window) || self.sweeps_in_every_window(window)
@@ -183,9 +178,6 @@ mod tests {
         for preset in [Network::default(), Network::MAINNET, Network::LOCAL] {
             assert_eq!(Network::try_from(*preset), Ok(preset));
         }
-        assert_eq!(Network::preset("mainnet"), Some(Network::MAINNET));
-        assert_eq!(Network::preset("local"), Some(Network::LOCAL));
-        assert_eq!(Network::preset("Mainnet"), None);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What all members of a network must agree on, as plain data: one preset says all of a network. The crates that act on
 //! it make their own, checked types from it.
 
+mod preset;
+
 use std::{fmt, str::FromStr};
 
+pub use self::preset::{Contracts, Preset};
 use crate::Action;
 
 /// A network's values.
@@ -232,15 +235,6 @@ impl Parameters {
         dust_change: DustChange::LeftOut,
         ..Self::DEFAULT
     };
-
-    /// The preset of this name.
-    pub fn preset(name: &str) -> Option<Self> {
-        match name {
-            "mainnet" => Some(Self::MAINNET),
-            "local" => Some(Self::LOCAL),
-            _ => None,
-        }
-    }
 }
 
 impl Default for Parameters {
@@ -285,13 +279,6 @@ mod tests {
         assert_eq!((attempts, delay, announcement, rounds, pause), (5, 1, 2, 4, 1));
         assert_eq!((local.signing.attempt(), list_wait, last_round), (8, 1, 2));
         assert_eq!(rules(&local), (HashRule::Canonical, None, DustChange::LeftOut));
-    }
-
-    #[test]
-    fn presets_go_by_their_names() {
-        assert_eq!(Parameters::preset("mainnet"), Some(Parameters::MAINNET));
-        assert_eq!(Parameters::preset("local"), Some(Parameters::LOCAL));
-        assert_eq!(Parameters::preset("Mainnet"), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use alloy::{
     },
 };
 use backon::{ExponentialBuilder, Retryable};
+use coxswain_rules::network::Preset;
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 use url::Url;
@@ -26,7 +27,6 @@ use super::{
     connection::{ConnectError, Connection},
     error::{RequestError, Unfit},
 };
-use crate::network::Network;
 
 /// Attempts after the first.
 const RETRIES: usize = 2;
@@ -40,10 +40,10 @@ const CHECKED_FOR: Duration = Duration::from_secs(60);
 pub const MAX_LAG: u64 = 10;
 
 /// What each endpoint is checked for before it is first asked, after a failure, and every minute.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expected {
     /// The network to serve; none: the chain that the first of them serves.
-    pub network: Option<Network>,
+    pub network: Option<Preset>,
     /// Where contracts must be.
     pub contracts: Vec<Address>,
 }
@@ -408,13 +408,13 @@ impl Member {
         let (chain_id, head, codes) = looked.map_err(|error| Unfit::Failed(Box::new(error)))?;
         let (actual, head) = (chain_id.to(), Block::from(head));
         if let Some(network) = expected.network
-            && !network.chain_ids().contains(&actual)
+            && !network.chain_ids.contains(&actual)
         {
-            return Err(Unfit::WrongNetwork { endpoint: endpoint(), network: network.name(), actual });
+            return Err(Unfit::WrongNetwork { endpoint: endpoint(), network: network.name, actual });
         }
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let age = now.saturating_sub(head.timestamp);
-        let max_age = Network::of_chain(actual).and_then(Network::max_head_age);
+        let max_age = Preset::of_chain(actual).and_then(|network| network.max_head_age);
         if max_age.is_some_and(|max_age| age > max_age) {
             return Err(Unfit::Stale { endpoint: endpoint(), head: head.number, age });
         }
