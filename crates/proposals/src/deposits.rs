@@ -273,15 +273,13 @@ pub(crate) struct Lookups {
 impl Lookups {
     /// The candidates to ask about next, none when enough is known.
     ///
-    /// At first that is a share of the vault to be served (of every vault, when `all_vaults`): one batch of those never found
-    /// wanting, and as many of those that were and are due. Then, unless that holds a batch or all that there is, a share of
+    /// At first that is a share of the vault to be served: one batch of those never found wanting, and as many of those that were and are due. Then, unless that holds a batch or all that there is, a share of
     /// each other vault, so that what isn't there in one doesn't keep another waiting, and as many as are allowed.
     pub(crate) fn next<'a>(
         &self,
         candidates: &'a [Candidate],
         now: u64,
         memory: &Memory,
-        all_vaults: bool,
     ) -> Vec<&'a Candidate> {
         let sound: BTreeSet<_> = self.sound.iter().map(|sound| sound.candidate.outpoint).collect();
         let is_open = |candidate: &&Candidate| {
@@ -294,7 +292,7 @@ impl Lookups {
         let first_round = self.asked.is_empty();
         let (mut shares, mut rest) = (Vec::new(), Vec::new());
         for (turn, vault) in by_vault(&live, now, memory).into_iter().enumerate() {
-            if first_round && turn > 0 && !all_vaults {
+            if first_round && turn > 0 {
                 break;
             }
             let mut open: Vec<&Candidate> = vault.iter().copied().copied().filter(is_open).collect();

@@ -124,18 +124,14 @@ impl<B: Backend> Session<'_, B> {
         complete(outputs.len(), self.sources.bitcoin.unspent(outputs).await?)
     }
 
-    /// Whether it shows only in what the wallet alone can spend whether a transaction of its own waits for its proof: it
-    /// has no main UTXO, in which that would show.
-    pub(crate) fn must_watch(&self, record: &WalletRecord) -> bool {
-        record.main_utxo_hash.is_zero()
-    }
-
-    /// Goes on only when this output, which the wallet alone can spend, is unspent.
-    pub(crate) fn watched(&self, outpoint: OutPoint, unspent: &Unspent) -> Progress<()> {
-        match unspent.get(&outpoint) {
-            Some(Ok(false)) => Err(Nothing::Unproven(outpoint).into()),
-            Some(Err(error)) => Err(error.clone().into()),
-            Some(Ok(true)) | None => Ok(()),
+    /// Goes on only if no transaction of a wallet without a main UTXO waits for its proof. With one, it would show in that.
+    pub(crate) async fn none_of_its_own_waits(&mut self, record: &WalletRecord) -> Progress<()> {
+        if !record.main_utxo_hash.is_zero() {
+            return Ok(());
+        }
+        match self.own_spent().await? {
+            Some(outpoint) => Err(Nothing::Unproven(outpoint).into()),
+            None => Ok(()),
         }
     }
 

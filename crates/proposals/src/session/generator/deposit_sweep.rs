@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coxswain_bitcoin::{Backend, BackendError, Output};
 use coxswain_ethereum::SnapshotKeys;
-use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, RuleId, Snapshot, Subject, WalletRecord};
+use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, RuleId, Snapshot, Subject};
 
 use super::{Answer, MAX_TRIES, Progress};
 use crate::{
@@ -128,13 +128,14 @@ impl<B: Backend> Session<'_, B> {
         let deposits = deposits::to_read(self.events.reveals(wallet), head, now, self.memory);
         let snapshot = self.snapshot(SnapshotKeys { deposits, ..SnapshotKeys::default() }).await?;
         let record = &self.active().await?;
+        self.none_of_its_own_waits(record).await?;
         let reveals = self.events.reveals(wallet);
         let (candidates, mut excluded) = deposits::candidates(&snapshot, wallet, head, reveals, self.memory)?;
 
         let mut search = self.search(record).await?;
         let mut lookups = Lookups::default();
         for _ in 0..ROUNDS {
-            let next = lookups.next(&candidates, now, self.memory, self.must_watch(record));
+            let next = lookups.next(&candidates, now, self.memory);
             if next.is_empty() {
                 break;
             }
@@ -146,10 +147,6 @@ impl<B: Backend> Session<'_, B> {
             search = Search::Over(self.found(record, search, found)?);
             for (candidate, answer) in next.into_iter().zip(answers) {
                 let answer = match answer {
-                    // It may be spent by a transaction that waits for its proof.
-                    Err(error @ BackendError::Unindexed { .. }) if self.must_watch(record) => {
-                        return Err(error.into());
-                    }
                     Ok(known) => deposits::judge(&snapshot, wallet, candidate, known.as_ref())?,
                     Err(error) => Err(Why::Unanswered(error)),
                 };
@@ -162,7 +159,7 @@ impl<B: Backend> Session<'_, B> {
         let (mut sound, mut main_utxo) = (lookups.sound, None);
         if !sound.is_empty() {
             main_utxo = self.found(record, search, [])?;
-            sound = self.unspent_of(record, sound, &main_utxo, &mut excluded).await?;
+            sound = self.unspent_of(sound, &main_utxo, &mut excluded).await?;
         }
         Ok(self.survey.insert(Survey { snapshot, main_utxo, sound, excluded }).clone())
     }
@@ -170,18 +167,16 @@ impl<B: Backend> Session<'_, B> {
     /// Those of the deposits that come first and whose outputs are unspent; the main UTXO must be.
     async fn unspent_of(
         &mut self,
-        record: &WalletRecord,
         sound: Vec<Sound>,
         main_utxo: &Option<MainUtxo>,
         excluded: &mut Vec<Exclusion>,
     ) -> Progress<Vec<Sound>> {
         let now = self.block.timestamp;
-        let watch = self.must_watch(record);
         let mut checked = Vec::new();
         for (turn, vault) in deposits::by_vault(&sound, now, self.memory).into_iter().enumerate() {
             for (position, deposit) in vault.into_iter().enumerate() {
                 let why = match () {
-                    () if turn > 0 && !watch => Why::OtherVault,
+                    () if turn > 0 => Why::OtherVault,
                     () if position >= CHECKED_PER_VAULT => Why::Full,
                     () => {
                         checked.push(deposit.clone());
@@ -191,27 +186,17 @@ impl<B: Backend> Session<'_, B> {
                 excluded.push(Exclusion { item: deposit.candidate.item(), why });
             }
         }
-        let moved = if watch { self.moved_outputs(record).await? } else { Vec::new() };
         let main_output = self.unsettled(main_utxo.as_ref());
-        let outputs: Vec<Output> = main_output
-            .into_iter()
-            .chain(moved.clone())
-            .chain(checked.iter().filter_map(Sound::output))
-            .collect();
+        let outputs: Vec<Output> =
+            main_output.into_iter().chain(checked.iter().filter_map(Sound::output)).collect();
         let answers = self.unspent(&outputs).await?;
         let mut unspent: BTreeMap<_, Result<bool, BackendError>> =
             outputs.into_iter().map(|output| output.outpoint).zip(answers).collect();
 
         self.settle(main_utxo.as_ref(), &unspent)?;
-        for output in moved {
-            self.watched(output.outpoint, &unspent)?;
-        }
         let mut sound = Vec::with_capacity(checked.len());
         for deposit in checked {
             let outpoint = deposit.candidate.outpoint;
-            if watch {
-                self.watched(outpoint, &unspent)?;
-            }
             let why = match unspent.remove(&outpoint) {
                 Some(Ok(true)) => {
                     sound.push(deposit);

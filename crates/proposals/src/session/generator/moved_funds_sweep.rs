@@ -35,10 +35,7 @@ impl<B: Backend> Session<'_, B> {
         }
         let outputs = self.moved_outputs(&record).await?;
         let main_utxo = self.unspent_main_utxo(&record).await?;
-        if self.must_watch(&record) {
-            // A sweep of deposits that waits for its proof shows in them alone.
-            self.survey().await?;
-        }
+        self.none_of_its_own_waits(&record).await?;
         let answers = self.unspent(&outputs).await?;
         let fees = self.fees().await?;
         let Moved { snapshot, .. } = self.moved(&record).await?;
@@ -49,7 +46,6 @@ impl<B: Backend> Session<'_, B> {
             let mut exclude = |why| excluded.push(Exclusion { item: Item::MovedFunds(outpoint), why });
             match unspent {
                 Ok(true) => {}
-                Ok(false) if self.must_watch(&record) => return Ok(Nothing::Unproven(outpoint).into()),
                 Ok(false) => {
                     exclude(Why::Spent);
                     continue;
@@ -119,7 +115,7 @@ impl<B: Backend> Session<'_, B> {
                 moved = self.pending_of(&outputs).await?;
             }
         }
-        if !moved.are_all(count) && (moved.pending.is_empty() || self.must_watch(record)) {
+        if !moved.are_all(count) && (moved.pending.is_empty() || record.main_utxo_hash.is_zero()) {
             let found = moved.pending.len();
             return Err(failed.unwrap_or(Undecided::MovedFundsNotFound { found, pending: count }));
         }

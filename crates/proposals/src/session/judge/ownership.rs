@@ -29,7 +29,10 @@ impl<B: Backend> Session<'_, B> {
         }
         match self.spent_main_utxo(case).await? {
             Some(main_utxo) => self.main_utxo_unspent(main_utxo).await,
-            None => self.none_of_its_own_waits().await,
+            None => match self.own_spent().await? {
+                Some(outpoint) => Err(Objection::OwnTransactionWaiting(outpoint).into()),
+                None => Ok(()),
+            },
         }
     }
 
@@ -42,28 +45,32 @@ impl<B: Backend> Session<'_, B> {
         }
     }
 
-    async fn none_of_its_own_waits(&mut self) -> Result<(), Obstacle> {
+    /// An output that only the wallet can spend, and that is spent; `None` if there is none. For a wallet without a main UTXO:
+    /// a transaction of its own waits for its proof if there is one, and none if there is none.
+    pub(crate) async fn own_spent(&mut self) -> Result<Option<OutPoint>, Undecided> {
         if self.none_waits {
-            return Ok(());
+            return Ok(None);
         }
         let record = self.record().await?;
-        self.deposits_unspent().await?;
-        self.moved_funds_unspent(&record).await?;
-        self.none_waits = true;
-        Ok(())
+        let spent = match self.spent_deposit().await? {
+            None => self.spent_moved_funds(&record).await?,
+            spent => spent,
+        };
+        self.none_waits = spent.is_none();
+        Ok(spent)
     }
 
-    async fn moved_funds_unspent(&mut self, record: &WalletRecord) -> Result<(), Obstacle> {
+    async fn spent_moved_funds(&mut self, record: &WalletRecord) -> Result<Option<OutPoint>, Undecided> {
         let outputs = self.moved_outputs(record).await?;
         for (Output { outpoint, .. }, unspent) in outputs.iter().zip(self.unspent(&outputs).await?) {
             if !unspent? {
-                return Err(Objection::OwnTransactionWaiting(*outpoint).into());
+                return Ok(Some(*outpoint));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    async fn deposits_unspent(&mut self) -> Result<(), Obstacle> {
+    async fn spent_deposit(&mut self) -> Result<Option<OutPoint>, Undecided> {
         let reveals = self.all_reveals().await?;
         let snapshot = self.snapshot_of_deposits(reveals.keys().copied()).await?;
         let mut unswept = Vec::new();
@@ -94,14 +101,11 @@ impl<B: Backend> Session<'_, B> {
                 continue;
             }
             if refund > refundable {
-                return Err(Objection::OwnTransactionWaiting(outpoint).into());
+                return Ok(Some(outpoint));
             }
             refunded = refunded.or(Some(outpoint));
         }
-        match refunded {
-            Some(outpoint) => Err(Undecided::SweptOrRefunded(outpoint).into()),
-            None => Ok(()),
-        }
+        refunded.map_or(Ok(None), |outpoint| Err(Undecided::SweptOrRefunded(outpoint)))
     }
 
     async fn snapshot_of_deposits(
