@@ -1,0 +1,253 @@
+//! A node's channels and peers, shared by all of its connections, and what its owner holds of them.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use alloy_primitives::Address;
+use bitcoin::secp256k1::PublicKey;
+use coxswain_protocol::{SigningGroup, wire::OperatorKey};
+use tokio::sync::Notify;
+
+use crate::{
+    fair_queue::{FairQueue, Limits},
+    frame::Frame,
+    message::{Message, Rpc, fingerprint},
+    router::{LinkId, Router},
+    rules::{Channel, Rules},
+    status::{Counts, Status},
+};
+
+/// What waits for a channel's reader.
+const INBOX_LIMITS: Limits = Limits { items: 256, lane_bytes: 4 << 20, bytes: 64 << 20 };
+/// The most bytes that an envelope of our own can have: what fits a frame with room for author, topic and signature.
+const MAX_ENVELOPE_BYTES: usize = (1 << 20) - 4096;
+
+/// A message that was heard: written and signed by one of the wallet's operators, and accepted by the channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Who wrote and signed it.
+    pub author: OperatorKey,
+    /// The envelope. It names the author as its sender.
+    pub envelope: Arc<[u8]>,
+    /// The whole signed message, as evidence.
+    pub signed: Arc<[u8]>,
+}
+
+/// What waits for a channel's reader, fair by author.
+pub(crate) struct Inbox {
+    queue: Mutex<Waiting>,
+    notify: Notify,
+}
+
+struct Waiting {
+    heard: FairQueue<[u8; 33], Heard>,
+    closed: bool,
+}
+
+impl Inbox {
+    fn new() -> Arc<Self> {
+        let waiting = Waiting { heard: FairQueue::new(INBOX_LIMITS), closed: false };
+        Arc::new(Self { queue: Mutex::new(waiting), notify: Notify::new() })
+    }
+
+    /// Adds a message; gives back how many were dropped for it.
+    pub(crate) fn push(&self, heard: Heard) -> u64 {
+        let size = heard.signed.len() + heard.envelope.len();
+        let dropped = lock(&self.queue).heard.push(heard.author.compressed(), heard, size);
+        self.notify.notify_one();
+        dropped as u64
+    }
+
+    pub(crate) fn close(&self) {
+        lock(&self.queue).closed = true;
+        self.notify.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A node's network, to be held and cloned by whoever talks over it.
+#[derive(Clone)]
+pub struct Network {
+    router: Arc<Mutex<Router>>,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}
+
+impl Network {
+    pub(crate) fn new(router: Router) -> Self {
+        Self { router: Arc::new(Mutex::new(router)) }
+    }
+
+    /// Joins a wallet's channel: what is sent is heard by the group's operators, and what they send is received. Whoever
+    /// joins a channel again takes it over.
+    pub fn join(
+        &self,
+        wallet: &PublicKey,
+        channel: Channel,
+        group: &SigningGroup,
+        rules: Box<dyn Rules>,
+    ) -> (Sender, Receiver) {
+        let topic: Arc<[u8]> = channel.topic(wallet).into_bytes().into();
+        let inbox = Inbox::new();
+        self.lock().join(topic.to_vec(), group, rules, inbox.clone());
+        let sender = Sender { network: self.clone(), topic: topic.clone() };
+        (sender, Receiver { network: self.clone(), topic, inbox })
+    }
+
+    /// Peers, and what has been counted.
+    pub fn status(&self) -> Status {
+        let router = self.lock();
+        Status { peers: router.peers(), counts: router.counts }
+    }
+
+    /// Since when an operator has been linked without a break: connected, its hello come, its stream to us open.
+    pub fn linked_since(&self, operator: Address) -> Option<Instant> {
+        self.lock().linked_since(operator)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Router> {
+        lock(&self.router)
+    }
+
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Counts)) {
+        count(&mut self.lock().counts);
+    }
+
+    /// A frame has come over a connection; true if that is to be closed for what came. Signatures are checked by whoever
+    /// calls, without keeping others waiting.
+    pub(crate) fn frame(&self, link: LinkId, frame: &Frame, now: Instant) -> bool {
+        match frame {
+            Frame::Whole(body) => self.body(link, body, now),
+            Frame::Skipped => self.count(|counts| counts.skipped_frames += 1),
+        }
+        self.lock().is_banished(link)
+    }
+
+    fn body(&self, link: LinkId, body: &[u8], now: Instant) {
+        self.count(|counts| counts.frames += 1);
+        let Ok(rpc) = Rpc::decode(body) else {
+            return self.count(|counts| counts.malformed_frames += 1);
+        };
+        {
+            let mut router = self.lock();
+            router.counts.excess += rpc.excess as u64;
+            router.subscribed(link, &rpc.subscriptions, now);
+        }
+        for bytes in rpc.messages {
+            match Message::decode(bytes) {
+                Ok(message) => self.message(link, &message, now),
+                Err(_) => self.count(|counts| counts.malformed_messages += 1),
+            }
+        }
+    }
+
+    fn message(&self, link: LinkId, message: &Message<'_>, now: Instant) {
+        let claimed = self.lock().claimed(message);
+        let Some(author) = claimed else { return };
+        let signed = message.signed_bytes();
+        let fingerprint = fingerprint(&signed);
+        if !self.lock().is_due(link, &author, message, &fingerprint, now) {
+            return;
+        }
+        let verified = message.verify(&author, &signed);
+        let mut router = self.lock();
+        match verified {
+            Ok(()) => router.verified(link, &author, message, fingerprint, now),
+            Err(_) => router.forged(link, now),
+        }
+    }
+}
+
+/// Sends envelopes over a channel.
+#[derive(Clone)]
+pub struct Sender {
+    network: Network,
+    topic: Arc<[u8]>,
+}
+
+/// Why an envelope isn't sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// It is longer than any that Go would read.
+    #[error("an envelope of {0} bytes, at most {MAX_ENVELOPE_BYTES} allowed")]
+    TooLong(usize),
+    /// The channel's receiver is gone.
+    #[error("the channel was left")]
+    Left,
+}
+
+impl Sender {
+    /// Signs an envelope and sends it to all of the wallet's operators. To be sent again, it is given again: that is a new
+    /// message around the same envelope.
+    ///
+    /// # Errors
+    ///
+    /// When it is too long, or the channel was left.
+    pub fn send(&self, envelope: &[u8]) -> Result<(), SendError> {
+        if envelope.len() > MAX_ENVELOPE_BYTES {
+            return Err(SendError::TooLong(envelope.len()));
+        }
+        self.network.lock().publish(&self.topic, envelope).map_err(|_| SendError::Left)
+    }
+
+    /// Offers the first of each author's first two different messages again, same bytes. To be called when the active phase
+    /// ends, and the window: a leader that told some this and others that is seen by all then.
+    pub fn offer_again(&self) {
+        self.network.lock().offer_again(&self.topic);
+    }
+}
+
+/// Receives what was heard on a channel. The channel is left when it is dropped.
+pub struct Receiver {
+    network: Network,
+    topic: Arc<[u8]>,
+    inbox: Arc<Inbox>,
+}
+
+impl Receiver {
+    /// What was heard next, authors taking turns. None: somebody else has joined the channel.
+    pub async fn recv(&mut self) -> Option<Heard> {
+        loop {
+            let notified = self.inbox.notify.notified();
+            {
+                let mut waiting = lock(&self.inbox.queue);
+                if let Some((_, heard, _)) = waiting.heard.pop() {
+                    return Some(heard);
+                }
+                if waiting.closed {
+                    return None;
+                }
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.network.lock().leave(&self.topic, &self.inbox);
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sender({})", String::from_utf8_lossy(&self.topic))
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receiver({})", String::from_utf8_lossy(&self.topic))
+    }
+}

@@ -1,0 +1,46 @@
+//! The operators' network, byte for byte as the Go client speaks it: who an operator is, the handshake, the channels of a
+//! wallet, and who is let in.
+//!
+//! Knows no chain: whether a stranger may come in is asked through [`Eligibility`]. What a channel accepts, and how much of
+//! it, is asked through [`Rules`].
+
+pub mod acts;
+mod address;
+mod admission;
+mod core;
+mod driver;
+mod fair_queue;
+mod frame;
+mod gate;
+mod handler;
+mod identity;
+mod memory;
+mod message;
+mod probe;
+mod protobuf;
+mod redial;
+mod router;
+mod rules;
+mod status;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use crate::{
+    address::{AddressError, DEFAULT_PORT, Host, PeerAddress},
+    admission::{Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, Refused},
+    core::{Heard, Network, Receiver, SendError, Sender},
+    driver::{Config, Dialer, Driver, StartError},
+    frame::{Frame, FrameReader, MAX_FRAME_BYTES, MAX_SKIPPED_BYTES},
+    gate::Bounds,
+    identity::{Identity, KeyError, operator_of, peer_id_of, verify},
+    memory::{Hub, Link},
+    message::{Message, MessageError, Rpc, RpcError, Subscription},
+    probe::{Probe, ProbeError, probe},
+    rules::{Assessment, Channel, EnvelopeError, Open, Opened, Rules, Slot, open},
+    status::{Counts, PeerStatus, Status},
+    transport::{ConnectError, HandshakeError, Step},
+};
+pub use libp2p_core::Multiaddr;
+pub use libp2p_identity::PeerId;
