@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers audit bench lint snapshots bindings check-bindings contracts forge clean
+.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers audit bench lint snapshots bindings explorer-bundle check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -36,13 +36,16 @@ man: $(TOOLS) ## Write the man pages to target/man
 	@ls target/man/*
 
 SCRIPT = $(FORGE) script script/Deploy.s.sol --rpc-url $(or $(RPC_URL),$(error name the endpoint: RPC_URL=...))
+# Of a failure forge shows the whole trace, with all bytecode in it. The error's name stands below.
+WITHOUT_TRACE = awk '/^Traces:/ { trace = 1 } /^(==|Script |Error)/ { trace = 0 } !trace'
 BRIDGE_ADDRESS = $(or $(BRIDGE),$(error name the Bridge: BRIDGE=0x...))
 deploy: contracts ## Deploy the validator and record what is on the chain: BRIDGE=… RPC_URL=… FORGE_FLAGS='--account NAME'
-	@$(SCRIPT) --sig 'run(address)' $(BRIDGE_ADDRESS) --broadcast $(FORGE_FLAGS)
-	@$(SCRIPT) --sig 'record(address)' $(BRIDGE_ADDRESS)
+	@$(SCRIPT) --sig 'run(address)' $(BRIDGE_ADDRESS) --broadcast $(FORGE_FLAGS) | $(WITHOUT_TRACE)
+	@$(SCRIPT) --sig 'record(address)' $(BRIDGE_ADDRESS) | $(WITHOUT_TRACE)
 
 verify-deployment: contracts ## Compare a validator on the chain with this build, and with its record: VALIDATOR=… RPC_URL=…
-	@$(SCRIPT) --sig 'verify(address)' $(or $(VALIDATOR),$(error name the validator: VALIDATOR=0x...))
+	@$(SCRIPT) --sig 'verify(address)' $(or $(VALIDATOR),$(error name the validator: VALIDATOR=0x...)) | $(WITHOUT_TRACE)
+	@node tools/check-record.mjs $(VALIDATOR) $(RPC_URL)
 
 test: contracts ## Run every test, and count them
 	@tools/count-tests $(MAKE) --no-print-directory test-contracts test-rust
@@ -85,6 +88,9 @@ snapshots: contracts ## Write the gas snapshots that make test compares with
 
 bindings: contracts ## Write the ABI snapshots that the Rust bindings are generated from
 	@node tools/abi.mjs
+
+explorer-bundle: contracts ## Write the standard JSON input that block explorers verify the source by
+	@node tools/explorer-bundle.mjs
 
 check-bindings: contracts ## Fail when an ABI snapshot is stale
 	@node tools/abi.mjs --check

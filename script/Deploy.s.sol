@@ -27,6 +27,7 @@ contract Deploy is Script {
     error ViewMissing(address target, string view_);
     error BridgeUnreadable(address bridge);
     error FactoryWithoutCode(address factory);
+    error FactoryMismatch(address factory, bytes32 pinned, bytes32 found);
     error FactoryFailed(address factory);
     error ValidatorWithoutCode(address validator);
     error CodeMismatch(address at, bytes32 built, bytes32 found);
@@ -38,6 +39,8 @@ contract Deploy is Script {
     bytes32 public constant CREATION_CODE_HASH = 0x871873b687dd45442683d48cbae1fa4e4196de090f7f053cc93a09efdf638a3b;
     /// The deterministic deployment proxy: it deploys the init code that follows a 32-byte salt.
     address public constant FACTORY = 0x4e59b44847b379578588920cA78FbF26c0B4956C;
+    /// keccak256 of its code. Other code at its address, on a chain where that is possible, could deploy anything anywhere.
+    bytes32 public constant FACTORY_CODE_HASH = 0x2fa86add0aed31f33a762c9d88e807c475bd51d0f52bd0955754b2608f7e4989;
     bytes32 public constant SALT = 0;
 
     string private constant ARTIFACT = "out/WalletProposalValidator.sol/WalletProposalValidator.json";
@@ -53,6 +56,8 @@ contract Deploy is Script {
             console.log("deployed already:", validator);
         } else {
             require(FACTORY.code.length != 0, FactoryWithoutCode(FACTORY));
+            bytes32 found = FACTORY.codehash;
+            require(found == FACTORY_CODE_HASH, FactoryMismatch(FACTORY, FACTORY_CODE_HASH, found));
             vm.broadcast();
             (bool success,) = FACTORY.call(bytes.concat(SALT, _initCode(bridge)));
             require(success && validator.code.length != 0, FactoryFailed(FACTORY));

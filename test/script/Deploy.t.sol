@@ -284,9 +284,21 @@ contract DeployTest is Test {
         script.run(bridge);
     }
 
+    function test_refusesAnotherFactory() external {
+        DeployHere script = _script("other-factory");
+        bytes memory code = FACTORY_CODE;
+        code[code.length - 1] ^= 0x01;
+        vm.etch(script.FACTORY(), code);
+        bytes32 pinned = keccak256(FACTORY_CODE);
+        vm.expectRevert(
+            abi.encodeWithSelector(Deploy.FactoryMismatch.selector, script.FACTORY(), pinned, keccak256(code))
+        );
+        script.run(bridge);
+    }
+
     function test_refusesAFactoryThatDeploysNothing() external {
         Deploy script = _script("bad-factory");
-        vm.etch(script.FACTORY(), hex"00");
+        vm.mockCallRevert(script.FACTORY(), abi.encodePacked(script.SALT()), "");
         vm.expectRevert(abi.encodeWithSelector(Deploy.FactoryFailed.selector, script.FACTORY()));
         script.run(bridge);
     }

@@ -7,8 +7,8 @@ import {Test} from "forge-std/Test.sol";
 import {SymbolicVm} from "./Symbolic.sol";
 
 /// An extra info read by the library, against the plain copy to memory: both revert, or both read the same. Its fields are any
-/// words, padded or not. Its offsets are each right, one word off to either side, to a place before the info, or too large by
-/// one bit, up to the sign; its lengths are 0, 1, 32, all that there is, one more, or too large. All of them together.
+/// words, padded or not. Its offsets, two at a time, are each right, one word off to either side, to a place before the info, or
+/// too large by one bit, up to the sign; its lengths are 0, 1, 32, 33, all that there is, one more, or too large.
 contract ExtraInfosSymbolicTest is Test {
     using ExtraInfos for IValidator.DepositExtraInfo;
     using ExtraInfos for IValidator.DepositExtraInfo[];
@@ -27,10 +27,16 @@ contract ExtraInfosSymbolicTest is Test {
         _check(_words());
     }
 
-    function check_extraInfo_offsets(uint256 info, uint256 funding, uint256 inputs, uint256 outputs) external view {
+    function check_extraInfo_outerOffsets(uint256 info, uint256 funding) external view {
         bytes32[] memory words = _words();
         words[0] = _offset(32 * INFO, info);
         words[INFO] = _offset(32 * (FUNDING - INFO), funding);
+        _clean(words);
+        _check(words);
+    }
+
+    function check_extraInfo_innerOffsets(uint256 inputs, uint256 outputs) external view {
+        bytes32[] memory words = _words();
         words[FUNDING + 1] = _offset(32 * (INPUTS - FUNDING), inputs);
         words[FUNDING + 2] = _offset(32 * (OUTPUTS - FUNDING), outputs);
         _clean(words);

@@ -38,6 +38,18 @@ contract AbiTest is ValidatorTest {
         assertEq(address(validator.bridge()), address(bridge));
     }
 
+    /// Nothing is kept in storage, by the compiler's own account; of a contract that keeps something it says so.
+    function test_theStorageLayoutIsEmpty() external view {
+        string memory first = ".storageLayout.storage[0]";
+        string[2] memory artifacts = [OURS, "out/BridgeSnapshot.sol/BridgeSnapshot.json"];
+        for (uint256 i = 0; i < 2; ++i) {
+            string memory artifact = vm.readFile(artifacts[i]);
+            assertTrue(vm.keyExistsJson(artifact, ".storageLayout.storage"));
+            assertFalse(vm.keyExistsJson(artifact, first));
+        }
+        assertTrue(vm.keyExistsJson(vm.readFile("out/PlainBridge.sol/PlainBridge.json"), first));
+    }
+
     /// Hashes of the ABI's entries but errors, sorted; names of Solidity types, which the ABI only notes, left out.
     function _functions(string memory artifact) private view returns (bytes32[] memory entries) {
         uint256 length = 0;

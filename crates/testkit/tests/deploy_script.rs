@@ -79,6 +79,17 @@ impl Script {
         said
     }
 
+    /// As people verify: by make.
+    fn make_verify(&self, validator: Address) -> Output {
+        Command::new("make")
+            .current_dir(self.root)
+            .args(["--no-print-directory", "verify-deployment"])
+            .args([format!("VALIDATOR={validator}"), format!("RPC_URL={}", self.endpoint)])
+            .env("DEPLOYMENTS", self.folder.path().strip_prefix(self.root).unwrap())
+            .output()
+            .unwrap()
+    }
+
     fn record_path(&self) -> PathBuf {
         self.folder.path().join("31337.json")
     }
@@ -143,10 +154,33 @@ async fn deploys_once_and_records_what_is_on_the_chain() {
     let said = script.succeed("verify", validator, &[]);
     assert!(said.contains("its record verified"), "{said}");
 
+    // By make, the transaction and the block on record too.
+    let output = script.make_verify(validator);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains(&format!("its transaction and block verified: {transaction}")), "{said}");
+    let mut other = record.clone();
+    other["block"] = (created + 1).into();
+    fs::write(script.record_path(), other.to_string()).unwrap();
+    let output = script.make_verify(validator);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains(&format!("block {}, but the transaction is in {created}", created + 1)), "{said}");
+    fs::write(script.record_path(), record.to_string()).unwrap();
+
+    // A failure is told by its error's name, without a trace full of bytecode.
+    let output = script.make_verify(bridge);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ViewMissing"), "{said}");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(said.len() < 1_000, "{}", String::from_utf8_lossy(&said));
+
     // Someone else deploys, after a rehearsal whose log is still there: its transaction isn't put on record.
     let sent = provider.get_transaction_by_hash(transaction).await.unwrap().unwrap();
     assert!(provider.anvil_revert(rehearsal).await.unwrap());
     fs::rename(&aside, &broadcast).unwrap();
+    let told = fs::read_to_string(script.record_path()).unwrap();
     fs::remove_file(script.record_path()).unwrap();
     let request = TransactionRequest {
         from: Some(world.operator),
@@ -163,4 +197,19 @@ async fn deploys_once_and_records_what_is_on_the_chain() {
     let mut without = record;
     without.as_object_mut().unwrap().retain(|name, _| name != "transaction" && name != "block");
     assert_eq!(script.record(), without);
+
+    // A record of a transaction that the node doesn't have: that isn't checked, and said.
+    fs::write(script.record_path(), told).unwrap();
+    let output = script.make_verify(validator);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains(&format!("not checked, the node has no transaction {transaction}")), "{said}");
+}
+
+#[test]
+fn what_explorers_verify_by_compiles_to_the_build() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let check = ["tools/explorer-bundle.mjs", "--check"];
+    let output = Command::new("node").current_dir(root).args(check).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
