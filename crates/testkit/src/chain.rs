@@ -58,6 +58,11 @@ impl Chain {
         Self::spawn(Anvil::cancun, 0)
     }
 
+    /// Starts a chain after Osaka, which caps the gas of a transaction, and has new opcodes and prices.
+    pub fn start_after_osaka() -> Result<Self, Error> {
+        Self::spawn(|anvil| anvil.args(["--hardfork", "osaka"]), 0)
+    }
+
     fn spawn(hardfork: impl FnOnce(Anvil) -> Anvil, port: u16) -> Result<Self, Error> {
         let path = anvil_path()?;
         let anvil = hardfork(Anvil::at(&path))

@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use alloy::transports::http::reqwest::{Client, Url};
@@ -39,6 +42,7 @@ pub enum Reply {
 pub struct FaultyEndpoint {
     url: Url,
     methods: Arc<Mutex<Vec<String>>>,
+    requests: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -65,11 +69,13 @@ impl FaultyEndpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let url = url.parse().map_err(|error| io::Error::other(format!("{url}: {error}")))?;
-        let methods = Arc::<Mutex<Vec<String>>>::default();
+        let (methods, requests) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicUsize>::default());
         let shared = Arc::new((upstream, Client::new(), Arc::clone(&methods), meet));
+        let counted = Arc::clone(&requests);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
+                counted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     let (upstream, client, methods, meet) = &*shared;
                     // A client that goes away ends its connection, nothing more.
@@ -77,7 +83,7 @@ impl FaultyEndpoint {
                 });
             }
         });
-        Ok(Self { url, methods, task })
+        Ok(Self { url, methods, requests, task })
     }
 
     /// Where it is reached.
@@ -85,7 +91,12 @@ impl FaultyEndpoint {
         &self.url
     }
 
-    /// The methods asked for so far, in order.
+    /// How many HTTP requests came so far. A batch is one.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// The methods asked for so far, in order, those of a batch each.
     pub fn methods(&self) -> Vec<String> {
         self.methods.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -97,7 +108,13 @@ impl Drop for FaultyEndpoint {
     }
 }
 
-/// Serves one request, then closes.
+/// What a body is answered with.
+enum Served {
+    Body(u16, String),
+    Cut,
+}
+
+/// Serves one request, or one batch of them, then closes.
 async fn serve(
     stream: TcpStream,
     upstream: &Url,
@@ -108,23 +125,50 @@ async fn serve(
     let mut stream = BufReader::new(stream);
     let Some(http::Request { body, .. }) = http::receive(&mut stream).await? else { return Ok(()) };
     let request: Value = serde_json::from_slice(&body)?;
+    let asked = match &request {
+        Value::Array(requests) => requests.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let mut answers = Vec::new();
+    for request in asked {
+        match answer(request, upstream, client, methods, meet).await? {
+            Served::Body(200, body) => answers.push(body),
+            Served::Body(status, body) => return http::respond(&mut stream, status, &body).await,
+            Served::Cut => return Ok(()),
+        }
+    }
+    let body = if request.is_array() { format!("[{}]", answers.join(",")) } else { answers.concat() };
+    http::respond(&mut stream, 200, &body).await
+}
+
+async fn answer(
+    request: &Value,
+    upstream: &Url,
+    client: &Client,
+    methods: &Mutex<Vec<String>>,
+    meet: &impl Fn(&str, &Value) -> Reply,
+) -> io::Result<Served> {
     let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
     methods.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
     let id = request.get("id").cloned().unwrap_or_default();
-
-    let (status, body) = match meet(method, request.get("params").unwrap_or(&Value::Null)) {
+    Ok(match meet(method, request.get("params").unwrap_or(&Value::Null)) {
         Reply::Forward => {
-            let forwarded =
-                client.post(upstream.clone()).header("content-type", "application/json").body(body);
+            let forwarded = client
+                .post(upstream.clone())
+                .header("content-type", "application/json")
+                .body(request.to_string());
             let answer = forwarded.send().await.map_err(io::Error::other)?;
-            (200, answer.text().await.map_err(io::Error::other)?)
+            Served::Body(200, answer.text().await.map_err(io::Error::other)?)
         }
-        Reply::Result(result) => (200, json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string()),
-        Reply::Error(error) => (200, json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string()),
-        Reply::Body(body) => (200, body),
-        Reply::Status(status) => (status, String::new()),
-        Reply::Cut => return Ok(()),
-        Reply::Stall => return std::future::pending().await,
-    };
-    http::respond(&mut stream, status, &body).await
+        Reply::Result(result) => {
+            Served::Body(200, json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string())
+        }
+        Reply::Error(error) => {
+            Served::Body(200, json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string())
+        }
+        Reply::Body(body) => Served::Body(200, body),
+        Reply::Status(status) => Served::Body(status, String::new()),
+        Reply::Cut => Served::Cut,
+        Reply::Stall => std::future::pending().await,
+    })
 }

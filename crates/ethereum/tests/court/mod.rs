@@ -42,7 +42,11 @@ pub(crate) struct Court<C> {
 
 impl<C: Clerk> Court<C> {
     pub(crate) async fn sit(clerk: C) -> Self {
-        let scene = Scene::set(|_| ()).await.unwrap();
+        Self::sit_in(clerk, Scene::set(|_| ()).await.unwrap()).await
+    }
+
+    /// The court, in a scene that is set already.
+    pub(crate) async fn sit_in(clerk: C, scene: Scene) -> Self {
         let endpoint = Endpoint::new(scene.world.chain.endpoint().parse().unwrap()).unwrap();
         let ours = scene.world.deploy_validator(&our_validator().unwrap()).await.unwrap();
         let deployed = scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap();
