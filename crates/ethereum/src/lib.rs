@@ -15,8 +15,8 @@ pub use events::{
     WalletTransaction,
 };
 pub use rpc::{
-    Block, BlockSelector, Condition, ConnectError, Endpoint, Expected, Health, InvalidBlockSelector, MAX_LAG,
-    Position, RequestError, Unfit, revert_of,
+    Block, BlockSelector, Called, Condition, ConnectError, Endpoint, Expected, HashedHeader, Health,
+    InvalidBlockSelector, MAX_LAG, Position, RequestError, Unfit, revert_of,
 };
 pub use tbtc::{Chain, ResolveError, Tbtc, Unresolved, Wanted};
 pub use undecided::Undecided;

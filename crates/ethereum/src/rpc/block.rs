@@ -39,6 +39,16 @@ pub(crate) struct RpcBlock {
     timestamp: U64,
 }
 
+impl RpcBlock {
+    pub(crate) fn number(&self) -> u64 {
+        self.number.to()
+    }
+
+    pub(crate) const fn hash(&self) -> B256 {
+        self.hash
+    }
+}
+
 impl From<RpcBlock> for Block {
     fn from(block: RpcBlock) -> Self {
         Self { number: block.number.to(), hash: block.hash, timestamp: block.timestamp.to() }

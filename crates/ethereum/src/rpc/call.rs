@@ -5,24 +5,27 @@ use alloy::{
     rpc::types::{BlockId, TransactionRequest},
 };
 
-use super::{Block, Endpoint, RequestError, revert_of};
+use super::{Block, BlockSelector, Endpoint, RequestError, Unfit, revert_of};
 
-/// How a contract call ended, as far as the endpoint tells.
+/// How a contract call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Called {
+pub enum Called {
+    /// It returned this.
     Returned(Bytes),
+    /// It reverted with this: nothing, if it gave no reason, or the endpoint doesn't show it.
     Reverted(Bytes),
 }
 
 impl Endpoint {
-    /// Calls a contract, or runs creation code, at this block. Sends one `eth_call`.
+    /// Calls a contract, or runs creation code, at this block. Sends one `eth_call`, to the next endpoint too if one answers
+    /// nothing: some do for a block that they don't have.
     pub(crate) async fn call(
         &self,
         transaction: TransactionRequest,
         block: Block,
     ) -> Result<Called, RequestError> {
         let at = BlockId::hash_canonical(block.hash);
-        match self.request("eth_call", (transaction, at)).await {
+        match self.request_useful("eth_call", (transaction, at), |answer: &Bytes| !answer.is_empty()).await {
             Ok(bytes) => Ok(Called::Returned(bytes)),
             Err(RequestError::Rpc { method, endpoint, code, message, data }) => {
                 match revert_of(code, &message, data.as_deref()) {
@@ -34,8 +37,14 @@ impl Endpoint {
         }
     }
 
-    /// The code at an address, at this block.
+    /// The code at an address, at this block. That there is none is said only of a block that is known to be there.
     pub(crate) async fn code(&self, address: Address, block: Block) -> Result<Bytes, RequestError> {
-        self.request("eth_getCode", (address, BlockId::hash_canonical(block.hash))).await
+        let at = BlockId::hash_canonical(block.hash);
+        let code = self.request_useful("eth_getCode", (address, at), |code: &Bytes| !code.is_empty()).await?;
+        if code.is_empty() && self.block(BlockSelector::Hash(block.hash)).await?.is_none() {
+            let endpoint = self.name().to_owned();
+            return Err(RequestError::NoneFit(vec![Unfit::NoBlock { endpoint, block }]));
+        }
+        Ok(code)
     }
 }

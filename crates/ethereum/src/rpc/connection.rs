@@ -1,15 +1,20 @@
 //! One JSON-RPC endpoint over HTTP: one attempt at a request, within a deadline, and what became of it.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{
+    error::Error as StdError,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use alloy::{
-    rpc::{
-        client::RpcClient,
-        json_rpc::{ErrorPayload, RpcError, RpcRecv, RpcSend},
-    },
-    transports::{TransportError, TransportErrorKind, http::reqwest},
+    rpc::json_rpc::{ErrorPayload, Id, Request, RpcRecv, RpcSend},
+    transports::http::reqwest::{self, header::CONTENT_TYPE, redirect},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use url::Url;
 
 use super::error::{RequestError, is_refusal};
@@ -18,6 +23,10 @@ use super::error::{RequestError, is_refusal};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt at a request may take, the answer included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How large an answer may be, in bytes.
+const MAX_ANSWER: usize = 8 << 20;
+/// How often a request may be sent on to another place on the same host.
+const MAX_REDIRECTS: usize = 5;
 /// How much of an unexpected answer an error shows, in characters.
 const EXCERPT: usize = 200;
 
@@ -39,8 +48,11 @@ pub enum ConnectError {
 /// One JSON-RPC endpoint over HTTP.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    client: RpcClient,
+    http: reqwest::Client,
+    url: Url,
     name: String,
+    /// The id of the next request: an answer to another one is no answer.
+    next_id: Arc<AtomicU64>,
 }
 
 impl Connection {
@@ -55,9 +67,10 @@ impl Connection {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
+            .redirect(redirect::Policy::custom(within_the_host))
             .build()
             .map_err(ConnectError::Client)?;
-        Ok(Self { client: RpcClient::new_http_with_client(http, url), name })
+        Ok(Self { http, url, name, next_id: Arc::default() })
     }
 
     /// Host and port.
@@ -75,66 +88,131 @@ impl Connection {
         Params: RpcSend + 'static,
         Answer: RpcRecv,
     {
-        self.client.request(method, params).await.map_err(|error| self.classify(method, error))
+        let id = self.next_id();
+        let body = serde_json::to_vec(&Request::new(method, Id::Number(id), params))
+            .map_err(|error| self.garbage(method, format!("the request can't be written: {error}"), ""))?;
+        let answer = self.post(method, body).await?;
+        let envelope = self.read(method, &answer)?;
+        let result = self.open(method, id, envelope)?;
+        serde_json::from_str(result.get())
+            .map_err(|error| self.garbage(method, error.to_string(), result.get()))
     }
 
-    fn classify(&self, method: &'static str, error: TransportError) -> RequestError {
+    fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends a body, and returns the answer's, which came with success.
+    async fn post(&self, method: &'static str, body: Vec<u8>) -> Result<Vec<u8>, RequestError> {
+        let sent = self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+        let mut response = sent.send().await.map_err(|error| self.lost(method, error))?;
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(method, error))? {
+            if answer.len() + chunk.len() > MAX_ANSWER {
+                let endpoint = self.name.clone();
+                return Err(RequestError::TooLarge { method, endpoint, limit: MAX_ANSWER });
+            }
+            answer.extend_from_slice(&chunk);
+        }
+        if response.status().is_success() {
+            return Ok(answer);
+        }
+        let plain = RequestError::Http {
+            method,
+            endpoint: self.name.clone(),
+            status: response.status().as_u16(),
+            body: excerpt(&String::from_utf8_lossy(&answer)),
+        };
+        // Some endpoints answer a JSON-RPC error with a status that says the same.
+        match serde_json::from_slice(&answer) {
+            Ok(Envelope { error: Some(error), .. })
+                if !plain.is_retryable()
+                    || (RequestError::is_of_logs(method) && is_refusal(&error.message)) =>
+            {
+                Ok(answer)
+            }
+            _ => Err(plain),
+        }
+    }
+
+    fn read<'a, Answer: Deserialize<'a>>(
+        &self,
+        method: &'static str,
+        answer: &'a [u8],
+    ) -> Result<Answer, RequestError> {
+        serde_json::from_slice(answer)
+            .map_err(|error| self.garbage(method, error.to_string(), &String::from_utf8_lossy(answer)))
+    }
+
+    /// The result in an envelope. `null` beside an error, or beside a result, is absent.
+    fn open<'a>(
+        &self,
+        method: &'static str,
+        id: u64,
+        envelope: Envelope<'a>,
+    ) -> Result<&'a RawValue, RequestError> {
+        let is_ours = envelope.id.as_ref() == Some(&Id::Number(id));
+        let is_nobodys = matches!(envelope.id, None | Some(Id::None));
+        match (envelope.result, envelope.error) {
+            (Some(result), None) if is_ours => Ok(result),
+            (None, None) => Err(self.garbage(method, "neither a result nor an error".to_owned(), "")),
+            (Some(result), Some(_)) if result.get() != "null" => {
+                Err(self.garbage(method, "both a result and an error".to_owned(), result.get()))
+            }
+            // Whoever refuses a request before reading it can't tell its id. Such an error holds no contract's reason.
+            (_, Some(error)) if is_ours || is_nobodys => Err(RequestError::Rpc {
+                method,
+                endpoint: self.name.clone(),
+                code: error.code,
+                message: error.message.into_owned(),
+                data: error.data.filter(|_| is_ours).map(|data| data.get().to_owned()),
+            }),
+            _ => Err(self.garbage(method, "it answers another request".to_owned(), "")),
+        }
+    }
+
+    fn garbage(&self, method: &'static str, cause: String, answer: &str) -> RequestError {
+        RequestError::Garbage { method, endpoint: self.name.clone(), cause, answer: excerpt(answer) }
+    }
+
+    fn lost(&self, method: &'static str, error: reqwest::Error) -> RequestError {
         let endpoint = self.name.clone();
-        let garbage = |cause: String, answer: &str| RequestError::Garbage {
-            method,
-            endpoint: endpoint.clone(),
-            cause,
-            answer: excerpt(answer),
-        };
-        let answered = |payload: ErrorPayload| RequestError::Rpc {
-            method,
-            endpoint: endpoint.clone(),
-            code: payload.code,
-            message: payload.message.into_owned(),
-            data: payload.data.map(|data| data.get().to_owned()),
-        };
-        match error {
-            RpcError::ErrorResp(payload) => answered(payload),
-            RpcError::NullResp => garbage("null".to_owned(), "null"),
-            RpcError::DeserError { err, text } => garbage(err.to_string(), &text),
-            RpcError::Transport(
-                TransportErrorKind::HttpError(http)
-                | TransportErrorKind::HttpErrorWithRetryAfter { error: http, .. },
-            ) => {
-                let plain = RequestError::Http {
-                    method,
-                    endpoint: endpoint.clone(),
-                    status: http.status,
-                    body: excerpt(&http.body),
-                };
-                // Some endpoints answer a JSON-RPC error with a status that says the same.
-                match serde_json::from_str(&http.body) {
-                    Ok(ErrorBody { error }) if !plain.is_retryable() || is_refusal(&error.message) => {
-                        answered(error)
-                    }
-                    _ => plain,
-                }
-            }
-            RpcError::Transport(TransportErrorKind::Custom(source)) => {
-                let cause = innermost(source.as_ref());
-                match source.downcast_ref::<reqwest::Error>() {
-                    Some(http) if http.is_connect() => RequestError::Unreachable { method, endpoint, cause },
-                    Some(http) if http.is_timeout() => {
-                        RequestError::TimedOut { method, endpoint, seconds: REQUEST_TIMEOUT.as_secs() }
-                    }
-                    Some(_) => RequestError::Interrupted { method, endpoint, cause },
-                    None => garbage(cause, ""),
-                }
-            }
-            other => garbage(other.to_string(), ""),
+        let (is_connect, is_timeout) = (error.is_connect(), error.is_timeout());
+        let cause = innermost(&error.without_url());
+        if is_connect {
+            RequestError::Unreachable { method, endpoint, cause }
+        } else if is_timeout {
+            RequestError::TimedOut { method, endpoint, seconds: REQUEST_TIMEOUT.as_secs() }
+        } else {
+            RequestError::Interrupted { method, endpoint, cause }
         }
     }
 }
 
-/// The body of a JSON-RPC answer that is an error.
+/// Follows a redirect on the same host. What another host says was not asked for.
+fn within_the_host(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    let asked = attempt.previous().first().and_then(Url::host_str);
+    if attempt.previous().len() <= MAX_REDIRECTS && asked == attempt.url().host_str() {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+/// A JSON-RPC answer.
 #[derive(Deserialize)]
-struct ErrorBody {
-    error: ErrorPayload,
+struct Envelope<'a> {
+    #[serde(default)]
+    id: Option<Id>,
+    /// `null` is a result too.
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(default)]
+    error: Option<ErrorPayload>,
+}
+
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The last error of a chain: the one that says what happened rather than what was being done.

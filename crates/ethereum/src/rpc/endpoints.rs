@@ -26,6 +26,7 @@ use super::{
     block::{Block, BlockSelector, RpcBlock},
     connection::{ConnectError, Connection},
     error::{RequestError, Unfit},
+    header::HashedHeader,
 };
 
 /// Attempts after the first.
@@ -161,19 +162,39 @@ impl Endpoint {
     /// # Errors
     /// When the endpoint gives no usable answer.
     pub async fn block(&self, selector: BlockSelector) -> Result<Option<Block>, RequestError> {
-        let is_some = Option::<RpcBlock>::is_some;
-        let (member, block) = match selector {
-            BlockSelector::Hash(hash) => self.ask("eth_getBlockByHash", (hash, false), None, is_some).await?,
-            BlockSelector::Number(number) => {
-                self.ask("eth_getBlockByNumber", (U64::from(number), false), None, is_some).await?
-            }
-            tag => self.ask("eth_getBlockByNumber", (tag.to_string(), false), None, is_some).await?,
+        let is_named = |block: &RpcBlock| match selector {
+            BlockSelector::Hash(hash) => block.hash() == hash,
+            BlockSelector::Number(number) => block.number() == number,
+            BlockSelector::Latest
+            | BlockSelector::Safe
+            | BlockSelector::Finalized
+            | BlockSelector::Earliest => true,
         };
-        let block = block.map(Block::from);
-        if let Some(block) = block {
-            member.saw(block);
+        let useful = |block: &Option<RpcBlock>| block.as_ref().is_some_and(is_named);
+        let method = match selector {
+            BlockSelector::Hash(_) => "eth_getBlockByHash",
+            _ => "eth_getBlockByNumber",
+        };
+        let (member, block) = match selector {
+            BlockSelector::Hash(hash) => self.ask(method, (hash, false), None, useful).await?,
+            BlockSelector::Number(number) => {
+                self.ask(method, (U64::from(number), false), None, useful).await?
+            }
+            tag => self.ask(method, (tag.to_string(), false), None, useful).await?,
+        };
+        let Some(answer) = block else { return Ok(None) };
+        let is_named = is_named(&answer);
+        let block = Block::from(answer);
+        if !is_named {
+            return Err(RequestError::Garbage {
+                method,
+                endpoint: member.connection.name().to_owned(),
+                cause: format!("it is not the block asked for, {selector}"),
+                answer: block.to_string(),
+            });
         }
-        Ok(block)
+        member.saw(block);
+        Ok(Some(block))
     }
 
     /// The header of the block at this height; none when no endpoint has such a block.
@@ -183,19 +204,21 @@ impl Endpoint {
     /// none, as it has fields that we don't know.
     pub async fn header(&self, number: u64) -> Result<Option<Header>, RequestError> {
         const METHOD: &str = "eth_getBlockByNumber";
-        let is_some = Option::<RpcHeader>::is_some;
-        let (member, block) = self.ask(METHOD, (U64::from(number), false), None, is_some).await?;
-        let Some(RpcHeader { hash, inner, .. }) = block else { return Ok(None) };
-        let actual = inner.hash_slow();
-        if actual == hash && inner.number == number {
-            return Ok(Some(inner));
+        let is_sound = |header: &RpcHeader| {
+            header.inner.number == number && HashedHeader::new(header.inner.clone(), header.hash).is_some()
+        };
+        let useful = |header: &Option<RpcHeader>| header.as_ref().is_some_and(is_sound);
+        let (member, block) = self.ask(METHOD, (U64::from(number), false), None, useful).await?;
+        match block {
+            Some(header) if is_sound(&header) => Ok(Some(header.inner)),
+            None => Ok(None),
+            Some(RpcHeader { hash, inner, .. }) => Err(RequestError::Garbage {
+                method: METHOD,
+                endpoint: member.connection.name().to_owned(),
+                cause: format!("the header of block {} hashes to {}", inner.number, inner.hash_slow()),
+                answer: format!("block {number}, {hash}"),
+            }),
         }
-        Err(RequestError::Garbage {
-            method: METHOD,
-            endpoint: member.connection.name().to_owned(),
-            cause: format!("the header of block {} hashes to {actual}", inner.number),
-            answer: format!("block {number}, {hash}"),
-        })
     }
 
     /// Sends a request that only reads, to the next endpoint when one fails, and again when all failed in passing.
@@ -212,6 +235,24 @@ impl Endpoint {
         Answer: RpcRecv,
     {
         self.ask(method, params, None, |_| true).await.map(|(_, answer)| answer)
+    }
+
+    /// As [`request`](Self::request), but the next endpoint is asked too when an answer is not useful. The first answer is
+    /// returned if none is.
+    ///
+    /// # Errors
+    /// As with [`request`](Self::request).
+    pub(crate) async fn request_useful<Params, Answer>(
+        &self,
+        method: &'static str,
+        params: Params,
+        useful: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, RequestError>
+    where
+        Params: RpcSend + 'static,
+        Answer: RpcRecv,
+    {
+        self.ask(method, params, None, useful).await.map(|(_, answer)| answer)
     }
 
     /// As [`request`](Self::request), for what doesn't name its block by hash: only an endpoint that has this block is
@@ -372,11 +413,11 @@ impl Member {
             .request::<_, Option<RpcBlock>>("eth_getBlockByHash", (block.hash, false))
             .await?
         {
-            Some(_) => {
+            Some(found) if found.hash() == block.hash => {
                 self.saw(block);
                 Ok(())
             }
-            None => {
+            Some(_) | None => {
                 let endpoint = self.connection.name().to_owned();
                 Err(RequestError::NoneFit(vec![Unfit::NoBlock { endpoint, block }]))
             }

@@ -5,7 +5,22 @@ use alloy::primitives::Address;
 use super::{block::Block, refusal::Refusal, revert::revert_of};
 
 /// The codes of an exceeded limit: EIP-1474's, and hosted endpoints' own.
-const BUSY: [i64; 3] = [-32005, -32007, 429];
+const BUSY: [i64; 7] = [-32005, -32007, -32012, -32016, -32029, -32090, 429];
+/// Words of an exceeded limit.
+const BUSY_WORDS: [&str; 5] =
+    ["rate limit", "too many requests", "credits limit", "compute units", "request limit"];
+/// Words of an answer that took too long.
+const LATE_WORDS: [&str; 4] = ["timeout", "timed out", "time out", "deadline exceeded"];
+/// Words for a block that has not reached the node behind a load balancer yet.
+const NOT_THERE_WORDS: [&str; 5] = [
+    "header not found",
+    "unknown block",
+    "could not be found",
+    "not have the requested block",
+    "block is not available",
+];
+/// How much of what an endpoint says is shown, in characters.
+const SHOWN: usize = 500;
 
 /// Why a request has no usable answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +57,7 @@ pub enum RequestError {
         seconds: u64,
     },
     /// An HTTP status other than success.
-    #[error("{method}: {endpoint} answered with HTTP status {status}{}", behind_colon(.body))]
+    #[error("{method}: {endpoint} answered with HTTP status {status}{}", behind_colon(&shown(.body)))]
     Http {
         /// The JSON-RPC method.
         method: &'static str,
@@ -65,11 +80,21 @@ pub enum RequestError {
         /// The beginning of the answer.
         answer: String,
     },
+    /// The answer is larger than any that is read.
+    #[error("{method}: the answer of {endpoint} is larger than {limit} bytes")]
+    TooLarge {
+        /// The JSON-RPC method.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// How large an answer may be, in bytes.
+        limit: usize,
+    },
     /// No endpoint is fit to be asked.
     #[error("{}", listed(.0))]
     NoneFit(Vec<Unfit>),
     /// A JSON-RPC error.
-    #[error("{method}: {endpoint} answered with error {code}: {message}")]
+    #[error("{method}: {endpoint} answered with error {code}: {}", shown(.message))]
     Rpc {
         /// The JSON-RPC method.
         method: &'static str,
@@ -93,6 +118,7 @@ impl RequestError {
             Self::TimedOut { .. } => "timed-out",
             Self::Http { .. } => "http-status",
             Self::Garbage { .. } => "garbage",
+            Self::TooLarge { .. } => "too-large",
             Self::NoneFit(unfit) => match unfit.split_first() {
                 Some((first, rest)) if rest.iter().all(|other| first.kind() == other.kind()) => first.kind(),
                 _ => "none-fit",
@@ -106,13 +132,15 @@ impl RequestError {
         match self {
             Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
             Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,
-            Self::Garbage { .. } => false,
+            Self::Garbage { .. } | Self::TooLarge { .. } => false,
             Self::NoneFit(unfit) => unfit.iter().any(Unfit::is_retryable),
             // A range of blocks won't become narrower.
-            Self::Rpc { message, .. } if is_refusal(message) => false,
-            // Or a block that has not reached the node behind a load balancer yet.
-            Self::Rpc { code, message, .. } => {
-                BUSY.contains(code) || message.to_ascii_lowercase().contains("header not found")
+            Self::Rpc { method, message, .. } if Self::is_of_logs(method) && is_refusal(message) => false,
+            Self::Rpc { code, message, data, .. } => {
+                revert_of(*code, message, data.as_deref()).is_none()
+                    && (is_busy(*code, message)
+                        || says(message, &LATE_WORDS)
+                        || says_block_not_there(message))
             }
         }
     }
@@ -120,11 +148,16 @@ impl RequestError {
     /// Whether another endpoint may well give an answer where this one gave none.
     pub(crate) fn may_pass_elsewhere(&self) -> bool {
         match self {
-            // A contract's *no* is an answer, and a width is for the asker to narrow.
-            Self::Rpc { code, message, data, .. } => {
-                revert_of(*code, message, data.as_deref()).is_none() && !is_refusal(message)
+            // A contract's reason is an answer, and a width is for the asker to narrow. A revert without a reason is what a
+            // node says of state that it has pruned, too.
+            Self::Rpc { method, code, message, data, .. } => {
+                match revert_of(*code, message, data.as_deref()) {
+                    Some(reason) => reason.is_empty(),
+                    None => !(Self::is_of_logs(method) && is_refusal(message)),
+                }
             }
             Self::Http { status, .. } => *status != 413,
+            Self::TooLarge { method, .. } => !Self::is_of_logs(method),
             _ => true,
         }
     }
@@ -138,7 +171,7 @@ impl RequestError {
                 Refusal::told(&text).or((*code == -32005).then_some(Refusal::TooMuch { allowed: None }))
             }
             // The request was too much for the endpoint, or for a proxy before it (524 is Cloudflare's).
-            Self::TimedOut { .. } | Self::Http { status: 413 | 504 | 524, .. } => {
+            Self::TimedOut { .. } | Self::TooLarge { .. } | Self::Http { status: 413 | 504 | 524, .. } => {
                 Some(Refusal::TooMuch { allowed: None })
             }
             _ => None,
@@ -148,10 +181,18 @@ impl RequestError {
     /// Whether the endpoint itself is at fault, rather than what it was asked for.
     pub(crate) fn is_endpoints_fault(&self) -> bool {
         match self {
-            Self::Rpc { code, .. } => BUSY.contains(code),
+            Self::Rpc { code, message, data, .. } => {
+                revert_of(*code, message, data.as_deref()).is_none()
+                    && (is_busy(*code, message) || says(message, &LATE_WORDS))
+            }
             Self::NoneFit(_) => false,
             _ => true,
         }
+    }
+
+    /// Whether a method asks for logs: only there do some words refuse a range of blocks.
+    pub(crate) fn is_of_logs(method: &str) -> bool {
+        method == "eth_getLogs"
     }
 }
 
@@ -250,6 +291,43 @@ fn listed(unfit: &[Unfit]) -> String {
         }
     }
 }
+
+/// Whether an endpoint says that it has too much to do.
+fn is_busy(code: i64, message: &str) -> bool {
+    BUSY.contains(&code) || says(message, &BUSY_WORDS)
+}
+
+/// Whether a message says that the endpoint doesn't have the block that it was asked about.
+fn says_block_not_there(message: &str) -> bool {
+    let text = message.to_ascii_lowercase();
+    // `block 1111… not found`, `block not found: hash …`; but `the method eth_getBlockByHash was not found`.
+    let by_name = text.contains("block") && text.contains("not found") && !text.contains("method");
+    by_name || says(&text, &NOT_THERE_WORDS)
+}
+
+/// Whether a message has any of these words, whatever their case.
+fn says(message: &str, words: &[&str]) -> bool {
+    let text = message.to_ascii_lowercase();
+    words.iter().any(|word| text.contains(word))
+}
+
+/// What an endpoint says, as it is shown: cut, and with control characters escaped.
+fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, character) in text.chars().enumerate() {
+        if index == SHOWN {
+            shown.push('…');
+            break;
+        }
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 /// Whether a message says that too many blocks were asked for at once.
 pub(crate) fn is_refusal(message: &str) -> bool {
     Refusal::told(message).is_some()

@@ -6,14 +6,16 @@ mod call;
 mod connection;
 mod endpoints;
 mod error;
+mod header;
 mod ranges;
 mod refusal;
 mod revert;
 
 pub use block::{Block, BlockSelector, InvalidBlockSelector, Position};
-pub(crate) use call::Called;
+pub use call::Called;
 pub use connection::ConnectError;
 pub use endpoints::{Condition, Endpoint, Expected, Health, MAX_LAG};
 pub use error::{RequestError, Unfit};
+pub use header::HashedHeader;
 pub(crate) use ranges::{End, LogRanges};
 pub use revert::revert_of;

@@ -19,11 +19,13 @@ impl Refusal {
         if has(&["beyond", "invalid block range", "pruned", "rate limit", "request count", "reverted"]) {
             return None;
         }
-        let too_much = has(&["response size", "response is too big", "response too large"])
-            || has(&["timeout", "timed out", "deadline exceeded", "took too long"])
-            || has(&["too many", "more than", "max"]) && has(&["result", " logs"]);
+        let too_much =
+            has(&["response size", "response is too big", "response too large", "response exceed"])
+                || has(&["result set", "logs matched"])
+                || has(&["timeout", "timed out", "deadline exceeded", "took too long"])
+                || has(&["too many", "more than", "max"]) && has(&["result", " logs"]);
         if too_much {
-            return Some(Self::TooMuch { allowed: suggested(&text) });
+            return Some(Self::TooMuch { allowed: suggested(&text).or_else(|| named_width(&text)) });
         }
         let too_wide = has(&["range", "block span", "blocks"])
             && has(&[
@@ -37,8 +39,10 @@ impl Refusal {
                 "bigger",
                 "greater",
                 "more than",
+                "less than",
+                "reduce",
             ]);
-        too_wide.then(|| Self::TooWide { allowed: suggested(&text).or_else(|| last_number(&text)) })
+        too_wide.then(|| Self::TooWide { allowed: suggested(&text).or_else(|| widest(&text)) })
     }
 }
 
@@ -57,6 +61,19 @@ fn suggested(text: &str) -> Option<u64> {
     });
     let (first, last): (u64, u64) = in_brackets.or(in_words)?;
     last.checked_sub(first)?.checked_add(1)
+}
+
+/// The width that a text names beside something else: `Maximum allowed number of requested blocks is 112`.
+fn named_width(text: &str) -> Option<u64> {
+    last_number(text.rsplit_once("requested blocks is ")?.1)
+}
+
+/// The widest range that a text allows: `1000`, or one less where it `must be less than 1000`.
+fn widest(text: &str) -> Option<u64> {
+    match text.rsplit_once("less than ") {
+        Some((_, bound)) => last_number(bound)?.checked_sub(1),
+        None => last_number(text),
+    }
 }
 
 /// The last number of a text: a width is named after all else. `10,000` and `2k` are numbers too.
@@ -140,7 +157,19 @@ mod tests {
             ("Requested range exceeds maximum RPC range limit", WIDE),
             ("query exceeds max block range 100000", wide(100_000)),
             ("query exceeds max results 20000, retry with the range 25766988-25775072", much(8085)),
-            // Others.
+            // Others, each with another of its kind.
+            ("logs matched by query exceeds limit of 10000", MUCH),
+            ("Logs matched by query exceed the limit of 20,000", MUCH),
+            ("result set too large", MUCH),
+            ("the result set is too big, 12 MB", MUCH),
+            ("response exceed size limit", MUCH),
+            ("Response exceeds maximum size of 150 MB", MUCH),
+            ("Please, reduce the query block range", WIDE),
+            ("please reduce the number of blocks", WIDE),
+            ("block range must be less than 1000", wide(999)),
+            ("the number of blocks must be less than 2,048", wide(2047)),
+            ("Log response size exceeded. Maximum allowed number of requested blocks is 112", much(112)),
+            ("Log response size exceeded. Maximum allowed number of requested blocks is 1,024", much(1024)),
             (
                 "block range is larger than max block range, block range = 5120, max block range = 5000",
                 wide(5000),
@@ -150,6 +179,15 @@ mod tests {
             ("backend response too large", MUCH),
         ] {
             assert_eq!(Refusal::told(text), refusal, "{text}");
+        }
+    }
+
+    #[test]
+    fn inc_30_words_that_were_not_understood_once() {
+        let words = include_str!("../../tests/cases/eth-getlogs-words-not-understood.txt");
+        assert_eq!(words.lines().count(), 6);
+        for text in words.lines() {
+            assert!(Refusal::told(text).is_some(), "{text}");
         }
     }
 

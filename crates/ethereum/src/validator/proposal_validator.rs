@@ -91,16 +91,23 @@ impl ProposalValidator {
     /// Judges a case at this block, with one `eth_call`.
     pub async fn validate_at(&self, case: &Case, block: Block) -> Verdict {
         match self.call(calldata(case), block).await {
-            Ok(Called::Returned(bytes))
+            Ok(called) => self.verdict(case, called),
+            Err(undecided) => Verdict::Undecided(undecided),
+        }
+    }
+
+    /// What the contract's answer to [`calldata`] says of the case.
+    pub fn verdict(&self, case: &Case, called: Called) -> Verdict {
+        match called {
+            Called::Returned(bytes)
                 if U256::try_from_be_slice(&bytes) == Some(U256::ONE) && bytes.len() == 32 =>
             {
                 Verdict::Valid
             }
-            Ok(Called::Returned(bytes)) => Verdict::Undecided(self.unknown_answer(bytes)),
-            Ok(Called::Reverted(bytes)) => {
+            Called::Returned(bytes) => Verdict::Undecided(self.unknown_answer(bytes)),
+            Called::Reverted(bytes) => {
                 self.rejection(case, &bytes).map_or_else(Verdict::Undecided, Verdict::Rejected)
             }
-            Err(undecided) => Verdict::Undecided(undecided),
         }
     }
 
