@@ -1,7 +1,7 @@
 //! A JSON-RPC endpoint that fails on order, in front of a real one: for faults that no real node makes when asked.
 
 use std::{
-    io,
+    fmt, io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -18,11 +18,39 @@ use tokio::{
 
 use crate::http;
 
-/// How the endpoint meets a request.
-#[derive(Clone, Debug, PartialEq)]
+/// The method as which a batch is met.
+const BATCH: &str = "batch";
+
+/// What is done to a result on its way.
+#[derive(Clone)]
+pub struct Change(Arc<dyn Fn(&mut Value) + Send + Sync>);
+
+impl Change {
+    /// This is done.
+    pub fn new(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(change))
+    }
+
+    pub(crate) fn make(&self, result: &mut Value) {
+        (self.0)(result);
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Change")
+    }
+}
+
+/// How the endpoint meets a request. It is asked how to meet a whole batch, as method `batch`, before each of its requests.
+#[derive(Clone, Debug)]
 pub enum Reply {
     /// With the real endpoint's answer.
     Forward,
+    /// With the real endpoint's answer to these parameters.
+    Instead(Value),
+    /// With the real endpoint's answer, its result changed.
+    Changed(Change),
     /// With this result.
     Result(Value),
     /// With this JSON-RPC error.
@@ -130,35 +158,55 @@ async fn serve(
         one => std::slice::from_ref(one),
     };
     let mut answers = Vec::new();
+    if request.is_array() {
+        let whole = json!({ "method": BATCH, "id": null });
+        match meet(BATCH, &Value::Null) {
+            Reply::Forward => {}
+            reply => return send(&mut stream, answer(&whole, reply, upstream, client).await?).await,
+        }
+    }
     for request in asked {
-        match answer(request, upstream, client, methods, meet).await? {
+        let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
+        methods.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
+        let reply = meet(method, request.get("params").unwrap_or(&Value::Null));
+        match answer(request, reply, upstream, client).await? {
             Served::Body(200, body) => answers.push(body),
-            Served::Body(status, body) => return http::respond(&mut stream, status, &body).await,
-            Served::Cut => return Ok(()),
+            served => return send(&mut stream, served).await,
         }
     }
     let body = if request.is_array() { format!("[{}]", answers.join(",")) } else { answers.concat() };
     http::respond(&mut stream, 200, &body).await
 }
 
-async fn answer(
-    request: &Value,
-    upstream: &Url,
-    client: &Client,
-    methods: &Mutex<Vec<String>>,
-    meet: &impl Fn(&str, &Value) -> Reply,
-) -> io::Result<Served> {
-    let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
-    methods.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
+async fn send(stream: &mut BufReader<TcpStream>, served: Served) -> io::Result<()> {
+    match served {
+        Served::Body(status, body) => http::respond(stream, status, &body).await,
+        Served::Cut => Ok(()),
+    }
+}
+
+async fn answer(request: &Value, reply: Reply, upstream: &Url, client: &Client) -> io::Result<Served> {
     let id = request.get("id").cloned().unwrap_or_default();
-    Ok(match meet(method, request.get("params").unwrap_or(&Value::Null)) {
-        Reply::Forward => {
-            let forwarded = client
-                .post(upstream.clone())
-                .header("content-type", "application/json")
-                .body(request.to_string());
-            let answer = forwarded.send().await.map_err(io::Error::other)?;
-            Served::Body(200, answer.text().await.map_err(io::Error::other)?)
+    let forward = async |request: &Value| {
+        let forwarded = client
+            .post(upstream.clone())
+            .header("content-type", "application/json")
+            .body(request.to_string());
+        forwarded.send().await.map_err(io::Error::other)?.text().await.map_err(io::Error::other)
+    };
+    Ok(match reply {
+        Reply::Forward => Served::Body(200, forward(request).await?),
+        Reply::Instead(params) => {
+            let method = request.get("method");
+            let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+            Served::Body(200, forward(&request).await?)
+        }
+        Reply::Changed(change) => {
+            let mut answer: Value = serde_json::from_str(&forward(request).await?)?;
+            if let Some(result) = answer.get_mut("result") {
+                change.make(result);
+            }
+            Served::Body(200, answer.to_string())
         }
         Reply::Result(result) => {
             Served::Body(200, json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string())

@@ -30,7 +30,7 @@ pub use bitcoin_server::{BitcoinServer, Serving};
 pub use chain::{Chain, ChainState};
 pub use deposit::{Deposit, DepositOutput, DepositSpec, Funding};
 pub use error::Error;
-pub use faulty::{FaultyEndpoint, Reply};
+pub use faulty::{Change, FaultyEndpoint, Reply};
 pub use geth::Geth;
 pub use peers::{Btcd, ElectrumX};
 pub use redemption::RedemptionRequest;

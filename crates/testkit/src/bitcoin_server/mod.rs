@@ -216,6 +216,11 @@ impl Shared {
         self.methods.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
         let outcome = match (self.meet)(method, params) {
             Reply::Forward => honestly(method, params),
+            Reply::Instead(params) => honestly(method, &params),
+            Reply::Changed(change) => honestly(method, params).map(|mut result| {
+                change.make(&mut result);
+                result
+            }),
             Reply::Result(result) => Ok(result),
             Reply::Error(error) => return Some(reply(request, &Value::Null, &error)),
             Reply::Body(body) => return Some(body),
