@@ -3,7 +3,9 @@
 //! what the rules read.
 
 pub mod bridge;
+pub mod decision;
 pub mod events;
+mod quorum;
 pub mod rpc;
 mod tbtc;
 mod undecided;
@@ -14,6 +16,7 @@ pub use events::{
     BridgeEvents, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, Revealed,
     WalletTransaction,
 };
+pub use quorum::{InvalidQuorum, Quorum, servers};
 pub use rpc::{
     Block, BlockSelector, Called, Condition, ConnectError, Endpoint, Expected, HashedHeader, Health,
     InvalidBlockSelector, MAX_LAG, Position, RequestError, Unfit, revert_of,

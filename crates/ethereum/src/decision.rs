@@ -1,0 +1,294 @@
+//! Which block a decision is made at: named by enough servers, and not old. Pure: it is told what servers answered, and
+//! says what to ask next.
+//!
+//! 1. All servers are asked for their heads: [`Decider::heads`] says from where on to look.
+//! 2. All are asked for the headers of those heights: [`Decider::names`] says which block enough of them name.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use alloy::primitives::B256;
+use coxswain_rules::network::Preset;
+
+use crate::{quorum::Quorum, rpc::HashedHeader};
+
+/// How old a head may be by our clock, in seconds.
+const MAX_HEAD_AGE: u64 = 180;
+/// How far a head may be ahead of our clock, in seconds.
+const MAX_HEAD_AHEAD: u64 = 30;
+/// How old the block of a decision may be, in seconds: a forged head would otherwise have all name an old one.
+const MAX_DECISION_AGE: u64 = 300;
+/// How far under the height that enough have reached the block of a decision may be.
+const DEPTH: u64 = 7;
+/// For how many blocks' time the servers must be under the clock before it goes back.
+const PATIENCE: u64 = 75;
+/// How many blocks under the height that enough have reached a server may be.
+pub const MAX_BEHIND: u64 = 10;
+
+/// How a network's blocks follow on the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Seconds from one block to the next, at least.
+    pub slot: u64,
+    /// Whether blocks' times are the clock's. Those of local chains jump.
+    pub is_of_the_clock: bool,
+}
+
+impl From<&Preset> for Pace {
+    /// Mainnet's blocks come every 12 s at most.
+    fn from(network: &Preset) -> Self {
+        let is_of_the_clock = network.max_head_age.is_some();
+        Self { slot: if is_of_the_clock { 12 } else { 1 }, is_of_the_clock }
+    }
+}
+
+/// What a server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard<T> {
+    /// This.
+    Answer(T),
+    /// Nothing to this that was understood, but it has answered something else.
+    Nothing,
+    /// Nothing at all that was understood.
+    Silence,
+}
+
+impl<T> Heard<T> {
+    const fn is_silence(&self) -> bool {
+        matches!(self, Self::Silence)
+    }
+
+    fn answer(&self) -> Option<T>
+    where
+        T: Copy,
+    {
+        match self {
+            Self::Answer(answer) => Some(*answer),
+            Self::Nothing | Self::Silence => None,
+        }
+    }
+}
+
+/// From where on a block is looked for that enough servers name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// The height that enough servers have reached.
+    height: u64,
+    /// Which servers have answered.
+    spoken: Vec<bool>,
+    /// Which servers are behind.
+    behind: Vec<usize>,
+}
+
+impl Horizon {
+    /// The heights whose headers all servers are asked for.
+    pub const fn heights(&self) -> RangeInclusive<u64> {
+        self.height.saturating_sub(DEPTH)..=self.height
+    }
+}
+
+/// The block to decide at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Its header.
+    pub header: HashedHeader,
+    /// How many servers name it.
+    pub named_by: usize,
+    /// Of how many.
+    pub of: usize,
+    /// The height that windows go by.
+    pub clock: u64,
+    /// The servers that are behind, by their place. They may be asked nothing more.
+    pub behind: Vec<usize>,
+}
+
+/// Why there is no block to decide at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoDecision {
+    /// Too few heads count: too few servers answer, or their heads are old.
+    #[error("{counted} servers have a head that is new, of {required} that are needed")]
+    NoFreshHead {
+        /// How many count.
+        counted: usize,
+        /// How many are needed.
+        required: usize,
+    },
+    /// The heads are further from our last block than time allows.
+    #[error("the servers' heads are more blocks after block {since} than there was time for")]
+    OutOfPace {
+        /// The height of our last block.
+        since: u64,
+    },
+    /// No block is named by enough.
+    #[error("no block from {lowest} to {highest} that is new enough is named by {required} servers")]
+    NotNamed {
+        /// The lowest height looked at.
+        lowest: u64,
+        /// The highest.
+        highest: u64,
+        /// How many servers are needed.
+        required: usize,
+    },
+}
+
+/// Decides on blocks, one after the other.
+#[derive(Clone, Debug)]
+pub struct Decider {
+    quorum: Quorum,
+    pace: Pace,
+    /// Height and time of the last block decided at.
+    last: Option<(u64, u64)>,
+    clock: Option<u64>,
+    /// Since when the servers have been under the clock.
+    under_since: Option<u64>,
+    /// Since when heads that are out of pace have been all there is.
+    out_of_pace_since: Option<u64>,
+}
+
+impl Decider {
+    /// Nothing is decided yet.
+    pub const fn new(quorum: Quorum, pace: Pace) -> Self {
+        Self { quorum, pace, last: None, clock: None, under_since: None, out_of_pace_since: None }
+    }
+
+    /// Takes in all servers' heads, in the servers' order, at this Unix time.
+    ///
+    /// # Errors
+    /// If too few count. Then the heads are asked for anew, and no window opens.
+    pub fn heads(&mut self, now: u64, heads: &[Heard<&HashedHeader>]) -> Result<Horizon, NoDecision> {
+        let spoken: Vec<_> = heads.iter().map(|head| !head.is_silence()).collect();
+        let required = self.quorum.required(count(&spoken));
+        let mut new: Vec<_> = heads.iter().filter_map(Heard::answer).collect();
+        if self.pace.is_of_the_clock {
+            new.retain(|head| {
+                let time = head.timestamp();
+                time.saturating_add(MAX_HEAD_AGE) >= now && time <= now.saturating_add(MAX_HEAD_AHEAD)
+            });
+        }
+        let counted: Vec<_> = new.iter().copied().filter(|head| self.is_in_pace(head)).collect();
+        let height = match (Self::reached(&counted, required), Self::reached(&new, required), self.last) {
+            (Some(height), ..) => {
+                self.out_of_pace_since = None;
+                height
+            }
+            // Our last block was abandoned for a branch with more blocks, or wasn't of this chain: that must not last.
+            (None, Some(height), Some((since, _))) => {
+                let waited = now.saturating_sub(*self.out_of_pace_since.get_or_insert(now));
+                if waited < PATIENCE * self.pace.slot {
+                    return Err(NoDecision::OutOfPace { since });
+                }
+                height
+            }
+            (None, ..) => return Err(NoDecision::NoFreshHead { counted: counted.len(), required }),
+        };
+        let is_behind = |head: &HashedHeader| height.saturating_sub(head.number()) > MAX_BEHIND;
+        let behind = heads.iter().enumerate().filter(|(_, head)| head.answer().is_some_and(is_behind));
+        Ok(Horizon { height, spoken, behind: behind.map(|(server, _)| server).collect() })
+    }
+
+    /// The height that this many of the heads have reached.
+    fn reached(heads: &[&HashedHeader], required: usize) -> Option<u64> {
+        let mut heights: Vec<_> = heads.iter().map(|head| head.number()).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        heights.get(required.checked_sub(1)?).copied()
+    }
+
+    /// Whether there was time for as many blocks since the last block decided at.
+    fn is_in_pace(&self, head: &HashedHeader) -> bool {
+        match self.last {
+            Some((number, time)) if self.pace.is_of_the_clock && head.number() > number => {
+                let blocks = head.number() - number;
+                blocks.saturating_mul(self.pace.slot) <= head.timestamp().saturating_sub(time)
+            }
+            _ => true,
+        }
+    }
+
+    /// Takes in the headers that all servers give for a horizon's heights, in the servers' order, at this Unix time.
+    ///
+    /// # Errors
+    /// If no block is named by enough.
+    pub fn names(
+        &mut self,
+        now: u64,
+        horizon: Horizon,
+        names: &[Heard<&[HashedHeader]>],
+    ) -> Result<Decision, NoDecision> {
+        let spoken: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(server, heard)| {
+                !heard.is_silence() || horizon.spoken.get(server).copied().unwrap_or_default()
+            })
+            .collect();
+        let required = self.quorum.required(count(&spoken));
+        let heights = horizon.heights();
+        let named = heights.clone().rev().find_map(|height| {
+            let (header, named_by) = most_named(height, names)?;
+            let is_new =
+                !self.pace.is_of_the_clock || header.timestamp().saturating_add(MAX_DECISION_AGE) >= now;
+            (named_by >= required && is_new).then(|| (header.clone(), named_by))
+        });
+        let Some((header, named_by)) = named else {
+            let (lowest, highest) = heights.into_inner();
+            return Err(NoDecision::NotNamed { lowest, highest, required });
+        };
+        self.last = Some((header.number(), header.timestamp()));
+        let clock = self.tick(now, horizon.height, header.number());
+        Ok(Decision { header, named_by, of: self.quorum.servers(), clock, behind: horizon.behind })
+    }
+
+    /// The clock, which never goes back, unless the servers stay under it.
+    fn tick(&mut self, now: u64, height: u64, decided: u64) -> u64 {
+        let clock = match self.clock {
+            Some(clock) if height < clock => {
+                let waited = now.saturating_sub(*self.under_since.get_or_insert(now));
+                if waited < PATIENCE * self.pace.slot {
+                    return clock;
+                }
+                decided
+            }
+            _ => height,
+        };
+        self.under_since = None;
+        self.clock = Some(clock);
+        clock
+    }
+}
+
+fn count(of: &[bool]) -> usize {
+    of.iter().filter(|is| **is).count()
+}
+
+/// The block at a height that most servers name, and how many do. A server names one block a height: its first.
+fn most_named<'a>(height: u64, names: &[Heard<&'a [HashedHeader]>]) -> Option<(&'a HashedHeader, usize)> {
+    let mut counted = BTreeMap::<B256, (&HashedHeader, usize)>::new();
+    for headers in names.iter().filter_map(Heard::answer) {
+        if let Some(header) = headers.iter().find(|header| header.number() == height) {
+            counted.entry(header.hash()).or_insert((header, 0)).1 += 1;
+        }
+    }
+    counted.into_values().max_by_key(|(_, named_by)| *named_by)
+}
+
+/// The ancestor of a block at this height, which the headers between lead to by their parents' hashes; `None` if they
+/// don't. The headers go down from the block's parent.
+pub fn ancestor<'a>(
+    block: &'a HashedHeader,
+    parents: impl IntoIterator<Item = &'a HashedHeader>,
+    number: u64,
+) -> Option<&'a HashedHeader> {
+    let mut at = block;
+    let mut parents = parents.into_iter();
+    while at.number() > number {
+        let parent = parents.next()?;
+        if parent.hash() != at.fields().parent_hash || parent.number() + 1 != at.number() {
+            return None;
+        }
+        at = parent;
+    }
+    (at.number() == number).then_some(at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! How many servers are enough to go by, and which URLs are one server.
+
+use url::{Host, Url};
+
+/// A quorum that can't be met, or no servers at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a quorum of {quorum} of {servers} servers can't be met")]
+pub struct InvalidQuorum {
+    quorum: usize,
+    servers: usize,
+}
+
+/// How many of a number of servers must say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    servers: usize,
+    at_least: usize,
+}
+
+impl Quorum {
+    /// The quorum among this many servers, raised to `at_least` by a setting.
+    ///
+    /// # Errors
+    /// If there is no server, or there are fewer than the setting asks for.
+    pub const fn new(servers: usize, at_least: usize) -> Result<Self, InvalidQuorum> {
+        if servers == 0 || at_least > servers {
+            return Err(InvalidQuorum { quorum: at_least, servers });
+        }
+        Ok(Self { servers, at_least })
+    }
+
+    /// How many servers there are.
+    pub const fn servers(self) -> usize {
+        self.servers
+    }
+
+    /// How many must say the same, where this many have given an answer to anything that was understood.
+    ///
+    /// Of two servers both must, unless one is silent: then the other is believed at its word.
+    pub const fn required(self, answering: usize) -> usize {
+        let required = match (self.servers, answering) {
+            (2, 0 | 1) => 1,
+            (servers, _) => servers / 2 + 1,
+        };
+        if required < self.at_least { self.at_least } else { required }
+    }
+}
+
+/// Which server each URL is of, counted from 0: URLs of one host are one server, except that on this machine each port is
+/// one, unless a setting says otherwise.
+pub fn servers(urls: &[Url], loopback_is_one: bool) -> Vec<usize> {
+    let mut known = Vec::new();
+    let mut server = |url: &Url| {
+        let port = url.port_or_known_default().filter(|_| is_loopback(url) && !loopback_is_one);
+        let host = url.host_str().map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+        let name = (host, port);
+        known.iter().position(|known| *known == name).unwrap_or_else(|| {
+            known.push(name);
+            known.len() - 1
+        })
+    };
+    urls.iter().map(&mut server).collect()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enough_is_more_than_half_and_of_two_both_or_the_one_that_answers() {
+        let required = |servers, answering| Quorum::new(servers, 0).unwrap().required(answering);
+        assert_eq!([required(1, 0), required(1, 1)], [1, 1]);
+        assert_eq!([required(2, 0), required(2, 1), required(2, 2)], [1, 1, 2]);
+        for (servers, enough) in [(3, 2), (4, 3), (5, 3), (6, 4), (7, 4)] {
+            for answering in 0..=servers {
+                assert_eq!(required(servers, answering), enough, "whoever answers");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_raises_the_quorum_and_never_lowers_it() {
+        assert_eq!(Quorum::new(2, 2).unwrap().required(1), 2);
+        assert_eq!(Quorum::new(5, 4).unwrap().required(5), 4);
+        assert_eq!(Quorum::new(5, 1).unwrap().required(5), 3);
+        assert!(Quorum::new(2, 3).is_err() && Quorum::new(0, 0).is_err());
+        assert!(Quorum::new(3, 3).is_ok());
+    }
+
+    #[test]
+    fn urls_of_one_host_are_one_server() {
+        let urls = |urls: &[&str]| urls.iter().map(|url| url.parse().unwrap()).collect::<Vec<Url>>();
+        let public = urls(&[
+            "https://a.example/v3/key",
+            "http://A.example.:8545/",
+            "https://b.example",
+            "https://eth.a.example",
+        ]);
+        assert_eq!(servers(&public, false), [0, 0, 1, 2]);
+        let local = urls(&[
+            "http://127.0.0.1:8545",
+            "http://127.0.0.1:8546/x",
+            "http://localhost:8545",
+            "http://[::1]:1",
+            "http://127.0.0.1:8545/y",
+        ]);
+        assert_eq!(servers(&local, false), [0, 1, 2, 3, 0]);
+        assert_eq!(servers(&local, true), [0, 0, 1, 2, 0]);
+    }
+}
