@@ -5,6 +5,8 @@
 pub mod bridge;
 pub mod decision;
 pub mod events;
+#[cfg(feature = "proven")]
+pub mod proof;
 mod quorum;
 pub mod rpc;
 mod tbtc;

@@ -3,6 +3,8 @@
 use alloy::primitives::{Address, Bytes};
 use coxswain_rules::{Missing, OutPoint};
 
+#[cfg(feature = "proven")]
+use crate::proof::Unproven;
 use crate::rpc::{Block, BlockSelector, Position, RequestError};
 
 /// How much of a contract's answer an error shows, in bytes.
@@ -150,6 +152,10 @@ pub enum Undecided {
         /// The text of an `Error(string)`, else the error's first bytes in hex.
         error: String,
     },
+    /// The state that the answer depends on is not proven.
+    #[cfg(feature = "proven")]
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
     /// The call succeeded with something other than `true`.
     #[error("the answer of {address} is not what it can be: {answer} ({length} bytes)")]
     UnknownAnswer {
@@ -188,6 +194,8 @@ impl Undecided {
             Self::UnreadableBridge { .. } => "unreadable-bridge",
             Self::Incomplete { cause, .. } => cause,
             Self::Unread(_) => "unread",
+            #[cfg(feature = "proven")]
+            Self::Unproven(_) => "unproven",
             Self::UnknownState { .. } => "unknown-state",
             Self::OtherBlock { .. } => "other-block",
         }

@@ -13,9 +13,7 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256};
-use coxswain_ethereum::{
-    BlockSelector, Endpoint, Expected, ProposalValidator, RequestError, Verdict,
-};
+use coxswain_ethereum::{BlockSelector, Endpoint, Expected, ProposalValidator, RequestError, Verdict};
 use coxswain_rules::{Amount, Case, DepositSweepProposal, HeartbeatProposal, KeyHash, RuleId, Subject};
 use coxswain_testkit::{Chain, FaultyEndpoint, Reply, World, our_validator};
 use serde_json::{Value, json};

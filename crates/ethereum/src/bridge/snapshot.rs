@@ -17,6 +17,11 @@ use coxswain_rules::{
     SweepRequestRecord, WalletRecord,
 };
 
+#[cfg(feature = "proven")]
+use crate::{
+    proof::{Call, Prover},
+    rpc::HashedHeader,
+};
 use crate::{
     rpc::{Block, Called, Endpoint},
     undecided::{Undecided, excerpt},
@@ -115,16 +120,42 @@ impl SnapshotReader {
     pub async fn snapshot(&self, block: Block, keys: &SnapshotKeys) -> Result<Snapshot, Undecided> {
         let mut snapshot = Snapshot::default();
         let keys = keys.in_order();
-        // Without keys too, there is one call: for the parameters.
-        let (first, rest) = keys.split_at(keys.len().min(ITEMS_PER_CALL));
-        for keys in std::iter::once(first).chain(rest.chunks(ITEMS_PER_CALL)) {
+        for keys in parts(&keys) {
             let answer = self.call(keys, block).await?;
             self.read(&mut snapshot, keys, block, &answer)?;
         }
         Ok(snapshot)
     }
 
-    async fn call(&self, keys: &[Key], block: Block) -> Result<Bytes, Undecided> {
+    /// As [`snapshot`](Self::snapshot), but run here, on state that is proven against the block's header.
+    ///
+    /// # Errors
+    /// When any of it can't be proven, or is not what the Bridge's state can be.
+    #[cfg(feature = "proven")]
+    pub async fn proven_snapshot(
+        &self,
+        prover: &Prover,
+        header: &HashedHeader,
+        keys: &SnapshotKeys,
+    ) -> Result<Snapshot, Undecided> {
+        let (bridge, block) = (self.bridge, header.block());
+        let mut snapshot = Snapshot::default();
+        let keys = keys.in_order();
+        for keys in parts(&keys) {
+            let call = Call { to: None, input: self.creation_code(keys) };
+            match prover.call(&call, header).await?.called {
+                Called::Returned(answer) => self.read(&mut snapshot, keys, block, &answer)?,
+                Called::Reverted(_) if prover.has_code(bridge, header).await? => {
+                    return Err(Undecided::UnreadableBridge { bridge, block });
+                }
+                Called::Reverted(_) => return Err(Undecided::NoCode { address: bridge, block }),
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// What reads the items that these keys name.
+    fn creation_code(&self, keys: &[Key]) -> Bytes {
         let mut arguments = BridgeSnapshot::constructorCall {
             bridge: self.bridge,
             wallets: Vec::new(),
@@ -140,8 +171,12 @@ impl SnapshotReader {
                 Key::SweepRequest(key) => arguments.sweepRequests.push(key.to_u256()),
             }
         }
-        let code = [&BridgeSnapshot::BYTECODE[..], &arguments.abi_encode()].concat();
-        let transaction = TransactionRequest::default().input(TransactionInput::new(code.into()));
+        [&BridgeSnapshot::BYTECODE[..], &arguments.abi_encode()].concat().into()
+    }
+
+    async fn call(&self, keys: &[Key], block: Block) -> Result<Bytes, Undecided> {
+        let code = self.creation_code(keys);
+        let transaction = TransactionRequest::default().input(TransactionInput::new(code));
         let bridge = self.bridge;
         match self.endpoint.call(transaction, block).await? {
             Called::Returned(answer) => Ok(answer),
@@ -207,6 +242,12 @@ impl SnapshotReader {
         snapshot.watchtower_delays = delays;
         if fields.0.is_empty() { Ok(()) } else { Err(malformed()) }
     }
+}
+
+/// As many keys as one call reads, each time. Without keys too, there is one call: for the parameters.
+fn parts(keys: &[Key]) -> impl Iterator<Item = &[Key]> {
+    let (first, rest) = keys.split_at(keys.len().min(ITEMS_PER_CALL));
+    std::iter::once(first).chain(rest.chunks(ITEMS_PER_CALL))
 }
 
 fn unknown_state(kind: &str, key: &impl Display) -> impl FnOnce(u8) -> Undecided {

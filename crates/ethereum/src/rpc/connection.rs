@@ -1,5 +1,7 @@
 //! One JSON-RPC endpoint over HTTP: one attempt at a request, within a deadline, and what became of it.
 
+#[cfg(feature = "proven")]
+use std::collections::BTreeMap;
 use std::{
     error::Error as StdError,
     sync::{
@@ -96,6 +98,50 @@ impl Connection {
         let result = self.open(method, id, envelope)?;
         serde_json::from_str(result.get())
             .map_err(|error| self.garbage(method, error.to_string(), result.get()))
+    }
+
+    /// Sends requests of one method in one batch, once; one by one if the endpoint takes no batches. The answers, in the order
+    /// of the requests.
+    #[cfg(feature = "proven")]
+    pub(crate) async fn batch<Params, Answer>(
+        &self,
+        method: &'static str,
+        params: &[Params],
+    ) -> Result<Vec<Answer>, RequestError>
+    where
+        Params: RpcSend + 'static,
+        Answer: RpcRecv,
+    {
+        let ids: Vec<_> = params.iter().map(|_| self.next_id()).collect();
+        let request = |(id, params): (&u64, &Params)| Request::new(method, Id::Number(*id), params.clone());
+        let requests: Vec<_> = ids.iter().zip(params).map(request).collect();
+        let body = serde_json::to_vec(&requests)
+            .map_err(|error| self.garbage(method, format!("the request can't be written: {error}"), ""))?;
+        let answer = match self.post(method, body).await {
+            Err(error) if !error.is_retryable() && !matches!(error, RequestError::TooLarge { .. }) => None,
+            answer => Some(answer?),
+        };
+        let envelopes = answer.as_deref().and_then(|answer| serde_json::from_slice::<Vec<_>>(answer).ok());
+        let Some(envelopes) = envelopes else {
+            let mut answers = Vec::new();
+            for params in params {
+                answers.push(self.request(method, params.clone()).await?);
+            }
+            return Ok(answers);
+        };
+        let mut by_id: BTreeMap<u64, Envelope<'_>> = BTreeMap::new();
+        for envelope in envelopes {
+            if let Envelope { id: Some(Id::Number(id)), .. } = envelope {
+                by_id.insert(id, envelope);
+            }
+        }
+        let answer = |id| {
+            let missing = || self.garbage(method, "an answer of the batch is missing".to_owned(), "");
+            let result = self.open(method, id, by_id.remove(&id).ok_or_else(missing)?)?;
+            serde_json::from_str(result.get())
+                .map_err(|error| self.garbage(method, error.to_string(), result.get()))
+        };
+        ids.into_iter().map(answer).collect()
     }
 
     fn next_id(&self) -> u64 {

@@ -143,6 +143,12 @@ impl Endpoint {
         self.0.members.iter().map(health).collect()
     }
 
+    /// The connection to each endpoint, in the order of preference.
+    #[cfg(feature = "proven")]
+    pub(crate) fn connections(&self) -> Vec<Connection> {
+        self.0.members.iter().map(|member| member.connection.clone()).collect()
+    }
+
     /// Each endpoint for itself, unchecked.
     pub fn each(&self) -> Vec<Self> {
         let alone = |member: &Member| Self::over([member.connection.clone()], Expected::default());

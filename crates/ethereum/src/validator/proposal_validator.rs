@@ -9,6 +9,11 @@ use coxswain_bindings::validator::WalletProposalValidator::{self as validator, b
 use coxswain_rules::{self as rules, Case, Cause, Rejection, rule_of_deployed_reason};
 
 use super::{calldata, reason};
+#[cfg(feature = "proven")]
+use crate::{
+    proof::{Call, Proven, Prover},
+    rpc::HashedHeader,
+};
 use crate::{
     rpc::{Block, BlockSelector, Called, Endpoint},
     undecided::{Undecided, excerpt},
@@ -93,6 +98,19 @@ impl ProposalValidator {
         match self.call(calldata(case), block).await {
             Ok(called) => self.verdict(case, called),
             Err(undecided) => Verdict::Undecided(undecided),
+        }
+    }
+
+    /// Judges a case at the block of this header, by a call that is run here, on state that is proven against it.
+    #[cfg(feature = "proven")]
+    pub async fn prove_at(&self, prover: &Prover, case: &Case, header: &HashedHeader) -> Verdict {
+        let call = Call { to: Some(self.address), input: calldata(case) };
+        match prover.call(&call, header).await {
+            Ok(Proven { has_code: false, .. }) => {
+                Verdict::Undecided(Undecided::NoCode { address: self.address, block: header.block() })
+            }
+            Ok(Proven { called, .. }) => self.verdict(case, called),
+            Err(unproven) => Verdict::Undecided(unproven.into()),
         }
     }
 

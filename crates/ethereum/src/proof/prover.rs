@@ -1,0 +1,298 @@
+//! The questions that prove a call: asked of one endpoint after the other, until the call ends.
+//!
+//! An access list is a hint at what the call will touch. What a run still lacks is asked for, and the call is run again.
+//! What one endpoint has proven holds, whoever proves the rest.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U64, U256, address},
+    rpc::{
+        json_rpc::{RpcRecv, RpcSend},
+        types::{AccessListResult, TransactionInput, TransactionRequest},
+    },
+};
+
+use super::{
+    run::{Call, MAX_ACCOUNTS, MAX_SLOTS, NotProvable, Run, run},
+    state::{AccountProof, Codes, InvalidProof, Shortfall, State},
+};
+use crate::rpc::{Called, Connection, Endpoint, HashedHeader, RequestError};
+
+/// How often a call is run at most.
+const MAX_ROUNDS: usize = 16;
+/// How many slots one `eth_getProof` asks for at most.
+const SLOTS_PER_PROOF: usize = 256;
+/// How many accounts and slots one batch asks for at most. On mainnet a proof of one takes up to 9 KB, so that an answer
+/// stays under 5 MB.
+const PROOFS_PER_BATCH: usize = 512;
+/// How many contracts' code one batch asks for at most: 48 KB each.
+const CODES_PER_BATCH: usize = 64;
+/// The pause before a request that failed in passing is sent once more.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The precompiled contracts that hash as Bitcoin does. An access list leaves them out, and nearly each call touches them.
+const PRECOMPILES: [Address; 2] = [
+    address!("0000000000000000000000000000000000000002"),
+    address!("0000000000000000000000000000000000000003"),
+];
+
+/// Why an endpoint didn't help to prove a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerFailure {
+    /// It doesn't serve the proof, or gives no usable answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// What it gave proves nothing: it lies, or is on another branch.
+    #[error("{server}: {error}")]
+    Invalid {
+        /// The endpoint's host and port.
+        server: String,
+        /// What is wrong.
+        error: InvalidProof,
+    },
+}
+
+/// Why a call is not proven.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unproven {
+    /// It can't be, whatever the endpoints prove.
+    #[error(transparent)]
+    NotProvable(#[from] NotProvable),
+    /// No endpoint proves all that it needs.
+    #[error("no endpoint proves the state: {}", listed(.0))]
+    NoProof(Vec<ServerFailure>),
+}
+
+fn listed(failures: &[ServerFailure]) -> String {
+    failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// A call's answer, which is proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// How the call ended.
+    pub called: Called,
+    /// Whether there is code where it went. What has none answers nothing to any call.
+    pub has_code: bool,
+}
+
+/// Proves calls by what the endpoints' proofs prove.
+#[derive(Debug)]
+pub struct Prover {
+    servers: Vec<Connection>,
+    chain_id: u64,
+    /// Code is kept: it is the most of a call's state, and the same on whichever block.
+    codes: Mutex<Codes>,
+}
+
+impl Prover {
+    /// A prover of calls on chain `chain_id`, by the proofs of these endpoints. Nothing is sent yet.
+    pub fn new(endpoint: &Endpoint, chain_id: u64) -> Self {
+        Self { servers: endpoint.connections(), chain_id, codes: Mutex::default() }
+    }
+
+    /// The answer to a call on the state after this block.
+    ///
+    /// # Errors
+    /// If it can't be proven, or no endpoint proves it.
+    pub async fn call(&self, call: &Call, header: &HashedHeader) -> Result<Proven, Unproven> {
+        let mut state = State::under(header.fields().state_root);
+        let mut failures = Vec::new();
+        let mut rounds = 0;
+        let mut hinted = false;
+        for server in &self.servers {
+            let server = Server { connection: server, at: U64::from(header.number()) };
+            if !hinted {
+                let hints = server.hints(call, header.fields().beneficiary).await;
+                match self.ask(&server, &hints, &mut state).await {
+                    Ok(()) => hinted = true,
+                    Err(failure) => {
+                        failures.push(failure);
+                        continue;
+                    }
+                }
+            }
+            loop {
+                let codes = self.codes();
+                let wanted = match run(call, header, self.chain_id, &state, &codes)? {
+                    Run::Ended(called) => {
+                        let has_code = call.to.is_none_or(|to| state.has_code(to) == Some(true));
+                        return Ok(Proven { called, has_code });
+                    }
+                    Run::Lacks(wanted) => wanted,
+                };
+                rounds += 1;
+                if rounds == MAX_ROUNDS {
+                    return Err(NotProvable::TooManyRounds(rounds).into());
+                }
+                if let Err(failure) = self.ask(&server, &wanted, &mut state).await {
+                    failures.push(failure);
+                    break;
+                }
+            }
+        }
+        Err(Unproven::NoProof(failures))
+    }
+
+    /// Whether there is code at the address after this block.
+    ///
+    /// # Errors
+    /// If no endpoint proves it.
+    pub async fn has_code(&self, address: Address, header: &HashedHeader) -> Result<bool, Unproven> {
+        let mut state = State::under(header.fields().state_root);
+        let account = BTreeMap::from([(address, BTreeSet::new())]);
+        let mut failures = Vec::new();
+        for server in &self.servers {
+            let server = Server { connection: server, at: U64::from(header.number()) };
+            match server.prove(&account, &mut state).await {
+                Ok(()) => return Ok(state.has_code(address) == Some(true)),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(Unproven::NoProof(failures))
+    }
+
+    fn codes(&self) -> Codes {
+        self.codes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for all that is wanted, and for the code of the accounts that turn out to have any.
+    async fn ask(
+        &self,
+        server: &Server<'_>,
+        wanted: &Shortfall,
+        state: &mut State,
+    ) -> Result<(), ServerFailure> {
+        server.prove(&wanted.accounts, state).await?;
+        let mut missing = wanted.codes.clone();
+        {
+            let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+            for address in wanted.accounts.keys() {
+                if let Some(hash) = state.code_hash(*address)
+                    && codes.get(hash).is_none()
+                {
+                    missing.insert(hash, *address);
+                }
+            }
+        }
+        let missing: Vec<_> = missing.into_iter().collect();
+        for part in missing.chunks(CODES_PER_BATCH) {
+            let answers = server.codes(part).await?;
+            let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+            for ((hash, address), code) in part.iter().zip(answers) {
+                codes.admit(*hash, *address, code).map_err(|error| server.invalid(error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One endpoint, asked about the block at a height. A proof binds what it says to the block's root.
+struct Server<'a> {
+    connection: &'a Connection,
+    at: U64,
+}
+
+impl Server<'_> {
+    fn invalid(&self, error: InvalidProof) -> ServerFailure {
+        ServerFailure::Invalid { server: self.connection.name().to_owned(), error }
+    }
+
+    /// What the call will likely touch, as far as the endpoint tells.
+    async fn hints(&self, call: &Call, beneficiary: Address) -> Shortfall {
+        let mut accounts = BTreeMap::<Address, BTreeSet<U256>>::new();
+        for address in [Call::FROM, beneficiary].into_iter().chain(PRECOMPILES).chain(call.to) {
+            accounts.entry(address).or_default();
+        }
+        let transaction = TransactionRequest {
+            from: Some(Call::FROM),
+            to: call.to.map(Into::into),
+            input: TransactionInput::new(call.input.clone()),
+            ..TransactionRequest::default()
+        };
+        let answer: Result<AccessListResult, _> =
+            self.connection.request("eth_createAccessList", (transaction, self.at)).await;
+        let mut slots = 0;
+        for item in answer.map(|answer| answer.access_list.0).unwrap_or_default() {
+            if accounts.len() >= MAX_ACCOUNTS && !accounts.contains_key(&item.address) {
+                continue;
+            }
+            let account = accounts.entry(item.address).or_default();
+            for slot in item.storage_keys {
+                if slots < MAX_SLOTS {
+                    account.insert(slot.into());
+                    slots += 1;
+                }
+            }
+        }
+        Shortfall { accounts, codes: BTreeMap::new() }
+    }
+
+    /// Has these accounts and slots proven, in as few requests as will be answered.
+    async fn prove(
+        &self,
+        accounts: &BTreeMap<Address, BTreeSet<U256>>,
+        state: &mut State,
+    ) -> Result<(), ServerFailure> {
+        let mut questions = Vec::new();
+        for (address, slots) in accounts {
+            let slots: Vec<_> = slots.iter().copied().collect();
+            let (first, rest) = slots.split_at(slots.len().min(SLOTS_PER_PROOF));
+            for part in std::iter::once(first).chain(rest.chunks(SLOTS_PER_PROOF)) {
+                questions.push((*address, part.to_vec()));
+            }
+        }
+        let mut questions = questions.as_slice();
+        while !questions.is_empty() {
+            let mut weight = 0;
+            let batch = questions
+                .iter()
+                .take_while(|(_, slots)| {
+                    weight += 1 + slots.len();
+                    weight <= PROOFS_PER_BATCH
+                })
+                .count();
+            let (part, rest) = questions.split_at(batch.max(1));
+            questions = rest;
+            let params = part.iter().map(|(address, slots)| {
+                let slots: Vec<B256> = slots.iter().map(|slot| B256::from(*slot)).collect();
+                (*address, slots, self.at)
+            });
+            let answers: Vec<AccountProof> = self.batch("eth_getProof", params.collect()).await?;
+            for ((address, slots), answer) in part.iter().zip(answers) {
+                let slots = slots.iter().copied().collect();
+                state.admit(*address, &slots, &answer).map_err(|error| self.invalid(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn codes(&self, part: &[(B256, Address)]) -> Result<Vec<Bytes>, ServerFailure> {
+        let params = part.iter().map(|(_, address)| (*address, self.at)).collect();
+        Ok(self.batch("eth_getCode", params).await?)
+    }
+
+    async fn batch<Params, Answer>(
+        &self,
+        method: &'static str,
+        params: Vec<Params>,
+    ) -> Result<Vec<Answer>, RequestError>
+    where
+        Params: RpcSend + 'static,
+        Answer: RpcRecv,
+    {
+        match self.connection.batch(method, &params).await {
+            Err(error) if error.is_retryable() => {
+                tokio::time::sleep(PAUSE).await;
+                self.connection.batch(method, &params).await
+            }
+            answer => answer,
+        }
+    }
+}

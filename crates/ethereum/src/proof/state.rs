@@ -1,0 +1,228 @@
+//! The accounts, slots and code that have been proven under one block's state root.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    rlp::Decodable,
+};
+use alloy_trie::{KECCAK_EMPTY, TrieAccount};
+use serde::{Deserialize, Deserializer};
+
+use super::trie::{ProofError, value_at};
+
+/// An answer to `eth_getProof`, without what it claims: only the nodes are read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountProof {
+    /// From the state root to the account.
+    #[serde(default, deserialize_with = "nodes")]
+    pub account_proof: Vec<Bytes>,
+    /// From the account's storage root to each slot.
+    #[serde(default, deserialize_with = "storage_proofs")]
+    pub storage_proof: Vec<StorageProof>,
+}
+
+/// A slot's part of an answer.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StorageProof {
+    /// The slot, in the width that the client writes it in.
+    #[serde(deserialize_with = "slot")]
+    pub key: U256,
+    /// From the account's storage root to the slot.
+    #[serde(default, deserialize_with = "nodes")]
+    pub proof: Vec<Bytes>,
+}
+
+/// An empty list, where some clients write `null`.
+fn nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bytes>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+fn storage_proofs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<StorageProof>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// `0x0` and the whole 32 bytes are the same slot.
+fn slot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
+    use serde::de::Error;
+    let text = String::deserialize(deserializer)?;
+    let digits = text.strip_prefix("0x").unwrap_or(&text);
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(Error::custom("a slot is a hex number"));
+    }
+    U256::from_str_radix(digits, 16).map_err(Error::custom)
+}
+
+/// What of an account is not proven.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidProof {
+    /// The account itself.
+    #[error("the proof of account {address} doesn't hold: {error}")]
+    Account {
+        /// The account.
+        address: Address,
+        /// Why not.
+        error: ProofError,
+    },
+    /// One of its slots.
+    #[error("the proof of slot {slot:#x} of {address} doesn't hold: {error}")]
+    Slot {
+        /// The account.
+        address: Address,
+        /// The slot.
+        slot: U256,
+        /// Why not.
+        error: ProofError,
+    },
+    /// One of its slots is left out.
+    #[error("there is no proof of slot {slot:#x} of {address}")]
+    NoSlot {
+        /// The account.
+        address: Address,
+        /// The slot.
+        slot: U256,
+    },
+    /// Code that doesn't have the hash of the account.
+    #[error("the code of {address} doesn't hash to {hash}")]
+    Code {
+        /// The account.
+        address: Address,
+        /// The hash that is proven.
+        hash: B256,
+    },
+}
+
+/// What a run was short of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shortfall {
+    /// Accounts, each with slots of its storage.
+    pub accounts: BTreeMap<Address, BTreeSet<U256>>,
+    /// Code by its hash, each with an account that has it.
+    pub codes: BTreeMap<B256, Address>,
+}
+
+impl Shortfall {
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty() && self.codes.is_empty()
+    }
+}
+
+/// What has been proven under one state root.
+#[derive(Clone, Debug)]
+pub struct State {
+    root: B256,
+    accounts: BTreeMap<Address, Option<TrieAccount>>,
+    slots: BTreeMap<(Address, U256), U256>,
+}
+
+impl State {
+    /// Nothing yet, under this root, which must come from a header that was hashed.
+    pub const fn under(root: B256) -> Self {
+        Self { root, accounts: BTreeMap::new(), slots: BTreeMap::new() }
+    }
+
+    /// The account, `None` inside if it is proven to be absent; `None` if it is not proven.
+    pub fn account(&self, address: Address) -> Option<Option<TrieAccount>> {
+        self.accounts.get(&address).copied()
+    }
+
+    /// The slot's value, if it is proven.
+    pub fn slot(&self, address: Address, slot: U256) -> Option<U256> {
+        self.slots.get(&(address, slot)).copied()
+    }
+
+    /// Whether there is code at the address, if that is proven.
+    pub fn has_code(&self, address: Address) -> Option<bool> {
+        self.account(address).map(|account| account.is_some_and(|account| account.code_hash != KECCAK_EMPTY))
+    }
+
+    /// The hash of the account's code, if the account is proven and has any.
+    pub(crate) fn code_hash(&self, address: Address) -> Option<B256> {
+        self.account(address)?.map(|account| account.code_hash).filter(|hash| *hash != KECCAK_EMPTY)
+    }
+
+    /// An account that is proven to have code with this hash.
+    pub(crate) fn with_code(&self, hash: B256) -> Option<Address> {
+        let mut accounts = self.accounts.iter();
+        accounts.find_map(|(address, account)| {
+            account.is_some_and(|account| account.code_hash == hash).then_some(*address)
+        })
+    }
+
+    /// Takes in what an answer proves of an account, and of those of its slots that were asked for.
+    ///
+    /// # Errors
+    /// If it doesn't prove all of that. Then none of it is taken in.
+    pub fn admit(
+        &mut self,
+        address: Address,
+        slots: &BTreeSet<U256>,
+        answer: &AccountProof,
+    ) -> Result<(), InvalidProof> {
+        let account = value_at(self.root, keccak256(address), &answer.account_proof)
+            .and_then(|value| value.as_deref().map(whole::<TrieAccount>).transpose())
+            .map_err(|error| InvalidProof::Account { address, error })?;
+        let mut proven = Vec::new();
+        for &slot in slots {
+            let value = match account {
+                // What isn't there has no storage.
+                None => U256::ZERO,
+                // Nor has it, where nothing was ever stored.
+                Some(account) if account.storage_root == alloy_trie::EMPTY_ROOT_HASH => U256::ZERO,
+                Some(account) => {
+                    let proof = answer
+                        .storage_proof
+                        .iter()
+                        .find(|proof| proof.key == slot)
+                        .ok_or(InvalidProof::NoSlot { address, slot })?;
+                    slot_value(account.storage_root, slot, &proof.proof)
+                        .map_err(|error| InvalidProof::Slot { address, slot, error })?
+                }
+            };
+            proven.push(((address, slot), value));
+        }
+        self.accounts.insert(address, account);
+        self.slots.extend(proven);
+        Ok(())
+    }
+}
+
+/// A slot's value under a storage root: zero if the root is proven to hold none. (anvil's roots hold zeros, too.)
+fn slot_value(root: B256, slot: U256, proof: &[Bytes]) -> Result<U256, ProofError> {
+    let value = value_at(root, keccak256(slot.to_be_bytes::<32>()), proof)?;
+    value.as_deref().map_or(Ok(U256::ZERO), whole)
+}
+
+/// The value that these bytes are the encoding of, and nothing besides.
+fn whole<T: Decodable>(mut bytes: &[u8]) -> Result<T, ProofError> {
+    match T::decode(&mut bytes) {
+        Ok(value) if bytes.is_empty() => Ok(value),
+        _ => Err(ProofError::MalformedValue),
+    }
+}
+
+/// Code by its hash: the same on whichever block.
+#[derive(Clone, Debug, Default)]
+pub struct Codes(BTreeMap<B256, Bytes>);
+
+impl Codes {
+    /// The code with this hash.
+    pub fn get(&self, hash: B256) -> Option<&Bytes> {
+        self.0.get(&hash)
+    }
+
+    /// Takes in code of an account that is proven to have this hash.
+    ///
+    /// # Errors
+    /// If the code has another hash.
+    pub fn admit(&mut self, hash: B256, address: Address, code: Bytes) -> Result<(), InvalidProof> {
+        if keccak256(&code) != hash {
+            return Err(InvalidProof::Code { address, hash });
+        }
+        self.0.insert(hash, code);
+        Ok(())
+    }
+}
