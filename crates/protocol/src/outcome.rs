@@ -143,6 +143,8 @@ pub enum Doubt {
     Word,
     /// The hash could not be read again when the window was over.
     Unconfirmed,
+    /// The hash was first read after the window's first block: a message may follow from an earlier one.
+    ReadLate,
     /// The hash changed while the leader should have spoken.
     Reseeded,
     /// A message fits an earlier hash.

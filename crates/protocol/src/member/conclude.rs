@@ -67,8 +67,11 @@ impl Record<'_> {
         } else {
             (!running.seeds.confirmed()).then_some(Doubt::Unconfirmed)
         };
+        // Who first read a hash late can't know what others spoke under. (Nobody is idle for that reason.)
+        let read_late = running.seeds.first_read_after(running.window.block());
+        let spoken = doubt.or_else(|| read_late.then_some(Doubt::ReadLate));
         for kept in running.inbox.messages(leader) {
-            self.look_at(kept, doubt);
+            self.look_at(kept, spoken);
         }
         if let [first, second] = running.inbox.proposals(leader) {
             let mistake = Mistake::Equivocation { second: Arc::clone(&second.signed) };
@@ -105,7 +108,7 @@ impl Record<'_> {
                     }
                 },
             },
-            None => self.nothing_accepted(seen, doubt),
+            None => self.nothing_accepted(seen, doubt, spoken),
         }
     }
 
@@ -153,7 +156,7 @@ impl Record<'_> {
     }
 
     /// The window in which nothing was accepted by the end of the active phase.
-    fn nothing_accepted(&mut self, seen: &Seen, doubt: Option<Doubt>) -> Agreement {
+    fn nothing_accepted(&mut self, seen: &Seen, doubt: Option<Doubt>, spoken: Option<Doubt>) -> Agreement {
         let running = self.running;
         let leader = seen.own.leader;
         let mut undecodable = false;
@@ -171,7 +174,7 @@ impl Record<'_> {
             .iter()
             .any(|fault| fault.culprit == leader && matches!(fault.kind, FaultKind::LeaderMistake(_)));
         if undecodable {
-            let doubted = doubt.map_or(NoResult::Late, NoResult::Unproven);
+            let doubted = spoken.map_or(NoResult::Late, NoResult::Unproven);
             return Agreement::None(if mistaken { NoResult::Mistake } else { doubted });
         }
         let why = self.silence(leader, doubt);

@@ -136,6 +136,11 @@ impl Seeds {
         !self.seen.is_empty() && self.wanted.is_none() && !self.exhausted
     }
 
+    /// Whether the first hash was read after this block.
+    pub(super) fn first_read_after(&self, block: u64) -> bool {
+        self.changes.first().is_some_and(|(_, read_at)| *read_at > block)
+    }
+
     /// Takes the safe block's hash as it was read last.
     pub(super) fn answer(
         &mut self,
