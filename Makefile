@@ -60,10 +60,12 @@ test-rust: contracts
 	@cargo test --locked --workspace --quiet
 
 SEED := $(or $(SEED),$(shell date +%s))
-test-peers: contracts ## Check against Go's own vectors, geth, btcd and ElectrumX: real peers (needs Go and Python)
+test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, btcd and ElectrumX: real peers (needs Go and Python)
 	@tools/install-peers
 	@echo "fresh vectors of SEED=$(SEED)"
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
+	@target/tools/bin/operator-peer -vectors crates/network/vectors >/dev/null
+	@cargo run --quiet --locked -p coxswain-network --example check-go-peer target/tools/bin/operator-peer
 	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
 	@cargo run --quiet --locked -p coxswain-ethereum --example check-geth
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives

@@ -46,9 +46,10 @@ const KAD_EVERY: Duration = Duration::from_secs(30 * 60);
 /// Addresses learned of a peer.
 const MAX_LEARNED: usize = 8;
 /// How often a connection is tried.
-const PING_EVERY: Duration = Duration::from_secs(15);
-/// How long an answer may take. Then the connection is closed.
-const PING_WAIT: Duration = Duration::from_secs(20);
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// How long an answer may take. The library says nothing of the first that is missed; at the second, the connection is
+/// closed: 36 s at most after the peer has fallen silent.
+const PING_WAIT: Duration = Duration::from_secs(8);
 /// How often configured peers are looked at.
 const REDIAL_EVERY: Duration = Duration::from_millis(500);
 /// How often old answers about connected peers are asked for again.
