@@ -12,7 +12,7 @@ use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
 use coxswain_ethereum::{
     BlockSelector, BridgeEvents, Endpoint as EthereumEndpoint, ProposalValidator, SnapshotKeys,
 };
-use coxswain_proposals::{Assessment, EVENT_DEPTH, Memory, Session, Sources, Step};
+use coxswain_proposals::{Assessment, Memory, Session, Sources, Step};
 use coxswain_rules::{
     Amount, Assurance, DepositKey, DepositSweepProposal, FeeObjection, MovedFundsSweepProposal,
     MovingFundsProposal, Objection, OutPoint, Proposal, RedemptionProposal, RuleId, ScriptBuf,
@@ -26,6 +26,8 @@ use coxswain_testkit::{
 /// anvil's.
 const CHAIN: u64 = 31337;
 const HOUR: u64 = 3600;
+const NETWORK: Parameters = Parameters::LOCAL;
+const EVENT_DEPTH: u64 = NETWORK.event_depth;
 /// Stands for the estimate, which the node doesn't make.
 const FALLBACK: Option<FeeRate> = Some(FeeRate::from_sat_per_vb_u32(5));
 /// A fee of small transactions that a leader pays.
@@ -60,8 +62,7 @@ impl Peers {
         let block = validator.block(BlockSelector::Latest).await.unwrap();
         self.events.update(&ethereum, block).await.unwrap();
         let (bridge, bitcoin) = (*self.world.bridge.address(), self.bitcoin());
-        let network = Parameters { event_depth: EVENT_DEPTH, ..Parameters::LOCAL };
-        let sources = Sources::new(ethereum, CHAIN, bridge, validator, bitcoin, network, FALLBACK);
+        let sources = Sources::new(ethereum, CHAIN, bridge, validator, bitcoin, NETWORK, FALLBACK);
         let mut memory = Memory::default();
         let mut session = Session::new(&sources, wallet.key_hash(), block, &mut self.events, &mut memory);
         session.judge_proposal(proposal).await.1

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Known, Limits};
 use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint as EthereumEndpoint, ProposalValidator};
-use coxswain_proposals::{EVENT_DEPTH, Generation, Item, Memory, Session, Sources, Why};
+use coxswain_proposals::{Generation, Item, Memory, Session, Sources, Why};
 use coxswain_rules::{Action, Amount, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     Btcd, Deposit, DepositOutput, DepositSpec, ElectrumX, Funding, Wallet, World, our_validator,
@@ -94,7 +94,7 @@ impl Peers {
 
     /// Lets this many seconds pass, and blocks enough for events to be deep.
     async fn pass(&self, seconds: u64) {
-        self.world.chain.mine(EVENT_DEPTH).await.unwrap();
+        self.world.chain.mine(NETWORK.event_depth).await.unwrap();
         self.world.chain.advance(seconds).await.unwrap();
     }
 

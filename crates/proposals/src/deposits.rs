@@ -12,7 +12,7 @@ use coxswain_rules::{
     Missing, OutPoint, RevealedDeposit, RuleId, Snapshot, UnsignedTransaction, Utxo, deposit_findings,
 };
 
-use crate::{Exclusion, Item, LEAD, Memory, Nothing, Why, depth, gas, lead::ruled_out, outcome::Refusal};
+use crate::{Exclusion, Head, Item, LEAD, Memory, Nothing, Why, gas, lead::ruled_out, outcome::Refusal};
 
 /// In how many Bitcoin blocks a deposit's funding must be buried.
 pub const FUNDING_CONFIRMATIONS: u32 = 6;
@@ -129,7 +129,7 @@ pub(crate) fn ends<T>(mut items: Vec<T>, most: usize) -> Vec<T> {
     items
 }
 
-/// The wallet's unswept deposits, oldest first, as far as the Bridge's state at block `head` lets them through (DS-7 to DS-9,
+/// The wallet's unswept deposits, oldest first, as far as the Bridge's state at the head lets them through (DS-7 to DS-9,
 /// DS-12, DS-13); what it doesn't, or what was not read, is excluded. The memory learns which are swept.
 ///
 /// # Errors
@@ -137,7 +137,7 @@ pub(crate) fn ends<T>(mut items: Vec<T>, most: usize) -> Vec<T> {
 pub fn candidates<'a>(
     snapshot: &Snapshot,
     wallet: KeyHash,
-    head: u64,
+    head: Head,
     reveals: impl IntoIterator<Item = &'a DepositReveal>,
     memory: &mut Memory,
 ) -> Result<(Vec<Candidate>, Vec<Exclusion>), Missing> {
@@ -145,7 +145,7 @@ pub fn candidates<'a>(
     let mut unswept = BTreeSet::new();
     for reveal in reveals {
         let outpoint = reveal.outpoint;
-        if reveal.at.block > head || memory.is_swept(outpoint) || unswept.contains(&outpoint) {
+        if reveal.at.block > head.block || memory.is_swept(outpoint) || unswept.contains(&outpoint) {
             continue;
         }
         let item = Item::Deposit(outpoint);
@@ -180,7 +180,7 @@ pub fn candidates<'a>(
 fn refused(
     snapshot: &Snapshot,
     wallet: KeyHash,
-    head: u64,
+    head: Head,
     candidate: &Candidate,
 ) -> Result<Option<Why>, Missing> {
     let nothing = FundingTransaction {
@@ -194,7 +194,7 @@ fn refused(
         // These are about the transaction, which isn't known yet.
         !matches!(rule, RuleId::Ds10 | RuleId::Ds11)
     })?;
-    Ok(broken.or_else(|| depth::too_shallow(candidate.at.block, head)))
+    Ok(broken.or_else(|| head.too_shallow(candidate.at.block)))
 }
 
 fn first_ruled_out(

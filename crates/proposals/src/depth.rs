@@ -2,11 +2,19 @@
 
 use crate::Why;
 
-/// How many blocks must stand on an event's block.
-pub const EVENT_DEPTH: u64 = 32;
+/// The newest block, and how many blocks must stand on an event's for a wallet to act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The newest block's number.
+    pub block: u64,
+    /// The network's event depth.
+    pub event_depth: u64,
+}
 
-/// Why an event is not acted on yet; none when it is deep enough under `head`.
-pub(crate) fn too_shallow(event: u64, head: u64) -> Option<Why> {
-    let depth = head.saturating_sub(event);
-    (depth < EVENT_DEPTH).then_some(Why::Shallow { depth })
+impl Head {
+    /// Why an event of this block is not acted on yet; `None` if it is deep enough.
+    pub(crate) fn too_shallow(self, event: u64) -> Option<Why> {
+        let (depth, least) = (self.block.saturating_sub(event), self.event_depth);
+        (depth < least).then_some(Why::Shallow { depth, least })
+    }
 }

@@ -51,6 +51,8 @@ pub enum Why {
     Shallow {
         /// How many blocks stand on the event's.
         depth: u64,
+        /// How many it needs.
+        least: u64,
     },
     /// Bitcoin knows no such transaction.
     NotFound,
@@ -171,8 +173,8 @@ impl fmt::Display for Why {
             }
             Self::Contract(rejection) => write!(f, "the contract rejects it: {}", rejection.cause),
             Self::Transaction(error) => write!(f, "the transaction can't be built with it: {error}"),
-            Self::Shallow { depth } => {
-                write!(f, "its event is {depth} blocks deep, {} needed", crate::EVENT_DEPTH)
+            Self::Shallow { depth, least } => {
+                write!(f, "its event is {depth} blocks deep, {least} needed")
             }
             Self::NotFound => f.write_str("Bitcoin knows no such transaction"),
             Self::Unconfirmed { confirmations } => {

@@ -21,7 +21,7 @@ pub mod redemptions;
 mod session;
 
 pub use deposits::FUNDING_CONFIRMATIONS;
-pub use depth::EVENT_DEPTH;
+pub use depth::Head;
 pub use exclusion::{Exclusion, Item, Why};
 pub use heartbeat::heartbeat;
 pub use lead::LEAD;

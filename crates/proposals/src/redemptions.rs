@@ -9,7 +9,7 @@ use coxswain_rules::{
     redemption_findings, redemption_share,
 };
 
-use crate::{Exclusion, Item, Nothing, Why, deposits::ends, depth, lead::ruled_out, outcome::Refusal};
+use crate::{Exclusion, Head, Item, Nothing, Why, deposits::ends, lead::ruled_out, outcome::Refusal};
 
 /// Blocks looked back for requests beyond their timeout.
 const LOOK_BACK_ALLOWANCE: u64 = 1_000;
@@ -40,7 +40,7 @@ pub fn newest<'a>(
     ends(newest, READS)
 }
 
-/// The scripts of those requests that the Bridge's state at block `head` lets through (RD-7, RD-8), oldest first. Those no longer
+/// The scripts of those requests that the Bridge's state at the head lets through (RD-7, RD-8), oldest first. Those no longer
 /// pending are no candidates; the others are excluded.
 ///
 /// # Errors
@@ -48,7 +48,7 @@ pub fn newest<'a>(
 pub fn candidates(
     snapshot: &Snapshot,
     wallet: KeyHash,
-    head: u64,
+    head: Head,
     requests: &[RedemptionRequest],
 ) -> Result<(Vec<ScriptBuf>, Vec<Exclusion>), Missing> {
     let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ pub fn candidates(
         let mut findings = findings.into_iter();
         let why = findings
             .find_map(|finding| ruled_out(finding, snapshot.timestamp))
-            .or_else(|| depth::too_shallow(request.at.block, head));
+            .or_else(|| head.too_shallow(request.at.block));
         match why {
             None => candidates.push(script.clone()),
             Some(why) => excluded.push(Exclusion { item: Item::Redemption(script.clone()), why }),

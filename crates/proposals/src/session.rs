@@ -18,7 +18,7 @@ use self::{
     judge::Heard,
     reads::MainUtxo,
 };
-use crate::Memory;
+use crate::{Head, Memory};
 
 pub use self::judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
 
@@ -114,5 +114,10 @@ impl<'a, B: Backend> Session<'a, B> {
     /// The block that everything is read at.
     pub const fn block(&self) -> Block {
         self.block
+    }
+
+    /// The block, as events are held against it.
+    const fn head(&self) -> Head {
+        Head { block: self.block.number, event_depth: self.sources.network.event_depth }
     }
 }

@@ -12,7 +12,7 @@ use coxswain_ethereum::{
     Commitment, CompletedMove, DepositReveal, NewWallet, Position, RedemptionRequest, Revealed,
 };
 use coxswain_proposals::{
-    Exclusion, LEAD, Memory, Why,
+    Exclusion, Head, LEAD, Memory, Why,
     deposits::{Candidate, PATIENCE, by_vault, candidates, to_read},
     moved_funds, moving_funds, redemptions,
 };
@@ -25,6 +25,7 @@ use proptest::prelude::*;
 
 const WALLET: KeyHash = KeyHash([1; 20]);
 const HEAD: u64 = 1_000_000;
+const AT: Head = Head { block: HEAD, event_depth: 32 };
 const NOW: u64 = 1_800_000_000;
 const FAR: u32 = u32::MAX;
 const DAY: u64 = 24 * 3600;
@@ -86,7 +87,7 @@ fn swept(memory: &mut Memory, number: u64, vault: u8, swept_at: u64) {
     let mut snapshot = snapshot([&reveal], swept_at, u32::try_from(swept_at).unwrap());
     let record = snapshot.deposits.values_mut().next().unwrap();
     record.vault = Address::repeat_byte(vault);
-    candidates(&snapshot, WALLET, HEAD, [&reveal], memory).unwrap();
+    candidates(&snapshot, WALLET, AT, [&reveal], memory).unwrap();
 }
 
 #[test]
@@ -151,7 +152,7 @@ fn inc_10_what_is_read_is_bounded_and_nothing_waits_forever() {
             reveals.iter().filter(|reveal| keys.contains(&DepositKey::new(reveal.outpoint))).collect();
         let mut snapshot = snapshot(read, NOW, 2_000);
         snapshot.deposits.get_mut(&newest).unwrap().swept_at = 0;
-        let (candidates, excluded) = candidates(&snapshot, WALLET, HEAD, &reveals, &mut memory).unwrap();
+        let (candidates, excluded) = candidates(&snapshot, WALLET, AT, &reveals, &mut memory).unwrap();
         assert_eq!(candidates.len(), 1);
         rounds += 1;
         assert!(excluded.iter().all(|exclusion| exclusion.why == Why::NotAskedYet));
@@ -171,7 +172,7 @@ fn inc_2_a_deposit_whose_refund_is_close_is_read_once() {
     assert_eq!(to_read(&reveals, HEAD, NOW, &memory).len(), 2);
     let snapshot = snapshot(&reveals, NOW, 0);
     for _ in 0..2 {
-        let (candidates, excluded) = candidates(&snapshot, WALLET, HEAD, &reveals, &mut memory).unwrap();
+        let (candidates, excluded) = candidates(&snapshot, WALLET, AT, &reveals, &mut memory).unwrap();
         assert_eq!(candidates.iter().map(|candidate| candidate.at.block).collect::<Vec<_>>(), [2]);
         let [Exclusion { why, .. }] = &excluded[..] else { panic!("{excluded:?}") };
         assert_eq!(why.rule(), Some(RuleId::Ds12));
@@ -187,7 +188,7 @@ fn inc_2_a_deposit_goes_half_an_hour_before_it_must() {
         let reveals = [reveal(1, u32::try_from(NOW + DAY + left).unwrap())];
         let snapshot = snapshot(&reveals, NOW, 0);
         let (candidates, excluded) =
-            candidates(&snapshot, WALLET, HEAD, &reveals, &mut Memory::default()).unwrap();
+            candidates(&snapshot, WALLET, AT, &reveals, &mut Memory::default()).unwrap();
         assert_eq!(excluded.first().map(|exclusion| exclusion.why.kind()), why, "{left}");
         assert!(excluded.iter().all(|exclusion| exclusion.why.rule() == Some(RuleId::Ds12)));
         assert_eq!(candidates.len(), usize::from(why.is_none()));
@@ -222,7 +223,7 @@ fn inc_4_a_request_goes_half_an_hour_before_it_must() {
             ..Snapshot::default()
         };
         let requests = std::slice::from_ref(&request);
-        let (candidates, excluded) = redemptions::candidates(&snapshot, WALLET, HEAD, requests).unwrap();
+        let (candidates, excluded) = redemptions::candidates(&snapshot, WALLET, AT, requests).unwrap();
         assert_eq!(excluded.first().map(|exclusion| exclusion.why.kind()), why, "{left}");
         assert!(excluded.iter().all(|exclusion| exclusion.why.rule() == Some(RuleId::Rd8)));
         assert_eq!(candidates.len(), usize::from(why.is_none()));
@@ -235,7 +236,7 @@ fn events_above_the_block_and_repeated_ones_are_not_looked_at() {
     let snapshot = snapshot(&reveals, NOW, 0);
     assert_eq!(to_read(&reveals, HEAD, NOW, &Memory::default()).len(), 1);
     let mut memory = Memory::default();
-    let (candidates, excluded) = candidates(&snapshot, WALLET, HEAD, &reveals, &mut memory).unwrap();
+    let (candidates, excluded) = candidates(&snapshot, WALLET, AT, &reveals, &mut memory).unwrap();
     assert_eq!((candidates.len(), excluded.len()), (1, 0));
 }
 

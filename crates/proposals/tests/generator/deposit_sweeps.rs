@@ -309,7 +309,10 @@ async fn the_youngest_reveals_and_events_wait() {
     stage.world.chain.mine(30).await.unwrap();
     stage.world.chain.advance(RIPE).await.unwrap();
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
-    assert_eq!(*why(&generation.attempts[0].excluded, &deposit(&shallow)), Why::Shallow { depth: 31 });
+    assert_eq!(
+        *why(&generation.attempts[0].excluded, &deposit(&shallow)),
+        Why::Shallow { depth: 31, least: 32 }
+    );
     stage.world.chain.mine(1).await.unwrap();
     let (proposed, _) = stage.propose(&wallet, Action::DepositSweep).await;
     assert!(swept(&proposed).contains(&shallow.outpoint));

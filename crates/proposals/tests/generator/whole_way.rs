@@ -3,7 +3,7 @@
 
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
 use coxswain_ethereum::{BlockSelector, BridgeEvents, ProposalValidator};
-use coxswain_proposals::{Assessment, EVENT_DEPTH, Generation, Memory, Session, Sources};
+use coxswain_proposals::{Assessment, Generation, Memory, Session, Sources};
 use coxswain_rules::{Action, Amount, Assurance, WalletState, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     BitcoinServer, DepositOutput, DepositSpec, Reply, Serving, Wallet, World, our_validator, standard_scripts,
@@ -11,6 +11,7 @@ use coxswain_testkit::{
 
 use crate::support::{CHAIN, DAY};
 
+const NETWORK: Parameters = Parameters::LOCAL;
 const CHECKLIST: [Action; 4] =
     [Action::Redemption, Action::DepositSweep, Action::MovedFundsSweep, Action::MovingFunds];
 
@@ -27,8 +28,7 @@ async fn every_action_goes_the_whole_way() {
     let bridge = *world.bridge.address();
     let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
     let (ethereum_too, validator_too) = (ethereum.clone(), validator.clone());
-    let network = Parameters::LOCAL;
-    let sources = Sources::new(ethereum_too, CHAIN, bridge, validator_too, &bitcoin, network, fallback);
+    let sources = Sources::new(ethereum_too, CHAIN, bridge, validator_too, &bitcoin, NETWORK, fallback);
     let mut events = BridgeEvents::new(bridge, 0);
     let mut memory = [Memory::default(), Memory::default()];
     let wallets = [world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap()];
@@ -62,7 +62,7 @@ async fn every_action_goes_the_whole_way() {
         assert_eq!(record.mainUtxoHash, main_utxo.as_ref().map(main_utxo_hash).unwrap_or_default());
     };
     let pass = async |world: &World, seconds| {
-        world.chain.mine(EVENT_DEPTH).await.unwrap();
+        world.chain.mine(NETWORK.event_depth).await.unwrap();
         world.chain.advance(seconds).await.unwrap();
     };
 

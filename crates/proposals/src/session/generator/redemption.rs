@@ -25,7 +25,7 @@ impl<B: Backend> Session<'_, B> {
         let redemptions =
             requests.iter().map(|request| RedemptionKey::new(wallet, &request.script)).collect();
         let snapshot = self.snapshot(SnapshotKeys { redemptions, ..SnapshotKeys::default() }).await?;
-        let (mut scripts, refused) = redemptions::candidates(&snapshot, wallet, head, &requests)?;
+        let (mut scripts, refused) = redemptions::candidates(&snapshot, wallet, self.head(), &requests)?;
         excluded.extend(refused);
         if scripts.is_empty() {
             return Ok(Nothing::NoneLeft.into());

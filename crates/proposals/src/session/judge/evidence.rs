@@ -153,7 +153,7 @@ impl<B: Backend> Session<'_, B> {
     }
 
     const fn event_depth(&self) -> u64 {
-        self.sources.network.event_depth
+        self.head().event_depth
     }
 
     /// Takes the step. What lasts is told before what time can lift.

@@ -57,7 +57,7 @@ impl Stage {
 
     /// Lets this many seconds pass, and blocks enough for events to be deep.
     pub(crate) async fn pass(&self, seconds: u64) {
-        self.world.chain.mine(coxswain_proposals::EVENT_DEPTH).await.unwrap();
+        self.world.chain.mine(self.network.event_depth).await.unwrap();
         self.world.chain.advance(seconds).await.unwrap();
     }
 
