@@ -42,8 +42,12 @@ pub(super) enum Ruling {
 }
 
 impl Judging {
-    pub(super) const fn new(message: Arc<Kept>, proposal: Option<Arc<Proposal>>) -> Self {
-        Self { message, proposal, open: None, asked_at: None, last_asked: false, first: None, newest: None }
+    /// For a message settled on at this block. If that is not in time for a verdict at the first block after it came,
+    /// because the seed was not known or another one, then nobody can tell what stood against it at first.
+    pub(super) fn new(message: Arc<Kept>, proposal: Option<Arc<Proposal>>, now: u64) -> Self {
+        let first =
+            (now > message.came + 1).then(|| ContentVerdict::Undecided("settled on later".to_owned()));
+        Self { message, proposal, open: None, asked_at: None, last_asked: false, first, newest: None }
     }
 
     /// The proposal, if it is to be judged at this block. `question` is then the open one.

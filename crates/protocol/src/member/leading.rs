@@ -130,7 +130,7 @@ fn due(first: u64, now: u64) -> usize {
 }
 
 /// An eighth of the active phase, rounded up.
-const fn eighth(window: &Window) -> u64 {
+pub(super) const fn eighth(window: &Window) -> u64 {
     (window.active_end() - window.block()).div_ceil(8)
 }
 

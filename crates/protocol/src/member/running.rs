@@ -15,7 +15,7 @@ use super::{
     Command, ContentVerdict, Entry, EntryId, Generation, Question, Sent, Setup,
     inbox::{Content, Inbox, Place},
     judging::Judging,
-    leading::{Draft, Leading, Own, Search, Stage, listened_by, quiet_from},
+    leading::{Draft, Leading, Own, Search, Stage, eighth, listened_by, quiet_from},
     seeds::{Answer, Fit, Seeds},
 };
 use crate::{
@@ -66,6 +66,8 @@ pub(super) struct Running {
     pub(super) notes: Vec<Note>,
     /// Who was linked without a break to the end of the active phase. `None` before it.
     pub(super) linked: Option<BTreeSet<Address>>,
+    /// From this block on the hash is to be read again, while nothing has come of the window.
+    reread_at: u64,
     /// The first block seen at which the window was over: last questions are asked there.
     closing: Option<u64>,
 }
@@ -86,6 +88,7 @@ impl Running {
             barred: barred.or(unreadable),
             notes: Vec::new(),
             linked: None,
+            reread_at: now + eighth(&window),
             closing: None,
         }
     }
@@ -244,8 +247,14 @@ impl Running {
     /// Asks and sends what is due.
     pub(super) fn advance(&mut self, setup: &Setup, desk: &mut Desk) {
         let over = desk.now >= self.window.end();
-        self.settle();
+        self.settle(desk.now);
         self.lead(setup, desk);
+        let nothing_yet = self.settled.is_none() && self.own.is_none();
+        if nothing_yet && (self.reread_at..self.window.active_end()).contains(&desk.now) {
+            // By another hash it may be us who leads.
+            self.reread_at = desk.now + eighth(&self.window);
+            self.seeds.want(Question(desk.next_question));
+        }
         if over && self.closing.is_none() {
             self.closing = Some(desk.now);
             if self.seed_matters(setup) {
@@ -273,7 +282,7 @@ impl Running {
     }
 
     /// Settles on the first of the leader's messages that passes all checks, and came in time.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: u64) {
         let leader = self.assignment().map(|assignment| assignment.leader);
         let proposals = leader.map_or(&[][..], |leader| self.inbox.proposals(leader));
         let in_time = proposals.iter().filter(|kept| kept.came < self.window.active_end());
@@ -287,7 +296,7 @@ impl Running {
                     Content::Proposed(Proposed::NoOp | Proposed::Unknown { .. })
                     | Content::Undecodable(_) => None,
                 };
-                self.settled = Some(Judging::new(Arc::clone(message), proposal));
+                self.settled = Some(Judging::new(Arc::clone(message), proposal, now));
             }
         }
     }

@@ -2,12 +2,14 @@
 
 use alloy_primitives::B256;
 use coxswain_protocol::{
-    Agreement, Alarm, Assurance, Command, Doubt, FaultKind, HashRule, Ignored, MAX_MESSAGES_PER_SENDER,
-    Mistake, NoResult, Note, SafeHashes, Undecided, wire::Proposed,
+    Agreement, Alarm, Assurance, Command, Doubt, FaultKind, Generation, HashRule, Ignored,
+    MAX_MESSAGES_PER_SENDER, Mistake, NoResult, Note, SafeHashes, Undecided, wire::Proposed,
 };
+use coxswain_rules::RuleId;
 
 use crate::fixture::{
-    ACTIVE_END, C, Driven, END, Wallet, act, action, deposit_sweep, hashes, redemption, signed,
+    ACTIVE_END, C, Driven, END, Wallet, act, action, contract, deposit_sweep, hashes, redemption, rejected,
+    signed,
 };
 
 /// The first follower under the hash of byte 1, in the window's first block, and a byte under which another operator
@@ -49,6 +51,7 @@ fn inc_16_a_message_that_fits_an_earlier_hash_blames_nobody() {
 fn inc_16_the_seed_is_read_again_before_anybody_is_suspected_and_before_anybody_is_blamed() {
     let wallet = Wallet::new();
     let (mut follower, _) = start(&wallet);
+    assert_eq!(follower.hear(wallet.proposal(1, Proposed::NoOp)), Ok(()));
     follower.wanted();
     assert!(follower.hear(wallet.says(wallet.other(1), 1, Proposed::NoOp)).is_err());
     assert_eq!(reads(&follower.wanted()), 1);
@@ -68,6 +71,23 @@ fn inc_16_the_seed_is_read_again_before_anybody_is_suspected_and_before_anybody_
     let doubts: Vec<_> = result.notes.iter().map(doubt).collect();
     assert_eq!(doubts, [Some(Doubt::Unconfirmed), Some(Doubt::Unconfirmed)]);
     assert_eq!(result.faults, []);
+}
+
+#[test]
+fn inc_16_while_nothing_comes_the_hash_is_read_again_each_eighth_and_may_make_us_the_leader() {
+    let wallet = Wallet::new();
+    let (mut follower, _) = start(&wallet);
+    follower.wanted();
+    follower.until(C + 9);
+    assert_eq!(reads(&follower.wanted()), 0);
+    follower.block(C + 10);
+    assert_eq!(reads(&follower.wanted()), 1);
+    let me = wallet.other(0);
+    follower.hashes = Some(hashes(wallet.byte_where(|key| key == me)));
+    follower.generations.insert(coxswain_rules::Action::Redemption, Generation::Proposal(redemption(5)));
+    follower.until(C + 20);
+    assert_eq!(follower.broadcasts(), 1);
+    assert_eq!(action(&follower.end()), &*redemption(5));
 }
 
 fn doubt(note: &Note) -> Option<Doubt> {
@@ -149,6 +169,26 @@ fn messages_that_come_before_the_safe_hash_are_kept_until_it_does() {
     follower.until(ACTIVE_END + 5);
     follower.hashes = Some(hashes(1));
     assert_eq!(action(&follower.end()), &*redemption(5), "it came in time, the hash didn't have to");
+}
+
+#[test]
+fn content_that_is_judged_late_because_of_the_seed_blames_nobody() {
+    let wallet = Wallet::new();
+    let objection = contract(RuleId::Rd4);
+    let hash_at = |block| {
+        let mut follower = Driven::follower(&wallet);
+        follower.verdict = Some(rejected(objection.clone()));
+        follower.hashes = None;
+        follower.block(C);
+        assert!(follower.hear(wallet.proposal(1, act(redemption(5)))).is_err());
+        follower.until(block - 1);
+        follower.hashes = Some(hashes(1));
+        follower.block(block);
+        follower.end().agreement.clone()
+    };
+    assert_eq!(hash_at(C + 1), Agreement::None(NoResult::Mistake), "last in time");
+    let later = Agreement::None(NoResult::CameUpLater(objection.clone()));
+    assert_eq!(hash_at(C + 2), later, "first too late");
 }
 
 #[test]
