@@ -93,20 +93,20 @@ pub(crate) fn script(
             }
         }
         Role::Blunderer if leads => {
-            let kind = dice.below(8);
+            let kind = dice.below(9);
             let after = dice.below(active / 2);
             let flawed = [Flaw::Always, Flaw::HighFee, Flaw::GrossFee];
             let heartbeat = Proposal::Heartbeat(HeartbeatProposal { message: vec![0xff; 16] });
             match kind {
-                0 if !assignment.checklist.contains(Action::Heartbeat) => {
+                0..=1 if !assignment.checklist.contains(Action::Heartbeat) => {
                     say(after, 1, encoded(message(seat, Proposed::Action(Arc::new(heartbeat)))));
                 }
-                1..=2 => {
+                2..=3 => {
                     // Reserved, or not; with a payload of one byte.
                     let number = dice.pick(&[6, 9, 10, 77]);
                     say(after, 1, with_proposal(&message(seat, Proposed::NoOp), &[8, number, 18, 1, 1]));
                 }
-                3..=4 => {
+                4..=5 => {
                     // A redemption that ends within a field.
                     let malformed = [8, 3, 18, 2, 0xff, 0xff];
                     say(after, 1, with_proposal(&message(seat, Proposed::NoOp), &malformed));

@@ -135,6 +135,8 @@ impl World {
         let hostile = dice.below(u64::from(game.members) / 3 + 1);
         let other_rule = if dice.percent(20) { hostile + dice.between(1, 2) } else { hostile };
         let role = |number: u64, dice: &mut Dice| match number {
+            // There are more ways to blunder than to do anything else.
+            _ if number < hostile && dice.percent(25) => Role::Blunderer,
             _ if number < hostile => dice.pick(&Role::HOSTILE),
             _ if number < other_rule => Role::OtherRule,
             _ => Role::Honest,
