@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers audit bench lint snapshots bindings explorer-bundle check-bindings contracts forge clean
+.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers audit bench lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -94,8 +94,15 @@ bindings: contracts ## Write the ABI snapshots that the Rust bindings are genera
 explorer-bundle: contracts ## Write the standard JSON input that block explorers verify the source by
 	@node tools/explorer-bundle.mjs
 
-check-bindings: contracts ## Fail when an ABI snapshot is stale
+rules: ## Write docs/rules.md, from the docs of the contract's interface
+	@node tools/rules.mjs
+
+sbom: ## List all that is depended on, as CycloneDX, in target/sbom
+	@node tools/sbom.mjs
+
+check-bindings: contracts ## Fail when an ABI snapshot, or docs/rules.md, is stale
 	@node tools/abi.mjs --check
+	@node tools/rules.mjs --check
 
 contracts: $(NPM)
 	@test -d out || echo "compiling the contracts (a minute or two at first)" >&2
@@ -107,9 +114,11 @@ forge: contracts # For audit/: build what it judges, and say where forge is
 clean: ## Remove all that was built or installed
 	rm -rf target out cache node_modules .venv
 
+# By the lock file, hashes and all. Where a registry lacks another platform's package, `npm ci` refuses; then by exact versions.
+NPM_FLAGS := --ignore-scripts --no-audit --no-fund --loglevel=error
 $(NPM): package.json package-lock.json | $(TOOLS)
 	@echo "installing the Solidity toolchain from npm" >&2
-	@npm install --ignore-scripts --no-audit --no-fund --no-save --loglevel=error >/dev/null
+	@npm ci $(NPM_FLAGS) >/dev/null 2>&1 || npm install --no-save $(NPM_FLAGS) >/dev/null
 	@touch $@
 
 $(VENV): audit/requirements.txt
