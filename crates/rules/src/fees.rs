@@ -1,4 +1,4 @@
-//! Who bears how much of a transaction's fee, what a leader pays, and what a follower refuses.
+//! What fee a leader pays, and what a follower refuses.
 //!
 //! All four kinds of transaction are priced by one function of the [`FeeConditions`], which a member asks, and the
 //! [`FeeTerms`], which are the transaction's: so two members that see the same never disagree.
@@ -21,25 +21,6 @@ pub const FOLLOWER_ALLOWANCE: FeeRate = FeeRate::from_sat_per_vb_u32(20);
 const ESTIMATE_MARGIN: Ratio = Ratio { numerator: 5, denominator: 4 };
 /// and the relay minimum times 11/10 at least.
 const RELAY_MARGIN: Ratio = Ratio { numerator: 11, denominator: 10 };
-
-/// The largest share of a sweep's fee: deposits bear equal shares, and one of them what doesn't divide. None without
-/// deposits.
-pub fn largest_deposit_share(fee: Amount, deposits: usize) -> Option<Amount> {
-    redemption_share(fee, deposits, deposits.checked_sub(1)?)
-}
-
-/// What request `index` of `requests` bears of a redemption's fee: equal shares, and the last one what doesn't
-/// divide too. None for an index out of range.
-pub fn redemption_share(fee: Amount, requests: usize, index: usize) -> Option<Amount> {
-    let last = requests.checked_sub(1)?;
-    let count = u64::try_from(requests).ok()?;
-    let (share, remainder) = (fee.to_sat() / count, fee.to_sat() % count);
-    match index.cmp(&last) {
-        std::cmp::Ordering::Less => Some(Amount::from_sat(share)),
-        std::cmp::Ordering::Equal => share.checked_add(remainder).map(Amount::from_sat),
-        std::cmp::Ordering::Greater => None,
-    }
-}
 
 /// The rate for confirmation in the next block, and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,15 +320,6 @@ mod tests {
     }
 
     #[test]
-    fn the_last_request_bears_the_remainder_and_so_does_one_deposit() {
-        let shares: Vec<_> = (0..4).map(|index| redemption_share(sat(11), 3, index)).collect();
-        assert_eq!(shares, [Some(sat(3)), Some(sat(3)), Some(sat(5)), None]);
-        assert_eq!(largest_deposit_share(sat(11), 3), Some(sat(5)));
-        assert_eq!(largest_deposit_share(sat(11), 0), None);
-        assert_eq!(largest_deposit_share(Amount::MAX, 1), Some(Amount::MAX));
-    }
-
-    #[test]
     fn a_leader_pays_the_largest_of_three_up_to_the_maximum() {
         let fee = |conditions: FeeConditions, maximum| conditions.propose(&whole(200, maximum));
         let paid = |amount, floor| Ok(LeaderFee { amount: sat(amount), floor: sat(floor) });
@@ -526,12 +498,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn shares_add_up_to_the_fee(fee: u64, requests in 1_usize..100) {
-            let shares = (0..requests).map(|index| redemption_share(sat(fee), requests, index).unwrap());
-            prop_assert_eq!(shares.map(Amount::to_sat).sum::<u64>(), fee);
-        }
-
         /// Under the name by which it was seen to fail: a follower's ceiling knew nothing of the leader's floor.
         #[test]
         fn what_a_leader_proposes_a_follower_with_the_same_view_accepts(

@@ -11,6 +11,7 @@ mod predicates;
 mod proposal;
 mod reason;
 mod rule;
+mod shares;
 mod snapshot;
 mod transactions;
 
@@ -18,7 +19,7 @@ pub use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 pub use deposit_script::{DepositOutputType, DepositScript};
 pub use fees::{
     FOLLOWER_ALLOWANCE, FOLLOWER_ESTIMATE_FACTOR, FeeConditions, FeeObjection, FeeRuling, FeeTerms,
-    LEADER_LEAST_RATE, LeaderFee, MaximumDoesNotRelay, NextBlock, largest_deposit_share, redemption_share,
+    LEADER_LEAST_RATE, LeaderFee, MaximumDoesNotRelay, NextBlock,
 };
 pub use keys::{DepositKey, RedemptionKey, SweepRequestKey, main_utxo_hash, target_wallets_commitment};
 pub use objection::{Assurance, Objection, Timing};
@@ -35,6 +36,7 @@ pub use proposal::{
 };
 pub use reason::{Cause, Reason, Rejection, SweepRequestState, Value, WalletState, rule_of_deployed_reason};
 pub use rule::RuleId;
+pub use shares::{largest_deposit_share, redemption_share};
 pub use snapshot::{
     DepositParameters, DepositRecord, Missing, MovingFundsParameters, RedemptionParameters, RedemptionRecord,
     Snapshot, SweepRequestRecord, WalletRecord,
