@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, SystemTime},
@@ -99,9 +99,12 @@ pub struct Health {
     pub problem: Option<BackendError>,
 }
 
-/// Several endpoints, the preferred first.
+/// Several endpoints, the preferred first. Clones share what is learnt of them.
+#[derive(Clone, Debug)]
+pub struct Backends(Arc<Shared>);
+
 #[derive(Debug)]
-pub struct Backends {
+struct Shared {
     members: Vec<Member>,
     expected: Expected,
     /// The greatest height that any endpoint has told of.
@@ -112,22 +115,24 @@ impl Backends {
     /// These endpoints, of which this is expected. Nothing is sent yet.
     pub fn new(endpoints: Vec<Endpoint>, expected: Expected) -> Self {
         let member = |endpoint| Member { endpoint, standing: Mutex::new(Standing::Unchecked) };
-        Self { members: endpoints.into_iter().map(member).collect(), expected, best: AtomicU32::new(0) }
+        let members = endpoints.into_iter().map(member).collect();
+        Self(Arc::new(Shared { members, expected, best: AtomicU32::new(0) }))
     }
 
     /// The endpoints, the preferred first.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.members.iter().map(|member| &member.endpoint)
+        self.0.members.iter().map(|member| &member.endpoint)
     }
 
     /// How each endpoint is, asked now. What is learnt holds for later calls.
     pub async fn health(&self) -> Vec<Health> {
-        let examined = join_all(self.members.iter().map(|member| self.examine(member))).await;
+        let examined = join_all(self.0.members.iter().map(|member| self.examine(member))).await;
         let heights = examined.iter().filter_map(|(_, outcome)| Some(outcome.as_ref().ok()?.tip.height));
         // What an endpoint once claimed doesn't hold for ever.
         let best = heights.max().unwrap_or_default();
-        self.best.store(best, Ordering::Relaxed);
-        self.members
+        self.0.best.store(best, Ordering::Relaxed);
+        self.0
+            .members
             .iter()
             .zip(examined)
             .map(|(member, (software, outcome))| {
@@ -158,7 +163,7 @@ impl Backends {
     }
 
     async fn right_network(&self, endpoint: &Endpoint) -> Result<(), BackendError> {
-        let (actual, expected) = (endpoint.genesis().await?, self.expected.genesis);
+        let (actual, expected) = (endpoint.genesis().await?, self.0.expected.genesis);
         if actual == expected {
             return Ok(());
         }
@@ -168,14 +173,14 @@ impl Backends {
     /// That the endpoint's newest block is the chain's, as far as can be told.
     fn fresh(&self, endpoint: &Endpoint, tip: &Tip) -> Result<(), BackendError> {
         let endpoint = || endpoint.name().to_owned();
-        let best = self.best.fetch_max(tip.height, Ordering::Relaxed);
-        if best.saturating_sub(tip.height) > self.expected.most_behind {
+        let best = self.0.best.fetch_max(tip.height, Ordering::Relaxed);
+        if best.saturating_sub(tip.height) > self.0.expected.most_behind {
             return Err(BackendError::Behind { endpoint: endpoint(), height: tip.height, best });
         }
-        let Some(bound) = self.expected.most_tip_age else { return Ok(()) };
+        let Some(bound) = self.0.expected.most_tip_age else { return Ok(()) };
         let mined = SystemTime::UNIX_EPOCH + Duration::from_secs(tip.header.time.into());
         // A block may be ahead of our clock.
-        let age = (self.expected.clock)().duration_since(mined).unwrap_or_default();
+        let age = (self.0.expected.clock)().duration_since(mined).unwrap_or_default();
         if age > bound {
             return Err(BackendError::Stale { endpoint: endpoint(), age, bound });
         }
@@ -185,7 +190,7 @@ impl Backends {
     fn judge(&self, member: &Member, problem: Option<&BackendError>) {
         member.set(match problem {
             None => Standing::Sound,
-            Some(_) => Standing::Sick { until: Instant::now() + self.expected.rest },
+            Some(_) => Standing::Sick { until: Instant::now() + self.0.expected.rest },
         });
     }
 
@@ -214,7 +219,7 @@ impl Backends {
             .build();
         loop {
             let mut causes = Vec::new();
-            let (resting, ready): (Vec<_>, Vec<_>) = self.members.iter().partition(|member| member.rests());
+            let (resting, ready): (Vec<_>, Vec<_>) = self.0.members.iter().partition(|member| member.rests());
             for member in ready.into_iter().chain(resting) {
                 let open = |answer: &Option<Result<T, BackendError>>| !matches!(answer, Some(Ok(_)));
                 let pending: Vec<I> = items

@@ -79,7 +79,7 @@ impl Wanted {
     pub fn expected(&self) -> Expected {
         let contracts = self.network.and_then(|network| network.contracts);
         let validator = self.validator.or(contracts.map(|contracts| contracts.validator));
-        Expected { network: self.network, contracts: validator.into_iter().collect() }
+        Expected { network: self.network, contracts: validator.into_iter().collect(), ..Expected::default() }
     }
 }
 

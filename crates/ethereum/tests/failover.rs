@@ -118,7 +118,11 @@ async fn inc_24_what_is_expected_is_required_of_one_endpoint_too() {
     let url: Url = world.chain.endpoint().parse().unwrap();
     let nobody = Address::repeat_byte(0xab);
     let expecting = |network, contracts: &[Address]| {
-        Endpoint::several([url.clone()], Expected { network, contracts: contracts.to_vec() }).unwrap()
+        Endpoint::several(
+            [url.clone()],
+            Expected { network, contracts: contracts.to_vec(), ..Expected::default() },
+        )
+        .unwrap()
     };
     let bridge = *world.bridge.address();
     assert_eq!(expecting(Some(Preset::LOCAL), &[bridge]).chain_id().await, Ok(ANVIL));
@@ -140,12 +144,12 @@ async fn inc_24_what_is_expected_is_required_of_one_endpoint_too() {
 #[tokio::test]
 async fn inc_24_a_stale_head_is_noticed_where_blocks_come_by_the_clock() {
     let chain = Chain::start().unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    const NOW: u64 = 1_900_000_000;
     let of_age = async |id: &'static str, age: u64| {
         let block = json!({
             "number": "0x10",
             "hash": alloy::primitives::B256::repeat_byte(7),
-            "timestamp": format!("{:#x}", now - age),
+            "timestamp": format!("{:#x}", NOW - age),
         });
         let meet = move |method: &str| match method {
             "eth_chainId" => Reply::Result(json!(id)),
@@ -154,14 +158,15 @@ async fn inc_24_a_stale_head_is_noticed_where_blocks_come_by_the_clock() {
         };
         let node = node(&chain.endpoint(), meet).await;
         let network = Preset::of_chain(if id == "0x1" { 1 } else { ANVIL });
-        let expected = Expected { network, ..Expected::default() };
+        let clock = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
+        let expected = Expected { network, clock, ..Expected::default() };
         Endpoint::several([node.url().clone()], expected)
             .unwrap()
             .chain_id()
             .await
             .map_err(|error| error.kind())
     };
-    assert_eq!(of_age("0x1", 500).await, Ok(1));
+    assert_eq!(of_age("0x1", 600).await, Ok(1));
     assert_eq!(of_age("0x1", 601).await, Err("behind"));
     assert_eq!(of_age("0x7a69", 1_000_000).await, Ok(ANVIL), "time is not the clock's there");
 }

@@ -41,12 +41,21 @@ const CHECKED_FOR: Duration = Duration::from_secs(60);
 pub const MAX_LAG: u64 = 10;
 
 /// What each endpoint is checked for before it is first asked, after a failure, and every minute.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Expected {
     /// The network to serve; none: the chain that the first of them serves.
     pub network: Option<Preset>,
     /// Where contracts must be.
     pub contracts: Vec<Address>,
+    /// The wall clock, for the newest block's age only.
+    pub clock: fn() -> SystemTime,
+}
+
+impl Default for Expected {
+    /// Nothing, by the system's clock.
+    fn default() -> Self {
+        Self { network: None, contracts: Vec::new(), clock: SystemTime::now }
+    }
 }
 
 /// How an endpoint was found when it was last checked, or last failed.
@@ -351,7 +360,7 @@ impl Endpoint {
 impl Shared {
     /// Whether endpoints are checked at all: one of which nothing is expected shows its faults by its answers.
     fn is_checked(&self) -> bool {
-        self.members.len() > 1 || self.expected != Expected::default()
+        self.members.len() > 1 || self.expected.network.is_some() || !self.expected.contracts.is_empty()
     }
 
     /// Checks all endpoints when that has not been done for a while, or none is fit.
@@ -459,7 +468,7 @@ impl Member {
         {
             return Err(Unfit::WrongNetwork { endpoint: endpoint(), network: network.name, actual });
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = (expected.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let age = now.saturating_sub(head.timestamp);
         let max_age = Preset::of_chain(actual).and_then(|network| network.max_head_age);
         if max_age.is_some_and(|max_age| age > max_age) {
