@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers audit bench lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
+.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -71,11 +71,22 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
 	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
 
+SECONDS := $(or $(SECONDS),600)
+fuzz: ## Feed mutated frames, envelopes and multiaddrs to what reads them: SECONDS=600 a target, SEED=…
+	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
+		cargo test --release --quiet --locked -p coxswain-network --test fuzz -- --nocapture --test-threads 1
+	@echo "fuzz: no target failed, SEED=$(SEED), $(SECONDS) s each"
+
+soak: ## Flood and attack nodes for a minute each, at full speed, and show what that took
+	@COXSWAIN_FLOOD_SECONDS=60 cargo test --release --quiet --locked -p coxswain-network --test floods -- --nocapture
+	@echo "soak: nothing failed"
+
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run
 
 bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; and count the round trips of a proposal
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
+	cargo bench --locked --quiet -p coxswain-network
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 
 lint: contracts ## Check format and lints of Solidity and Rust, warnings denied

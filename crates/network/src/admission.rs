@@ -225,8 +225,10 @@ impl Admission {
         kind.insert(operator, now);
     }
 
+    /// Remembers a no; gives back how many there are.
     #[cfg(test)]
-    pub(crate) fn remembered_noes(&self) -> usize {
+    pub(crate) fn remember_no(&self, operator: Address) -> usize {
+        self.remember(operator, false, Instant::now());
         self.memory().no.len()
     }
 
