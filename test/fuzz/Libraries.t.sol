@@ -381,6 +381,17 @@ contract LibrariesTest is Test {
         assertEq(abi.encode(behind), abi.encode(0x20, 1, canary));
     }
 
+    /// What stands in memory past the free pointer, where the list begins, isn't taken for keys.
+    function test_keyList_onDirtyMemory() external pure {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            for { let i := 0 } lt(i, 0x200) { i := add(i, 0x20) } { mstore(add(free, i), not(0)) }
+        }
+        KeyList.List list = KeyList.empty(2);
+        assertEq(list.put(0, type(uint256).max), 0);
+        assertEq(list.put(1, type(uint256).max - 1), 1);
+    }
+
     /// Keys that differ in one bit only are two keys, whichever bit it is.
     function test_keyList_everyBitCounts() external pure {
         uint256 key = uint256(keccak256("key"));
