@@ -67,7 +67,7 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@target/tools/bin/operator-peer -vectors crates/network/vectors >/dev/null
 	@cargo run --quiet --locked -p coxswain-network --example check-go-peer target/tools/bin/operator-peer
 	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
-	@cargo run --quiet --locked -p coxswain-ethereum --example check-geth
+	@cargo run --quiet --locked -p coxswain-ethereum --features proven --example check-geth
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
 	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
 

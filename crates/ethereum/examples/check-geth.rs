@@ -1,5 +1,6 @@
 //! What `make test-peers` asks of geth: everything that the rules can be asked, on the real Bridge's state as anvil has it,
-//! must have the same verdict from geth, of our validator and of the deployed one, and the same snapshot.
+//! must have the same verdict from geth, of our validator and of the deployed one, and the same snapshot; and both once more
+//! proven by geth's own proofs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is a test that `make test` doesn't run")]
 
@@ -10,7 +11,8 @@ use alloy::primitives::B256;
 use bitcoin::hashes::Hash as _;
 use court::{ANVIL, Clerk, Court, ask_everything};
 use coxswain_ethereum::{
-    Block, BlockSelector, Endpoint, ProposalValidator, SnapshotKeys, SnapshotReader, Undecided, Verdict,
+    Block, BlockSelector, Endpoint, HashedHeader, ProposalValidator, SnapshotKeys, SnapshotReader, Undecided,
+    Verdict, proof::Prover,
 };
 use coxswain_rules::{Case, DepositKey, OutPoint, Txid};
 use coxswain_testkit::{DepositSpec, Geth, Scene, sweep};
@@ -55,8 +57,14 @@ impl Clerk for Twin {
             Verdict::Undecided(undecided) => panic!("{undecided}"),
         }
         let keys = SnapshotKeys::from(case);
-        let snapshot = SnapshotReader::new(endpoint, ANVIL, bridge).snapshot(there, &keys).await.unwrap();
+        let reader = SnapshotReader::new(endpoint.clone(), ANVIL, bridge);
+        let snapshot = reader.snapshot(there, &keys).await.unwrap();
         assert_eq!(snapshot, scene.world.snapshot(&keys).await.unwrap(), "{case:?}");
+        let fields = endpoint.header(there.number).await.unwrap().unwrap();
+        let header = HashedHeader::new(fields, there.hash).unwrap();
+        let prover = Prover::new(&endpoint, ANVIL);
+        assert_eq!(validator.prove_at(&prover, case, &header).await, *said, "{case:?}");
+        assert_eq!(reader.proven_snapshot(&prover, &header, &keys).await.unwrap(), snapshot, "{case:?}");
         self.now = Some(now);
     }
 }
@@ -109,8 +117,8 @@ async fn main() {
     let Twin { states, accepted, rejected, .. } = court.clerk;
     assert!(accepted > 0 && rejected > 0);
     println!(
-        "geth agrees with anvil on {} verdicts ({accepted} accepted, {rejected} rejected) and as many snapshots, at {states} \
-         states of the chain, and within 50 million gas judges 20 deposits of 1,000 outputs each",
+        "geth agrees with anvil on {} verdicts ({accepted} accepted, {rejected} rejected) and as many snapshots, asked and \
+         proven, at {states} states of the chain, and within 50 million gas judges 20 deposits of 1,000 outputs each",
         accepted + rejected
     );
 }

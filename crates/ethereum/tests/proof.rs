@@ -17,7 +17,7 @@ use coxswain_ethereum::{
     proof::{AccountProof, InvalidProof, Prover, ServerFailure, State, Unproven},
 };
 use coxswain_rules::{Action, Case};
-use coxswain_testkit::{Chain, Change, FaultyEndpoint, Reply, Scene, World};
+use coxswain_testkit::{Chain, Change, DepositSpec, FaultyEndpoint, Reply, Scene, World, sweep};
 use serde_json::{Value, json};
 
 async fn header(endpoint: &Endpoint, block: Block) -> HashedHeader {
@@ -310,6 +310,24 @@ async fn hints_are_only_hints_and_batches_are_not_needed() {
     assert_eq!(bench.verdict([plain.url().clone()]).await, Verdict::Valid);
     println!("{} requests, {} without batches", plain.requests(), single.requests());
     assert!(plain.requests() <= 12, "{:?}", plain.methods());
+}
+
+#[tokio::test]
+async fn a_sweep_of_twenty_is_proven_in_twelve_requests_at_most() {
+    let mut bench = Bench::set_up().await;
+    let Scene { world, working, .. } = &mut bench.court.scene;
+    let mut deposits = Vec::new();
+    for _ in 0..20 {
+        deposits.push(world.reveal(working, DepositSpec::default()).await.unwrap());
+    }
+    world.chain.advance(2 * 3600 + 60).await.unwrap();
+    bench.case = Case { wallet: working.key_hash(), subject: sweep(&deposits) };
+    let block = bench.court.ours.block(BlockSelector::Latest).await.unwrap();
+    bench.header = header(&Endpoint::new(bench.honest()).unwrap(), block).await;
+    let node = bench.node(|_, _| Reply::Forward).await;
+    assert_eq!(bench.verdict([node.url().clone()]).await, Verdict::Valid);
+    println!("{} requests for {} questions", node.requests(), node.methods().len());
+    assert!(node.requests() <= 12, "{:?}", node.methods());
 }
 
 #[tokio::test]
