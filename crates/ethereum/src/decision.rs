@@ -53,6 +53,24 @@ pub enum Heard<T> {
 }
 
 impl<T> Heard<T> {
+    /// The same, borrowed.
+    pub const fn as_ref(&self) -> Heard<&T> {
+        match self {
+            Self::Answer(answer) => Heard::Answer(answer),
+            Self::Nothing => Heard::Nothing,
+            Self::Silence => Heard::Silence,
+        }
+    }
+
+    /// The same, of another answer.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Heard<U> {
+        match self {
+            Self::Answer(answer) => Heard::Answer(map(answer)),
+            Self::Nothing => Heard::Nothing,
+            Self::Silence => Heard::Silence,
+        }
+    }
+
     const fn is_silence(&self) -> bool {
         matches!(self, Self::Silence)
     }

@@ -5,6 +5,7 @@
 pub mod bridge;
 pub mod decision;
 pub mod events;
+mod panel;
 #[cfg(feature = "proven")]
 pub mod proof;
 mod quorum;
@@ -18,6 +19,7 @@ pub use events::{
     BridgeEvents, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, Revealed,
     WalletTransaction,
 };
+pub use panel::{Assured, Panel, PanelError};
 pub use quorum::{InvalidQuorum, Quorum, servers};
 pub use rpc::{
     Block, BlockSelector, Called, Condition, ConnectError, Endpoint, Expected, HashedHeader, Health,

@@ -5,7 +5,10 @@ use coxswain_rules::{Missing, OutPoint};
 
 #[cfg(feature = "proven")]
 use crate::proof::Unproven;
-use crate::rpc::{Block, BlockSelector, Position, RequestError};
+use crate::{
+    decision::NoDecision,
+    rpc::{Block, BlockSelector, Position, RequestError},
+};
 
 /// How much of a contract's answer an error shows, in bytes.
 const EXCERPT: usize = 68;
@@ -152,6 +155,25 @@ pub enum Undecided {
         /// The text of an `Error(string)`, else the error's first bytes in hex.
         error: String,
     },
+    /// No block is named by enough servers.
+    #[error(transparent)]
+    NoDecision(#[from] NoDecision),
+    /// Too few servers say the same.
+    #[error("fewer than {required} servers say the same: {said}")]
+    NotAgreed {
+        /// How many are needed.
+        required: usize,
+        /// Who says what.
+        said: String,
+    },
+    /// Enough servers say other than what is proven: one of the two is wrong, and that must not be.
+    #[error("the servers say other than what is proven in {block}: {said}")]
+    Contradicted {
+        /// The block.
+        block: Block,
+        /// Who says what.
+        said: String,
+    },
     /// The state that the answer depends on is not proven.
     #[cfg(feature = "proven")]
     #[error(transparent)]
@@ -173,7 +195,7 @@ impl Undecided {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Request(error) => error.is_retryable(),
-            Self::NoBlock { .. } => true,
+            Self::NoBlock { .. } | Self::NoDecision(_) | Self::NotAgreed { .. } => true,
             _ => false,
         }
     }
@@ -194,6 +216,9 @@ impl Undecided {
             Self::UnreadableBridge { .. } => "unreadable-bridge",
             Self::Incomplete { cause, .. } => cause,
             Self::Unread(_) => "unread",
+            Self::NoDecision(_) => "no-decision",
+            Self::NotAgreed { .. } => "not-agreed",
+            Self::Contradicted { .. } => "contradicted",
             #[cfg(feature = "proven")]
             Self::Unproven(_) => "unproven",
             Self::UnknownState { .. } => "unknown-state",

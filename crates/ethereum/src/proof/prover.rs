@@ -94,7 +94,11 @@ pub struct Prover {
 impl Prover {
     /// A prover of calls on chain `chain_id`, by the proofs of these endpoints. Nothing is sent yet.
     pub fn new(endpoint: &Endpoint, chain_id: u64) -> Self {
-        Self { servers: endpoint.connections(), chain_id, codes: Mutex::default() }
+        Self::of(endpoint.connections(), chain_id)
+    }
+
+    pub(crate) fn of(servers: impl IntoIterator<Item = Connection>, chain_id: u64) -> Self {
+        Self { servers: servers.into_iter().collect(), chain_id, codes: Mutex::default() }
     }
 
     /// The answer to a call on the state after this block.

@@ -1,8 +1,7 @@
 //! One JSON-RPC endpoint over HTTP: one attempt at a request, within a deadline, and what became of it.
 
-#[cfg(feature = "proven")]
-use std::collections::BTreeMap;
 use std::{
+    collections::BTreeMap,
     error::Error as StdError,
     sync::{
         Arc,
@@ -102,7 +101,6 @@ impl Connection {
 
     /// Sends requests of one method in one batch, once; one by one if the endpoint takes no batches. The answers, in the order
     /// of the requests.
-    #[cfg(feature = "proven")]
     pub(crate) async fn batch<Params, Answer>(
         &self,
         method: &'static str,

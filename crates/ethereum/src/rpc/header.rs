@@ -1,6 +1,6 @@
 //! A block's header that was checked against its hash: the only kind whose fields are gone by.
 
-use alloy::{consensus::Header, primitives::B256};
+use alloy::{consensus::Header, primitives::B256, rpc::types::Header as RpcHeader};
 
 use super::block::Block;
 
@@ -40,5 +40,10 @@ impl HashedHeader {
     /// The block, as decisions name it.
     pub const fn block(&self) -> Block {
         Block { number: self.header.number, hash: self.hash, timestamp: self.header.timestamp }
+    }
+
+    /// The header of an endpoint's answer, if it hashes.
+    pub(crate) fn of(answer: RpcHeader) -> Option<Self> {
+        Self::new(answer.inner, answer.hash)
     }
 }

@@ -14,7 +14,6 @@ mod revert;
 pub use block::{Block, BlockSelector, InvalidBlockSelector, Position};
 pub use call::Called;
 pub use connection::ConnectError;
-#[cfg(feature = "proven")]
 pub(crate) use connection::Connection;
 pub use endpoints::{Condition, Endpoint, Expected, Health, MAX_LAG};
 pub use error::{RequestError, Unfit};

@@ -1,0 +1,315 @@
+//! All servers asked side by side, each at its own word: which block enough of them name, and what a call answers there,
+//! proven if it can be, else as enough of them say.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alloy::{
+    primitives::{Address, Bytes, U64},
+    rpc::types::{BlockId, Header as RpcHeader, TransactionInput, TransactionRequest},
+};
+use coxswain_rules::{Assurance, Case};
+use futures_util::future::join_all;
+use url::Url;
+
+#[cfg(feature = "proven")]
+use crate::proof::{Call, Proven, Prover, Unproven};
+use crate::{
+    decision::{Decider, Decision, Heard},
+    quorum::{InvalidQuorum, Quorum, servers},
+    rpc::{Called, ConnectError, Connection, HashedHeader, RequestError, revert_of},
+    undecided::{Undecided, excerpt},
+    validator::{ProposalValidator, Verdict, calldata},
+};
+
+/// Why there is nobody to ask.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PanelError {
+    /// A URL can't be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The quorum can't be met.
+    #[error(transparent)]
+    Quorum(#[from] InvalidQuorum),
+}
+
+/// All servers of one chain.
+#[derive(Debug)]
+pub struct Panel {
+    chain_id: u64,
+    quorum: Quorum,
+    servers: Vec<Server>,
+    #[cfg(feature = "proven")]
+    prover: Prover,
+}
+
+/// What is known of a fact, and how far it is to be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assured<T> {
+    /// The fact.
+    pub fact: T,
+    /// How far.
+    pub assurance: Assurance,
+}
+
+/// One server, behind one URL or more.
+#[derive(Debug)]
+struct Server {
+    connections: Vec<Connection>,
+    /// Whether it has given an answer to anything that was understood.
+    has_spoken: AtomicBool,
+}
+
+impl Panel {
+    /// The servers at these URLs, of chain `chain_id`. A setting may raise how many must say the same, and make all of this
+    /// machine one server. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// If a URL can't be used, or there are fewer servers than must say the same.
+    pub fn new(
+        urls: &[Url],
+        chain_id: u64,
+        at_least: usize,
+        loopback_is_one: bool,
+    ) -> Result<Self, PanelError> {
+        let places = servers(urls, loopback_is_one);
+        let quorum = Quorum::new(places.iter().max().map_or(0, |last| last + 1), at_least)?;
+        let mut panel: Vec<_> = (0..quorum.servers())
+            .map(|_| Server { connections: Vec::new(), has_spoken: AtomicBool::new(false) })
+            .collect();
+        for (url, place) in urls.iter().zip(places) {
+            if let Some(server) = panel.get_mut(place) {
+                server.connections.push(Connection::new(url.clone())?);
+            }
+        }
+        #[cfg(feature = "proven")]
+        let prover = Prover::of(panel.iter().flat_map(|server| server.connections.clone()), chain_id);
+        Ok(Self {
+            chain_id,
+            quorum,
+            servers: panel,
+            #[cfg(feature = "proven")]
+            prover,
+        })
+    }
+
+    /// Who decides on blocks here.
+    pub const fn decider(&self, pace: crate::decision::Pace) -> Decider {
+        Decider::new(self.quorum, pace)
+    }
+
+    /// The block that enough servers name now, at this Unix time.
+    ///
+    /// # Errors
+    /// If none is named by enough.
+    pub async fn decide(&self, decider: &mut Decider, now: u64) -> Result<Decision, Undecided> {
+        let heads = join_all(self.servers.iter().map(|server| server.head(self.chain_id))).await;
+        let heads: Vec<_> = heads.iter().map(Heard::as_ref).collect();
+        let horizon = decider.heads(now, &heads)?;
+        let heights: Vec<_> = horizon.heights().collect();
+        let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
+        let names: Vec<_> = names.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
+        Ok(decider.names(now, horizon, &names)?)
+    }
+
+    /// Judges a case at a block that was decided on.
+    pub async fn validate(
+        &self,
+        validator: &ProposalValidator,
+        case: &Case,
+        at: &Decision,
+    ) -> Assured<Verdict> {
+        match self.call(Some(validator.address()), calldata(case), at).await {
+            Ok(Assured { fact, assurance }) => Assured { fact: validator.verdict(case, fact), assurance },
+            Err(undecided) => Assured { fact: Verdict::Undecided(undecided), assurance: Assurance::Word },
+        }
+    }
+
+    /// What a contract, or creation code, answers after this block.
+    ///
+    /// # Errors
+    /// If that is neither proven nor agreed on, or what is proven is not what enough servers say.
+    pub async fn call(
+        &self,
+        to: Option<Address>,
+        input: Bytes,
+        at: &Decision,
+    ) -> Result<Assured<Called>, Undecided> {
+        let transaction = TransactionRequest {
+            to: to.map(Into::into),
+            input: TransactionInput::new(input.clone()),
+            ..TransactionRequest::default()
+        };
+        let said = join_all(self.servers.iter().map(|server| server.call(&transaction, &at.header)));
+        #[cfg(feature = "proven")]
+        let (said, proven) = {
+            let call = Call { to, input };
+            tokio::join!(said, self.prover.call(&call, &at.header))
+        };
+        #[cfg(not(feature = "proven"))]
+        let said = said.await;
+        let (agreed, said) = self.agreed(said);
+        #[cfg(not(feature = "proven"))]
+        drop(said);
+        #[cfg(feature = "proven")]
+        match (proven, &agreed) {
+            (Ok(Proven { called, .. }), Ok(agreed)) if agreed.fact != called => {
+                return Err(Undecided::Contradicted { block: at.header.block(), said });
+            }
+            (Ok(Proven { has_code: false, .. }), _) => {
+                let address = to.unwrap_or_default();
+                return Err(Undecided::NoCode { address, block: at.header.block() });
+            }
+            (Ok(Proven { called, .. }), _) => {
+                return Ok(Assured { fact: called, assurance: Assurance::Proven });
+            }
+            (Err(Unproven::NotProvable(_) | Unproven::NoProof(_)), _) => {}
+        }
+        agreed
+    }
+
+    /// What enough servers say, and who says what.
+    fn agreed(
+        &self,
+        said: Vec<Result<Called, RequestError>>,
+    ) -> (Result<Assured<Called>, Undecided>, String) {
+        let required = self.quorum.required(self.servers.iter().filter(|server| server.has_spoken()).count());
+        let mut votes: Vec<(Called, usize)> = Vec::new();
+        let mut failure = None;
+        let mut words = Vec::new();
+        for (server, said) in self.servers.iter().zip(said) {
+            match said {
+                Ok(called) => {
+                    words.push(format!("{} {}", server.name(), shown(&called)));
+                    match votes.iter_mut().find(|(other, _)| *other == called) {
+                        Some((_, votes)) => *votes += 1,
+                        None => votes.push((called, 1)),
+                    }
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        let words = words.join("; ");
+        let agreed = match votes.iter().find(|(_, votes)| *votes >= required) {
+            Some((fact, votes)) => {
+                let assurance = if *votes > 1 { Assurance::Agreed } else { Assurance::Word };
+                Ok(Assured { fact: fact.clone(), assurance })
+            }
+            None => match failure {
+                Some(error) if votes.is_empty() => Err(error.into()),
+                _ => Err(Undecided::NotAgreed { required, said: words.clone() }),
+            },
+        };
+        (agreed, words)
+    }
+}
+
+/// How a call ended, cut.
+fn shown(called: &Called) -> String {
+    match called {
+        Called::Returned(bytes) => format!("says that it returns {}", excerpt(bytes)),
+        Called::Reverted(bytes) => format!("says that it reverts with {}", excerpt(bytes)),
+    }
+}
+
+impl Server {
+    /// Host and port of its first URL.
+    fn name(&self) -> &str {
+        self.connections.first().map(Connection::name).unwrap_or_default()
+    }
+
+    fn has_spoken(&self) -> bool {
+        self.has_spoken.load(Ordering::Relaxed)
+    }
+
+    /// What it says, or that it says nothing.
+    fn heard<T>(&self, answer: Option<T>) -> Heard<T> {
+        match answer {
+            Some(answer) => {
+                self.has_spoken.store(true, Ordering::Relaxed);
+                Heard::Answer(answer)
+            }
+            None if self.has_spoken() => Heard::Nothing,
+            None => Heard::Silence,
+        }
+    }
+
+    /// Asks one URL after the other, until one answers.
+    async fn ask<T>(&self, ask: impl AsyncFn(&Connection) -> Option<T>) -> Heard<T> {
+        for connection in &self.connections {
+            if let Some(answer) = ask(connection).await {
+                return self.heard(Some(answer));
+            }
+        }
+        self.heard(None)
+    }
+
+    /// Its newest block, if it is on this chain.
+    async fn head(&self, chain_id: u64) -> Heard<HashedHeader> {
+        let head = self
+            .ask(async |connection| {
+                let id = connection.request::<_, U64>("eth_chainId", ());
+                let head = connection.request::<_, RpcHeader>("eth_getBlockByNumber", ("latest", false));
+                let (id, head) = tokio::join!(id, head);
+                Some((id.ok()?.to::<u64>(), HashedHeader::of(head.ok()?)?))
+            })
+            .await;
+        match head {
+            Heard::Answer((id, head)) if id == chain_id => Heard::Answer(head),
+            // It has said that it is on another chain.
+            Heard::Answer(_) | Heard::Nothing => Heard::Nothing,
+            Heard::Silence => Heard::Silence,
+        }
+    }
+
+    /// The headers that it has at these heights.
+    async fn headers(&self, heights: &[u64]) -> Heard<Vec<HashedHeader>> {
+        let params: Vec<_> = heights.iter().map(|height| (U64::from(*height), false)).collect();
+        self.ask(async |connection| {
+            let answers: Vec<Option<RpcHeader>> =
+                connection.batch("eth_getBlockByNumber", &params).await.ok()?;
+            // The block that comes back must be the one asked for.
+            let headers = heights.iter().zip(answers).filter_map(|(height, answer)| {
+                HashedHeader::of(answer?).filter(|header| header.number() == *height)
+            });
+            Some(headers.collect())
+        })
+        .await
+    }
+
+    /// What it says that the call answers. A revert without a reason, and nothing, are no answers.
+    async fn call(
+        &self,
+        transaction: &TransactionRequest,
+        at: &HashedHeader,
+    ) -> Result<Called, RequestError> {
+        let mut failure = None;
+        for connection in &self.connections {
+            let params = (transaction.clone(), BlockId::hash_canonical(at.hash()));
+            let called = match connection.request::<_, Bytes>("eth_call", params).await {
+                Ok(bytes) if bytes.is_empty() => Err(RequestError::Garbage {
+                    method: "eth_call",
+                    endpoint: connection.name().to_owned(),
+                    cause: "it is empty".to_owned(),
+                    answer: String::new(),
+                }),
+                Ok(bytes) => Ok(Called::Returned(bytes)),
+                Err(RequestError::Rpc { method, endpoint, code, message, data }) => {
+                    revert_of(code, &message, data.as_deref())
+                        .filter(|reason| !reason.is_empty())
+                        .map(Called::Reverted)
+                        .ok_or(RequestError::Rpc { method, endpoint, code, message, data })
+                }
+                Err(error) => Err(error),
+            };
+            match called {
+                Ok(called) => {
+                    self.has_spoken.store(true, Ordering::Relaxed);
+                    return Ok(called);
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| RequestError::NoneFit(Vec::new())))
+    }
+}
