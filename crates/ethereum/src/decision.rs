@@ -149,6 +149,31 @@ pub enum NoDecision {
     },
 }
 
+/// A block that was asked for by its height or hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its header.
+    pub header: HashedHeader,
+    /// How many servers name it.
+    pub named_by: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+/// The block at this height that enough servers name, by the headers that they give for it.
+///
+/// # Errors
+/// If none is named by enough.
+pub fn named(quorum: Quorum, number: u64, names: &[Heard<&[HashedHeader]>]) -> Result<Named, NoDecision> {
+    let required = quorum.required(names.iter().filter(|heard| !heard.is_silence()).count());
+    match most_named(number, names) {
+        Some((header, named_by)) if named_by >= required => {
+            Ok(Named { header: header.clone(), named_by, of: quorum.servers() })
+        }
+        _ => Err(NoDecision::NotNamed { lowest: number, highest: number, required }),
+    }
+}
+
 /// Decides on blocks, one after the other.
 #[derive(Clone, Debug)]
 pub struct Decider {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy::{
-    primitives::{Address, Bytes, U64},
+    primitives::{Address, B256, Bytes, U64},
     rpc::types::{BlockId, Header as RpcHeader, TransactionInput, TransactionRequest},
 };
 use coxswain_rules::{Assurance, Case};
@@ -14,12 +14,15 @@ use url::Url;
 #[cfg(feature = "proven")]
 use crate::proof::{Call, Proven, Prover, Unproven};
 use crate::{
-    decision::{Decider, Decision, Heard},
+    decision::{Decider, Decision, Heard, Named, Pace, ancestor, named},
     quorum::{InvalidQuorum, Quorum, servers},
-    rpc::{Called, ConnectError, Connection, HashedHeader, RequestError, revert_of},
+    rpc::{BlockSelector, Called, ConnectError, Connection, HashedHeader, RequestError, revert_of},
     undecided::{Undecided, excerpt},
     validator::{ProposalValidator, Verdict, calldata},
 };
+
+/// How many headers are asked for at once at most, to get from a block to its ancestor.
+const MAX_PARENTS: usize = 64;
 
 /// Why there is nobody to ask.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +97,7 @@ impl Panel {
     }
 
     /// Who decides on blocks here.
-    pub const fn decider(&self, pace: crate::decision::Pace) -> Decider {
+    pub const fn decider(&self, pace: Pace) -> Decider {
         Decider::new(self.quorum, pace)
     }
 
@@ -112,12 +115,53 @@ impl Panel {
         Ok(decider.names(now, horizon, &names)?)
     }
 
-    /// Judges a case at a block that was decided on.
+    /// The block at this height, which enough servers name.
+    ///
+    /// # Errors
+    /// If none is named by enough.
+    pub async fn at_number(&self, number: u64) -> Result<Named, Undecided> {
+        let heights = [number];
+        let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
+        let names: Vec<_> = names.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
+        Ok(named(self.quorum, number, &names)?)
+    }
+
+    /// The block with this hash, which whoever asks for it trusts, and how many servers have it.
+    ///
+    /// # Errors
+    /// If no server has it.
+    pub async fn at_hash(&self, hash: B256) -> Result<Named, Undecided> {
+        let found = join_all(self.servers.iter().map(|server| server.by_hash(hash))).await;
+        let mut found = found.into_iter().flatten();
+        let endpoint = || self.servers.first().map(|server| server.name().to_owned()).unwrap_or_default();
+        let no_block = || Undecided::NoBlock { endpoint: endpoint(), block: BlockSelector::Hash(hash) };
+        let header = found.next().ok_or_else(no_block)?;
+        Ok(Named { header, named_by: 1 + found.count(), of: self.quorum.servers() })
+    }
+
+    /// The ancestor of a block at this height: by the hashes of the parents between, from whichever server has them, else
+    /// as enough servers name it.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub async fn ancestor(&self, block: &HashedHeader, number: u64) -> Result<HashedHeader, Undecided> {
+        let heights: Vec<_> = (number..block.number()).rev().take(MAX_PARENTS).collect();
+        for server in &self.servers {
+            if let Heard::Answer(parents) = server.headers(&heights).await
+                && let Some(found) = ancestor(block, &parents, number)
+            {
+                return Ok(found.clone());
+            }
+        }
+        self.at_number(number).await.map(|named| named.header)
+    }
+
+    /// Judges a case at a block that was decided on, or named.
     pub async fn validate(
         &self,
         validator: &ProposalValidator,
         case: &Case,
-        at: &Decision,
+        at: &HashedHeader,
     ) -> Assured<Verdict> {
         match self.call(Some(validator.address()), calldata(case), at).await {
             Ok(Assured { fact, assurance }) => Assured { fact: validator.verdict(case, fact), assurance },
@@ -133,18 +177,18 @@ impl Panel {
         &self,
         to: Option<Address>,
         input: Bytes,
-        at: &Decision,
+        at: &HashedHeader,
     ) -> Result<Assured<Called>, Undecided> {
         let transaction = TransactionRequest {
             to: to.map(Into::into),
             input: TransactionInput::new(input.clone()),
             ..TransactionRequest::default()
         };
-        let said = join_all(self.servers.iter().map(|server| server.call(&transaction, &at.header)));
+        let said = join_all(self.servers.iter().map(|server| server.call(&transaction, at)));
         #[cfg(feature = "proven")]
         let (said, proven) = {
             let call = Call { to, input };
-            tokio::join!(said, self.prover.call(&call, &at.header))
+            tokio::join!(said, self.prover.call(&call, at))
         };
         #[cfg(not(feature = "proven"))]
         let said = said.await;
@@ -154,11 +198,11 @@ impl Panel {
         #[cfg(feature = "proven")]
         match (proven, &agreed) {
             (Ok(Proven { called, .. }), Ok(agreed)) if agreed.fact != called => {
-                return Err(Undecided::Contradicted { block: at.header.block(), said });
+                return Err(Undecided::Contradicted { block: at.block(), said });
             }
             (Ok(Proven { has_code: false, .. }), _) => {
                 let address = to.unwrap_or_default();
-                return Err(Undecided::NoCode { address, block: at.header.block() });
+                return Err(Undecided::NoCode { address, block: at.block() });
             }
             (Ok(Proven { called, .. }), _) => {
                 return Ok(Assured { fact: called, assurance: Assurance::Proven });
@@ -275,6 +319,21 @@ impl Server {
             Some(headers.collect())
         })
         .await
+    }
+
+    /// The header with this hash, if it has it.
+    async fn by_hash(&self, hash: B256) -> Option<HashedHeader> {
+        let found = self
+            .ask(async |connection| {
+                let header: Option<RpcHeader> =
+                    connection.request("eth_getBlockByHash", (hash, false)).await.ok()?;
+                HashedHeader::of(header?).filter(|header| header.hash() == hash)
+            })
+            .await;
+        match found {
+            Heard::Answer(header) => Some(header),
+            Heard::Nothing | Heard::Silence => None,
+        }
     }
 
     /// What it says that the call answers. A revert without a reason, and nothing, are no answers.

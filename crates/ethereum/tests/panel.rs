@@ -46,7 +46,7 @@ fn bent() -> Reply {
 /// The header, changed, with the hash that it has then.
 fn forged(change: fn(&mut RpcHeader)) -> Reply {
     Reply::Changed(Change::new(move |block| {
-        let mut header: RpcHeader = serde_json::from_value(block.clone()).unwrap();
+        let Ok(mut header) = serde_json::from_value::<RpcHeader>(block.clone()) else { return };
         change(&mut header);
         header.hash = header.inner.hash_slow();
         *block = serde_json::to_value(header).unwrap();
@@ -173,7 +173,7 @@ impl Bench {
         let panel = Panel::new(urls, ANVIL, at_least, false).unwrap();
         let mut decider = panel.decider(Pace::from(&Preset::LOCAL));
         let decision = panel.decide(&mut decider, 0).await?;
-        let verdict = panel.validate(&self.court.ours, case, &decision).await;
+        let verdict = panel.validate(&self.court.ours, case, &decision.header).await;
         Ok((decision, verdict))
     }
 }
@@ -233,6 +233,34 @@ async fn inc_47_of_two_a_liar_leaves_the_verdict_right_or_undecided_and_alone_it
     }
 }
 
+#[tokio::test]
+async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by_hashes() {
+    let bench = Bench::set_up().await;
+    let honestly = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let (forty, eight) = (honestly.at_number(40).await.unwrap(), honestly.at_number(8).await.unwrap());
+    assert_eq!((forty.header.number(), forty.named_by, forty.of), (40, 1, 1));
+    let other = bench.honest_node().await;
+    for (what, meet) in lies() {
+        let liar = bench.node(meet).await;
+        let urls = [liar.url().clone(), other.url().clone(), bench.honest()];
+        let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
+        let named = panel.at_number(40).await.unwrap();
+        assert_eq!(named.header, forty.header, "{what}");
+        assert!(named.named_by >= 2, "{what}");
+        assert_eq!(panel.at_hash(forty.header.hash()).await.unwrap().header, forty.header, "{what}");
+        assert_eq!(panel.ancestor(&forty.header, 8).await.unwrap(), eight.header, "{what}");
+        assert_eq!(panel.ancestor(&forty.header, 40).await.unwrap(), forty.header, "{what}");
+        let nothing = panel.at_number(1_000_000).await.unwrap_err();
+        assert!(matches!(nothing, Undecided::NoDecision(_)), "{what}: {nothing}");
+        let nothing = panel.at_hash(B256::repeat_byte(9)).await.unwrap_err();
+        assert!(matches!(nothing, Undecided::NoBlock { .. }), "{what}: {nothing}");
+    }
+    // Of two that name two blocks, neither is named by enough.
+    let forged = bench.node(lies().remove(2).1).await;
+    let panel = Panel::new(&[forged.url().clone(), bench.honest()], ANVIL, 0, false).unwrap();
+    assert!(panel.at_number(40).await.is_err());
+}
+
 /// Three servers, one of which lies at the place that comes next.
 #[derive(Default)]
 struct Lied {
@@ -256,7 +284,7 @@ impl Clerk for Lied {
         let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
         let decision = panel.decide(&mut panel.decider(Pace::from(&Preset::LOCAL)), 0).await.unwrap();
         assert_eq!(decision.header.block(), at);
-        let verdict = panel.validate(asked, case, &decision).await;
+        let verdict = panel.validate(asked, case, &decision.header).await;
         assert_eq!((&verdict.fact, verdict.assurance), (said, BEST), "{case:?}");
         self.verdicts += 1;
     }
