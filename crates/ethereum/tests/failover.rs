@@ -113,6 +113,36 @@ async fn inc_24_endpoints_are_refused_for_what_is_wrong_with_each() {
 }
 
 #[tokio::test]
+async fn inc_47_one_claim_among_three_puts_no_honest_endpoint_behind() {
+    let chain = Chain::start().unwrap();
+    chain.mine(2 * MAX_LAG).await.unwrap();
+    let url = chain.endpoint();
+    let at = |number: u64| {
+        let hash = alloy::primitives::B256::repeat_byte(7);
+        let block = json!({ "number": format!("{number:#x}"), "hash": hash, "timestamp": "0x1" });
+        move |method: &str| match method {
+            "eth_getBlockByNumber" => Reply::Result(block.clone()),
+            _ => Reply::Forward,
+        }
+    };
+    let direct = Endpoint::new(url.parse().unwrap()).unwrap();
+    let head = direct.block(BlockSelector::Latest).await.unwrap().unwrap().number;
+    let (first, second) = (node(&url, |_| Reply::Forward).await, node(&url, |_| Reply::Forward).await);
+    let (liar, behind) = (node(&url, at(head + 1000)).await, node(&url, at(head - MAX_LAG - 1)).await);
+    for (third, kind) in [(&liar, "fit"), (&behind, "behind")] {
+        for place in 0..3 {
+            let mut urls = vec![first.url(), second.url()];
+            urls.insert(place, third.url());
+            let endpoint = several(urls);
+            endpoint.chain_id().await.unwrap();
+            let mut expected = vec!["fit", "fit"];
+            expected.insert(place, kind);
+            assert_eq!(kinds(&endpoint), expected);
+        }
+    }
+}
+
+#[tokio::test]
 async fn inc_24_what_is_expected_is_required_of_one_endpoint_too() {
     let world = World::start().await.unwrap();
     let url: Url = world.chain.endpoint().parse().unwrap();

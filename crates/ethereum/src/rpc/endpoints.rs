@@ -384,7 +384,11 @@ impl Shared {
         }
         let chain = self.chain_id.get().copied();
         let heads = found.iter().flatten().filter(|(chain_id, _)| Some(*chain_id) == chain);
-        let best = heads.map(|(_, head)| head.number).max().unwrap_or_default();
+        let mut heights: Vec<_> = heads.map(|(_, head)| head.number).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        // From three endpoints on, what more than half of them have reached: the highest claim may be a lie.
+        let enough = if self.members.len() < 3 { 1 } else { self.members.len() / 2 + 1 };
+        let best = heights.get(enough - 1).or(heights.first()).copied().unwrap_or_default();
         for (member, found) in self.members.iter().zip(&found) {
             let endpoint = || member.connection.name().to_owned();
             member.found(match found {
