@@ -17,7 +17,7 @@ use clap::Parser;
 use coxswain_bitcoin::{Backend, Backends, Limits};
 use coxswain_cli::{
     Document, Target,
-    arguments::{Arguments, Command},
+    arguments::{Arguments, Command, ProposeArguments},
     propose::propose,
     validate,
 };
@@ -143,8 +143,8 @@ impl Bench<'_> {
             deposit.remove("script").and(deposit.remove("fundingTransaction")).unwrap();
         }
         let document: Document = proposal.to_string().parse().unwrap();
-        let target =
-            Target { ethereum: arguments.ethereum, bitcoin: arguments.bitcoin, block: arguments.block };
+        let ProposeArguments { ethereum, bitcoin, fees, block, .. } = arguments;
+        let target = Target { ethereum, bitcoin, fees, block };
         let run = self.start();
         let report = validate(document, &target).await.unwrap();
         assert_eq!(report.verdict_name(), "valid", "{report}");

@@ -243,6 +243,9 @@ pub struct ValidateArguments {
     /// Where to look up what the proposal leaves out.
     #[command(flatten)]
     pub bitcoin: BitcoinArguments,
+    /// What fees are judged by.
+    #[command(flatten)]
+    pub fees: FeeArguments,
     /// The block to judge at: a number, a hash, or latest, safe, finalized, earliest
     #[arg(long, value_name = "BLOCK", default_value_t)]
     pub block: BlockSelector,

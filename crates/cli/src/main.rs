@@ -138,11 +138,11 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
 
 /// What is to be judged, and by whom.
 fn question(arguments: ValidateArguments) -> eyre::Result<(Document, Target)> {
-    let ValidateArguments { file, ethereum, bitcoin, block, .. } = arguments;
+    let ValidateArguments { file, ethereum, bitcoin, fees, block, .. } = arguments;
     let name = if is_stdin(&file) { "standard input".to_owned() } else { file.display().to_string() };
     let text = read(&file).wrap_err_with(|| format!("can't read {name}"))?;
     let document = text.parse().wrap_err_with(|| name.clone())?;
-    Ok((document, Target { ethereum, bitcoin, block }))
+    Ok((document, Target { ethereum, bitcoin, fees, block }))
 }
 
 fn is_stdin(file: &Path) -> bool {

@@ -23,6 +23,8 @@ pub struct Target {
     pub ethereum: EthereumArguments,
     /// Where to ask for what a document leaves out.
     pub bitcoin: BitcoinArguments,
+    /// What fees are judged by.
+    pub fees: FeeArguments,
     /// The block to judge at.
     pub block: BlockSelector,
 }
@@ -116,7 +118,7 @@ pub(crate) async fn hear(
         // It is not asked.
         Backends::new(Vec::new(), coxswain_bitcoin::Expected::on(bitcoin::Network::Bitcoin))
     });
-    let fallback = FeeArguments::default().fallback(chain.network);
+    let fallback = target.fees.fallback(chain.network);
     let validator = tbtc.proposal_validator();
     let sources = Sources::new(endpoint, chain.id, bridge, validator, bitcoin, chain.parameters(), fallback);
     let mut events = BridgeEvents::new(bridge, block.number.saturating_add(1));

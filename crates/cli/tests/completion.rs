@@ -137,6 +137,14 @@ async fn with_bitcoin_the_other_steps_are_shown_beside_the_contracts_verdict() {
     bench.scene.world.chain.mine(32).await.unwrap();
     let run = bench.run("validate", &bench.sweep(), &more).await;
     assert_eq!((run.code, &run.json()["judging"]["verdict"]), (0, &json!("valid")), "{run:?}");
+    // What stands for the estimate decides what a leader should pay.
+    assert_eq!(run.json()["judging"].get("warning"), None, "{run:?}");
+    let run =
+        bench.run("validate", &bench.sweep(), &[&more[..], &["--fallback-fee-rate", "9999"]].concat()).await;
+    let judging = &run.json()["judging"];
+    assert_eq!((run.code, &judging["verdict"]), (0, &json!("valid")), "{run:?}");
+    let warning = judging["warning"].as_str().unwrap();
+    assert!(warning.starts_with("the fee is 20000 sat, a leader should pay"), "{warning}");
     let mut free = bench.sweep();
     free["fee"] = json!(0);
     let run = bench.run("validate", &free, &more).await;

@@ -7,7 +7,7 @@ use std::{process::ExitCode, time::Instant};
 
 use coxswain_cli::{
     Target,
-    arguments::{BitcoinArguments, EthereumArguments},
+    arguments::{BitcoinArguments, EthereumArguments, FeeArguments},
     validate,
 };
 use coxswain_demo::{
@@ -45,6 +45,7 @@ async fn demo() -> Result<ExitCode> {
             bridge: Some(*scene.world.bridge.address()),
         },
         bitcoin: BitcoinArguments { bitcoin_url: Vec::new(), bitcoin_network: None },
+        fees: FeeArguments::default(),
         block: BlockSelector::Latest,
     };
 
