@@ -5,6 +5,7 @@
 
 mod backend;
 mod backends;
+pub mod chain;
 mod check;
 mod core;
 mod electrum;

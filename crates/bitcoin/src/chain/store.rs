@@ -1,0 +1,30 @@
+//! The chain as it is kept: checked like any server's answer when it is read.
+
+use bitcoin::{block::Header, consensus::encode};
+
+use super::{HeaderChain, Rules, Start};
+
+/// Bytes of a header.
+const HEADER_SIZE: usize = 80;
+
+impl HeaderChain {
+    /// The chain's headers, from the first one after its start on, as bytes. Branches are not kept.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.headers().iter().skip(1).flat_map(encode::serialize).collect()
+    }
+
+    /// The chain from bytes that were kept, as far as they hold: what follows a header that doesn't, is left out. (Such bytes are
+    /// harmless: a tail that was torn off, or headers from another start.)
+    pub fn from_bytes(start: Start, rules: Rules, bytes: &[u8], now: u32) -> Self {
+        let mut chain = Self::new(start, rules);
+        let (records, _) = bytes.as_chunks::<HEADER_SIZE>();
+        for record in records {
+            let Ok(header) = encode::deserialize::<Header>(record) else { break };
+            let Some(height) = chain.height().checked_add(1) else { break };
+            if chain.connect(height, &[header], now).is_err() {
+                break;
+            }
+        }
+        chain
+    }
+}
