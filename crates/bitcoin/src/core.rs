@@ -21,6 +21,22 @@ use crate::{
     verbose::{Place, Verbose, says_absent},
 };
 
+/// All that a node is asked: where `rpcwhitelist` names what the user may ask, these must be on it.
+pub const CORE_METHODS: [&str; 12] = [
+    "estimatefee",
+    "estimatesmartfee",
+    "getblockchaininfo",
+    "getblockhash",
+    "getblockheader",
+    "getinfo",
+    "getmempoolinfo",
+    "getnetworkinfo",
+    "getrawtransaction",
+    "gettxout",
+    "gettxspendingprevout",
+    "sendrawtransaction",
+];
+
 /// `RPC_VERIFY_ALREADY_IN_UTXO_SET`: the transaction is in a block.
 const ALREADY_MINED: i64 = -27;
 /// `RPC_INVALID_PARAMETER`, and what btcd says instead: no block has this height yet.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitcoin::{BlockHash, OutPoint};
+use bitcoin::{BlockHash, OutPoint, hashes::sha256};
 
 /// Why there is no usable answer: nothing may be concluded from it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,20 @@ pub enum BackendError {
         endpoint: String,
         /// What went wrong.
         cause: String,
+    },
+    /// The server's certificate is not one to trust. Nothing was sent.
+    #[error("{method}: the certificate of {endpoint} {problem}; its SHA-256 is {fingerprint}")]
+    Untrusted {
+        /// What was to be asked.
+        method: &'static str,
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The SHA-256 of the certificate that it showed.
+        fingerprint: sha256::Hash,
+        /// Whether another certificate was named to be trusted.
+        pinned: bool,
+        /// What is wrong with it.
+        problem: String,
     },
     /// The connection was lost after the request was sent.
     #[error("{method}: the connection to {endpoint} was lost before the answer came: {cause}")]
@@ -152,6 +166,7 @@ impl BackendError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
+            Self::Untrusted { .. } => "untrusted-certificate",
             Self::Interrupted { .. } => "interrupted",
             Self::TimedOut { .. } => "timed-out",
             Self::NoCredentials { .. } => "no-credentials",
@@ -180,7 +195,8 @@ impl BackendError {
             Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,
             // Bitcoin Core while it warms up; an Electrum server that is busy (JSON-RPC server error range).
             Self::Rpc { code, .. } => matches!(code, -28 | -102 | -101),
-            Self::TooLarge { .. }
+            Self::Untrusted { .. }
+            | Self::TooLarge { .. }
             | Self::Garbage { .. }
             | Self::Unindexed { .. }
             | Self::WrongNetwork { .. }

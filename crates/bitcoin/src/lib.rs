@@ -17,7 +17,7 @@ mod verbose;
 
 pub use backend::{Answers, Backend, Conditions, FeeRates, Known, Output, Tip};
 pub use backends::{Backends, Expected, Health};
-pub use core::Core;
+pub use core::{CORE_METHODS, Core};
 pub use electrum::Electrum;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::BackendError;

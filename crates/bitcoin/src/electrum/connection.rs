@@ -14,7 +14,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Address, Security};
+use super::{
+    Address, Security,
+    tls::{self, Refused},
+};
 use crate::{
     BackendError, Limits,
     jsonrpc::{Answer, Call, Reply},
@@ -48,7 +51,16 @@ impl Connection {
         let stream = timeout(limits.connect, connect(address))
             .await
             .map_err(|_| unreachable(format!("not within {} s", limits.connect.as_secs_f32())))?
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|error| match tls::refused(&error) {
+                Some(Refused { fingerprint, pinned, problem }) => BackendError::Untrusted {
+                    method: HANDSHAKE,
+                    endpoint: address.name.clone(),
+                    fingerprint: *fingerprint,
+                    pinned: *pinned,
+                    problem: problem.clone(),
+                },
+                None => unreachable(error.to_string()),
+            })?;
         let mut connection = Self { stream: BufReader::new(stream), next: 0, server: String::new() };
         let hello = [Call::new(HANDSHAKE, json!([CLIENT, PROTOCOL]))];
         for answer in connection.batch(&hello, address, limits).await? {

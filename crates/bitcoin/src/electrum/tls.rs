@@ -2,11 +2,11 @@
 //!
 //! Most Electrum servers sign their own certificate, which no authority vouches for.
 
-use std::sync::Arc;
+use std::{fmt, io, sync::Arc};
 
 use bitcoin::hashes::{Hash, sha256};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -18,11 +18,98 @@ pub(super) fn client(fingerprint: Option<sha256::Hash>) -> Result<Arc<ClientConf
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let verifier: Arc<dyn ServerCertVerifier> = match fingerprint {
-        None => Arc::new(Verifier::new(provider)?),
+        None => Arc::new(Vouched(Verifier::new(provider)?)),
         Some(fingerprint) => Arc::new(Pinned { fingerprint, provider }),
     };
     let config = builder.with_safe_default_protocol_versions()?;
     Ok(Arc::new(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+/// A certificate that is not trusted, told apart from whatever else ends a handshake.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    /// Its SHA-256.
+    pub(super) fingerprint: sha256::Hash,
+    /// Whether another one was named.
+    pub(super) pinned: bool,
+    /// What is wrong with it.
+    pub(super) problem: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the certificate {}", self.problem)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
+    }
+}
+
+/// The certificate that a handshake failed over, if it did.
+pub(super) fn refused(error: &io::Error) -> Option<&Refused> {
+    match error.get_ref()?.downcast_ref()? {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(error))) => error.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// Takes what an authority that the platform trusts has vouched for.
+#[derive(Debug)]
+struct Vouched(Verifier);
+
+impl ServerCertVerifier for Vouched {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.0.verify_server_cert(certificate, intermediates, name, ocsp_response, now);
+        verified.map_err(|error| {
+            let problem = match error {
+                Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+                    "is signed by no authority that this machine trusts".to_owned()
+                }
+                Error::InvalidCertificate(
+                    CertificateError::Expired | CertificateError::ExpiredContext { .. },
+                ) => "has expired".to_owned(),
+                Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                ) => "is for another host".to_owned(),
+                other => format!("can't be trusted ({other})"),
+            };
+            Refused { fingerprint: sha256::Hash::hash(certificate), pinned: false, problem }.into()
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// Takes one certificate only, whoever signed it.
@@ -45,7 +132,8 @@ impl ServerCertVerifier for Pinned {
         if actual == self.fingerprint {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(Error::General(format!("the certificate's SHA-256 is {actual}, not {}", self.fingerprint)))
+        let problem = format!("is another than the one named, {}", self.fingerprint);
+        Err(Refused { fingerprint: actual, pinned: true, problem }.into())
     }
 
     fn verify_tls12_signature(
