@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Instant,
+    time::SystemTime,
 };
 
 use alloy_primitives::Address;
@@ -130,7 +131,7 @@ impl Bench<'_> {
         let arguments = Arguments::parse_from(arguments.iter().chain(&asked));
         let Command::Propose(arguments) = arguments.command else { unreachable!("that is the command") };
         let run = self.start();
-        let mut json = propose(&arguments).await.unwrap().to_json();
+        let mut json = propose(&arguments, SystemTime::now()).await.unwrap().to_json();
         self.show("propose", run, ONE_BY_ONE * self.revealed);
 
         // As a proposal comes over the wire: without what each member must look up.
@@ -144,7 +145,7 @@ impl Bench<'_> {
         }
         let document: Document = proposal.to_string().parse().unwrap();
         let ProposeArguments { ethereum, bitcoin, fees, block, .. } = arguments;
-        let target = Target { ethereum, bitcoin, fees, block };
+        let target = Target { ethereum, bitcoin, fees, block, now: SystemTime::now() };
         let run = self.start();
         let report = validate(document, &target).await.unwrap();
         assert_eq!(report.verdict_name(), "valid", "{report}");

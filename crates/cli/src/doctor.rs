@@ -7,49 +7,65 @@ use std::{
 
 use alloy_primitives::{Address, Bytes};
 use anstyle::{AnsiColor, Style};
-use coxswain_bitcoin::{BackendError, EndpointError, Health};
+use coxswain_bitcoin::{BackendError, CORE_METHODS, EndpointError, Health};
 use coxswain_ethereum::{
     Block, BlockSelector, BridgeEvents, Chain, ConnectError, Constant, Endpoint, MAX_LAG, ProposalValidator,
-    SnapshotKeys, SnapshotReader, Undecided, Wanted,
+    RequestError, SnapshotKeys, SnapshotReader, Undecided, Unfit, Wanted,
 };
 use coxswain_rules::network::Preset;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use crate::{arguments::DoctorArguments, report::fields};
+use crate::{arguments::DoctorArguments, page::span};
 
 /// How far back the doctor looks for events, in blocks: what the tightest endpoints allow without a plan is one request.
 const EVENTS: u64 = 10;
 
 /// Everything that was checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    patients: Vec<Patient>,
-}
-
-/// An endpoint, or a chain's contracts, and what was checked of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Patient {
-    kind: &'static str,
-    name: String,
+    ok: bool,
     checks: Vec<Check>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Check {
-    name: &'static str,
-    outcome: Result<String, Complaint>,
+/// One check of an endpoint, or of the contracts that it shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    kind: &'static str,
+    endpoint: String,
+    check: &'static str,
+    ok: bool,
+    /// What was found; if it isn't right, what is wrong.
+    found: String,
+    /// What to do about what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+/// A line of the diagnosis for people.
+#[derive(Clone, Copy, Debug)]
+pub enum Line<'a> {
+    /// The checks that follow are of this endpoint.
+    Endpoint {
+        /// What it is.
+        kind: &'static str,
+        /// Its host and port.
+        name: &'a str,
+    },
+    /// A check.
+    Check(&'a Check),
 }
 
 /// What is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Complaint {
     what: String,
-    remedy: &'static str,
+    remedy: String,
 }
 
 impl Complaint {
-    fn new(what: impl fmt::Display, remedy: &'static str) -> Self {
-        Self { what: what.to_string(), remedy }
+    fn new(what: impl fmt::Display, remedy: impl Into<String>) -> Self {
+        Self { what: what.to_string(), remedy: remedy.into() }
     }
 }
 
@@ -65,12 +81,23 @@ pub enum DoctorError {
     Bitcoin(#[from] EndpointError),
 }
 
-/// Checks everything, all endpoints at once.
+/// Checks everything, and tells each line as soon as it is known. Ethereum's endpoints are asked beside Bitcoin's.
 ///
 /// # Errors
 /// When a URL can't be used.
-pub async fn doctor(arguments: &DoctorArguments, now: SystemTime) -> Result<Diagnosis, DoctorError> {
+pub async fn doctor(
+    arguments: &DoctorArguments,
+    now: SystemTime,
+    mut tell: impl FnMut(Line<'_>),
+) -> Result<Diagnosis, DoctorError> {
     let endpoints = arguments.ethereum.endpoint()?.each();
+    // A URL that can't be used is told before anything is asked.
+    arguments.bitcoin.backends(None)?;
+    let mut record = Record { checks: Vec::new(), tell: &mut tell };
+    // Whoever waits sees for what.
+    if let Some(first) = endpoints.first() {
+        record.endpoint(ETHEREUM, first.name());
+    }
     let heads = looked_at(&endpoints).await;
     let network = arguments.ethereum.wanted().network;
     let is_wanted = |chain_id: u64| network.is_none_or(|network| network.chain_ids.contains(&chain_id));
@@ -87,14 +114,57 @@ pub async fn doctor(arguments: &DoctorArguments, now: SystemTime) -> Result<Diag
         .max()
         .unwrap_or_default();
     let practice = Practice { arguments, network, chain_id, best, now };
-    let mut patients = Vec::new();
-    for (endpoint, looked) in endpoints.iter().zip(heads) {
-        patients.push(practice.examine(endpoint, looked).await);
+    let ethereum = async {
+        for (number, (endpoint, looked)) in endpoints.iter().zip(heads).enumerate() {
+            if number > 0 {
+                record.endpoint(ETHEREUM, endpoint.name());
+            }
+            practice.examine(endpoint, looked, &mut record).await;
+        }
+    };
+    let bitcoin = async {
+        match &backends {
+            Some(backends) => backends.health().await,
+            None => Vec::new(),
+        }
+    };
+    let ((), healths) = futures_util::future::join(ethereum, bitcoin).await;
+    for health in healths {
+        self::bitcoin(health, &mut record);
     }
-    if let Some(backends) = backends {
-        patients.extend(backends.health().await.into_iter().map(bitcoin));
+    let checks = record.checks;
+    Ok(Diagnosis { ok: checks.iter().all(|check| check.ok), checks })
+}
+
+const ETHEREUM: &str = "Ethereum";
+
+/// What was checked so far; whatever is added is told.
+struct Record<'a> {
+    checks: Vec<Check>,
+    tell: &'a mut dyn FnMut(Line<'_>),
+}
+
+impl Record<'_> {
+    fn endpoint(&mut self, kind: &'static str, name: &str) {
+        (self.tell)(Line::Endpoint { kind, name });
     }
-    Ok(Diagnosis { patients })
+
+    fn check(
+        &mut self,
+        kind: &'static str,
+        endpoint: &str,
+        check: &'static str,
+        outcome: Result<String, Complaint>,
+    ) {
+        let ok = outcome.is_ok();
+        let (found, remedy) = match outcome {
+            Ok(found) => (found, None),
+            Err(Complaint { what, remedy }) => (what, Some(remedy)),
+        };
+        let check = Check { kind, endpoint: endpoint.to_owned(), check, ok, found, remedy };
+        (self.tell)(Line::Check(&check));
+        self.checks.push(check);
+    }
 }
 
 /// Each endpoint's chain and newest block.
@@ -118,10 +188,13 @@ struct Practice<'a> {
 }
 
 impl Practice<'_> {
-    async fn examine(&self, endpoint: &Endpoint, looked: Result<(u64, Block), Undecided>) -> Patient {
-        let name = endpoint.name().to_owned();
-        let mut checks = Vec::new();
-        let mut check = |name, outcome| checks.push(Check { name, outcome });
+    async fn examine(
+        &self,
+        endpoint: &Endpoint,
+        looked: Result<(u64, Block), Undecided>,
+        record: &mut Record<'_>,
+    ) {
+        let mut check = |name, outcome| record.check(ETHEREUM, endpoint.name(), name, outcome);
         match looked {
             Err(error) => check("answers", Err(Complaint::new(&error, remedy(&error)))),
             Ok((chain_id, head)) => {
@@ -130,13 +203,10 @@ impl Practice<'_> {
                 check("chain", chain);
                 check("newest block", self.head(chain_id, head));
                 if right {
-                    for (name, outcome) in self.contracts(endpoint, chain_id, head).await {
-                        check(name, outcome);
-                    }
+                    self.contracts(endpoint, chain_id, head, check).await;
                 }
             }
         }
-        Patient { kind: "Ethereum", name, checks }
     }
 
     fn chain(&self, chain_id: u64) -> Result<String, Complaint> {
@@ -169,11 +239,10 @@ impl Practice<'_> {
         }
         match max_age {
             Some(max) if age > max => Err(Complaint::new(
-                format_args!("{}, {age} s old (at most {max} s allowed)", head.number),
+                format_args!("{}, {} old (at most {} allowed)", head.number, span(age), span(max)),
                 REMEDY,
             )),
-            Some(_) => Ok(format!("{}, {age} s old, {lag} behind the best", head.number)),
-            None => Ok(format!("{}, {lag} behind the best", head.number)),
+            _ => Ok(format!("{}, {} old, {lag} behind the best", head.number, span(age))),
         }
     }
 
@@ -183,45 +252,44 @@ impl Practice<'_> {
         endpoint: &Endpoint,
         chain_id: u64,
         head: Block,
-    ) -> Vec<(&'static str, Result<String, Complaint>)> {
+        mut check: impl FnMut(&'static str, Result<String, Complaint>),
+    ) {
         let Wanted { validator, mut bridge, .. } = self.arguments.ethereum.wanted().on(&Chain::new(chain_id));
-        let mut found = Vec::new();
         match validator {
-            None => found.push((
+            None => check(
                 "validator",
                 Err(Complaint::new(
                     format_args!("none is known for chain {chain_id}"),
                     "give its address with --validator",
                 )),
-            )),
+            ),
             Some(address) => {
                 let code = code(endpoint, address).await;
                 let deployed = code.is_ok();
-                found.push(("validator", code));
+                check("validator", code);
                 if deployed {
                     let validator = ProposalValidator::new(endpoint.clone(), chain_id, address);
                     let read = validator.require_bridge(bridge, head).await;
                     bridge = bridge.or(read.as_ref().ok().copied());
                     let read = outcome(read.map(|bridge| bridge.to_string()));
-                    found.push(("validator's Bridge", read));
-                    found.push(("constants", constants(validator.constants(head).await)));
+                    check("validator's Bridge", read);
+                    check("constants", constants(validator.constants(head).await));
                 }
             }
         }
         if let Some(bridge) = bridge {
             let code = code(endpoint, bridge).await;
             let deployed = code.is_ok();
-            found.push(("Bridge", code));
+            check("Bridge", code);
             if deployed {
                 let reader = SnapshotReader::new(endpoint.clone(), chain_id, bridge);
                 let snapshot = reader.snapshot(head, &SnapshotKeys::default()).await;
-                found.push(("Bridge's state", outcome(snapshot.map(|_| "readable in one call".to_owned()))));
+                check("Bridge's state", outcome(snapshot.map(|_| "readable in one call".to_owned())));
                 let mut events = BridgeEvents::new(bridge, head.number.saturating_sub(EVENTS - 1));
                 let read = events.update(endpoint, head).await;
-                found.push(("Bridge's events", outcome(read.map(|()| "readable".to_owned()))));
+                check("Bridge's events", outcome(read.map(|()| "readable".to_owned())));
             }
         }
-        found
     }
 }
 
@@ -256,7 +324,7 @@ fn constants(read: Result<[Constant; 6], Undecided>) -> Result<String, Complaint
     ))
 }
 
-fn bitcoin(health: Health) -> Patient {
+fn bitcoin(health: Health, record: &mut Record<'_>) {
     let Health { endpoint, kind, software, conditions, behind, problem } = health;
     let outcome = match (problem, conditions) {
         (Some(problem), _) => Err(Complaint::new(&problem, bitcoin_remedy(&problem))),
@@ -271,98 +339,148 @@ fn bitcoin(health: Health) -> Patient {
         }
         (None, None) => Err(Complaint::new("it gave no answer", "see the node's log")),
     };
-    Patient { kind, name: endpoint, checks: vec![Check { name: "network, newest block", outcome }] }
+    record.endpoint(kind, &endpoint);
+    record.check(kind, &endpoint, "network, newest block", outcome);
 }
 
 fn remedy(error: &Undecided) -> &'static str {
-    match error.kind() {
-        "unreachable" => "check the address, and that the node runs and lets this machine connect",
-        "interrupted" | "timed-out" => "see whether the node, or the proxy before it, is down or overloaded",
-        "http-status" => "check the URL, the key in it and the plan's limits",
-        "garbage" => "check that the URL is that of an Ethereum JSON-RPC endpoint",
-        "rpc-error" => "see the message: the node doesn't allow, or doesn't know, what is asked",
-        "no-block" => "let the node sync",
-        "other-bridge" => {
+    match error {
+        Undecided::Request(error) => request_remedy(error),
+        Undecided::WrongChain { .. } | Undecided::WrongNetwork { .. } => OTHER_NETWORK,
+        Undecided::NoBlock { .. } => SYNC,
+        Undecided::OtherBridge { .. } => {
             "don't use this validator: give the one of your Bridge with --validator, or the right --bridge"
         }
-        "unreadable-bridge" | "unknown-state" | "unreadable-event" => {
+        Undecided::UnreadableBridge { .. }
+        | Undecided::UnknownState { .. }
+        | Undecided::UnreadableEvent { .. } => {
             "check that the address is the Bridge's; if it is, it was upgraded, and this version is too old for it"
         }
-        _ => "check that the addresses are those of the contracts, and of this chain",
+        _ => CONTRACTS,
     }
 }
 
-fn bitcoin_remedy(error: &BackendError) -> &'static str {
+const OTHER_NETWORK: &str = "give an endpoint of the network, or another --network";
+const SYNC: &str = "let the node sync, or leave it out";
+const CONTRACTS: &str = "check that the addresses are those of the contracts, and of this chain";
+const DOWN: &str = "see whether the node, or the proxy before it, is down or overloaded";
+
+fn request_remedy(error: &RequestError) -> &'static str {
     match error {
+        RequestError::Unreachable { .. } => {
+            "check the address, and that the node runs and lets this machine connect"
+        }
+        RequestError::Interrupted { .. } | RequestError::TimedOut { .. } => DOWN,
+        RequestError::Http { status, .. } => match status {
+            401 | 403 => "the endpoint doesn't admit you: check the key, or user and password, in the URL",
+            404 => "check the path in the URL, and the key in it",
+            429 => "the plan's limit is reached: wait, raise it, or give another endpoint besides",
+            500.. => DOWN,
+            _ => "check the URL, the key in it and the plan's limits",
+        },
+        RequestError::Garbage { .. } => "check that the URL is that of an Ethereum JSON-RPC endpoint",
+        RequestError::Rpc { .. } => "see the message: the node doesn't allow, or doesn't know, what is asked",
+        RequestError::NoneFit(unfit) => unfit.first().map_or(DOWN, |unfit| match unfit {
+            Unfit::Failed(error) => request_remedy(error),
+            Unfit::WrongNetwork { .. } | Unfit::WrongChain { .. } => OTHER_NETWORK,
+            Unfit::Behind { .. } | Unfit::Stale { .. } | Unfit::NoBlock { .. } => SYNC,
+            _ => CONTRACTS,
+        }),
+        _ => "see the message, and the node's log",
+    }
+}
+
+/// Bitcoin Core is starting, and loads its blocks.
+const IN_WARMUP: i64 = -28;
+
+fn bitcoin_remedy(error: &BackendError) -> String {
+    let text = match error {
+        BackendError::Untrusted { endpoint, fingerprint, pinned: false, .. } => {
+            return format!(
+                "if this is the server's own certificate, as its operator can tell, trust it and no other: \
+                 ssl://{endpoint}#{fingerprint}"
+            );
+        }
+        BackendError::Untrusted { .. } => {
+            "ask the server's operator: if it has a new certificate, give its SHA-256 behind #; if not, somebody stands \
+             between you and the server"
+        }
+        BackendError::Http { status: 401, .. } => {
+            "check user and password in the URL, or that ?cookie= names the node's cookie file"
+        }
+        BackendError::Http { status: 403, .. } => {
+            return format!(
+                "the node doesn't let this user ask: where its bitcoin.conf has rpcwhitelist, that must name {}; and \
+                 rpcallowip must let this machine in",
+                CORE_METHODS.join(",")
+            );
+        }
+        BackendError::Http { status: 503, .. } => {
+            "the node is busy: raise rpcworkqueue and rpcthreads in its bitcoin.conf, or try again"
+        }
+        BackendError::Http { .. } => "check the URL, and user and password or the cookie file",
+        BackendError::NoCredentials { .. } => {
+            "check that ?cookie= names the node's cookie file, and that it can be read"
+        }
         BackendError::Unreachable { .. } => {
             "check the address, and that the server runs and lets this machine connect"
         }
         BackendError::Interrupted { .. } | BackendError::TimedOut { .. } => {
             "see whether the server, or the proxy before it, is down or overloaded"
         }
-        BackendError::Http { .. } => "check the URL, and user and password or the cookie file",
         BackendError::WrongNetwork { .. } => "give an endpoint of the network, or another --bitcoin-network",
-        BackendError::Behind { .. } | BackendError::Stale { .. } => "let the node sync, or leave it out",
+        BackendError::Behind { .. } | BackendError::Stale { .. } => SYNC,
+        BackendError::Rpc { code: IN_WARMUP, .. } => {
+            "the node is starting: try again when it has loaded its blocks"
+        }
+        BackendError::Garbage { .. } => {
+            "check that an Electrum server's URL begins with tcp:// or ssl://, and a Bitcoin Core node's with http://"
+        }
         _ => "see the message, and the server's log",
-    }
+    };
+    text.to_owned()
 }
 
 impl Diagnosis {
     /// The process's exit code: 0 all is well, 1 something isn't.
     pub fn exit_code(&self) -> u8 {
-        u8::from(self.failed() != 0)
-    }
-
-    fn checks(&self) -> impl Iterator<Item = &Check> {
-        self.patients.iter().flat_map(|patient| &patient.checks)
-    }
-
-    fn failed(&self) -> usize {
-        self.checks().filter(|check| check.outcome.is_err()).count()
+        u8::from(!self.ok)
     }
 
     /// The diagnosis for programs. Fields that don't apply are left out.
     pub fn to_json(&self) -> Json {
-        let checks = self.patients.iter().flat_map(|patient| {
-            patient.checks.iter().map(|check| {
-                let (found, remedy) = match &check.outcome {
-                    Ok(found) => (found, None),
-                    Err(complaint) => (&complaint.what, Some(complaint.remedy.into())),
-                };
-                Json::Object(fields([
-                    ("kind", Some(patient.kind.into())),
-                    ("endpoint", Some(patient.name.as_str().into())),
-                    ("check", Some(check.name.into())),
-                    ("ok", Some(check.outcome.is_ok().into())),
-                    ("found", Some(found.as_str().into())),
-                    ("remedy", remedy),
-                ]))
-            })
-        });
-        json!({ "ok": self.failed() == 0, "checks": checks.collect::<Vec<_>>() })
+        json!(self)
     }
 }
 
-/// A diagnosis for people, in colour; the stream that prints it takes the colour out where it isn't wanted.
-impl fmt::Display for Diagnosis {
+/// A line for people, in colour; the stream that prints it takes the colour out where it isn't wanted.
+impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let strong = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
         let (green, red) = (strong(AnsiColor::Green), strong(AnsiColor::Red));
-        for Patient { kind, name, checks } in &self.patients {
-            writeln!(f, "{kind} at {name}")?;
-            for Check { name, outcome } in checks {
-                match outcome {
-                    Ok(found) => writeln!(f, "  {green}ok{green:#}    {name:24}{found}")?,
-                    Err(Complaint { what, remedy }) => {
-                        writeln!(f, "  {red}wrong{red:#} {name:24}{what}\n{:32}{remedy}", "")?;
-                    }
-                }
+        match self {
+            Line::Endpoint { kind, name } => write!(f, "{kind} at {name}"),
+            Line::Check(Check { check, found, remedy: None, .. }) => {
+                write!(f, "  {green}ok{green:#}     {check:22}  {found}")
+            }
+            Line::Check(Check { check, found, remedy: Some(remedy), .. }) => {
+                write!(f, "  {red}wrong{red:#}  {check:22}  {found}\n{:33}{remedy}", "")
             }
         }
-        let (failed, all) = (self.failed(), self.checks().count());
+    }
+}
+
+/// What it came to, for people: the lines have been told.
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (green, red) = (strong(AnsiColor::Green), strong(AnsiColor::Red));
+        let (failed, all) = (self.checks.iter().filter(|check| !check.ok).count(), self.checks.len());
         match failed {
             0 => write!(f, "\n{green}all {all} checks passed{green:#}"),
             _ => write!(f, "\n{red}{failed} of {all} checks failed{red:#}"),
         }
     }
+}
+
+fn strong(colour: AnsiColor) -> Style {
+    Style::new().bold().fg_color(Some(colour.into()))
 }

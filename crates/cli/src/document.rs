@@ -17,7 +17,9 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::{Value as Json, json};
+use serde_json::{Value as Json, json, value::RawValue};
+
+use crate::hints::Names;
 
 /// A text that is no proposal document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +34,12 @@ pub enum DocumentError {
         path: String,
         /// What is wrong.
         problem: String,
+    },
+    /// It is what `coxswain propose --json` prints if there is nothing to propose.
+    #[error("there is no proposal in it: what coxswain propose came to is `{outcome}`")]
+    NoProposal {
+        /// What it came to.
+        outcome: String,
     },
 }
 
@@ -146,7 +154,20 @@ impl FromStr for Document {
         struct Head {
             action: ActionName,
         }
+        /// What `coxswain propose --json` prints holds a document, and what no document has: its outcome.
+        #[derive(Deserialize)]
+        struct Proposing<'a> {
+            outcome: String,
+            #[serde(borrow)]
+            proposal: Option<&'a RawValue>,
+        }
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        if let Ok(Proposing { outcome, proposal }) = serde_json::from_str(text) {
+            return match proposal {
+                Some(proposal) => proposal.get().parse(),
+                None => Err(DocumentError::NoProposal { outcome: excerpt(&outcome) }),
+            };
+        }
         let Head { action: ActionName(action) } = read(text)?;
         Ok(match action {
             Action::Heartbeat => Self::Heartbeat(read(text)?),
@@ -228,6 +249,31 @@ impl Document {
             Self::MovingFunds(document) => document.wallet.0,
             Self::MovedFundsSweep(document) => document.wallet.0,
         })
+    }
+
+    /// What it names, as far as the Bridge may know it.
+    pub(crate) fn names(&self) -> Names {
+        let wallets = vec![self.wallet()];
+        match self {
+            Self::Heartbeat(_) => Names { wallets, ..Names::default() },
+            Self::DepositSweep(document) => {
+                let deposits = document.deposits.iter().map(|Object(deposit)| deposit.revealed()).collect();
+                Names { wallets, deposits, ..Names::default() }
+            }
+            Self::Redemption(document) => {
+                let scripts = &document.redeemer_output_scripts;
+                let scripts = scripts.iter().map(|script| ScriptBuf::from_bytes(script.0.clone())).collect();
+                Names { wallets, scripts, ..Names::default() }
+            }
+            Self::MovingFunds(document) => {
+                let targets = document.target_wallets.iter().map(|target| KeyHash(target.0));
+                Names { wallets: wallets.into_iter().chain(targets).collect(), ..Names::default() }
+            }
+            Self::MovedFundsSweep(document) => {
+                let moved = OutPoint::new(document.moving_funds_txid.0, document.moving_funds_output_index);
+                Names { wallets, moved: Some(moved), ..Names::default() }
+            }
+        }
     }
 
     /// What must be looked up before the proposal can be judged.

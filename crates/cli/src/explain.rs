@@ -144,12 +144,12 @@ impl fmt::Display for Explanation {
         let (yellow, red) = (strong(AnsiColor::Yellow), strong(AnsiColor::Red));
         if let Some((_, reason)) = self.doubt() {
             let Report { action, wallet, .. } = &self.contract;
-            writeln!(f, "{yellow}UNDECIDED{yellow:#}  {action} of wallet {wallet}")?;
-            match self.concurrence() {
-                Some(_) => writeln!(f, "           {red}DISAGREEMENT{red:#}: {reason}")?,
-                None => writeln!(f, "           the rules can't be evaluated: {reason}")?,
-            }
-            writeln!(f, "\nthe contract's own verdict")?;
+            let reason = match self.concurrence() {
+                Some(_) => format!("{red}DISAGREEMENT{red:#}: {reason}"),
+                None => format!("the rules can't be evaluated: {reason}"),
+            };
+            report::undecided(f, format_args!("{action} of wallet {wallet}"), reason)?;
+            writeln!(f, "\n\nthe contract's own verdict")?;
         }
         write!(f, "{}", self.contract)?;
         match self.concurrence() {
@@ -159,8 +159,8 @@ impl fmt::Display for Explanation {
             Some(Concurrence::KnownDifference) => write!(
                 f,
                 "\n           {yellow}KNOWN DIFFERENCE{yellow:#}: this is the validator deployed on mainnet, which accepts \
-                 deposits that nobody can spend\n           (P2PKH or P2WPKH over the deposit script's hash); the verdict \
-                 is its own, and the wallet could not carry it out"
+                 deposits that nobody can spend (P2PKH or P2WPKH over the deposit script's hash); the verdict is its own, \
+                 and the wallet could not carry it out"
             )?,
             Some(Concurrence::None) | None => {}
         }
@@ -221,15 +221,15 @@ const fn is_quantity(value: Value) -> bool {
 fn shown(value: Value, now: u64) -> String {
     match value {
         Value::Time(time) if time.is_zero() => "never".to_owned(),
-        Value::Time(time) if u64::try_from(time) == Ok(now) => format!("{time} (the block)"),
-        Value::Time(time) => format!("{time} ({})", report::relative(time, now)),
+        Value::Time(time) => report::time(time, now),
         other => other.to_string(),
     }
 }
 
 fn shown_bound(value: Value, now: u64) -> String {
     match value {
-        Value::Time(time) if u32::try_from(time).unwrap_or_default() == 0 => report::relative(time, now),
+        // A time that can't be met.
+        Value::Time(time) => report::time(time, now),
         other => shown(other, now),
     }
 }

@@ -7,7 +7,7 @@ use std::{
     io::{self, IsTerminal, Read, Write},
     path::Path,
     process::ExitCode,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::CommandFactory;
@@ -15,20 +15,22 @@ use coxswain_cli::{
     Document, Target,
     arguments::{Arguments, Command, ValidateArguments},
     coordination::CoordinationError,
-    doctor::doctor,
-    explain,
-    leader::leader,
+    doctor, explain,
+    leader::{LeaderReport, leader},
+    page,
     propose::propose,
+    report::OpenQuestion,
     simulate::simulate,
     validate,
-    window::window,
+    window::{WindowReport, window},
 };
-use coxswain_ethereum::Undecided;
 use eyre::{WrapErr, ensure};
-use serde_json::json;
+use serde_json::Value as Json;
 
 /// The longest document read, in bytes: far over any proposal, far under memory.
 const DOCUMENT_LIMIT: u64 = 64 << 20;
+/// The version of all that is printed as JSON: larger when a program that reads it must change.
+const JSON_VERSION: u32 = 1;
 /// Done.
 const EXIT_OK: u8 = 0;
 /// Usage, or a malformed proposal.
@@ -57,9 +59,15 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Tells people what went wrong, where anybody still reads it.
+/// Tells people what went wrong, where anybody still reads it. What an error says of its cause is not said again.
 fn report_error(error: &eyre::Report, exit_code: u8) -> ExitCode {
-    let _ = writeln!(anstream::stderr(), "error: {error:#}");
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.contains(&cause) {
+            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
+        }
+    }
+    let _ = writeln!(anstream::stderr(), "error: {text}");
     ExitCode::from(exit_code)
 }
 
@@ -77,14 +85,34 @@ impl Answer {
         to_json: impl FnOnce() -> serde_json::Value,
         exit_code: u8,
     ) -> Self {
-        let text = if json { format!("{:#}", to_json()) } else { report.to_string() };
+        let text = if json {
+            let mut json = to_json();
+            if let Json::Object(fields) = &mut json {
+                fields.insert("version".to_owned(), JSON_VERSION.into());
+            }
+            format!("{json:#}")
+        } else {
+            let text = report.to_string();
+            page::columns().map_or_else(|| text.clone(), |columns| page::wrap(&text, columns))
+        };
         Self { text, exit_code }
     }
 
-    /// What left a question open, for programs.
-    fn undecided(undecided: &Undecided) -> Self {
-        let json = json!({ "cause": undecided.kind(), "reason": undecided.to_string() });
-        Self { text: format!("{json:#}"), exit_code: EXIT_UNDECIDED }
+    /// An answer about coordination, which may be that the question is open.
+    fn coordination<R: Display>(
+        json: bool,
+        what: &'static str,
+        report: Result<R, CoordinationError>,
+        to_json: impl FnOnce(&R) -> Json,
+    ) -> Result<Self, CoordinationError> {
+        match report {
+            Ok(report) => Ok(Self::new(json, &report, || to_json(&report), EXIT_OK)),
+            Err(CoordinationError::Undecided(undecided)) => {
+                let open = OpenQuestion::new(what, undecided);
+                Ok(Self::new(json, &open, || open.to_json(), EXIT_UNDECIDED))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -103,25 +131,28 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             Answer::new(json, &explanation, || explanation.to_json(), explanation.exit_code())
         }
         Command::Propose(arguments) => {
-            let proposing = propose(&arguments).await?;
+            let proposing = propose(&arguments, SystemTime::now()).await?;
             Answer::new(arguments.json, &proposing, || proposing.to_json(), proposing.exit_code())
         }
-        Command::Window(arguments) => match window(&arguments).await {
-            Err(CoordinationError::Undecided(undecided)) if arguments.json => Answer::undecided(&undecided),
-            report => {
-                let report = report?;
-                Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
-            }
-        },
-        Command::Leader(arguments) => match leader(&arguments).await {
-            Err(CoordinationError::Undecided(undecided)) if arguments.json => Answer::undecided(&undecided),
-            report => {
-                let report = report?;
-                Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
-            }
-        },
+        Command::Window(arguments) => {
+            let report = window(&arguments, SystemTime::now()).await;
+            Answer::coordination(arguments.json, "which window it is", report, WindowReport::to_json)?
+        }
+        Command::Leader(arguments) => {
+            let report = leader(&arguments).await;
+            Answer::coordination(arguments.json, "who leads the wallet", report, LeaderReport::to_json)?
+        }
         Command::Doctor(arguments) => {
-            let diagnosis = doctor(&arguments, SystemTime::now()).await?;
+            let columns = page::columns();
+            let tell = |line: doctor::Line<'_>| {
+                if !arguments.json {
+                    let line = line.to_string();
+                    let line = columns.map_or_else(|| line.clone(), |columns| page::wrap(&line, columns));
+                    // A reader that has seen enough is no failure; any other shows with the last line.
+                    let _ = writeln!(anstream::stdout(), "{line}");
+                }
+            };
+            let diagnosis = doctor::doctor(&arguments, SystemTime::now(), tell).await?;
             Answer::new(arguments.json, &diagnosis, || diagnosis.to_json(), diagnosis.exit_code())
         }
         Command::Completions(arguments) => {
@@ -130,10 +161,30 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             Answer { text: String::from_utf8(text)?.trim_end().to_owned(), exit_code: EXIT_OK }
         }
         Command::Simulate(arguments) => {
-            let report = simulate(&arguments);
+            let report = simulate(&arguments, progress());
             Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
         }
     })
+}
+
+/// How long a run may be before a person is told how far it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Shows a person the share that is done, while it takes long.
+fn progress() -> impl FnMut(f64) {
+    let shows = io::stderr().is_terminal();
+    let mut next = Instant::now() + PATIENCE;
+    let mut shown = false;
+    move |share| {
+        let is_done = share >= 1.0;
+        if shows && (Instant::now() >= next || (is_done && shown)) {
+            // The line goes when it is done.
+            let line = if is_done { String::new() } else { format!("{:3.0} % drawn", 100.0 * share) };
+            let _ = write!(anstream::stderr(), "\r\u{1b}[K{line}");
+            next = Instant::now() + PATIENCE / 4;
+            shown = true;
+        }
+    }
 }
 
 /// What is to be judged, and by whom.
@@ -142,7 +193,7 @@ fn question(arguments: ValidateArguments) -> eyre::Result<(Document, Target)> {
     let name = if is_stdin(&file) { "standard input".to_owned() } else { file.display().to_string() };
     let text = read(&file).wrap_err_with(|| format!("can't read {name}"))?;
     let document = text.parse().wrap_err_with(|| name.clone())?;
-    Ok((document, Target { ethereum, bitcoin, fees, block }))
+    Ok((document, Target { ethereum, bitcoin, fees, block, now: SystemTime::now() }))
 }
 
 fn is_stdin(file: &Path) -> bool {

@@ -1,29 +1,28 @@
 //! `coxswain propose`: what a wallet would do now, and what was left out and why.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::SystemTime};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256, hex};
 use anstyle::{AnsiColor, Style};
 use bitcoin::{FeeRate, consensus::encode};
-use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use coxswain_bitcoin::EndpointError;
 use coxswain_ethereum::{BridgeEvents, ConnectError, ResolveError, Tbtc, Undecided, Unresolved};
 use coxswain_proposals::{
-    Attempt, Exclusion, Generation, Item, Memory, Outcome, Proposed, Session, Sources, Why,
+    Attempt, Exclusion, Generation, Item, Memory, Nothing, Outcome, Proposed, Session, Sources, Why,
     moving_funds::COMMITMENT_LOOK_BACK,
 };
 use coxswain_protocol::Checklist;
-use coxswain_rules::{KeyHash, LeaderFee, RuleId, Value};
+use coxswain_rules::{
+    Amount, Case, HeartbeatProposal, KeyHash, LeaderFee, RuleId, Subject, UnsignedTransaction, Value,
+    WalletState, wallet_script,
+};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
     arguments::ProposeArguments,
-    document,
+    document, page,
     report::{self, fields},
 };
-
-/// As wide as a table may be, in characters.
-const WIDTH: u16 = 120;
 
 /// Why there is not even an undecided answer: what was asked makes no sense.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +48,7 @@ pub struct Proposing {
     wallet: KeyHash,
     /// What was read and asked, and what it came to; or why it didn't come to that.
     result: Result<Answered, Undecided>,
+    now: SystemTime,
 }
 
 #[derive(Clone, Debug)]
@@ -63,14 +63,14 @@ struct Answered {
 ///
 /// # Errors
 /// When what is asked makes no sense. What fails on the way leaves it undecided, which is no error.
-pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeError> {
+pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Proposing, ProposeError> {
     let wallet = arguments.wallet;
     let endpoint = arguments.ethereum.endpoint()?;
     // A URL that can't be used is told before anything is asked.
     if arguments.bitcoin.backends(None)?.is_none() {
         return Err(ProposeError::NoBitcoin);
     }
-    let undecided = |undecided: Undecided| Ok(Proposing { wallet, result: Err(undecided) });
+    let undecided = |undecided: Undecided| Ok(Proposing { wallet, result: Err(undecided), now });
 
     let tbtc = match Tbtc::resolve(&endpoint, &arguments.ethereum.wanted(), arguments.block).await {
         Ok(tbtc) => tbtc,
@@ -102,7 +102,8 @@ pub async fn propose(arguments: &ProposeArguments) -> Result<Proposing, ProposeE
     let mut memory = Memory::default();
     let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
     let generation = session.generate_first(checklist).await;
-    Ok(Proposing { wallet, result: Ok(Answered { chain_id: chain.id, bridge, validator, generation }) })
+    let result = Ok(Answered { chain_id: chain.id, bridge, validator, generation });
+    Ok(Proposing { wallet, result, now })
 }
 
 /// What it all came to.
@@ -168,7 +169,7 @@ impl Proposing {
                 ("chainId", Some(answered.chain_id.into())),
                 ("bridge", Some(answered.bridge.to_string().into())),
                 ("validator", Some(answered.validator.to_string().into())),
-                ("block", Some(report::block(answered.generation.block))),
+                ("block", Some(report::block(answered.generation.block, self.now))),
                 ("attempts", Some(self.attempts().iter().map(attempt_json).collect())),
             ]));
         }
@@ -241,56 +242,62 @@ fn sat_per_vb(rate: FeeRate) -> f64 {
 impl fmt::Display for Proposing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let strong = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
-        let (colour, word, what) = match self.summary() {
-            Summary::Proposal(proposed) => {
-                (AnsiColor::Green, "PROPOSAL", format!("{} of", proposed.case.action()))
-            }
-            Summary::Commitment(_) => (AnsiColor::Yellow, "COMMIT FIRST", "moving-funds of".to_owned()),
-            Summary::Nothing => (AnsiColor::Yellow, "NOTHING", "to propose for".to_owned()),
-            Summary::Undecided { .. } => (AnsiColor::Red, "UNDECIDED", "what to propose for".to_owned()),
-        };
-        let colour = strong(colour);
-        write!(f, "{colour}{word:9}{colour:#}  {what} wallet {}", self.wallet)?;
-        match self.summary() {
-            Summary::Proposal(Proposed { case, transaction: Some(transaction) }) => {
-                let (fee, vsize) = (transaction.unsigned.fee().to_sat(), transaction.unsigned.vsize());
-                let rate = sat_per_vb(transaction.fee_rate());
-                let items = items(case);
-                write!(f, "\n           {items}, fee {fee} sat ({rate} sat/vB, {vsize} vbytes)")?;
-                if transaction.fee.is_capped() {
-                    let floor = transaction.fee.floor.to_sat();
-                    write!(f, "\n           the Bridge allows no higher fee: it should be {floor} sat")?;
+        let (green, yellow) = (strong(AnsiColor::Green), strong(AnsiColor::Yellow));
+        let wallet = self.wallet;
+        let summary = self.summary();
+        match &summary {
+            Summary::Proposal(Proposed { case, transaction }) => {
+                write!(f, "{green}PROPOSAL {green:#}  {} of wallet {wallet}", case.action())?;
+                if let Subject::Heartbeat(HeartbeatProposal { message }) = &case.subject {
+                    write!(f, "\n           message {}", hex::encode_prefixed(message))?;
+                }
+                if let Some(transaction) = transaction {
+                    let (fee, vsize) = (transaction.unsigned.fee().to_sat(), transaction.unsigned.vsize());
+                    let rate = sat_per_vb(transaction.fee_rate());
+                    let items = items(case);
+                    write!(f, "\n           {items}, fee {fee} sat ({rate} sat/vB, {vsize} vbytes)")?;
+                    if transaction.fee.is_capped() {
+                        let floor = transaction.fee.floor.to_sat();
+                        write!(f, "\n           the Bridge allows no higher fee: it should be {floor} sat")?;
+                    }
                 }
             }
             Summary::Commitment(due) => {
+                write!(f, "{yellow}COMMIT FIRST{yellow:#}  moving-funds of wallet {wallet}")?;
                 write!(f, "\n           the wallet must commit to its target wallets, in this order:")?;
                 for target in &due.targets {
                     write!(f, "\n             {target}")?;
                 }
             }
-            Summary::Undecided { reason, .. } => write!(f, "\n           {reason}")?,
-            Summary::Proposal(_) | Summary::Nothing => {}
+            Summary::Nothing => write!(f, "{yellow}NOTHING  {yellow:#}  to propose for wallet {wallet}")?,
+            Summary::Undecided { reason, .. } => {
+                report::undecided(f, format_args!("what to propose for wallet {wallet}"), reason)?;
+            }
+        }
+        if self.is_unknown() {
+            write!(
+                f,
+                "\n           hint: the Bridge knows no such wallet: it may be mistyped, or of another chain"
+            )?;
         }
         if let Ok(Answered { chain_id, bridge, validator, generation }) = &self.result {
-            write!(f, "\n           the Bridge {bridge} on chain {chain_id} at {}", generation.block)?;
+            write!(f, "\n           the Bridge {bridge} on chain {chain_id}")?;
+            write!(f, "\n           at {}", page::block(&generation.block, self.now))?;
             if generation.proposed().is_some() {
                 write!(f, "\n           accepted by {validator}")?;
             }
         }
-        for attempt in self.attempts() {
-            match &attempt.outcome {
-                Outcome::Proposal(_) | Outcome::Commitment(_) => {}
-                outcome => write!(f, "\n           {}: {outcome}", attempt.action)?,
-            }
+        for (outcome, actions) in self.why_not(&summary) {
+            write!(f, "\n           {}: {outcome}", actions.join(", "))?;
+        }
+        if let Summary::Proposal(Proposed { case, transaction: Some(transaction) }) = &summary {
+            write_transaction(f, case, &transaction.unsigned)?;
         }
         let excluded: Vec<_> = self.attempts().iter().flat_map(|attempt| &attempt.excluded).collect();
-        if let Ok(Answered { generation, .. }) = &self.result
-            && !excluded.is_empty()
-        {
-            let now = generation.block.timestamp;
-            write!(f, "\n\n{}", table(&excluded, now))?;
+        if let Ok(Answered { generation, .. }) = &self.result {
+            write_excluded(f, &excluded, generation.block.timestamp)?;
         }
-        if let Summary::Proposal(Proposed { transaction: Some(transaction), .. }) = self.summary() {
+        if let Summary::Proposal(Proposed { transaction: Some(transaction), .. }) = &summary {
             let unsigned = encode::serialize_hex(transaction.unsigned.transaction());
             write!(f, "\n\ntransaction  {unsigned}\n\npsbt         {}", transaction.psbt())?;
         }
@@ -298,9 +305,76 @@ impl fmt::Display for Proposing {
     }
 }
 
+impl Proposing {
+    /// Whether the Bridge doesn't know the wallet.
+    fn is_unknown(&self) -> bool {
+        let unknown = Nothing::WalletState(WalletState::Unknown);
+        self.attempts()
+            .iter()
+            .any(|attempt| matches!(&attempt.outcome, Outcome::Nothing(why) if *why == unknown))
+    }
+
+    /// Why other actions were not proposed: each reason once, with the actions that it holds for.
+    fn why_not(&self, summary: &Summary<'_>) -> Vec<(String, Vec<&'static str>)> {
+        let said = match summary {
+            Summary::Undecided { reason, .. } => Some(reason),
+            Summary::Proposal(_) | Summary::Commitment(_) | Summary::Nothing => None,
+        };
+        let mut reasons: Vec<(String, Vec<_>)> = Vec::new();
+        for attempt in self.attempts() {
+            let reason = match &attempt.outcome {
+                Outcome::Proposal(_) | Outcome::Commitment(_) => continue,
+                outcome => outcome.to_string(),
+            };
+            let action = attempt.action.name();
+            if said == Some(&reason) {
+                continue;
+            }
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, actions)) => actions.push(action),
+                None => reasons.push((reason, vec![action])),
+            }
+        }
+        reasons
+    }
+}
+
+/// What the transaction spends and pays, an amount a line.
+fn write_transaction(f: &mut fmt::Formatter<'_>, case: &Case, unsigned: &UnsignedTransaction) -> fmt::Result {
+    let own = wallet_script(case.wallet);
+    write!(f, "\n\nspends")?;
+    for (input, prevout) in unsigned.transaction().input.iter().zip(unsigned.prevouts()) {
+        let (amount, outpoint) = (bitcoins(prevout.value), input.previous_output);
+        let what = if prevout.script_pubkey == own { "the wallet's own" } else { "a deposit" };
+        write!(f, "\n  {amount:>17} BTC  {what}, {outpoint}")?;
+    }
+    write!(f, "\npays")?;
+    for output in &unsigned.transaction().output {
+        let (amount, script) = (bitcoins(output.value), &output.script_pubkey);
+        let target = match &case.subject {
+            Subject::MovingFunds { proposal, .. } => {
+                proposal.targets.iter().find(|target| *script == wallet_script(**target))
+            }
+            _ => None,
+        };
+        write!(f, "\n  {amount:>17} BTC  ")?;
+        match target {
+            Some(target) => write!(f, "wallet {target}")?,
+            None if *script == own => write!(f, "the wallet itself")?,
+            None => write!(f, "0x{script:x}")?,
+        }
+    }
+    Ok(())
+}
+
+/// An amount with all its decimals.
+fn bitcoins(amount: Amount) -> String {
+    let satoshis = amount.to_sat();
+    format!("{}.{:08}", satoshis / 100_000_000, satoshis % 100_000_000)
+}
+
 /// How much the proposal is about.
-fn items(case: &coxswain_rules::Case) -> String {
-    use coxswain_rules::Subject;
+fn items(case: &Case) -> String {
     let counted = |count: usize, one: &str| {
         if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
     };
@@ -314,30 +388,31 @@ fn items(case: &coxswain_rules::Case) -> String {
 }
 
 /// A row for each item left out; those that only wait for their turn in one for each reason.
-fn table(excluded: &[&Exclusion], now: u64) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
-    table.set_header(["rule", "left out, and why"]);
+fn write_excluded(f: &mut fmt::Formatter<'_>, excluded: &[&Exclusion], now: u64) -> fmt::Result {
+    if excluded.is_empty() {
+        return Ok(());
+    }
+    write!(f, "\n\nleft out, and why")?;
     let mut row = |item: &str, why: &Why| {
         let rule = why.rule().map_or(why.kind(), RuleId::id);
-        table.add_row([rule, &format!("{item}\n{}", reason(why, now))]);
+        write!(f, "\n  {rule:13}  {item}\n{:17}{}", "", reason(why, now))
     };
     let mut waiting = BTreeMap::<_, Vec<_>>::new();
     for exclusion in excluded {
         if exclusion.why.waits() {
             waiting.entry(exclusion.why.kind()).or_default().push(exclusion);
         } else {
-            row(&exclusion.item.to_string(), &exclusion.why);
+            row(&exclusion.item.to_string(), &exclusion.why)?;
         }
     }
     for of_kind in waiting.into_values() {
         let Some(Exclusion { item, why }) = of_kind.first() else { continue };
         match of_kind.len().saturating_sub(1) {
-            0 => row(&item.to_string(), why),
-            others => row(&format!("{item} and {others} more"), why),
+            0 => row(&item.to_string(), why)?,
+            others => row(&format!("{item} and {others} more"), why)?,
         }
     }
-    table
+    Ok(())
 }
 
 /// Why, with times as seen from the block.
@@ -345,12 +420,16 @@ fn reason(why: &Why, now: u64) -> String {
     let (finding, says) = match why {
         Why::Rule(finding) => (finding, "not so"),
         Why::Expiring(finding) => (finding, "not until the proposal is signed"),
+        Why::Postponed { until, last } => {
+            let until = report::time(U256::from(*until), now);
+            return format!("{}; not asked again before {until}", reason(last, now));
+        }
         _ => return why.to_string(),
     };
     let statement = finding.rule.statement();
     match (finding.actual, finding.bound) {
         (_, Some(Value::Time(bound))) => {
-            format!("{says}: {statement} (bound: {})", report::relative(bound, now))
+            format!("{says}: {statement} (bound: {})", report::time(bound, now))
         }
         (Some(actual), Some(bound)) => format!("{says}: {statement} ({actual}, bound {bound})"),
         _ => format!("{says}: {statement}"),

@@ -1,13 +1,15 @@
 //! A verdict as people and programs read it.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use alloy_primitives::{Address, U256};
 use anstyle::{AnsiColor, Style};
-use coxswain_ethereum::{Block, Judgement, Verdict};
+use coxswain_ethereum::{Block, Judgement, Undecided, Verdict};
 use coxswain_proposals::{Assessment, Step};
 use coxswain_rules::{Action, FeeRuling, KeyHash, Value};
 use serde_json::{Map, Value as Json, json};
+
+use crate::page;
 
 /// The verdict on one proposal, with what it was asked of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Report {
     pub judgement: Judgement,
     /// What a member of the wallet would say, if there is a Bitcoin endpoint to take all steps of judging with.
     pub assessment: Option<Assessment>,
+    /// What a name that the Bridge doesn't know was probably meant to be.
+    pub hints: Vec<String>,
+    /// When it was asked.
+    pub now: SystemTime,
 }
 
 impl Report {
@@ -55,7 +61,12 @@ impl Report {
             ("wallet", Some(self.wallet.to_string().into())),
             ("chainId", self.chain_id.map(Json::from)),
             ("validator", self.validator.map(|address| address.to_string().into())),
-            ("block", self.judgement.block.map(block)),
+            ("block", self.judgement.block.map(|judged| block(judged, self.now))),
+            (
+                "hints",
+                Some(self.hints.iter().map(String::as_str).collect::<Json>())
+                    .filter(|_| !self.hints.is_empty()),
+            ),
             ("judging", self.assessment.as_ref().map(assessment)),
         ])
     }
@@ -127,8 +138,9 @@ pub(crate) fn verdict_fields(verdict: &Verdict) -> Map<String, Json> {
 }
 
 /// A block with all that names it.
-pub(crate) fn block(block: Block) -> Json {
-    json!({ "number": block.number, "hash": block.hash.to_string(), "timestamp": block.timestamp })
+pub(crate) fn block(block: Block, now: SystemTime) -> Json {
+    let Block { number, hash, timestamp } = block;
+    json!({ "number": number, "hash": hash.to_string(), "timestamp": timestamp, "age": page::age(&block, now) })
 }
 
 /// An object of the fields that apply.
@@ -160,55 +172,83 @@ pub(crate) fn value(value: Value) -> Json {
     }
 }
 
-/// Where a time lies as seen from the block judged at: `37 min after the block`.
-pub(crate) fn relative(time: U256, block: u64) -> String {
-    let Ok(time) = u32::try_from(time) else { return "no time meets that".to_owned() };
-    if time == 0 {
-        return "no time meets that".to_owned();
+/// A time that a rule compares, as seen from the block judged at: `2026-11-25 21:10:05 UTC, in 3 h 0 min`.
+pub(crate) fn time(time: U256, block: u64) -> String {
+    match u32::try_from(time) {
+        Ok(time) if time > 0 => {
+            let time = time.into();
+            format!("{}, {}", page::date(time), page::seen(time, block))
+        }
+        _ => "no time meets that".to_owned(),
     }
-    let (seconds, side) = match u64::from(time).checked_sub(block) {
-        Some(seconds) => (seconds, "after"),
-        None => (block - u64::from(time), "before"),
-    };
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    let span = match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    };
-    format!("{span} {side} the block")
+}
+
+/// An open question, as every command shows one.
+pub(crate) fn undecided(
+    f: &mut fmt::Formatter<'_>,
+    what: impl fmt::Display,
+    reason: impl fmt::Display,
+) -> fmt::Result {
+    let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
+    write!(f, "{yellow}UNDECIDED{yellow:#}  {what}\n{:11}{reason}", "")
+}
+
+/// An open question of a command that has nothing else to report.
+#[derive(Clone, Debug)]
+pub struct OpenQuestion {
+    what: &'static str,
+    undecided: Undecided,
+}
+
+impl OpenQuestion {
+    /// What is open, and why.
+    pub const fn new(what: &'static str, undecided: Undecided) -> Self {
+        Self { what, undecided }
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> Json {
+        json!({ "outcome": "undecided", "cause": self.undecided.kind(), "reason": self.undecided.to_string() })
+    }
+}
+
+impl fmt::Display for OpenQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        undecided(f, self.what, &self.undecided)
+    }
 }
 
 /// A report for people, in colour; the stream that prints it takes the colour out where it isn't wanted.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let strong = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
-        let colour = match &self.judgement.verdict {
-            Verdict::Valid => strong(AnsiColor::Green),
-            Verdict::Rejected(_) => strong(AnsiColor::Red),
-            Verdict::Undecided(_) => strong(AnsiColor::Yellow),
-        };
-        let verdict = self.verdict_name().to_uppercase();
-        write!(f, "{colour}{verdict:9}{colour:#}  {} of wallet {}", self.action, self.wallet)?;
+        let what = format!("{} of wallet {}", self.action, self.wallet);
         match &self.judgement.verdict {
-            Verdict::Valid => {}
+            Verdict::Valid => {
+                let green = strong(AnsiColor::Green);
+                write!(f, "{green}VALID    {green:#}  {what}")?;
+            }
             Verdict::Rejected(rejection) => {
+                let red = strong(AnsiColor::Red);
+                write!(f, "{red}REJECTED {red:#}  {what}")?;
                 if let Some(rule) = rejection.rule {
                     write!(f, "\n           {rule} does not hold: {}", rule.statement())?;
                 }
                 write!(f, "\n           {}", rejection.cause)?;
                 if let (Some(Value::Time(bound)), Some(block)) = (rejection.bound(), self.judgement.block) {
-                    write!(f, " ({})", relative(bound, block.timestamp))?;
+                    write!(f, " ({})", time(bound, block.timestamp))?;
                 }
             }
-            Verdict::Undecided(undecided) => write!(f, "\n           {undecided}")?,
+            Verdict::Undecided(reason) => undecided(f, what, reason)?,
+        }
+        for hint in &self.hints {
+            write!(f, "\n           hint: {hint}")?;
         }
         if let (Some(validator), Some(chain_id)) = (self.validator, self.chain_id) {
             write!(f, "\n           asked of {validator} on chain {chain_id}")?;
-            if let Some(block) = self.judgement.block {
-                write!(f, " at {block}")?;
-            }
+        }
+        if let Some(block) = &self.judgement.block {
+            write!(f, "\n           at {}", page::block(block, self.now))?;
         }
         let Some(assessment) = &self.assessment else { return Ok(()) };
         write!(f, "\n           as a member of the wallet would judge it: ")?;

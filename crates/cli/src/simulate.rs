@@ -30,8 +30,12 @@ pub struct SimulateReport {
 }
 
 /// Draws the windows, with each probability on the same wallets and block hashes.
-pub fn simulate(arguments: &SimulateArguments) -> SimulateReport {
+///
+/// Tells the share that is done, from 0 to 1, again and again.
+pub fn simulate(arguments: &SimulateArguments, mut tell: impl FnMut(f64)) -> SimulateReport {
     let &SimulateArguments { windows, wallets, operators, seed, .. } = arguments;
+    let all = windows as f64 * PROBABILITIES.len() as f64;
+    let mut done = 0.0;
     let runs = PROBABILITIES.map(|p| {
         let parameters = Parameters { heartbeat_probability: p, ..Parameters::DEFAULT };
         let holders = (1..=operators).map(Address::with_last_byte).collect();
@@ -42,7 +46,11 @@ pub fn simulate(arguments: &SimulateArguments) -> SimulateReport {
             windows,
             seed,
         };
-        (p, observe(&setup))
+        let after = || {
+            done += 1.0;
+            tell(done / all);
+        };
+        (p, observe(&setup, after))
     });
     SimulateReport { windows, wallets, operators, seed, runs: runs.into() }
 }

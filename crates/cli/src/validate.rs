@@ -1,9 +1,12 @@
 //! `coxswain validate`: a proposal document in, the contract's verdict out.
 
+use std::time::SystemTime;
+
 use alloy_primitives::Address;
 use coxswain_bitcoin::{Backend, Backends, EndpointError};
 use coxswain_ethereum::{
-    BlockSelector, BridgeEvents, ConnectError, Judgement, ResolveError, Tbtc, Undecided, Unresolved, Verdict,
+    Block, BlockSelector, BridgeEvents, ConnectError, Endpoint, Judgement, ResolveError, Tbtc, Undecided,
+    Unresolved, Verdict,
 };
 use coxswain_proposals::{Memory, Session, Sources};
 use coxswain_rules::Case;
@@ -13,6 +16,7 @@ use crate::{
     completion::{complete, incomplete},
     document::{Document, DocumentError},
     explain::{Rules, items},
+    hints::hints,
     report::Report,
 };
 
@@ -27,6 +31,8 @@ pub struct Target {
     pub fees: FeeArguments,
     /// The block to judge at.
     pub block: BlockSelector,
+    /// What time it is.
+    pub now: SystemTime,
 }
 
 /// Why there is not even an undecided verdict: what was asked makes no sense.
@@ -82,11 +88,36 @@ pub(crate) struct Hearing {
     pub(crate) rules: Option<Result<Rules, Undecided>>,
 }
 
-/// Puts a document's proposal before the contract, and asks what else is wanted.
+/// Puts a document's proposal before the contract, and asks what else is wanted. If it isn't valid, looks for what may be mistyped.
 pub(crate) async fn hear(
+    document: Document,
+    target: &Target,
+    extent: Extent,
+) -> Result<Hearing, ValidateError> {
+    let names = document.names();
+    let mut site = None;
+    let mut hearing = ask(document, target, extent, &mut site).await?;
+    if let Some(Site { endpoint, chain_id, bridge, block }) = site
+        && hearing.report.judgement.verdict != Verdict::Valid
+    {
+        hearing.report.hints = hints(&names, &endpoint, chain_id, bridge, block).await;
+    }
+    Ok(hearing)
+}
+
+/// Where the proposal is judged.
+struct Site {
+    endpoint: Endpoint,
+    chain_id: u64,
+    bridge: Address,
+    block: Block,
+}
+
+async fn ask(
     mut document: Document,
     target: &Target,
     extent: Extent,
+    site: &mut Option<Site>,
 ) -> Result<Hearing, ValidateError> {
     // What can be said without the chain is said first.
     let missing = document.missing()?;
@@ -98,7 +129,8 @@ pub(crate) async fn hear(
     let (action, wallet) = (document.action(), document.wallet());
     let report = |chain_id, validator, block, verdict| {
         let judgement = Judgement { block, verdict };
-        let report = Report { action, wallet, chain_id, validator, judgement, assessment: None };
+        let (assessment, hints, now) = (None, Vec::new(), target.now);
+        let report = Report { action, wallet, chain_id, validator, judgement, assessment, hints, now };
         Hearing { report, rules: None }
     };
 
@@ -111,6 +143,7 @@ pub(crate) async fn hear(
         Err(Unresolved { error, .. }) => return Err(error.into()),
     };
     let Tbtc { chain, bridge, block, .. } = tbtc;
+    *site = Some(Site { endpoint: endpoint.clone(), chain_id: chain.id, bridge, block });
     let report = |verdict| report(Some(chain.id), Some(tbtc.validator), Some(block), verdict);
     let bitcoin = target.bitcoin.backends(chain.network)?;
     let takes_steps = bitcoin.is_some();

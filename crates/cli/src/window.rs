@@ -1,8 +1,8 @@
 //! `coxswain window`: a coordination window's phases, its safe block, and what may be proposed in it.
 
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
-use coxswain_ethereum::{BlockSelector, Undecided};
+use coxswain_ethereum::{Block, BlockSelector, Undecided};
 use coxswain_protocol::{Phase, Window};
 use coxswain_rules::Action;
 use serde_json::{Value as Json, json};
@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     arguments::WindowArguments,
     coordination::{CoordinationError, Named, endpoint},
+    page, report,
 };
 
 /// A window as seen from a block.
@@ -17,6 +18,8 @@ use crate::{
 pub struct WindowReport {
     named: Named,
     block: u64,
+    /// The endpoint's head, and when it was asked for; none if a block was given.
+    head: Option<(Block, SystemTime)>,
     /// The latest window that has started; none before the first.
     window: Option<Window>,
     next: Option<Window>,
@@ -33,9 +36,9 @@ enum Allowed {
 ///
 /// # Errors
 /// When the endpoint gives no usable answer, or serves another chain than the network's.
-pub async fn window(arguments: &WindowArguments) -> Result<WindowReport, CoordinationError> {
+pub async fn window(arguments: &WindowArguments, now: SystemTime) -> Result<WindowReport, CoordinationError> {
     let network = arguments.network.map(Into::into);
-    let (named, block) = match (arguments.rpc_url.as_slice(), arguments.block) {
+    let (named, block, head) = match (arguments.rpc_url.as_slice(), arguments.block) {
         (urls @ [_, ..], _) => {
             let endpoint = endpoint(urls, network)?;
             let named = Named::served(&endpoint, network).await?;
@@ -43,9 +46,9 @@ pub async fn window(arguments: &WindowArguments) -> Result<WindowReport, Coordin
                 endpoint: endpoint.name().to_owned(),
                 block: BlockSelector::Latest,
             })?;
-            (named, head.number)
+            (named, head.number, Some((head, now)))
         }
-        ([], Some(block)) => (Named::chosen(network), block),
+        ([], Some(block)) => (Named::chosen(network), block, None),
         ([], None) => {
             return Err(CoordinationError::Usage(
                 "--block, --rpc-url or COXSWAIN_ETHEREUM__URLS is needed".to_owned(),
@@ -54,7 +57,7 @@ pub async fn window(arguments: &WindowArguments) -> Result<WindowReport, Coordin
     };
     let window = named.network.latest_window(block);
     let next = Window::numbered(&named.network, window.map_or(0, |window| window.index()).saturating_add(1));
-    Ok(WindowReport { named, block, window, next })
+    Ok(WindowReport { named, block, head, window, next })
 }
 
 impl WindowReport {
@@ -118,6 +121,7 @@ impl WindowReport {
         json!({
             "network": self.named.name,
             "block": self.block,
+            "head": self.head.map(|(head, now)| report::block(head, now)),
             "window": window,
             "nextCoordinationBlock": self.next.map(|next| next.block()),
         })
@@ -136,6 +140,9 @@ const fn phase(phase: Phase) -> &'static str {
 impl fmt::Display for WindowReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let block = self.block;
+        if let Some((head, now)) = &self.head {
+            writeln!(f, "{}", page::block(head, *now))?;
+        }
         if let Some(window) = self.window {
             let now = match window.phase(block) {
                 Phase::Before => "it hasn't started",

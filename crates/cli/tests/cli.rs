@@ -86,7 +86,10 @@ async fn a_valid_proposal_exits_0_and_names_validator_chain_and_block() {
     let run = bench.validate(&bench.heartbeat(), &[]).await;
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
     assert!(run.stdout.starts_with("VALID"), "{run:?}");
-    assert!(run.stdout.contains(&format!("asked of {} on chain 31337 at block", bench.validator)), "{run:?}");
+    assert!(
+        run.stdout.contains(&format!("asked of {} on chain 31337\n           at block", bench.validator)),
+        "{run:?}"
+    );
 
     let json = bench.validate(&bench.heartbeat(), &["--json", "--network", "local"]).await.json();
     assert_eq!(json["verdict"], "valid");
@@ -150,6 +153,85 @@ async fn a_sweeps_extra_info_comes_from_the_file_or_from_the_chains_events() {
     let run = bench.validate(&bench.sweep(vec![nowhere]), &[]).await;
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.stderr.contains("deposits[0].revealBlock"), "{run:?}");
+}
+
+#[tokio::test]
+async fn what_was_probably_meant_is_hinted_at() {
+    let bench = Bench::set_up().await;
+    let hints = async |document: &Value| {
+        let run = bench.validate(document, &["--json"]).await;
+        assert_ne!(run.code, 0, "{run:?}");
+        let hints = run.json()["hints"].as_array().cloned().unwrap_or_default();
+        let text = bench.validate(document, &[]).await.stdout;
+        assert_eq!(text.matches("\n           hint: ").count(), hints.len(), "{text}");
+        hints.iter().map(|hint| hint.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let known = &bench.scene.deposits[0];
+    let turned = {
+        let mut bytes = alloy_primitives::hex::decode(known.outpoint.txid.to_string()).unwrap();
+        bytes.reverse();
+        json!(alloy_primitives::hex::encode(bytes))
+    };
+    let mut deposit = with_script(known);
+    deposit["txid"] = turned.clone();
+    let right = known.outpoint.txid.to_string();
+    let expected = format!(
+        "deposit 0: the same bytes reversed are known: a txid is written in Bitcoin's display order, {right}"
+    );
+    assert_eq!(hints(&bench.sweep(vec![deposit])).await, [expected]);
+
+    // One block beside the reveal, and a block that is not there yet.
+    for (block, words) in [
+        (
+            known.reveal_block + 1,
+            format!("was revealed in block {}, not in {}", known.reveal_block, known.reveal_block + 1),
+        ),
+        (999_999, "block 999999 is not there yet, the block judged at is".to_owned()),
+    ] {
+        let mut deposit = self::deposit(known);
+        deposit["revealBlock"] = json!(block);
+        let hints = hints(&bench.sweep(vec![deposit])).await;
+        assert!(hints.iter().any(|hint| hint.contains(&words)), "{words}: {hints:?}");
+    }
+
+    let mut mistyped = bench.heartbeat();
+    mistyped["wallet"] = json!(format!("0x{}", "12".repeat(20)));
+    mistyped["action"] = json!("redemption");
+    mistyped.as_object_mut().unwrap().remove("message").unwrap();
+    mistyped["fee"] = json!(1);
+    mistyped["redeemerOutputScripts"] = json!(["0x00"]);
+    let found = hints(&mistyped).await;
+    assert!(
+        found[0].contains("the Bridge knows no wallet 0x1212") && found[0].contains("mistyped"),
+        "{found:?}"
+    );
+
+    let script = &bench.scene.requests[0].script;
+    let mut prefixed = mistyped;
+    prefixed["wallet"] = json!(bench.scene.working.key_hash().to_string());
+    prefixed["redeemerOutputScripts"] = json!([format!("0x{:02x}{script:x}", script.len())]);
+    let found = hints(&prefixed).await;
+    assert_eq!(
+        found,
+        [format!(
+            "script 0 begins with its own length, as in the Bridge's events: leave that out, 0x{script:x} is known"
+        )]
+    );
+
+    let moved = bench.scene.moved;
+    let mut bytes = alloy_primitives::hex::decode(moved.txid.to_string()).unwrap();
+    bytes.reverse();
+    let sweep = json!({
+        "action": "moved-funds-sweep", "wallet": bench.scene.working.key_hash().to_string(), "fee": 4_000,
+        "movingFundsTxid": alloy_primitives::hex::encode(bytes), "movingFundsOutputIndex": moved.vout,
+    });
+    let found = hints(&sweep).await;
+    assert!(found[0].ends_with(&moved.txid.to_string()), "{found:?}");
+
+    // What is known and broken otherwise needs no hint.
+    let mut message = bench.heartbeat();
+    message["message"] = json!("0x00");
+    assert_eq!(hints(&message).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -253,6 +335,21 @@ async fn usage_and_malformed_input_exit_2_with_nothing_on_stdout() {
         let run = coxswain(arguments, "").await;
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{arguments:?}: {run:?}");
         assert!(!run.stderr.is_empty());
+    }
+    // Nothing is said twice.
+    for (arguments, words) in [
+        (&["validate", "--rpc-url", "ftp://127.0.0.1"][..], "only http and https"),
+        (&["doctor", "--rpc-url", "ftp://127.0.0.1"], "only http and https"),
+        (&["window", "--rpc-url", "ftp://127.0.0.1"], "only http and https"),
+        (
+            &["doctor", "--rpc-url", "127.0.0.1:8545"],
+            "the URL has no scheme: write http:// or https:// before it",
+        ),
+    ] {
+        let heartbeat =
+            json!({ "action": "heartbeat", "wallet": format!("0x{}", "00".repeat(20)), "message": "0x" });
+        let run = coxswain(arguments, &heartbeat.to_string()).await;
+        assert_eq!((run.code, run.stderr.matches(words).count()), (2, 1), "{run:?}");
     }
     let heartbeat =
         json!({ "action": "heartbeat", "wallet": Address::ZERO.to_string().to_lowercase(), "message": "0x" });
@@ -381,4 +478,17 @@ async fn help_names_every_command_option_and_exit_code() {
     let commit = version.stdout.strip_prefix(number).and_then(|rest| rest.strip_suffix(")\n"));
     let commit = commit.unwrap_or_else(|| panic!("{version:?}"));
     assert!(commit.len() >= 10 && commit.bytes().all(|digit| digit.is_ascii_hexdigit()), "{commit}");
+}
+
+#[test]
+fn every_command_has_a_man_page() {
+    let folder = std::env::temp_dir().join(format!("coxswain-man-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let command = <coxswain_cli::arguments::Arguments as clap::CommandFactory>::command();
+    clap_mangen::generate_to(command.clone(), &folder).unwrap();
+    for name in command.get_subcommands().map(clap::Command::get_name) {
+        let page = std::fs::read_to_string(folder.join(format!("coxswain-{name}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }

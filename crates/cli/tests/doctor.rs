@@ -82,7 +82,7 @@ async fn all_is_well_with_either_validator_and_each_check_says_what_was_found() 
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
     for words in [
         "Ethereum at localhost:",
-        "chain                   31337, local",
+        "chain                   31337, local\n",
         "0 behind the best",
         &format!("bytes of code at {}", bench.validator),
         "all 6 as in the rules evaluated here",
@@ -236,11 +236,97 @@ async fn one_sick_endpoint_leaves_the_others_well_and_a_sick_bitcoin_server_is_n
     let bitcoin = format!("tcp://{server}");
     let run = bench.doctor(&[&dead, &bench.url], &["--bitcoin-url", &bitcoin]).await;
     assert_eq!(run.code, 1, "{run:?}");
-    let server = format!("Electrum at {server}\n  wrong ");
+    let server = format!("Electrum at {server}\n  wrong  ");
     for words in [&server, "lets this machine connect", "2 of 10 checks failed"] {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
     assert_eq!(run.stdout.matches("\n  wrong ").count(), 2, "{}", run.stdout);
+}
+
+/// The remedy of the one Bitcoin server there is.
+async fn bitcoin_remedy(bench: &Bench, url: &str) -> String {
+    let run = bench.doctor(&[&bench.url], &["--json", "--bitcoin-url", url]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    let json = run.json();
+    let wrong: Vec<_> =
+        json["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == json!(false)).collect();
+    assert_eq!(wrong.len(), 1, "{run:?}");
+    wrong[0]["remedy"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn each_cause_of_a_bitcoin_servers_refusal_has_its_remedy() {
+    let bench = Bench::set_up().await;
+    let chain = &bench.world.bitcoin;
+    // A certificate of its own, and another than the one named.
+    let server = BitcoinServer::electrum_over_tls(chain, Serving::default()).await.unwrap();
+    let named = server.url().to_string();
+    let bare = named.split('#').next().unwrap();
+    let remedy = bitcoin_remedy(&bench, bare).await;
+    assert!(remedy.ends_with(&format!("trust it and no other: {named}")), "{remedy}");
+    let remedy = bitcoin_remedy(&bench, &format!("{bare}#{}", "ab".repeat(32))).await;
+    assert!(remedy.contains("if it has a new certificate, give its SHA-256 behind #"), "{remedy}");
+    assert_eq!(bench.doctor(&[&bench.url], &["--bitcoin-url", &named]).await.code, 0);
+
+    let core = BitcoinServer::core(chain, Serving::default(), |_, _| Reply::Forward).await.unwrap();
+    let remedy = bitcoin_remedy(&bench, &core.url().as_str().replace("secret", "guess")).await;
+    assert!(remedy.contains("user and password") && remedy.contains("?cookie="), "{remedy}");
+    let remedy = bitcoin_remedy(&bench, "http://127.0.0.1:1/?cookie=/no/such/file").await;
+    assert!(remedy.contains("?cookie= names the node's cookie file"), "{remedy}");
+    for (status, words) in [
+        (
+            403,
+            "where its bitcoin.conf has rpcwhitelist, that must name estimatefee,estimatesmartfee,getblockchaininfo,",
+        ),
+        (503, "rpcworkqueue and rpcthreads"),
+    ] {
+        let node =
+            FaultyEndpoint::start(bench.url.parse().unwrap(), move |_| Reply::Status(status)).await.unwrap();
+        let url = node.url().as_str().replace("http://", "http://user:password@");
+        let remedy = bitcoin_remedy(&bench, &url).await;
+        assert!(remedy.contains(words), "{status}: {remedy}");
+    }
+    let warming = json!({ "code": -28, "message": "Loading block index…" });
+    let node = BitcoinServer::core(chain, Serving::default(), move |_, _| Reply::Error(warming.clone()))
+        .await
+        .unwrap();
+    assert!(bitcoin_remedy(&bench, node.url().as_str()).await.contains("the node is starting"));
+}
+
+#[tokio::test]
+async fn each_cause_of_an_ethereum_endpoints_refusal_has_its_remedy() {
+    let bench = Bench::set_up().await;
+    for (status, words) in [
+        (401, "doesn't admit you"),
+        (403, "doesn't admit you"),
+        (404, "the path"),
+        (429, "plan's limit"),
+        (503, "overloaded"),
+    ] {
+        let node =
+            FaultyEndpoint::start(bench.url.parse().unwrap(), move |_| Reply::Status(status)).await.unwrap();
+        let run = bench.doctor(&[node.url().as_str()], &["--json"]).await;
+        let remedy = run.json()["checks"][0]["remedy"].as_str().unwrap().to_owned();
+        assert!(remedy.contains(words), "{status}: {remedy}");
+    }
+}
+
+#[test]
+fn lines_are_printed_as_they_are_known() {
+    use std::io::{BufRead, BufReader};
+    // Accepts, and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_coxswain"))
+        .args(["doctor", "--rpc-url", &format!("http://{}", silent.local_addr().unwrap())])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("Ethereum at 127.0.0.1:"), "{line}");
+    assert!(child.try_wait().unwrap().is_none(), "it still waits");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[tokio::test]

@@ -80,12 +80,13 @@ impl Bench {
     }
 }
 
-/// The table's rows: item and rule.
+/// The rows of what is left out: item and rule.
 fn left_out(run: &Run) -> BTreeSet<(String, String)> {
-    let rows = run.stdout.lines().filter_map(|line| line.strip_prefix("│ ")).skip(1);
+    let rows = run.stdout.lines().skip_while(|line| *line != "left out, and why").skip(1);
+    let rows = rows.take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
     // What goes on in a row's second line is indented.
     let rows = rows.filter(|row| !row.starts_with(' ')).filter_map(|row| row.split_once(' '));
-    rows.map(|(rule, item)| (item.trim_matches([' ', '│']).to_owned(), rule.to_owned())).collect()
+    rows.map(|(rule, item)| (item.trim().to_owned(), rule.to_owned())).collect()
 }
 
 #[tokio::test]
@@ -150,6 +151,22 @@ async fn every_poison_at_once_is_left_out_by_name_and_the_rest_is_proposed() {
     ];
     let expected: BTreeSet<_> = expected.into_iter().map(|(item, rule)| (item, rule.to_owned())).collect();
     assert_eq!(left_out(&run), expected, "{}", run.stdout);
+    // Piped, it is plain.
+    assert!(!run.stdout.contains(['│', '─', '\u{1b}']), "{}", run.stdout);
+    for words in [
+        "2 deposits, fee ",
+        "\nspends\n",
+        "        0.50000000 BTC  a deposit, ",
+        "\npays\n",
+        "BTC  the wallet itself",
+    ] {
+        assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
+    }
+    assert_eq!(
+        run.stdout.matches(" s old (0x").count()
+            + run.stdout.matches("ahead of this machine's clock").count(),
+        1
+    );
 
     // As JSON: the same, and a proposal that the contract accepts.
     let json = bench.propose(&["--json"]).await.json();
@@ -192,12 +209,21 @@ async fn the_exit_code_says_whether_there_is_a_proposal() {
     assert_eq!((run.code, &json["outcome"], &json["action"]), (0, &json!("proposal"), &json!("heartbeat")));
     assert_eq!(json["attempts"].as_array().unwrap().len(), 5);
     assert_eq!(bench.validate(&json["proposal"]).await.code, 0);
+    // The whole answer is a document too: coxswain propose --json | coxswain validate -
+    assert_eq!(bench.validate(&json).await.code, 0);
+    let message = json["proposal"]["message"].as_str().unwrap();
+    let run = bench.propose(&[]).await;
+    assert!(run.stdout.contains(&format!("\n           message {message}\n")), "{run:?}");
+    // What holds of several actions is said once.
+    assert!(run.stdout.contains("deposit-sweep, moved-funds-sweep: "), "{run:?}");
 
     let run = bench.propose(&["--action", "redemption", "--action", "deposit-sweep"]).await;
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.stdout.starts_with("NOTHING"), "{run:?}");
     let json = bench.propose(&["--action", "redemption", "--json"]).await.json();
     assert_eq!(json["outcome"], "nothing");
+    let run = bench.validate(&json).await;
+    assert!(run.code == 2 && run.stderr.contains("what coxswain propose came to is `nothing`"), "{run:?}");
 
     // A retiring wallet commits first.
     let target = bench.world.wallet(2).await.unwrap().key_hash();
@@ -220,11 +246,29 @@ async fn the_exit_code_says_whether_there_is_a_proposal() {
     let run = bench.propose(&["--action", "moving-funds"]).await;
     assert_eq!(run.code, 3, "{run:?}");
     assert!(run.stdout.starts_with("UNDECIDED"), "{run:?}");
+    assert_eq!(run.stdout.matches("moving-funds").count(), 0, "the reason is said once: {run:?}");
     let json = bench.propose(&["--action", "moving-funds", "--json"]).await.json();
     assert_eq!((&json["outcome"], &json["cause"]), (&json!("undecided"), &json!("bitcoin")));
     // Yet the heartbeat needs no Bitcoin.
     let run = bench.propose(&["--action", "moving-funds", "--action", "heartbeat"]).await;
     assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[tokio::test]
+async fn a_wallet_that_the_bridge_does_not_know_is_said_to_be_mistyped() {
+    let bench = Bench::set_up().await;
+    let mut text = bench.wallet.key_hash().to_string();
+    text.replace_range(2..3, if text.starts_with("0x0") { "1" } else { "0" });
+    let (validator, rpc_url) = (bench.validator.to_string(), bench.world.chain.endpoint());
+    let arguments = ["propose", "--wallet", &text, "--validator", &validator, "--rpc-url", &rpc_url];
+    let run =
+        coxswain(&[&arguments[..], &["--bitcoin-url", bench.electrum.url().as_str()]].concat(), "").await;
+    assert_ne!(run.code, 0, "{run:?}");
+    assert_eq!(
+        run.stdout.matches("the Bridge knows no such wallet: it may be mistyped").count(),
+        1,
+        "{run:?}"
+    );
 }
 
 #[tokio::test]

@@ -35,8 +35,8 @@ pub struct Statistics {
     pub coinciding: Vec<u64>,
 }
 
-/// Draws every leader and heartbeat.
-pub fn observe(setup: &Setup) -> Statistics {
+/// Draws every leader and heartbeat. Calls back after each window.
+pub fn observe(setup: &Setup, mut after: impl FnMut()) -> Statistics {
     let mut dice = Dice::new(setup.seed);
     let wallets: Vec<_> = (0..setup.wallets).map(|_| KeyHash(dice.bytes())).collect();
     let mut led: BTreeMap<_, u64> = setup.group.operators().iter().map(|operator| (*operator, 0)).collect();
@@ -59,6 +59,7 @@ pub fn observe(setup: &Setup) -> Statistics {
         if let Some(windows) = coinciding.get_mut(at_once) {
             *windows += 1;
         }
+        after();
     }
     Statistics { led, intervals, coinciding }
 }
@@ -108,7 +109,7 @@ mod tests {
         let network = Network::try_from(parameters).unwrap();
         let holders = (1..=20).map(Address::with_last_byte).collect();
         let group = SigningGroup::new(holders).unwrap();
-        observe(&Setup { network, group, wallets: 10, windows: 4_000, seed: 1 })
+        observe(&Setup { network, group, wallets: 10, windows: 4_000, seed: 1 }, || ())
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! Runs the program as a person or a script would.
+//! Runs the program as a person or a script would. All that it prints as JSON is checked against its schema.
+
+mod schema;
 
 use std::{
     io::Write,
@@ -40,5 +42,9 @@ pub(crate) async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
     let Output { status, stdout, stderr } =
         tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+    let run = Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) };
+    if arguments.contains(&"--json") && !run.stdout.is_empty() {
+        schema::check(arguments.first().unwrap(), &run.json());
+    }
+    run
 }
