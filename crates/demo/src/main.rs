@@ -3,7 +3,10 @@
 
 mod table;
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    process::ExitCode,
+    time::{Instant, SystemTime},
+};
 
 use coxswain_cli::{
     Target,
@@ -47,6 +50,7 @@ async fn demo() -> Result<ExitCode> {
         bitcoin: BitcoinArguments { bitcoin_url: Vec::new(), bitcoin_network: None },
         fees: FeeArguments::default(),
         block: BlockSelector::Latest,
+        now: SystemTime::now(),
     };
 
     tell("validating ten proposals\n");

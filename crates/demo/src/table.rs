@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
-use coxswain_cli::Report;
+use comfy_table::{
+    Cell, CellAlignment, ContentArrangement, Table,
+    presets::{NOTHING, UTF8_BORDERS_ONLY},
+};
+use coxswain_cli::{Report, page};
 use coxswain_ethereum::Verdict;
 use coxswain_rules::RuleId;
 
-/// As wide as the table may be, in characters.
-const WIDTH: u16 = 120;
+/// As wide as the table is at most, in columns.
+const WIDEST: usize = 120;
 
 /// One verdict, next to what it should be.
 pub(crate) struct Row {
@@ -31,7 +34,15 @@ impl Row {
 /// The table, in colour; the stream that prints it takes the colour out where it isn't wanted.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    match page::columns() {
+        Some(columns) => {
+            let width = u16::try_from(columns.min(WIDEST)).expect("120 is no more than a u16 holds");
+            table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(width);
+        }
+        // Plain, a row a line.
+        None => drop(table.load_style(NOTHING)),
+    }
     table.set_header(["action", "verdict", "rule", "item", "what was wrong", "block", "time"]);
     for row in rows {
         let (rule, item, what) = match &row.report.judgement.verdict {
