@@ -2,7 +2,9 @@
 // The snapshots of ABIs, and of code, that the Rust bindings are generated from: `node tools/abi.mjs` writes them,
 // `--check` fails when one is stale. They are committed, so that `cargo build` needs neither forge nor npm.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -46,30 +48,64 @@ const snapshots = [
       "updateRedemptionParameters", "updateWalletParameters",
     ],
   },
+  {
+    file: "WalletRegistry.json",
+    packed: "package/artifacts/WalletRegistry.json",
+    only: [
+      "eligibleStake", "getWallet", "operatorToStakingProvider", "sortitionPool", "DkgResultSubmitted", "WalletCreated",
+    ],
+  },
+  {
+    file: "EcdsaSortitionPool.json",
+    packed: "package/artifacts/EcdsaSortitionPool.json",
+    only: ["getIDOperators"],
+  },
 ];
+
+// Its dependencies can't all be installed, so that only its archive is fetched, and nothing of it but artifacts is read.
+const ecdsa = {
+  name: "@keep-network/ecdsa@2.0.1",
+  archive: "target/npm/keep-network-ecdsa-2.0.1.tgz",
+  integrity: "sha512-51Ef0FGak9dzuTF4e80ed1G2+3v+kQYPieYa3hX7eKg3XG0/C/xOtMSpIOxU7IMdYBHeeH+hRIqDiL5AuOidOg==",
+};
 
 function fail(message) {
   console.error(`abi: ${message}`);
   process.exit(1);
 }
 
-function snapshot({ file, source, comesFrom, only, creationCode }) {
+function unpacked(path) {
+  const archive = join(root, ecdsa.archive);
+  const intact = () => {
+    const read = committed(archive, null);
+    return read && "sha512-" + createHash("sha512").update(read).digest("base64") === ecdsa.integrity;
+  };
+  if (!intact()) {
+    mkdirSync(dirname(archive), { recursive: true });
+    execFileSync("npm", ["pack", "--silent", "--pack-destination", dirname(archive), ecdsa.name], { stdio: "ignore" });
+    if (!intact()) fail(`${ecdsa.name} is not what it was`);
+  }
+  return execFileSync("tar", ["-xzOf", archive, path], { encoding: "utf8", maxBuffer: 64 << 20 });
+}
+
+function snapshot({ file, source, packed, comesFrom, only, creationCode }) {
   let artifact;
   try {
-    artifact = readFileSync(join(root, source), "utf8");
+    artifact = packed ? unpacked(packed) : readFileSync(join(root, source), "utf8");
   } catch {
+    if (packed) fail(`${ecdsa.name} can't be fetched, which ${file} is made from`);
     fail(`${source} is missing, which ${file} is made from: run \`${comesFrom}\` first`);
   }
   const { abi, bytecode } = JSON.parse(artifact);
   const missing = (only ?? []).filter((name) => !abi.some((item) => item.name === name));
-  if (missing.length > 0) fail(`${source} has no ${missing.join(", ")}, which ${file} should hold`);
+  if (missing.length > 0) fail(`${source ?? packed} has no ${missing.join(", ")}, which ${file} should hold`);
   const kept = only ? abi.filter((item) => only.includes(item.name)) : abi;
   return JSON.stringify(creationCode ? { abi: kept, bytecode: bytecode.object } : kept, null, 2) + "\n";
 }
 
-function committed(path) {
+function committed(path, encoding = "utf8") {
   try {
-    return readFileSync(path, "utf8");
+    return readFileSync(path, encoding);
   } catch {
     return undefined;
   }

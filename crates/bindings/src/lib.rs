@@ -41,6 +41,21 @@ pub mod snapshot {
     );
 }
 
+/// The wallet registry, as far as a wallet's signing group and an operator's stake are read.
+pub mod registry {
+    alloy::sol!(
+        #[sol(all_derives)]
+        WalletRegistry,
+        "abi/WalletRegistry.json"
+    );
+
+    alloy::sol!(
+        #[sol(all_derives)]
+        EcdsaSortitionPool,
+        "abi/EcdsaSortitionPool.json"
+    );
+}
+
 pub use bridge::Bridge;
 pub use snapshot::BridgeSnapshot;
 pub use validator::WalletProposalValidator;
