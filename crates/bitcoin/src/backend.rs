@@ -2,9 +2,9 @@
 
 use std::future::Future;
 
-use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, block::Header};
+use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, Txid, block::Header};
 
-use crate::BackendError;
+use crate::{BackendError, chain::MerkleBranch};
 
 /// The newest block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,15 @@ pub struct Output {
     pub outpoint: OutPoint,
     /// What locks it.
     pub script: ScriptBuf,
+}
+
+/// A transaction that is in a block of the best chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mined {
+    /// Which transaction.
+    pub txid: Txid,
+    /// The block's height.
+    pub height: u32,
 }
 
 /// What fees are held against.
@@ -74,6 +83,13 @@ pub trait Backend: Send + Sync {
     fn unspent(&self, outputs: &[Output])
     -> impl Future<Output = Result<Answers<bool>, BackendError>> + Send;
 
+    /// The branch of the Merkle tree that leads to each transaction, in the block of the best chain that has it. It proves
+    /// nothing by itself: [`MerkleBranch::prove`] holds it against the block's header.
+    fn branches(
+        &self,
+        mined: &[Mined],
+    ) -> impl Future<Output = Result<Answers<MerkleBranch>, BackendError>> + Send;
+
     /// `count` headers from the height `start` on, each on the one before; fewer where the chain ends before.
     fn headers(
         &self,
@@ -110,6 +126,10 @@ impl<B: Backend> Backend for &B {
 
     async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
         B::unspent(self, outputs).await
+    }
+
+    async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
+        B::branches(self, mined).await
     }
 
     async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {

@@ -17,7 +17,9 @@ use futures_util::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{Answers, Backend, BackendError, Conditions, Endpoint, Known, Output, Tip};
+use crate::{
+    Answers, Backend, BackendError, Conditions, Endpoint, Known, Mined, Output, Tip, chain::MerkleBranch,
+};
 
 /// Rounds through all endpoints after the first, for what failed in passing.
 const RETRIES: usize = 1;
@@ -316,6 +318,10 @@ impl Backend for Backends {
 
     async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
         self.one(|endpoint| endpoint.headers(start, count).boxed()).await
+    }
+
+    async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
+        self.each(mined, |endpoint, some| async move { endpoint.branches(&some).await }.boxed()).await
     }
 
     async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {

@@ -16,7 +16,9 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    Answers, Backend, BackendError, Conditions, FeeRates, Known, Limits, Output, Tip, check,
+    Answers, Backend, BackendError, Conditions, FeeRates, Known, Limits, Mined, Output, Tip,
+    chain::MerkleBranch,
+    check,
     jsonrpc::{Answer, Call, Numbered, Reply},
     verbose::{Place, Verbose, says_absent},
 };
@@ -386,6 +388,34 @@ impl Backend for Core {
         }
     }
 
+    async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
+        let distinct: BTreeSet<u32> = mined.iter().map(|mined| mined.height).collect();
+        let calls: Vec<_> = distinct.iter().map(|&height| block_hash(height)).collect();
+        let hashes: Vec<Result<BlockHash, _>> = self.ask(&calls).await?.iter().map(Answer::read).collect();
+        let calls: Vec<_> = hashes.iter().flatten().map(|&hash| block_listed(hash)).collect();
+        let mut answers = self.ask(&calls).await?.into_iter();
+        // btcd has no `gettxoutproof`; and one list serves all transactions of a block.
+        let mut blocks = BTreeMap::new();
+        for (height, hash) in distinct.into_iter().zip(hashes) {
+            let listed = match hash {
+                Ok(_) => {
+                    let answer = answers.next().ok_or_else(|| self.unanswered(BLOCK))?;
+                    answer.read::<Listed>().map(|Listed { tx }| (answer, tx))
+                }
+                Err(error) => Err(error),
+            };
+            blocks.insert(height, listed);
+        }
+        let branch = |Mined { txid, height }: &Mined| {
+            let listed = blocks.get(height).ok_or_else(|| self.unanswered(BLOCK))?;
+            let (answer, txids) = listed.as_ref().map_err(Clone::clone)?;
+            let branch = txids.iter().position(|listed| listed == txid);
+            let branch = branch.and_then(|position| MerkleBranch::within(txids, position));
+            branch.ok_or_else(|| answer.changed(format!("the block at {height} does not have {txid}")))
+        };
+        Ok(mined.iter().map(branch).collect())
+    }
+
     async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {
         let txid = transaction.compute_txid();
         let calls = [Call::new("sendrawtransaction", json!([serialize_hex(transaction)]))];
@@ -414,6 +444,7 @@ impl Backend for Core {
     }
 }
 
+const BLOCK: &str = "getblock";
 const HEADER: &str = "getblockheader";
 const RAW: &str = "getrawtransaction";
 
@@ -429,6 +460,16 @@ fn tx_out(outpoint: OutPoint) -> Call {
 
 fn block_hash(height: u32) -> Call {
     Call::new("getblockhash", json!([height]))
+}
+
+/// With its transactions' ids.
+fn block_listed(hash: BlockHash) -> Call {
+    Call::new(BLOCK, json!([hash, 1]))
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    tx: Vec<Txid>,
 }
 
 fn block_header(hash: BlockHash) -> Call {

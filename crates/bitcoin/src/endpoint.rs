@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use bitcoin::{BlockHash, OutPoint, Transaction, block::Header, hashes::sha256};
 use url::Url;
 
-use crate::{Answers, Backend, BackendError, Conditions, Core, Electrum, Known, Limits, Output};
+use crate::{
+    Answers, Backend, BackendError, Conditions, Core, Electrum, Known, Limits, Mined, Output,
+    chain::MerkleBranch,
+};
 
 /// Why a URL names no endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +157,13 @@ impl Backend for Endpoint {
         match self {
             Self::Electrum(electrum) => electrum.headers(start, count).await,
             Self::Core(core) => core.headers(start, count).await,
+        }
+    }
+
+    async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.branches(mined).await,
+            Self::Core(core) => core.branches(mined).await,
         }
     }
 

@@ -15,7 +15,7 @@ mod jsonrpc;
 mod limits;
 mod verbose;
 
-pub use backend::{Answers, Backend, Conditions, FeeRates, Known, Output, Tip};
+pub use backend::{Answers, Backend, Conditions, FeeRates, Known, Mined, Output, Tip};
 pub use backends::{Backends, Expected, Health};
 pub use core::{CORE_METHODS, Core};
 pub use electrum::Electrum;

@@ -67,8 +67,11 @@ fn branch(block: &Block, position: usize) -> MerkleBranch {
 fn every_transaction_of_blocks_of_all_sizes_is_proven_at_its_position_alone() {
     for count in 1..=17 {
         let block = block(count);
+        let txids: Vec<_> = block.txdata.iter().map(Transaction::compute_txid).collect();
+        assert_eq!(MerkleBranch::within(&txids, txids.len()), None);
         for (position, transaction) in block.txdata.iter().enumerate() {
             let good = branch(&block, position);
+            assert_eq!(MerkleBranch::within(&txids, position), Some(good.clone()));
             assert_eq!(good.prove(transaction, &block.header), Ok(()), "{position} of {count}");
             for other in 0..u32::from(count) + 2 {
                 let moved = MerkleBranch { position: other, ..good.clone() };

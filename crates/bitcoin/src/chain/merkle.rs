@@ -44,6 +44,23 @@ pub enum BranchError {
 }
 
 impl MerkleBranch {
+    /// The branch to the transaction at this position of a block that has these. `None` if there is no such position.
+    pub fn within(txids: &[Txid], position: usize) -> Option<Self> {
+        let mut row: Vec<_> =
+            txids.iter().map(|txid| TxMerkleNode::from_raw_hash(txid.to_raw_hash())).collect();
+        row.get(position)?;
+        let (mut index, mut siblings) = (position, Vec::new());
+        while row.len() > 1 {
+            if let (false, Some(&last)) = (row.len().is_multiple_of(2), row.last()) {
+                row.push(last);
+            }
+            siblings.push(*row.get(index ^ 1)?);
+            row = row.as_chunks().0.iter().map(|&[left, right]| parent(left, right)).collect();
+            index /= 2;
+        }
+        Some(Self { position: u32::try_from(position).ok()?, siblings })
+    }
+
     /// Checks that the transaction is in the block of this header, at this position.
     ///
     /// # Errors
@@ -65,13 +82,16 @@ impl MerkleBranch {
             if is_right && sibling == node {
                 return Err(BranchError::Repeated(position));
             }
-            let (left, right) = if is_right { (sibling, node) } else { (node, sibling) };
-            let mut engine = sha256d::Hash::engine();
-            engine.input(left.as_byte_array());
-            engine.input(right.as_byte_array());
-            node = TxMerkleNode::from_raw_hash(sha256d::Hash::from_engine(engine));
+            node = if is_right { parent(sibling, node) } else { parent(node, sibling) };
             rest /= 2;
         }
         if node == header.merkle_root { Ok(()) } else { Err(BranchError::OtherRoot(txid)) }
     }
+}
+
+fn parent(left: TxMerkleNode, right: TxMerkleNode) -> TxMerkleNode {
+    let mut engine = sha256d::Hash::engine();
+    engine.input(left.as_byte_array());
+    engine.input(right.as_byte_array());
+    TxMerkleNode::from_raw_hash(sha256d::Hash::from_engine(engine))
 }

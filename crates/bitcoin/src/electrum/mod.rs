@@ -13,7 +13,7 @@ use std::{
 };
 
 use bitcoin::{
-    BlockHash, OutPoint, Script, Transaction, Txid,
+    BlockHash, OutPoint, Script, Transaction, TxMerkleNode, Txid,
     block::Header,
     consensus::encode::serialize_hex,
     hashes::{Hash, hex::DisplayHex, sha256},
@@ -25,7 +25,9 @@ use tokio::sync::Mutex;
 
 use self::connection::Connection;
 use crate::{
-    Answers, Backend, BackendError, Conditions, FeeRates, Known, Limits, Output, Tip, check,
+    Answers, Backend, BackendError, Conditions, FeeRates, Known, Limits, Mined, Output, Tip,
+    chain::MerkleBranch,
+    check,
     jsonrpc::{Answer, Call},
     verbose::{Place, Verbose, says_absent},
 };
@@ -363,6 +365,12 @@ impl Backend for Electrum {
         Ok(headers)
     }
 
+    async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
+        let calls: Vec<_> = mined.iter().map(|mined| merkle(mined.txid, mined.height)).collect();
+        let answers = self.ask(&calls).await?;
+        Ok(answers.iter().map(read_branch).collect())
+    }
+
     async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {
         let txid = transaction.compute_txid();
         let call = Call::new("blockchain.transaction.broadcast", json!([serialize_hex(transaction)]));
@@ -461,6 +469,14 @@ fn tip(answer: &Answer) -> Result<Tip, BackendError> {
 fn read_header(answer: &Answer) -> Result<Header, BackendError> {
     let hex: String = answer.read()?;
     check::header(&hex).map_err(|cause| answer.garbage(cause))
+}
+
+fn read_branch(answer: &Answer) -> Result<MerkleBranch, BackendError> {
+    let Merkle { merkle, pos } = answer.read()?;
+    let position =
+        u32::try_from(pos).map_err(|_| answer.garbage(format!("no block has a position {pos}")))?;
+    let siblings = merkle.into_iter().map(|hash| TxMerkleNode::from_raw_hash(hash.to_raw_hash())).collect();
+    Ok(MerkleBranch { position, siblings })
 }
 
 /// Where the transaction is, by the server's description; none where it gives no description.

@@ -10,7 +10,7 @@
 
 use std::slice;
 
-use coxswain_bitcoin::{Backend, BackendError, Endpoint, Known, Output};
+use coxswain_bitcoin::{Backend, BackendError, Endpoint, Known, Mined, Output};
 use coxswain_testkit::Regtest;
 
 use bitcoin::{
@@ -293,6 +293,41 @@ pub async fn answers_for_many_at_once(ground: &impl Ground) {
 }
 
 /// Every case, by its name, to be handed to a macro that runs one.
+pub async fn proves_where_transactions_are_in_their_blocks(ground: &impl Ground) {
+    let (chain, mut asked, mut proven) = (ground.chain(), Vec::new(), Vec::new());
+    // Blocks of two to six transactions, the coinbase included.
+    for count in 1..6_u32 {
+        // Each spends the one before.
+        let mut transactions = vec![chain.pay(&[coin(700, 50_000)]).unwrap()];
+        for number in 1..count {
+            let last = transactions.last().unwrap();
+            let to = coin(700 + number, 50_000 - 1_000 * u64::from(number));
+            transactions.push(spend(last, 699 + number, to));
+        }
+        let block = chain.mine(&transactions).unwrap();
+        for transaction in block.txdata {
+            asked.push(Mined { txid: transaction.compute_txid(), height: chain.height() });
+            proven.push((transaction, block.header));
+        }
+    }
+    ground.settle().await;
+    let answers = ground.endpoint().branches(&asked).await.unwrap();
+    assert_eq!(answers.len(), proven.len());
+    for (answer, (transaction, header)) in answers.iter().zip(&proven) {
+        assert_eq!(answer.as_ref().unwrap().prove(transaction, header), Ok(()));
+    }
+    // One that isn't in its block, one in no block, and a block that isn't there: each has an error, and the others stand.
+    let Mined { txid, height } = asked[0];
+    let asked = [
+        Mined { txid, height: height + 1 },
+        Mined { txid: absent().txid, height },
+        Mined { txid, height: chain.height() + 1 },
+        Mined { txid, height },
+    ];
+    let answers = ground.endpoint().branches(&asked).await.unwrap();
+    assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, false, false, true]);
+}
+
 macro_rules! each_case {
     ($run:ident) => {
         $run!(tells_the_tip_and_the_fee_rates);
@@ -305,6 +340,7 @@ macro_rules! each_case {
         $run!(inc_9_confirmations_are_found_beside_an_address_with_a_huge_history);
         $run!(inc_11_the_main_utxo_is_found_among_thousands_of_dust_payments);
         $run!(answers_for_many_at_once);
+        $run!(proves_where_transactions_are_in_their_blocks);
     };
 }
 pub(crate) use each_case;

@@ -70,6 +70,14 @@ fn answer(shared: &Shared, method: &str, params: &Value) -> Result<Value, Refuse
                 .ok_or_else(|| (INVALID_ADDRESS_OR_KEY, "Block not found".to_owned()))?;
             Ok(json!(encode::serialize_hex(&block.header)))
         }
+        "getblock" => {
+            let hash: BlockHash = param(params, 0)?;
+            let (height, block) = ledger
+                .block_of(hash)
+                .ok_or_else(|| (INVALID_ADDRESS_OR_KEY, "Block not found".to_owned()))?;
+            let txids: Vec<_> = block.txdata.iter().map(Transaction::compute_txid).collect();
+            Ok(json!({ "hash": hash, "height": height, "tx": txids }))
+        }
         "getmempoolinfo" => Ok(json!({ "mempoolminfee": RELAY_FEE, "minrelaytxfee": RELAY_FEE })),
         "getnetworkinfo" => Ok(json!({ "subversion": "/coxswain-testkit/", "relayfee": RELAY_FEE })),
         "estimatesmartfee" => Ok(shared.serving.estimate.map_or_else(

@@ -6,7 +6,9 @@ use std::{
 };
 
 use bitcoin::{BlockHash, CompactTarget, FeeRate, TxMerkleNode, block, hashes::Hash};
-use coxswain_bitcoin::{Answers, Backend, BackendError, Conditions, FeeRates, Known, Output, Tip};
+use coxswain_bitcoin::{
+    Answers, Backend, BackendError, Conditions, FeeRates, Known, Mined, Output, Tip, chain::MerkleBranch,
+};
 use coxswain_rules::{OutPoint, Txid};
 use coxswain_testkit::Deposit;
 
@@ -112,6 +114,10 @@ impl Backend for FakeBitcoin {
             Ok(exists && !state.spent.contains(&output.outpoint))
         };
         Ok(outputs.iter().map(answer).collect())
+    }
+
+    async fn branches(&self, _: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
+        Err(down("branches"))
     }
 
     async fn headers(&self, _: u32, _: u32) -> Result<Vec<block::Header>, BackendError> {
