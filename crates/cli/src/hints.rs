@@ -10,7 +10,7 @@ use coxswain_rules::{
 };
 
 /// How many blocks of one time are looked at, after the first.
-const MOST_OF_ONE_TIME: u64 = 30;
+const MOST_OF_ONE_TIME: u64 = 1_000;
 
 /// What a document names, as far as the Bridge may know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,7 +114,7 @@ fn revealed_at(outpoint: OutPoint, snapshot: &Snapshot) -> Option<u32> {
     Some(record.revealed_at).filter(|&at| at > 0)
 }
 
-/// The block in which the deposit was revealed at this time, found by halving. None if the endpoint doesn't tell.
+/// The block in which the deposit was revealed at this time. None if the endpoint doesn't tell.
 async fn block_of(
     outpoint: OutPoint,
     time: u64,
@@ -122,24 +122,25 @@ async fn block_of(
     bridge: Address,
     newest: Block,
 ) -> Option<u64> {
-    let (mut low, mut high) = (0, newest.number);
+    // On local chains, several blocks may have one time.
+    let first = first_since(time, endpoint, newest.number).await?;
+    let after = first_since(time.checked_add(1)?, endpoint, newest.number).await?;
+    let blocks = first..=after.min(first.saturating_add(MOST_OF_ONE_TIME));
+    let deposits: Vec<_> = blocks.map(|reveal_block| RevealedDeposit { outpoint, reveal_block }).collect();
+    let reveals = endpoint.reveals(bridge, &deposits).await.ok()?;
+    let revealed = deposits.iter().zip(reveals).find(|(_, reveal)| reveal.is_some());
+    revealed.map(|(deposit, _)| deposit.reveal_block)
+}
+
+/// The first block that is not before this time, found by halving; the newest if all are.
+async fn first_since(time: u64, endpoint: &Endpoint, newest: u64) -> Option<u64> {
+    let (mut low, mut high) = (0, newest);
     while low < high {
         let middle = low.midpoint(high);
         let block = endpoint.block(BlockSelector::Number(middle)).await.ok()??;
         if block.timestamp < time { low = middle.saturating_add(1) } else { high = middle }
     }
-    // On local chains, several blocks may have one time.
-    for reveal_block in low..=newest.number.min(low.saturating_add(MOST_OF_ONE_TIME)) {
-        let block = endpoint.block(BlockSelector::Number(reveal_block)).await.ok()??;
-        if block.timestamp != time {
-            break;
-        }
-        let deposit = RevealedDeposit { outpoint, reveal_block };
-        if let Ok([Some(_)]) = endpoint.reveals(bridge, &[deposit]).await.as_deref() {
-            return Some(reveal_block);
-        }
-    }
-    None
+    Some(low)
 }
 
 fn of_script(item: usize, script: &ScriptBuf, wallet: KeyHash, snapshot: &Snapshot) -> Option<String> {
