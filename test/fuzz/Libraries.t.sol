@@ -448,6 +448,19 @@ contract LibrariesTest is Test {
         }
     }
 
+    /// The info's end, or its transaction's, is the calldata's, and that is cut off at each byte. All is zeros: the vectors are empty,
+    /// and where the transaction is.
+    function test_extraInfos_endWithTheCalldata() external view {
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory data =
+                bytes.concat(this.readInfo.selector, abi.encode(64, 0, 1, 32), new bytes((5 + 4 * i) * 32));
+            if (i == 1) _setWord(data, 4, 5 * 32);
+            for (uint256 size = 4 + 4 * 32; size <= data.length; ++size) {
+                _sameInfo(_slice(data, 0, size));
+            }
+        }
+    }
+
     /// The call that reads the info at `index` of two.
     function _infos(bytes memory inputs, bytes memory outputs, bytes32 fields, uint256 index)
         private
