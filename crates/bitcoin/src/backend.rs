@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, Txid, block::Header};
 
-use crate::{BackendError, chain::MerkleBranch};
+use crate::{BackendError, Cursor, Search, chain::MerkleBranch};
 
 /// The newest block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,13 @@ pub trait Backend: Send + Sync {
         mined: &[Mined],
     ) -> impl Future<Output = Result<Answers<MerkleBranch>, BackendError>> + Send;
 
+    /// One step of the search for the transaction that spends this output. It begins at the height of the block that made it.
+    fn spender(
+        &self,
+        spent: &Output,
+        from: Cursor,
+    ) -> impl Future<Output = Result<Search, BackendError>> + Send;
+
     /// `count` headers from the height `start` on, each on the one before; fewer where the chain ends before.
     fn headers(
         &self,
@@ -130,6 +137,10 @@ impl<B: Backend> Backend for &B {
 
     async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
         B::branches(self, mined).await
+    }
+
+    async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
+        B::spender(self, spent, from).await
     }
 
     async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {

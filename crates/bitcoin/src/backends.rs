@@ -18,7 +18,8 @@ use futures_util::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Answers, Backend, BackendError, Conditions, Endpoint, Known, Mined, Output, Tip, chain::MerkleBranch,
+    Answers, Backend, BackendError, Conditions, Cursor, Endpoint, Known, Mined, Output, Search, Tip,
+    chain::MerkleBranch,
 };
 
 /// Rounds through all endpoints after the first, for what failed in passing.
@@ -322,6 +323,14 @@ impl Backend for Backends {
 
     async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
         self.each(mined, |endpoint, some| async move { endpoint.branches(&some).await }.boxed()).await
+    }
+
+    async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
+        self.one(|endpoint| {
+            let spent = spent.clone();
+            async move { endpoint.spender(&spent, from).await }.boxed()
+        })
+        .await
     }
 
     async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {

@@ -1,5 +1,7 @@
 //! Bitcoin as a Bitcoin Core node tells it over JSON-RPC, or one that speaks likewise (btcd).
 
+mod spender;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -16,7 +18,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    Answers, Backend, BackendError, Conditions, FeeRates, Known, Limits, Mined, Output, Tip,
+    Answers, Backend, BackendError, Conditions, Cursor, FeeRates, Known, Limits, Mined, Output, Search, Tip,
     chain::MerkleBranch,
     check,
     jsonrpc::{Answer, Call, Numbered, Reply},
@@ -414,6 +416,10 @@ impl Backend for Core {
             branch.ok_or_else(|| answer.changed(format!("the block at {height} does not have {txid}")))
         };
         Ok(mined.iter().map(branch).collect())
+    }
+
+    async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
+        self.search(spent, from).await
     }
 
     async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {

@@ -6,7 +6,7 @@ use bitcoin::{BlockHash, OutPoint, Transaction, block::Header, hashes::sha256};
 use url::Url;
 
 use crate::{
-    Answers, Backend, BackendError, Conditions, Core, Electrum, Known, Limits, Mined, Output,
+    Answers, Backend, BackendError, Conditions, Core, Cursor, Electrum, Known, Limits, Mined, Output, Search,
     chain::MerkleBranch,
 };
 
@@ -164,6 +164,13 @@ impl Backend for Endpoint {
         match self {
             Self::Electrum(electrum) => electrum.branches(mined).await,
             Self::Core(core) => core.branches(mined).await,
+        }
+    }
+
+    async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.spender(spent, from).await,
+            Self::Core(core) => core.spender(spent, from).await,
         }
     }
 

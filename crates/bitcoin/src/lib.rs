@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 mod jsonrpc;
 mod limits;
+mod spender;
 mod verbose;
 
 pub use backend::{Answers, Backend, Conditions, FeeRates, Known, Mined, Output, Tip};
@@ -22,3 +23,4 @@ pub use electrum::Electrum;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::BackendError;
 pub use limits::Limits;
+pub use spender::{Cursor, Search, Spender};

@@ -1,6 +1,7 @@
 //! Bitcoin as an Electrum server tells it, over TCP or TLS: protocol 1.4, as ElectrumX, electrs and Fulcrum serve it.
 
 mod connection;
+mod spender;
 mod tls;
 
 use std::{
@@ -25,7 +26,7 @@ use tokio::sync::Mutex;
 
 use self::connection::Connection;
 use crate::{
-    Answers, Backend, BackendError, Conditions, FeeRates, Known, Limits, Mined, Output, Tip,
+    Answers, Backend, BackendError, Conditions, Cursor, FeeRates, Known, Limits, Mined, Output, Search, Tip,
     chain::MerkleBranch,
     check,
     jsonrpc::{Answer, Call},
@@ -371,6 +372,10 @@ impl Backend for Electrum {
         Ok(answers.iter().map(read_branch).collect())
     }
 
+    async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
+        self.search(spent, from).await
+    }
+
     async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {
         let txid = transaction.compute_txid();
         let call = Call::new("blockchain.transaction.broadcast", json!([serialize_hex(transaction)]));
@@ -415,11 +420,15 @@ fn merkle(txid: Txid, height: u32) -> Call {
     Call::new(MERKLE, json!([txid, height]))
 }
 
-/// Servers know a script by its SHA-256, written backwards.
 fn list_unspent(script: &Script) -> Call {
+    Call::new("blockchain.scripthash.listunspent", json!([script_hash(script)]))
+}
+
+/// Servers know a script by its SHA-256, written backwards.
+fn script_hash(script: &Script) -> String {
     let mut hash = sha256::Hash::hash(script.as_bytes()).to_byte_array();
     hash.reverse();
-    Call::new("blockchain.scripthash.listunspent", json!([hash.to_lower_hex_string()]))
+    hash.to_lower_hex_string()
 }
 
 /// Where a transaction is said to be.

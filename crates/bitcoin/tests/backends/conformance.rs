@@ -10,7 +10,7 @@
 
 use std::slice;
 
-use coxswain_bitcoin::{Backend, BackendError, Endpoint, Known, Mined, Output};
+use coxswain_bitcoin::{Backend, BackendError, Cursor, Endpoint, Known, Mined, Output, Search, Spender};
 use coxswain_testkit::Regtest;
 
 use bitcoin::{
@@ -328,6 +328,52 @@ pub async fn proves_where_transactions_are_in_their_blocks(ground: &impl Ground)
     assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, false, false, true]);
 }
 
+/// Searches from this block on to the end: what is found, where it ended, and in how many steps.
+async fn search(ground: &impl Ground, spent: &Output, from: Cursor) -> (Option<Spender>, Cursor, usize) {
+    let (mut cursor, mut steps) = (from, 1);
+    loop {
+        match ground.endpoint().spender(spent, cursor).await.unwrap() {
+            Search::Found(spender) => return (Some(*spender), cursor, steps),
+            Search::Ended(end) => return (None, end, steps),
+            Search::More(next) => {
+                assert!(next > cursor, "{next:?} after {cursor:?}");
+                (cursor, steps) = (next, steps + 1);
+            }
+        }
+    }
+}
+
+pub async fn inc_40_finds_who_spends_an_output_step_by_step(ground: &impl Ground) {
+    let chain = ground.chain();
+    let funding = mined(chain, 800, 50_000);
+    let (spent, from) = (first_output(&funding), Cursor::at(chain.height()));
+    // Others pay to the same address, and nobody spends the output.
+    for _ in 0..120 {
+        mined(chain, 800, 600);
+    }
+    ground.settle().await;
+    let (found, end, steps) = search(ground, &spent, from).await;
+    assert!(found.is_none() && steps > 1, "{steps} steps to {found:?}");
+
+    // In the mempool; by a search that goes on, and by one that begins anew.
+    let spender = spend(&funding, 800, coin(801, 40_000));
+    ground.endpoint().broadcast(&spender).await.unwrap();
+    chain.broadcast(&spender).ok();
+    for from in [from, end] {
+        let waiting = Some(Spender { transaction: spender.clone(), height: None });
+        assert_eq!(search(ground, &spent, from).await.0, waiting);
+    }
+    chain.mine(slice::from_ref(&spender)).unwrap();
+    ground.settle().await;
+    for from in [from, end] {
+        let buried = Some(Spender { transaction: spender.clone(), height: Some(chain.height()) });
+        assert_eq!(search(ground, &spent, from).await.0, buried);
+    }
+    // Another output of the same address has no spender.
+    let other = Output { outpoint: first_output(&spender).outpoint, ..spent };
+    assert_eq!(search(ground, &other, from).await.0, None);
+}
+
 macro_rules! each_case {
     ($run:ident) => {
         $run!(tells_the_tip_and_the_fee_rates);
@@ -341,6 +387,7 @@ macro_rules! each_case {
         $run!(inc_11_the_main_utxo_is_found_among_thousands_of_dust_payments);
         $run!(answers_for_many_at_once);
         $run!(proves_where_transactions_are_in_their_blocks);
+        $run!(inc_40_finds_who_spends_an_output_step_by_step);
     };
 }
 pub(crate) use each_case;

@@ -75,6 +75,9 @@ fn answer(shared: &Shared, method: &str, params: &Value) -> Result<Value, Refuse
             let (height, block) = ledger
                 .block_of(hash)
                 .ok_or_else(|| (INVALID_ADDRESS_OR_KEY, "Block not found".to_owned()))?;
+            if param::<u8>(params, 1)? == 0 {
+                return Ok(json!(encode::serialize_hex(block)));
+            }
             let txids: Vec<_> = block.txdata.iter().map(Transaction::compute_txid).collect();
             Ok(json!({ "hash": hash, "height": height, "tx": txids }))
         }

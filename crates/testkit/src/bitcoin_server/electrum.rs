@@ -1,6 +1,6 @@
 //! Electrum's protocol, version 1.4: a JSON object a line.
 
-use std::io;
+use std::{collections::BTreeSet, io};
 
 use bitcoin::{
     Transaction, Txid,
@@ -69,6 +69,7 @@ fn answer(shared: &Shared, method: &str, params: &Value) -> Result<Value, Refuse
         }
         "blockchain.relayfee" => Ok(json!(RELAY_FEE)),
         "blockchain.estimatefee" => Ok(json!(shared.serving.estimate.unwrap_or(-1.0))),
+        "blockchain.scripthash.get_history" => history(shared, ledger, params),
         "blockchain.scripthash.listunspent" => list_unspent(shared, ledger, params),
         "blockchain.transaction.get" => transaction(shared, ledger, params),
         "blockchain.transaction.get_merkle" => {
@@ -116,6 +117,29 @@ fn transaction(shared: &Shared, ledger: &Ledger, params: &Value) -> Result<Value
     let (Found::Mempool(transaction) | Found::Mined { transaction, .. } | Found::Stale { transaction, .. }) =
         found;
     Ok(json!(encode::serialize_hex(transaction)))
+}
+
+/// The transactions that pay the script, or spend what pays it.
+fn history(shared: &Shared, ledger: &Ledger, params: &Value) -> Result<Value, Refused> {
+    let asked: sha256d::Hash = param(params, 0)?;
+    let script_hash = sha256::Hash::from_byte_array(asked.to_byte_array());
+    let blocks = (0..=shared.height(ledger)).filter_map(|height| Some((height, ledger.block(height)?)));
+    let mined = blocks.flat_map(|(height, block)| block.txdata.iter().map(move |tx| (height, tx)));
+    let mut paid = BTreeSet::new();
+    let mut entries = Vec::new();
+    for (height, transaction) in mined.chain(ledger.mempool.iter().map(|transaction| (0, transaction))) {
+        let txid = transaction.compute_txid();
+        let outputs = (0..).zip(&transaction.output);
+        let pays =
+            outputs.filter(|(_, output)| sha256::Hash::hash(output.script_pubkey.as_bytes()) == script_hash);
+        let pays: Vec<_> = pays.map(|(vout, _)| bitcoin::OutPoint::new(txid, vout)).collect();
+        let spends = transaction.input.iter().any(|input| paid.contains(&input.previous_output));
+        if spends || !pays.is_empty() {
+            entries.push(json!({ "tx_hash": txid, "height": height }));
+        }
+        paid.extend(pays);
+    }
+    Ok(entries.into())
 }
 
 fn list_unspent(shared: &Shared, ledger: &Ledger, params: &Value) -> Result<Value, Refused> {

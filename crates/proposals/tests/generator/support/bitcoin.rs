@@ -7,7 +7,8 @@ use std::{
 
 use bitcoin::{BlockHash, CompactTarget, FeeRate, TxMerkleNode, block, hashes::Hash};
 use coxswain_bitcoin::{
-    Answers, Backend, BackendError, Conditions, FeeRates, Known, Mined, Output, Tip, chain::MerkleBranch,
+    Answers, Backend, BackendError, Conditions, Cursor, FeeRates, Known, Mined, Output, Search, Tip,
+    chain::MerkleBranch,
 };
 use coxswain_rules::{OutPoint, Txid};
 use coxswain_testkit::Deposit;
@@ -118,6 +119,10 @@ impl Backend for FakeBitcoin {
 
     async fn branches(&self, _: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
         Err(down("branches"))
+    }
+
+    async fn spender(&self, _: &Output, _: Cursor) -> Result<Search, BackendError> {
+        Err(down("spender"))
     }
 
     async fn headers(&self, _: u32, _: u32) -> Result<Vec<block::Header>, BackendError> {

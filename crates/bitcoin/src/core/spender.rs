@@ -1,0 +1,68 @@
+//! Who spends an output, as a node tells it: from its mempool, then from block after block.
+
+use bitcoin::{Block, BlockHash, consensus::encode};
+use serde_json::json;
+
+use super::{BLOCK, ChainInfo, Core, RAW, Spending, block_hash, known, raw};
+use crate::{
+    BackendError, Cursor, Known, Output, Search, Spender,
+    jsonrpc::{Answer, Call},
+    spender::spends,
+};
+
+/// How many blocks one step reads.
+const BLOCKS: u32 = 8;
+
+impl Core {
+    pub(super) async fn search(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
+        let outpoint = spent.outpoint;
+        let named = json!([[{ "txid": outpoint.txid, "vout": outpoint.vout }]]);
+        let calls = [Call::new("gettxspendingprevout", named), Call::new("getblockchaininfo", json!([]))];
+        let answers = self.ask(&calls).await?;
+        let [waiting, info] = answers.as_slice() else { return Err(self.unanswered("getblockchaininfo")) };
+        let waiting: Vec<Spending> = match waiting.read() {
+            Ok(waiting) => waiting,
+            // Bitcoin Core before 24 doesn't have it: its blocks show the spender later.
+            Err(BackendError::Rpc { .. }) => Vec::new(),
+            Err(other) => return Err(other),
+        };
+        let waiting = waiting.iter().filter(|spending| spending.spent() == Some(outpoint));
+        if let Some(txid) = waiting.filter_map(|spending| spending.spendingtxid).next() {
+            let answers = self.ask(&[raw(txid, None)]).await?;
+            let answer = answers.first().ok_or_else(|| self.unanswered(RAW))?;
+            if let Some(Known { transaction, .. }) = known(answer, &answer.read()?, txid)? {
+                if !spends(&transaction, outpoint) {
+                    return Err(answer.garbage(format!("transaction {txid} does not spend {outpoint}")));
+                }
+                return Ok(Search::Found(Box::new(Spender { transaction, height: None })));
+            }
+        }
+
+        let ChainInfo { blocks: tip, .. } = info.read()?;
+        let end = from.height.saturating_add(BLOCKS).min(tip.saturating_add(1));
+        let heights = from.height..end;
+        let calls: Vec<_> = heights.clone().map(block_hash).collect();
+        let hashes: Vec<BlockHash> =
+            self.ask(&calls).await?.iter().map(Answer::read).collect::<Result<_, _>>()?;
+        let calls: Vec<_> = hashes.iter().map(|hash| Call::new(BLOCK, json!([hash, 0]))).collect();
+        let answers = self.ask(&calls).await?;
+        for ((height, hash), answer) in heights.zip(hashes).zip(&answers) {
+            let transactions = read_block(answer, hash)?.txdata;
+            if let Some(transaction) = transactions.into_iter().find(|other| spends(other, outpoint)) {
+                return Ok(Search::Found(Box::new(Spender { transaction, height: Some(height) })));
+            }
+        }
+        let next = Cursor::at(end.max(from.height));
+        Ok(if next.height > tip { Search::Ended(next) } else { Search::More(next) })
+    }
+}
+
+/// The block of this hash, whose transactions are its own.
+fn read_block(answer: &Answer, hash: BlockHash) -> Result<Block, BackendError> {
+    let block: Block = encode::deserialize_hex(&answer.read::<String>()?)
+        .map_err(|error| answer.garbage(format!("not a block: {error}")))?;
+    if block.block_hash() == hash && block.check_merkle_root() {
+        return Ok(block);
+    }
+    Err(answer.garbage(format!("it is not block {hash}")))
+}
