@@ -29,7 +29,7 @@ WORLD_FLAGS ?=
 world: contracts ## Run a world to try everything in, until Ctrl-C: chains, wallets, deposits, redemptions (WORLD_FLAGS=--once tries it out)
 	@echo "building the world (minutes at first, seconds afterwards)" >&2
 	@cargo build --locked --package coxswain-demo --package coxswain-cli --bin coxswain-world --bin coxswain
-	@cargo run --quiet --locked --package coxswain-demo --package coxswain-cli --bin coxswain-world -- $(WORLD_FLAGS)
+	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-world $(WORLD_FLAGS)
 
 man: $(TOOLS) ## Write the man pages to target/man
 	@cargo run --quiet --locked --package coxswain-cli --example man -- target/man
