@@ -91,9 +91,7 @@ impl Standing {
         let deployed = world.deploy_validator(&deployed_validator()?).await?;
         let mut scene = Scene::on(world, &mut tell).await?;
 
-        tell(
-            "revealing deposits that can't be swept: never funded, not mined, for a vault, close to their refund",
-        );
+        tell("revealing deposits that can't be swept: never funded, or not mined; and one for a vault");
         let Scene { world, working, .. } = &mut scene;
         let vault = world.vault;
         for spec in [

@@ -102,12 +102,10 @@ async fn hold(arguments: &HoldArguments) -> Result<ExitCode> {
     if arguments.once {
         return try_out(&files).await;
     }
-    anstream::println!("In another terminal, in this folder:\n\n  . {}\n", files.env().display());
+    // Not indented: what is pasted may end with a line of its own.
+    anstream::println!("In another terminal, in this folder:\n\n. {}\n", files.env().display());
     for block in commands() {
-        for line in block.script.lines() {
-            anstream::println!("  {line}");
-        }
-        anstream::println!();
+        anstream::println!("{}\n", block.script);
     }
     anstream::println!("Ctrl-C ends the world.");
     std::future::pending().await
