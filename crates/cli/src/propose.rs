@@ -419,7 +419,7 @@ fn write_excluded(f: &mut fmt::Formatter<'_>, excluded: &[&Exclusion], now: u64)
 fn reason(why: &Why, now: u64) -> String {
     let (finding, says) = match why {
         Why::Rule(finding) => (finding, "not so"),
-        Why::Expiring(finding) => (finding, "not until the proposal is signed"),
+        Why::Expiring { finding, .. } => (finding, "not until the proposal is signed"),
         Why::Postponed { until, last } => {
             let until = report::time(U256::from(*until), now);
             return format!("{}; not asked again before {until}", reason(last, now));

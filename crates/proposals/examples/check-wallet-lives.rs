@@ -137,8 +137,8 @@ async fn main() {
         .map(|exclusion| (exclusion.item.clone(), exclusion.why.clone()))
         .collect();
     for (deposit, why) in [
-        (&young, Why::Unconfirmed { confirmations: 5 }),
-        (&waiting, Why::Unconfirmed { confirmations: 0 }),
+        (&young, Why::Unconfirmed { confirmations: 5, least: 6 }),
+        (&waiting, Why::Unconfirmed { confirmations: 0, least: 6 }),
         (&absent, Why::NotFound),
     ] {
         assert!(excluded.contains(&(Item::Deposit(deposit.outpoint), why)), "{excluded:?}");

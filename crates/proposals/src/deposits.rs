@@ -50,6 +50,15 @@ pub struct Sound {
     pub funding: Transaction,
 }
 
+/// What Bitcoin's answer makes of a candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It can be swept, as far as that answer goes.
+    Sound(Box<Sound>),
+    /// It can't be swept, or not yet.
+    Wanting(Why),
+}
+
 impl AsRef<Candidate> for Candidate {
     fn as_ref(&self) -> &Self {
         self
@@ -210,7 +219,7 @@ fn first_ruled_out(
     Ok(concerning.find_map(|finding| ruled_out(finding, snapshot.timestamp)))
 }
 
-/// What Bitcoin's answer makes of a candidate.
+/// Judges a candidate by what Bitcoin knows of its funding transaction.
 ///
 /// # Errors
 /// When the snapshot lacks the deposit.
@@ -219,20 +228,24 @@ pub fn judge(
     wallet: KeyHash,
     candidate: &Candidate,
     known: Option<&Known>,
-) -> Result<Result<Sound, Why>, Missing> {
-    let Some(Known { transaction, confirmations }) = known else { return Ok(Err(Why::NotFound)) };
+) -> Result<Answer, Missing> {
+    let Some(Known { transaction, confirmations }) = known else {
+        return Ok(Answer::Wanting(Why::NotFound));
+    };
     let extra_info = candidate.extra_info(transaction.into());
     if let Some(why) = first_ruled_out(snapshot, wallet, candidate, &extra_info, |_| true)? {
-        return Ok(Err(why));
+        return Ok(Answer::Wanting(why));
     }
     let gas = gas::Estimate::default().with(candidate.outpoint.vout, &extra_info).total();
     if gas > gas::LIMIT {
-        return Ok(Err(Why::TooCostly { gas }));
+        return Ok(Answer::Wanting(Why::TooCostly { gas, limit: gas::LIMIT }));
     }
     if *confirmations < FUNDING_CONFIRMATIONS {
-        return Ok(Err(Why::Unconfirmed { confirmations: *confirmations }));
+        let (confirmations, least) = (*confirmations, FUNDING_CONFIRMATIONS);
+        return Ok(Answer::Wanting(Why::Unconfirmed { confirmations, least }));
     }
-    Ok(Ok(Sound { candidate: candidate.clone(), extra_info, funding: transaction.clone() }))
+    let funding = transaction.clone();
+    Ok(Answer::Sound(Box::new(Sound { candidate: candidate.clone(), extra_info, funding })))
 }
 
 /// The deposits by vault, each vault's oldest first: the vault that comes first is the one to sweep to.
@@ -317,24 +330,16 @@ impl Lookups {
     }
 
     /// Takes in what Bitcoin says of a candidate.
-    pub(crate) fn answered(
-        &mut self,
-        candidate: &Candidate,
-        answer: Result<Sound, Why>,
-        memory: &mut Memory,
-        now: u64,
-    ) {
+    pub(crate) fn answered(&mut self, candidate: &Candidate, answer: Answer, memory: &mut Memory, now: u64) {
         self.asked.insert(candidate.outpoint);
         match answer {
-            Ok(sound) => {
+            Answer::Sound(sound) => {
                 memory.found_sound(candidate.outpoint);
-                self.sound.push(sound);
+                self.sound.push(*sound);
                 self.sound.sort_by_key(|sound| sound.candidate.at);
             }
-            Err(why) => {
-                if !why.is_open() {
-                    memory.found_wanting(candidate.outpoint, why.clone(), now);
-                }
+            Answer::Wanting(why) => {
+                memory.found_wanting(candidate.outpoint, why.clone(), now);
                 self.excluded.push(Exclusion { item: candidate.item(), why });
             }
         }
@@ -371,6 +376,13 @@ pub fn batch(sound: &[Sound], now: u64, memory: &Memory, gas_limit: u64) -> (Vec
         }
     }
     (batch, excluded)
+}
+
+/// The gas that a verdict on a batch takes.
+pub(crate) fn gas_of(batch: &[Sound]) -> u64 {
+    let with =
+        |gas: gas::Estimate, deposit: &Sound| gas.with(deposit.candidate.outpoint.vout, &deposit.extra_info);
+    batch.iter().fold(gas::Estimate::default(), with).total()
 }
 
 /// The proposal to sweep all of a batch, with its transaction.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use coxswain_bitcoin::BackendError;
 use coxswain_rules::{Amount, Finding, OutPoint, Rejection, RuleId, ScriptBuf, TransactionError};
+use serde::{Deserialize, Serialize};
 
 /// A candidate that was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,13 +37,18 @@ impl fmt::Display for Item {
 }
 
 /// Why a candidate was left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Why {
     /// It breaks this rule, which names what it compared.
     Rule(Box<Finding>),
     /// It keeps this rule, which names what it compared, but may not any more when the proposal is signed.
-    Expiring(Box<Finding>),
+    Expiring {
+        /// What the rule compares.
+        finding: Box<Finding>,
+        /// Seconds for which the rule must hold still.
+        lead: u64,
+    },
     /// The contract rejects the proposal for it.
     Contract(Box<Rejection>),
     /// The wallet's transaction can't be built with it.
@@ -60,6 +66,8 @@ pub enum Why {
     Unconfirmed {
         /// In how many blocks it is buried.
         confirmations: u32,
+        /// In how many it must be.
+        least: u32,
     },
     /// Its output is spent on Bitcoin already.
     Spent,
@@ -72,20 +80,31 @@ pub enum Why {
     },
     /// Bitcoin was asked about older ones, as many as one generation asks about.
     NotAskedYet,
-    /// Bitcoin gave no usable answer about it.
+    /// The Bitcoin backend finds a transaction only by an unspent output, and doesn't find this one: its output is spent, or was
+    /// never there. Either way it can't be swept.
+    Unindexed {
+        /// The backend's host and port.
+        endpoint: String,
+    },
+    /// Bitcoin gave no usable answer about it. Nothing is known of the candidate, so that is not remembered.
+    #[serde(skip)]
     Unanswered(BackendError),
     /// Judging it alone takes more gas than nodes allow a call.
     TooCostly {
         /// What it takes.
         gas: u64,
+        /// What nodes allow.
+        limit: u64,
     },
     /// The output that pays it would be too small to relay.
     Dust,
     /// The change once it is paid would be too small to relay.
     DustChange {
         /// The change.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         change: Amount,
         /// The least change that relays.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         least: Amount,
     },
     /// It is sound, and waits for a later proposal: this one is full.
@@ -100,7 +119,7 @@ impl Why {
     /// The validation rule broken; none when it is not one of the contract's.
     pub fn rule(&self) -> Option<RuleId> {
         match self {
-            Self::Rule(finding) | Self::Expiring(finding) => Some(finding.rule),
+            Self::Rule(finding) | Self::Expiring { finding, .. } => Some(finding.rule),
             Self::Contract(rejection) => rejection.rule,
             Self::Postponed { last, .. } => last.rule(),
             _ => None,
@@ -111,7 +130,7 @@ impl Why {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Rule(_) => "rule",
-            Self::Expiring(_) => "expiring",
+            Self::Expiring { .. } => "expiring",
             Self::Contract(_) => "contract",
             Self::Transaction(_) => "transaction",
             Self::Shallow { .. } => "shallow",
@@ -120,6 +139,7 @@ impl Why {
             Self::Spent => "spent",
             Self::Postponed { .. } => "postponed",
             Self::NotAskedYet => "not-asked-yet",
+            Self::Unindexed { .. } => "unindexed",
             Self::Unanswered(_) => "unanswered",
             Self::TooCostly { .. } => "too-costly",
             Self::Dust => "dust",
@@ -134,25 +154,30 @@ impl Why {
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::TooCostly { .. } => true,
-            Self::Rule(finding) | Self::Expiring(finding) => {
+            Self::Rule(finding) | Self::Expiring { finding, .. } => {
                 matches!(finding.rule, RuleId::Ds11 | RuleId::Ds12)
             }
             _ => false,
         }
     }
 
-    /// Whether nothing is known of the candidate. (Where a backend without an index of transactions doesn't find one, it is
-    /// spent or was never there: either way it can't be swept.)
+    /// Whether nothing is known of the candidate.
     pub(crate) const fn is_open(&self) -> bool {
-        match self {
-            Self::Unanswered(error) => !matches!(error, BackendError::Unindexed { .. }),
-            _ => false,
-        }
+        matches!(self, Self::Unanswered(_))
     }
 
     /// Whether the candidate is sound, and only waits for its turn.
     pub const fn waits(&self) -> bool {
         matches!(self, Self::Full | Self::Gas | Self::OtherVault | Self::NotAskedYet)
+    }
+}
+
+impl From<BackendError> for Why {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::Unindexed { endpoint, .. } => Self::Unindexed { endpoint },
+            error => Self::Unanswered(error),
+        }
     }
 }
 
@@ -167,8 +192,8 @@ impl fmt::Display for Why {
                     _ => Ok(()),
                 }
             }
-            Self::Expiring(finding) => {
-                write!(f, "not for {} s more: {}", crate::LEAD, finding.rule.statement())?;
+            Self::Expiring { finding, lead } => {
+                write!(f, "not for {lead} s more: {}", finding.rule.statement())?;
                 finding.bound.map_or(Ok(()), |bound| write!(f, " (bound {bound})"))
             }
             Self::Contract(rejection) => write!(f, "the contract rejects it: {}", rejection.cause),
@@ -177,17 +202,17 @@ impl fmt::Display for Why {
                 write!(f, "its event is {depth} blocks deep, {least} needed")
             }
             Self::NotFound => f.write_str("Bitcoin knows no such transaction"),
-            Self::Unconfirmed { confirmations } => {
-                let needed = crate::FUNDING_CONFIRMATIONS;
-                write!(f, "its transaction has {confirmations} confirmations, {needed} needed")
+            Self::Unconfirmed { confirmations, least } => {
+                write!(f, "its transaction has {confirmations} confirmations, {least} needed")
             }
             Self::Spent => f.write_str("its output is spent on Bitcoin"),
             Self::Postponed { until, last } => write!(f, "{last}; not asked again before {until}"),
             Self::NotAskedYet => f.write_str("its turn to be looked up comes later"),
-            Self::Unanswered(error) => write!(f, "no answer about it: {error}"),
-            Self::TooCostly { gas } => {
-                write!(f, "judging it takes {gas} gas, {} allowed", crate::gas::LIMIT)
+            Self::Unindexed { endpoint } => {
+                write!(f, "{endpoint} keeps no index of transactions: its output is spent or was never there")
             }
+            Self::Unanswered(error) => write!(f, "no answer about it: {error}"),
+            Self::TooCostly { gas, limit } => write!(f, "judging it takes {gas} gas, {limit} allowed"),
             Self::Dust => f.write_str("the output that pays it is too small to relay"),
             Self::DustChange { change, least } => {
                 let (change, least) = (change.to_sat(), least.to_sat());

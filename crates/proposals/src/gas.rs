@@ -5,8 +5,6 @@
 
 use coxswain_rules::DepositExtraInfo;
 
-use crate::deposits::Sound;
-
 /// What nodes allow an `eth_call`, unless set otherwise.
 pub const LIMIT: u64 = 50_000_000;
 
@@ -33,13 +31,6 @@ pub struct Estimate {
     bytes: u64,
     tokens: u64,
     outputs: u64,
-}
-
-/// What a batch takes.
-pub(crate) fn of(batch: &[Sound]) -> u64 {
-    let with =
-        |gas: Estimate, deposit: &Sound| gas.with(deposit.candidate.outpoint.vout, &deposit.extra_info);
-    batch.iter().fold(Estimate::default(), with).total()
 }
 
 impl Estimate {

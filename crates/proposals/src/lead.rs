@@ -17,7 +17,7 @@ pub(crate) fn ruled_out(finding: Finding, now: u64) -> Option<Why> {
     let comes_with_time = matches!(finding.rule, RuleId::Ds12 | RuleId::Rd8);
     match finding.bound {
         Some(Value::Time(bound)) if comes_with_time && U256::from(now.saturating_add(LEAD)) >= bound => {
-            Some(Why::Expiring(Box::new(finding)))
+            Some(Why::Expiring { finding: Box::new(finding), lead: LEAD })
         }
         _ => None,
     }

@@ -12,7 +12,6 @@ mod exclusion;
 pub mod gas;
 mod heartbeat;
 mod lead;
-mod main_utxo;
 mod memory;
 pub mod moved_funds;
 pub mod moving_funds;
@@ -25,9 +24,8 @@ pub use depth::Head;
 pub use exclusion::{Exclusion, Item, Why};
 pub use heartbeat::heartbeat;
 pub use lead::LEAD;
-pub use main_utxo::main_utxo_in;
 pub use memory::Memory;
 pub use outcome::{
     Attempt, CommitmentDue, Generation, Nothing, Outcome, Proposed, ProposedTransaction, Undecided,
 };
-pub use session::{Assessment, Concurrence, Obstacle, Opinion, Session, Sources, Step};
+pub use session::{Assessment, Concurrence, Obstacle, Opinion, Session, Sources, Step, main_utxo_in};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::Address;
 use coxswain_rules::{OutPoint, Utxo};
+use serde::{Deserialize, Serialize};
 
 use crate::Why;
 
@@ -18,7 +19,7 @@ const SWEEP_FINAL: u64 = 3600;
 /// What one wallet's generations remember. Losing it costs look-ups, nothing else.
 ///
 /// All times are the chain's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     wanting: BTreeMap<OutPoint, Wanting>,
     swept: BTreeSet<OutPoint>,
@@ -29,7 +30,7 @@ pub struct Memory {
 }
 
 /// A deposit that Bitcoin did not bear out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Wanting {
     why: Why,
     times: u32,
@@ -53,8 +54,11 @@ impl Memory {
     }
 
     /// Remembers a deposit that was found wanting, to be asked about again after a growing pause; never, when what is
-    /// wrong with it can't change.
+    /// wrong with it can't change. A deposit of which nothing is known is not remembered.
     pub(crate) fn found_wanting(&mut self, deposit: OutPoint, why: Why, now: u64) {
+        if why.is_open() {
+            return;
+        }
         let times = self.wanting.get(&deposit).map_or(0, |wanting| wanting.times);
         let pause = FIRST_PAUSE.saturating_mul(1 << times.min(u64::BITS / 2)).min(LONGEST_PAUSE);
         let until = if why.is_final() { u64::MAX } else { now.saturating_add(pause) };
@@ -102,7 +106,11 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use coxswain_rules::{Finding, Outcome, Reason, RuleId, Txid};
+    use alloy_primitives::{B256, U256};
+    use coxswain_bitcoin::BackendError;
+    use coxswain_rules::{
+        Amount, Cause, Finding, KeyHash, Outcome, Reason, Rejection, RuleId, TransactionError, Txid, Value,
+    };
 
     use super::*;
 
@@ -151,5 +159,59 @@ mod tests {
         memory.swept(outpoint(), Address::ZERO, 1_000, 4_601);
         assert!(memory.is_swept(outpoint()));
         assert_eq!(memory.last_sweep(Address::ZERO), 1_000);
+    }
+
+    #[test]
+    fn a_memory_survives_being_stored() {
+        let mut memory = Memory::default();
+        let outpoint = |vout| OutPoint { vout, ..outpoint() };
+        let finding = Finding {
+            rule: RuleId::Ds12,
+            item: Some(3),
+            outcome: Outcome::Holds,
+            actual: None,
+            bound: Some(Value::Time(U256::from(1_700_000_000))),
+        };
+        let broken = Reason::FundingTxHashMismatch {
+            index: U256::ONE,
+            expected: B256::repeat_byte(1),
+            actual: B256::repeat_byte(2),
+        };
+        let text = Rejection { rule: Some(RuleId::Ds8), cause: Cause::Text("too young".to_owned()) };
+        let negative = TransactionError::NegativeOutput {
+            item: Some(1),
+            available: Amount::from_sat(1),
+            deducted: Amount::from_sat(2),
+        };
+        let reasons = [
+            Why::Rule(Box::new(Finding { outcome: Outcome::Broken(broken.clone()), ..finding.clone() })),
+            Why::Expiring { finding: Box::new(finding), lead: 1_800 },
+            Why::Contract(Box::new(Rejection { rule: Some(RuleId::Ds10), cause: Cause::Reason(broken) })),
+            Why::Contract(Box::new(text)),
+            Why::Transaction(TransactionError::DepositOfOtherWallet { item: 0, wallet: KeyHash([5; 20]) }),
+            Why::Transaction(negative),
+            Why::NotFound,
+            Why::Unconfirmed { confirmations: 5, least: 6 },
+            Why::Spent,
+            Why::Unindexed { endpoint: "node:8332".to_owned() },
+            Why::TooCostly { gas: 60_000_000, limit: 50_000_000 },
+        ];
+        for (vout, why) in (0..).zip(reasons) {
+            memory.found_wanting(outpoint(vout), why.clone(), 1_000);
+            memory.found_wanting(outpoint(vout), why, 100_000);
+        }
+        memory.swept(outpoint(100), Address::repeat_byte(1), 1_000, 100_000);
+        memory.found_main_utxo(Utxo { outpoint: outpoint(101), value: Amount::from_sat(7) });
+
+        let stored = serde_json::to_string(&memory).unwrap();
+        assert_eq!(serde_json::from_str::<Memory>(&stored).unwrap(), memory, "{stored}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_remembered() {
+        let mut memory = Memory::default();
+        let failed = BackendError::Unreachable { method: "m", endpoint: String::new(), cause: String::new() };
+        memory.found_wanting(outpoint(), Why::from(failed), 1);
+        assert_eq!(memory, Memory::default());
     }
 }

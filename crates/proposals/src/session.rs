@@ -3,6 +3,7 @@
 
 mod generator;
 mod judge;
+mod main_utxo;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -16,11 +17,12 @@ use coxswain_rules::{FeeConditions, KeyHash, OutPoint, Snapshot, network::Parame
 use self::{
     generator::{Moved, Survey},
     judge::Heard,
-    reads::MainUtxo,
+    main_utxo::MainUtxo,
 };
 use crate::{Head, Memory};
 
 pub use self::judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
+pub use self::main_utxo::main_utxo_in;
 
 /// Whom all sessions of one Bridge ask.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ pub struct Output<'a> {
 }
 
 /// Why a vector has no well-formed output at an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum MalformedOutput {
     /// The vector says that it has fewer outputs.

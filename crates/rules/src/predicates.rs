@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What one rule says, of one item where it is about items.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Finding {
     /// The rule.
     pub rule: RuleId,
@@ -42,7 +42,7 @@ pub struct Finding {
 }
 
 /// Whether a rule holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Outcome {
     /// It does.
     Holds,

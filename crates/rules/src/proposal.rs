@@ -12,6 +12,18 @@ use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, consensus::encode};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(pub [u8; 20]);
 
+impl serde::Serialize for KeyHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        FixedBytes(self.0).serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for KeyHash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        FixedBytes::<20>::deserialize(deserializer).map(Self::from)
+    }
+}
+
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         FixedBytes(self.0).fmt(f)
@@ -75,11 +87,12 @@ impl fmt::Display for Action {
 }
 
 /// An unspent output together with its value: how a wallet's main UTXO is handed to the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Utxo {
     /// Which output.
     pub outpoint: OutPoint,
     /// What it is worth.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub value: Amount,
 }
 

@@ -42,7 +42,7 @@ states! {
 ///
 /// `index` counts a proposal's items from 0; times are Unix seconds; fees and balances are satoshis.
 #[allow(missing_docs, reason = "the arguments are the contract's own, documented there and above")]
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Reason {
     WalletStateNotAllowed { wallet: KeyHash, state: u8 },
     FeeZero,
@@ -77,7 +77,7 @@ pub enum Reason {
 }
 
 /// One side of a comparison that a rule made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Value {
     /// A count, or an amount in satoshis.
     Number(U256),
@@ -333,7 +333,7 @@ impl fmt::Display for Reason {
 }
 
 /// How a contract said no.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Cause {
     /// With one of our validator's custom errors.
     Reason(Reason),
@@ -354,7 +354,7 @@ impl fmt::Display for Cause {
 }
 
 /// A contract's *no*, with the rule that was broken. A [`Cause::Panic`] has none.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Rejection {
     /// The first rule that the proposal breaks, where the cause tells it.
     pub rule: Option<RuleId>,

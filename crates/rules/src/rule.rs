@@ -5,9 +5,9 @@ use crate::Action;
 macro_rules! rules {
     ($($variant:ident $id:literal $action:ident $statement:literal)*) => {
         /// A validation rule, by its stable ID. Rules of one action are ordered as they are evaluated.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum RuleId {
-            $(#[doc = $statement] $variant,)*
+            $(#[doc = $statement] #[serde(rename = $id)] $variant,)*
         }
 
         impl RuleId {

@@ -124,7 +124,7 @@ pub struct Snapshot {
 }
 
 /// What was asked of a [`Snapshot`] that it didn't read: no verdict can be based on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum Missing {
     /// A wallet's record.

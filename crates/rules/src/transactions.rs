@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Why a proposal's transaction can't be built. `item` counts the proposal's items from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum TransactionError {
     /// The snapshot lacks a record that the transaction needs.
@@ -76,8 +76,10 @@ pub enum TransactionError {
         /// Which redemption request it pays; none for what the wallet pays to itself or to other wallets.
         item: Option<usize>,
         /// What there is.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         available: Amount,
         /// What comes off.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         deducted: Amount,
     },
     /// The change is dust, and can't be left out either: the Bridge takes no transaction with such a fee.
@@ -89,10 +91,13 @@ pub enum TransactionError {
     )]
     ChangeNotInFee {
         /// The change.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         change: Amount,
         /// The fee that it would make.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         fee: Amount,
         /// The Bridge's maximum.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         maximum: Amount,
     },
     /// A sum of values is beyond 2⁶⁴ − 1.

@@ -222,7 +222,8 @@ async fn inc_10_a_late_transaction_is_found() {
     stage.bitcoin.state().known.get_mut(&there.outpoint.txid).unwrap().confirmations =
         FUNDING_CONFIRMATIONS - 1;
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
-    let unconfirmed = Why::Unconfirmed { confirmations: FUNDING_CONFIRMATIONS - 1 };
+    let unconfirmed =
+        Why::Unconfirmed { confirmations: FUNDING_CONFIRMATIONS - 1, least: FUNDING_CONFIRMATIONS };
     assert_eq!(*why(&generation.attempts[0].excluded, &deposit(&there)), unconfirmed);
 
     stage.bitcoin.funds([&there]);

@@ -12,7 +12,7 @@ use crate::{
     deposits::{self, Lookups, Sound},
     gas,
     outcome::Refusal,
-    session::reads::{MainUtxo, Search},
+    session::main_utxo::MainUtxo,
 };
 
 /// How many rounds of look-ups a generation makes.
@@ -36,7 +36,7 @@ impl Survey {
     pub(crate) fn sweepable(&self) -> usize {
         let soon = |exclusion: &&Exclusion| match &exclusion.why {
             Why::Rule(finding) => finding.rule == RuleId::Ds8,
-            Why::Unconfirmed { confirmations } => *confirmations > 0,
+            Why::Unconfirmed { confirmations, .. } => *confirmations > 0,
             Why::Shallow { .. } => true,
             why => why.waits(),
         };
@@ -46,7 +46,7 @@ impl Survey {
     /// Why it can't be told of some deposit whether it can be swept.
     pub(crate) fn unanswered(&self) -> Option<Undecided> {
         self.excluded.iter().find_map(|exclusion| match &exclusion.why {
-            Why::Unanswered(error) if exclusion.why.is_open() => Some(error.clone().into()),
+            Why::Unanswered(error) => Some(error.clone().into()),
             _ => None,
         })
     }
@@ -96,7 +96,7 @@ impl<B: Backend> Session<'_, B> {
                         Ok(Answer::Rejected(rejection)) => Refusal::from(rejection),
                         // The endpoint may allow a call less than others do.
                         Err(undecided) if may_lack_gas(&undecided) && batch.len() > 1 => {
-                            gas_limit = gas::of(&batch).min(gas_limit) / 2;
+                            gas_limit = deposits::gas_of(&batch).min(gas_limit) / 2;
                             continue;
                         }
                         Err(undecided) => return Err(undecided.into()),
@@ -140,16 +140,13 @@ impl<B: Backend> Session<'_, B> {
             if next.is_empty() {
                 break;
             }
-            let searched = search.outpoints();
-            let asked: Vec<_> =
-                searched.iter().copied().chain(next.iter().map(|candidate| candidate.outpoint)).collect();
-            let mut found = self.transactions(&asked).await?;
-            let answers = found.split_off(searched.len().min(found.len()));
-            search = Search::Over(self.found(record, search, found)?);
+            let outpoints = next.iter().map(|candidate| candidate.outpoint);
+            let (over, answers) = self.transactions_beside(record, search, outpoints).await?;
+            search = over;
             for (candidate, answer) in next.into_iter().zip(answers) {
                 let answer = match answer {
                     Ok(known) => deposits::judge(&snapshot, wallet, candidate, known.as_ref())?,
-                    Err(error) => Err(Why::Unanswered(error)),
+                    Err(error) => deposits::Answer::Wanting(error.into()),
                 };
                 lookups.answered(candidate, answer, self.memory, now);
             }
@@ -159,7 +156,7 @@ impl<B: Backend> Session<'_, B> {
 
         let (mut sound, mut main_utxo) = (lookups.sound, None);
         if !sound.is_empty() {
-            main_utxo = self.found(record, search, [])?;
+            main_utxo = self.main_utxo_of(record, search)?;
             sound = self.unspent_of(sound, &main_utxo, &mut excluded).await?;
         }
         Ok(self.survey.insert(Survey { snapshot, main_utxo, sound, excluded }).clone())
@@ -204,7 +201,7 @@ impl<B: Backend> Session<'_, B> {
                     continue;
                 }
                 Some(Ok(false)) => Why::Spent,
-                Some(Err(error)) => Why::Unanswered(error),
+                Some(Err(error)) => error.into(),
                 None => Why::NotAskedYet,
             };
             if why == Why::Spent {

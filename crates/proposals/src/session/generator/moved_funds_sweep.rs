@@ -52,7 +52,7 @@ impl<B: Backend> Session<'_, B> {
                 }
                 Err(error) => {
                     undecided = Some(Undecided::Bitcoin(error.clone()));
-                    exclude(Why::Unanswered(error));
+                    exclude(error.into());
                     continue;
                 }
             }
