@@ -41,6 +41,17 @@ pub enum Command {
     /// Draw a wallet's leader, and whether it may heartbeat, in a coordination window
     #[command(after_long_help = LEADER_HELP)]
     Leader(LeaderArguments),
+    /// Show which operators hold a wallet's seats, as the chain says
+    #[command(after_long_help = GROUP_HELP)]
+    Group(GroupArguments),
+    /// Show who an operator is in the network: address, peer id, multiaddrs
+    #[cfg(feature = "node")]
+    #[command(after_long_help = IDENTITY_HELP)]
+    Identity(IdentityArguments),
+    /// Ask peers of the network whether they answer this operator, and what they are
+    #[cfg(feature = "node")]
+    #[command(after_long_help = PING_HELP)]
+    Ping(PingArguments),
     /// Check every endpoint and contract, and say what to do about what is wrong
     #[command(after_long_help = DOCTOR_HELP)]
     Doctor(DoctorArguments),
@@ -75,12 +86,42 @@ Example:
 const LEADER_HELP: &str = "\
 Exit codes: 0 shown, 2 usage or a malformed file, 3 undecided (the endpoint gave no usable answer).
 
-FILE has one operator address a line and one line a seat, seat 1 first: the wallet's final signing group.
+FILE has one operator address a line and one line a seat, seat 1 first: the wallet's final signing group. Without it, the group
+is read from the chain.
 Without --network and without an endpoint, the mainnet's probability of a heartbeat is used.
 
 Example:
   coxswain leader --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 --operators group.txt \\
     --rpc-url http://localhost:8545 --block 19000800";
+
+const GROUP_HELP: &str = "\
+One operator a line, seat 1 first: what coxswain leader --operators reads. What events say is held against the hashes that
+the contracts keep.
+
+Exit codes: 0 shown, 1 no such wallet, or closed, 2 usage, 3 undecided (the endpoint gave no usable answer).
+
+Example:
+  coxswain group --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 --rpc-url http://localhost:8545";
+
+#[cfg(feature = "node")]
+const IDENTITY_HELP: &str = "\
+The operator's Ethereum key is its identity in the network. The password is taken from --password-file, else from the
+variable COXSWAIN_ETHEREUM__PASSWORD or KEEP_ETHEREUM_PASSWORD.
+
+Exit codes: 0 shown, 2 usage, or a file that can't be opened.
+
+Example:
+  coxswain identity --keystore operator.json --password-file password --host node.example.org";
+
+#[cfg(feature = "node")]
+const PING_HELP: &str = "\
+Connects to each peer as this operator, and says what it is; if that fails, at which step, and what to look at. Don't run it
+while a node of the same operator runs: peers would write to this connection instead.
+
+Exit codes: 0 all answer, 1 one doesn't, 2 usage, or a file that can't be opened, 3 undecided.
+
+Example:
+  coxswain ping --keystore operator.json /ip4/203.0.113.5/tcp/3919/ipfs/16Uiu2HA…";
 
 const DOCTOR_HELP: &str = "\
 Of each Ethereum endpoint: its chain, its newest block, the code of the contracts, and that it can read the Bridge and its
@@ -317,9 +358,12 @@ pub struct LeaderArguments {
     /// HASH160 of the wallet's compressed public key
     #[arg(long, value_name = "0x…", value_parser = key_hash)]
     pub wallet: KeyHash,
-    /// The operators, one address a line, one line a seat, seat 1 first
+    /// The operators, one address a line, one line a seat, seat 1 first [default: what the chain says]
     #[arg(long, value_name = "FILE")]
-    pub operators: PathBuf,
+    pub operators: Option<PathBuf>,
+    /// Where the chain has them.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
     /// The safe block's hash, as the network's rule defines it
     #[arg(long, value_name = "0x…")]
     pub safe_block_hash: Option<B256>,
@@ -334,6 +378,92 @@ pub struct LeaderArguments {
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
     /// Print the draw as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The contracts that know signing groups.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RegistryArguments {
+    /// The Bridge that knows the wallet [default: the network's]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub bridge: Option<Address>,
+    /// The WalletRegistry that knows its operators [default: the network's]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub registry: Option<Address>,
+}
+
+/// The arguments of `coxswain group`.
+#[derive(Debug, Args)]
+pub struct GroupArguments {
+    /// HASH160 of the wallet's compressed public key
+    #[arg(long, value_name = "0x…", value_parser = key_hash)]
+    pub wallet: KeyHash,
+    /// The Ethereum endpoint to ask; given again, the next to ask. Without it, those of the variable COXSWAIN_ETHEREUM__URLS
+    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    pub rpc_url: Vec<Url>,
+    /// The network that the endpoints must serve [default: what the chain id says]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<NetworkName>,
+    /// Where to look.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An operator's key.
+#[cfg(feature = "node")]
+#[derive(Clone, Debug, Args)]
+pub struct KeystoreArguments {
+    /// The operator's keystore file, as Ethereum's clients write it
+    #[arg(long, value_name = "FILE")]
+    pub keystore: PathBuf,
+    /// A file whose first line is the keystore's password
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// The arguments of `coxswain identity`.
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+pub struct IdentityArguments {
+    /// Whose.
+    #[command(flatten)]
+    pub keystore: KeystoreArguments,
+    /// A name or address under which the node is reached, to show its multiaddr; any number of times
+    #[arg(long, value_name = "HOST")]
+    pub host: Vec<String>,
+    /// The node's port [default: 3919]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `coxswain ping`.
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+pub struct PingArguments {
+    /// Whom to ask: /ip4|ip6|dns4|dns6/…/tcp/3919/ipfs/16Uiu2HA…
+    #[arg(value_name = "MULTIADDR", required = true)]
+    pub peers: Vec<coxswain_network::PeerAddress>,
+    /// As whom.
+    #[command(flatten)]
+    pub keystore: KeystoreArguments,
+    /// The Ethereum endpoint to ask whether the peer's operator may take part; given again, another server that must agree.
+    /// Without it, those of the variable COXSWAIN_ETHEREUM__URLS
+    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    pub rpc_url: Vec<Url>,
+    /// The network that the endpoints must serve [default: what the chain id says]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<NetworkName>,
+    /// The WalletRegistry that knows operators' stakes [default: the network's]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub registry: Option<Address>,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }

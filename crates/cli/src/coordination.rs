@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use coxswain_ethereum::{Chain, ConnectError, Endpoint, Expected, RequestError, Undecided};
+use coxswain_ethereum::{Chain, ConnectError, Endpoint, Expected, GroupError, RequestError, Undecided};
 use coxswain_protocol::Network;
 use coxswain_rules::network::Preset;
 use url::Url;
@@ -55,6 +55,9 @@ pub enum CoordinationError {
     /// The endpoint gave no usable answer.
     #[error(transparent)]
     Undecided(#[from] Undecided),
+    /// The wallet has no signing group, or none that can be trusted.
+    #[error(transparent)]
+    Group(Box<GroupError>),
 }
 
 impl From<ConnectError> for CoordinationError {
@@ -70,9 +73,13 @@ impl From<RequestError> for CoordinationError {
 }
 
 impl CoordinationError {
-    /// The process's exit code: 2 usage, 3 undecided.
-    pub const fn exit_code(&self) -> u8 {
+    /// The process's exit code: 1 no such wallet, 2 usage, 3 undecided.
+    pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Group(error) => match **error {
+                GroupError::NoWallet(_) | GroupError::Gone(_) => 1,
+                _ => 3,
+            },
             Self::Usage(_) | Self::Connect(_) => 2,
             Self::Undecided(_) => 3,
         }

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     arguments::LeaderArguments,
     coordination::{CoordinationError, Named, endpoint},
+    group,
     values::address,
 };
 
@@ -33,8 +34,19 @@ pub struct LeaderReport {
 /// # Errors
 /// When the file is malformed, the block is no coordination block, or the endpoint gives no usable answer.
 pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, CoordinationError> {
-    let group = operators(&arguments.operators)?;
     let network = arguments.network.map(Into::into);
+    let group = match &arguments.operators {
+        Some(file) => operators(file)?,
+        None if arguments.rpc_url.is_empty() => {
+            let problem = "--operators, or --rpc-url (or COXSWAIN_ETHEREUM__URLS) to read them from the chain, is needed";
+            return Err(CoordinationError::Usage(problem.to_owned()));
+        }
+        None => {
+            let read =
+                group::read(arguments.wallet, &arguments.rpc_url, network, &arguments.registry).await?;
+            group::signing_group(read.operators)?
+        }
+    };
     let (named, window, safe_block_hash) =
         match (arguments.safe_block_hash, arguments.rpc_url.as_slice(), arguments.block) {
             (Some(hash), ..) => (Named::chosen(network), None, hash),

@@ -6,8 +6,11 @@ pub mod coordination;
 pub mod doctor;
 pub mod document;
 pub mod explain;
+pub mod group;
 mod hints;
 pub mod leader;
+#[cfg(feature = "node")]
+pub mod network;
 pub mod page;
 pub mod propose;
 pub mod report;

@@ -11,11 +11,14 @@ use std::{
 };
 
 use clap::CommandFactory;
+#[cfg(feature = "node")]
+use coxswain_cli::network::{NetworkError, identity, ping};
 use coxswain_cli::{
     Document, Target,
     arguments::{Arguments, Command, ValidateArguments},
     coordination::CoordinationError,
     doctor, explain,
+    group::{GroupReport, group},
     leader::{LeaderReport, leader},
     page,
     propose::propose,
@@ -142,6 +145,29 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             let report = leader(&arguments).await;
             Answer::coordination(arguments.json, "who leads the wallet", report, LeaderReport::to_json)?
         }
+        Command::Group(arguments) => {
+            let report = group(&arguments).await;
+            Answer::coordination(
+                arguments.json,
+                "who holds the wallet's seats",
+                report,
+                GroupReport::to_json,
+            )?
+        }
+        #[cfg(feature = "node")]
+        Command::Identity(arguments) => {
+            let report = identity(&arguments)?;
+            Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
+        }
+        #[cfg(feature = "node")]
+        Command::Ping(arguments) => match ping(&arguments).await {
+            Ok(report) => Answer::new(arguments.json, &report, || report.to_json(), report.exit_code()),
+            Err(NetworkError::Undecided(undecided)) => {
+                let open = OpenQuestion::new("whether the peers answer", undecided);
+                Answer::new(arguments.json, &open, || open.to_json(), EXIT_UNDECIDED)
+            }
+            Err(error) => return Err(error.into()),
+        },
         Command::Doctor(arguments) => {
             let columns = page::columns();
             let tell = |line: doctor::Line<'_>| {

@@ -56,6 +56,18 @@ impl Arguments {
                 }
                 variables.network(&mut asked.network)?;
             }
+            Command::Group(asked) => {
+                variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
+                variables.network(&mut asked.network)?;
+                needed(&asked.rpc_url)?;
+            }
+            #[cfg(feature = "node")]
+            Command::Ping(asked) => {
+                variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
+                variables.network(&mut asked.network)?;
+            }
+            #[cfg(feature = "node")]
+            Command::Identity(_) => {}
             Command::Simulate(_) | Command::Completions(_) => {}
         }
         Ok(arguments)
@@ -66,12 +78,7 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
     fn ethereum(&self, arguments: &mut EthereumArguments) -> Result<(), clap::Error> {
         self.urls(&mut arguments.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
         self.network(&mut arguments.network)?;
-        if arguments.rpc_url.is_empty() {
-            let problem =
-                format!("an Ethereum endpoint is needed: give --rpc-url <URL>, or set {ETHEREUM_URLS}");
-            return Err(error(ErrorKind::MissingRequiredArgument, &problem));
-        }
-        Ok(())
+        needed(&arguments.rpc_url)
     }
 
     fn bitcoin(&self, arguments: &mut BitcoinArguments) -> Result<(), clap::Error> {
@@ -119,6 +126,15 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
         let text = value.into_string().map_err(|_| invalid(name, "it is not Unicode"))?;
         Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
     }
+}
+
+/// That there is an Ethereum endpoint.
+fn needed(urls: &[Url]) -> Result<(), clap::Error> {
+    if urls.is_empty() {
+        let problem = format!("an Ethereum endpoint is needed: give --rpc-url <URL>, or set {ETHEREUM_URLS}");
+        return Err(error(ErrorKind::MissingRequiredArgument, &problem));
+    }
+    Ok(())
 }
 
 fn invalid(name: &str, problem: &str) -> clap::Error {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod handshake;
+mod probe;
 mod reactions;
 mod router;
 mod transport;

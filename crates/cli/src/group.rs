@@ -1,0 +1,90 @@
+//! `coxswain group`: which operators hold a wallet's seats, as the chain says.
+
+use std::fmt;
+
+use alloy_primitives::{Address, hex};
+use coxswain_ethereum::{
+    BlockSelector, Chain, GroupError, Groups, Undecided, WalletGroup, registry::MAINNET_REGISTRY_FROM,
+};
+use coxswain_protocol::SigningGroup;
+use coxswain_rules::{KeyHash, network::Preset};
+use serde_json::{Value as Json, json};
+use url::Url;
+
+use crate::{
+    arguments::{GroupArguments, RegistryArguments},
+    coordination::{CoordinationError, endpoint},
+};
+
+/// A wallet's signing group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupReport {
+    wallet: KeyHash,
+    group: WalletGroup,
+}
+
+/// Reads the group.
+///
+/// # Errors
+/// If the wallet is unknown or gone, or the endpoint gives no usable answer.
+pub async fn group(arguments: &GroupArguments) -> Result<GroupReport, CoordinationError> {
+    let GroupArguments { wallet, rpc_url, network, registry, .. } = arguments;
+    let group = read(*wallet, rpc_url, network.map(Into::into), registry).await?;
+    Ok(GroupReport { wallet: *wallet, group })
+}
+
+/// Reads a wallet's group from the chain, at its newest block.
+pub(crate) async fn read(
+    wallet: KeyHash,
+    urls: &[Url],
+    network: Option<Preset>,
+    arguments: &RegistryArguments,
+) -> Result<WalletGroup, CoordinationError> {
+    let endpoint = endpoint(urls, network)?;
+    let contracts = Chain::served(&endpoint, network).await?.network.and_then(|network| network.contracts);
+    let needed = |argument: &str| {
+        CoordinationError::Usage(format!("{argument} is needed on a chain whose contracts aren't known"))
+    };
+    let bridge = arguments.bridge.or(contracts.map(|contracts| contracts.bridge));
+    let registry = arguments.registry.or(contracts.map(|contracts| contracts.wallet_registry));
+    let bridge = bridge.ok_or_else(|| needed("--bridge"))?;
+    let registry = registry.ok_or_else(|| needed("--registry"))?;
+    let is_mainnets = contracts.is_some_and(|contracts| contracts.wallet_registry == registry);
+    let from_block = if is_mainnets { MAINNET_REGISTRY_FROM } else { 0 };
+    let block = endpoint.block(BlockSelector::Latest).await?;
+    let block = block.ok_or_else(|| Undecided::NoBlock {
+        endpoint: endpoint.name().to_owned(),
+        block: BlockSelector::Latest,
+    })?;
+    Groups::new(endpoint, bridge, registry, from_block).of(wallet, block).await.map_err(|error| match error {
+        GroupError::Undecided(undecided) => CoordinationError::Undecided(undecided),
+        other => CoordinationError::Group(Box::new(other)),
+    })
+}
+
+/// The group as the protocol has it.
+pub(crate) fn signing_group(operators: Vec<Address>) -> Result<SigningGroup, CoordinationError> {
+    SigningGroup::new(operators).map_err(|error| CoordinationError::Usage(error.to_string()))
+}
+
+impl GroupReport {
+    /// The report for programs.
+    pub fn to_json(&self) -> Json {
+        let operators: Vec<_> =
+            self.group.operators.iter().map(|operator| operator.to_checksum(None)).collect();
+        json!({
+            "wallet": self.wallet.to_string(),
+            "walletId": self.group.id.to_string(),
+            "publicKey": hex::encode_prefixed(self.group.key.serialize_uncompressed()),
+            "operators": operators,
+        })
+    }
+}
+
+/// One operator a line, seat 1 first: what `coxswain leader --operators` reads.
+impl fmt::Display for GroupReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.group.operators.iter().map(|operator| operator.to_checksum(None)).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}

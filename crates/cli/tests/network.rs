@@ -1,0 +1,129 @@
+//! `coxswain identity`, `ping` and `group` as a person or a script meets them.
+
+#![cfg(feature = "node")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+mod support;
+
+use std::{io::Write, net::SocketAddr, time::SystemTime};
+
+use coxswain_network::{AdmissionRule, Config, Driver, Identity};
+use support::coxswain;
+use tempfile::NamedTempFile;
+use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+/// Private key 0x11…11, as the network's vectors have it.
+const KEYSTORE: &str = include_str!("../../ethereum/tests/keystore.json");
+const ADDRESS: &str = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A";
+const PEER_ID: &str = "16Uiu2HAmHzBkRq62mG95vsjKMuYQBezZCtjPXYWUoyVxMxi71aB3";
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn path(file: &NamedTempFile) -> &str {
+    file.path().to_str().unwrap()
+}
+
+#[tokio::test]
+async fn identity_agrees_with_the_vectors() {
+    let (keystore, password) = (file(KEYSTORE), file("correct horse\n"));
+    let base = ["identity", "--keystore", path(&keystore), "--password-file", path(&password)];
+    let hosts = ["--host", "node.example", "--host", "203.0.113.5", "--host", "2a01:4f8::1", "--json"];
+    let run = coxswain(&[&base[..], &hosts].concat(), "").await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let json = run.json();
+    assert_eq!((json["address"].as_str(), json["peerId"].as_str()), (Some(ADDRESS), Some(PEER_ID)));
+    assert_eq!(json["multiaddrs"][0], format!("/dns4/node.example/tcp/3919/ipfs/{PEER_ID}"));
+    assert_eq!(json["multiaddrs"][1], format!("/ip4/203.0.113.5/tcp/3919/ipfs/{PEER_ID}"));
+    assert_eq!(json["multiaddrs"][2], format!("/ip6/2a01:4f8::1/tcp/3919/ipfs/{PEER_ID}"));
+    let text = coxswain(&base, "").await.stdout;
+    assert!(text.contains(ADDRESS) && text.contains(PEER_ID), "{text}");
+}
+
+#[tokio::test]
+async fn a_key_that_cant_be_opened_is_a_usage_error() {
+    let (keystore, wrong) = (file(KEYSTORE), file("wrong"));
+    let run =
+        coxswain(&["identity", "--keystore", path(&keystore), "--password-file", path(&wrong)], "").await;
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("the password is another"), "{run:?}");
+    let run = coxswain(&["identity", "--keystore", path(&keystore)], "").await;
+    assert!(run.code == 2 && run.stderr.contains("--password-file"), "{run:?}");
+    let run = coxswain(&["identity", "--keystore", "/nowhere", "--password-file", path(&wrong)], "").await;
+    assert!(run.code == 2 && run.stderr.contains("can't be read"), "{run:?}");
+}
+
+/// A node of another operator; gives its multiaddr.
+async fn node(number: u8, admission: AdmissionRule) -> String {
+    let identity = Identity::from_secret([number; 32]).unwrap();
+    let peer = identity.peer_id();
+    let mut config = Config::new(identity, SystemTime::now());
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.admission = admission;
+    config.agent = "an agent\u{1b}[31m".to_owned();
+    let (_, driver) = Driver::bind(config).await.unwrap();
+    let socket = driver.listening().next().unwrap();
+    tokio::spawn(driver.run(std::future::pending()));
+    multiaddr(socket, &peer.to_base58())
+}
+
+fn multiaddr(socket: SocketAddr, peer: &str) -> String {
+    format!("/ip4/{}/tcp/{}/ipfs/{peer}", socket.ip(), socket.port())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ping_says_what_a_peer_is_or_at_which_step_it_failed() {
+    let (keystore, password) = (file(KEYSTORE), file("correct horse"));
+    let answering = node(0x22, AdmissionRule::Any).await;
+    let refusing = node(0x33, AdmissionRule::list([]).unwrap()).await;
+    let other = answering.rsplit_once('/').unwrap().0.to_owned() + "/" + refusing.rsplit_once('/').unwrap().1;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = multiaddr(closed.local_addr().unwrap(), PEER_ID);
+    drop(closed);
+    // Something else that listens there.
+    let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = multiaddr(web.local_addr().unwrap(), answering.rsplit_once('/').unwrap().1);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = web.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let base = ["ping", "--keystore", path(&keystore), "--password-file", path(&password), "--json"];
+    let run = coxswain(&[&base[..], &[&answering]].concat(), "").await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let peer = &run.json()["peers"][0];
+    assert_eq!(peer["operator"], "0x1563915e194D8CfBA1943570603F7606A3115508");
+    assert_eq!(peer["agent"], "an agent\\u{1b}[31m");
+    let protocols = peer["protocols"].as_array().unwrap();
+    for name in ["/floodsub/1.0.0", "/ipfs/id/1.0.0", "/ipfs/kad/1.0.0", "/ipfs/ping/1.0.0"] {
+        assert!(protocols.iter().any(|protocol| protocol == name), "{name}: {protocols:?}");
+    }
+    let run =
+        coxswain(&[&base[..], &[&answering, &refusing, &other, &nobody, &elsewhere]].concat(), "").await;
+    assert_eq!(run.code, 1, "{run:?}");
+    let json = run.json();
+    let steps: Vec<_> = json["peers"].as_array().unwrap().iter().map(|peer| &peer["failedAt"]).collect();
+    assert_eq!(steps[0].as_str(), None);
+    assert_eq!(steps[1..], ["admission", "identity", "TCP", "security protocol"], "{json:#}");
+    let text = coxswain(&[&base[..5], &[&refusing]].concat(), "").await.stdout;
+    assert!(text.contains("failed at   admission") && text.contains("stake and registration"), "{text}");
+    let run = coxswain(&[&base[..], &["/ip4/127.0.0.1/tcp/1"]].concat(), "").await;
+    assert!(run.code == 2 && run.stderr.contains("peer id"), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_group_needs_an_endpoint() {
+    let run = coxswain(&["group", "--wallet", "0x8db50eb52063ea9d98b3eac91489a90f738986f6"], "").await;
+    assert!(run.code == 2 && run.stderr.contains("--rpc-url"), "{run:?}");
+    let wallet = "0x8db50eb52063ea9d98b3eac91489a90f738986f6";
+    let hash = format!("0x{}", "11".repeat(32));
+    let run = coxswain(&["leader", "--wallet", wallet, "--safe-block-hash", &hash], "").await;
+    assert!(run.code == 2 && run.stderr.contains("--operators"), "{run:?}");
+}
