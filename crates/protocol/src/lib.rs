@@ -16,6 +16,7 @@ mod received;
 mod safe_block;
 mod schedule;
 mod seed;
+mod watch;
 mod window;
 pub mod wire;
 
@@ -42,4 +43,5 @@ pub use received::{MAX_SIGNED_BYTES, Received, Unreadable};
 pub use safe_block::SafeHashes;
 pub use schedule::Schedule;
 pub use seed::Seed;
-pub use window::{Phase, Window, WindowWatch};
+pub use watch::WindowWatch;
+pub use window::{Phase, Window};
