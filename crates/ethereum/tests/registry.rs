@@ -334,7 +334,7 @@ async fn a_no_and_a_yes_need_enough_servers_and_an_error_is_neither() {
     }
     let [good, other, lying, dead] = &urls[..] else { panic!() };
     let ask = async |servers: &[&Url]| {
-        let urls: Vec<_> = servers.iter().map(|url| Url::clone(url)).collect();
+        let urls: Vec<_> = servers.iter().copied().cloned().collect();
         let eligible = Eligible::new(&urls, &Expected::default(), REGISTRY, 0).unwrap();
         eligible.is_eligible(operator(11)).await
     };
