@@ -42,6 +42,8 @@ library BitcoinOutputs {
                 if (size != _minimalSize(length)) return (false, vector[0:0]);
             }
             assembly ("memory-safe") {
+                // Two parts of one variable.
+                // slither-disable-next-line write-after-write
                 script.offset := sub(at, length)
                 script.length := length
             }

@@ -39,7 +39,7 @@ contract PredicateTest is Scenarios {
     // ----- The kept seeds: the first of each function, beside those that are drawn afresh -----
 
     /// They reach every error of its rules, and valid proposals. Each is judged as a fuzzed one is.
-    function test_keptSeeds() external {
+    function testKeptSeeds() external {
         _keptSeeds(this.testFuzz_depositSweep.selector, 1_200, 16);
         _keptSeeds(this.testFuzz_redemption.selector, 600, 10);
         _keptSeeds(this.testFuzz_heartbeat.selector, 50, 1);

@@ -7,8 +7,9 @@ import {Test} from "forge-std/Test.sol";
 import {SymbolicVm} from "./Symbolic.sol";
 
 /// An extra info read by the library, against the plain copy to memory: both revert, or both read the same. Its fields are any
-/// words, padded or not. Its offsets, two at a time, are each right, one word off to either side, to a place before the info, or
-/// too large by one bit, up to the sign; its lengths are 0, 1, 32, 33, all that there is, one more, or too large.
+/// words, padded or not. Its offsets, two at a time and with fields that are zero, are each right, one word off to either side, to
+/// a place before the info, or too large by one bit, up to the sign; its lengths are 0, 1, 32, 33, all that there is, one more, or
+/// too large.
 contract ExtraInfosSymbolicTest is Test {
     using ExtraInfos for IValidator.DepositExtraInfo;
     using ExtraInfos for IValidator.DepositExtraInfo[];
@@ -28,18 +29,16 @@ contract ExtraInfosSymbolicTest is Test {
     }
 
     function check_extraInfo_outerOffsets(uint256 info, uint256 funding) external view {
-        bytes32[] memory words = _words();
+        bytes32[] memory words = _zeros();
         words[0] = _offset(32 * INFO, info);
         words[INFO] = _offset(32 * (FUNDING - INFO), funding);
-        _clean(words);
         _check(words);
     }
 
     function check_extraInfo_innerOffsets(uint256 inputs, uint256 outputs) external view {
-        bytes32[] memory words = _words();
+        bytes32[] memory words = _zeros();
         words[FUNDING + 1] = _offset(32 * (INPUTS - FUNDING), inputs);
         words[FUNDING + 2] = _offset(32 * (OUTPUTS - FUNDING), outputs);
-        _clean(words);
         _check(words);
     }
 
@@ -57,10 +56,15 @@ contract ExtraInfosSymbolicTest is Test {
     }
 
     function _words() private pure returns (bytes32[] memory words) {
-        words = new bytes32[](END);
+        words = _zeros();
         for (uint256 i = 0; i < END; ++i) {
-            words[i] = SVM.createBytes32("word");
+            if (words[i] == 0) words[i] = SVM.createBytes32("word");
         }
+    }
+
+    /// Fields that are zero: what an offset leads to is concrete, a length too.
+    function _zeros() private pure returns (bytes32[] memory words) {
+        words = new bytes32[](END);
         words[0] = bytes32(32 * INFO);
         words[INFO] = bytes32(32 * (FUNDING - INFO));
         words[FUNDING + 1] = bytes32(32 * (INPUTS - FUNDING));
