@@ -10,7 +10,7 @@ use std::{
 use bitcoin::consensus::encode::serialize_hex;
 use coxswain_bitcoin::{
     Endpoint, Limits,
-    chain::{HeaderChain, Rules, Standing, Start, follow},
+    chain::{HeaderChain, HeaderRules, Standing, Start, follow},
 };
 
 /// How many blocks must stand on the new start.
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     let now = u32::try_from(now)?;
-    let mut chain = HeaderChain::new(Start::mainnet(), Rules::MAINNET);
+    let mut chain = HeaderChain::new(Start::mainnet(), HeaderRules::MAINNET);
     let mut newest = Vec::new();
     for url in &urls {
         let endpoint = Endpoint::new(&url.parse()?, Limits::default())?;
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     chain.fresh(now)?;
     let deep = chain.height().saturating_sub(DEPTH);
-    let height = deep - deep % Rules::MAINNET.interval.get();
+    let height = deep - deep % HeaderRules::MAINNET.interval.get();
     let Some(header) = chain.header(height).filter(|_| height > chain.start()) else {
         println!("the start at height {} is the newest that there is", chain.start());
         return Ok(());

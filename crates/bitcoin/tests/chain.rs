@@ -14,7 +14,9 @@ use bitcoin::{
     consensus::encode,
     hashes::Hash,
 };
-use coxswain_bitcoin::chain::{Flaw, HeaderChain, HeaderError, Rules, Stale, Standing, Start};
+use coxswain_bitcoin::chain::{
+    FlawError, HeaderChain, HeaderError, HeaderRules, StaleError, Standing, Start,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -25,13 +27,13 @@ const GENESIS_TIME: u32 = 1_500_000_000;
 const LATE: u32 = u32::MAX;
 
 /// Mainnet's, but that every other hash meets the limit.
-fn rules() -> Rules {
-    Rules { limit: Target::MAX_ATTAINABLE_REGTEST, ..Rules::MAINNET }
+fn rules() -> HeaderRules {
+    HeaderRules { limit: Target::MAX_ATTAINABLE_REGTEST, ..HeaderRules::MAINNET }
 }
 
 /// The same with epochs of 8 blocks.
-fn short() -> Rules {
-    Rules { interval: NonZeroU32::new(8).unwrap(), ..rules() }
+fn short() -> HeaderRules {
+    HeaderRules { interval: NonZeroU32::new(8).unwrap(), ..rules() }
 }
 
 /// A header with work. `version` makes it differ from others in its place.
@@ -53,17 +55,17 @@ fn mine(parent: BlockHash, time: u32, bits: CompactTarget, version: i32) -> Head
 /// A miner by the rules, with a chain of its own, from height 0.
 #[derive(Clone)]
 struct Miner {
-    rules: Rules,
+    rules: HeaderRules,
     version: i32,
     headers: Vec<Header>,
 }
 
 impl Miner {
-    fn new(rules: Rules) -> Self {
+    fn new(rules: HeaderRules) -> Self {
         Self::starting(rules, rules.limit.to_compact_lossy())
     }
 
-    fn starting(rules: Rules, bits: CompactTarget) -> Self {
+    fn starting(rules: HeaderRules, bits: CompactTarget) -> Self {
         let genesis = mine(BlockHash::all_zeros(), GENESIS_TIME, bits, 1);
         Self { rules, version: 2, headers: vec![genesis] }
     }
@@ -112,7 +114,7 @@ impl Miner {
     }
 }
 
-fn connect(chain: &mut HeaderChain, first: usize, headers: &[Header]) -> Result<(), Flaw> {
+fn connect(chain: &mut HeaderChain, first: usize, headers: &[Header]) -> Result<(), FlawError> {
     let first = u32::try_from(first).unwrap();
     chain.connect(first, headers, LATE).map_err(|error| error.flaw)
 }
@@ -284,7 +286,7 @@ fn bits_are_what_consensus_computes() {
             let actual = expected.to_consensus().checked_add_signed(off).unwrap();
             let actual = CompactTarget::from_consensus(actual);
             let wrong = mine(parent.block_hash(), parent.time + SPACING, actual, 1);
-            let flaw = Flaw::WrongBits { expected, actual };
+            let flaw = FlawError::WrongBits { expected, actual };
             assert_eq!(connect(&mut chain, miner.headers.len(), &[wrong]), Err(flaw));
         }
         let right = miner.mine(1, SPACING)[0];
@@ -305,7 +307,7 @@ fn where_an_epoch_began_before_the_start_its_end_is_within_a_factor_of_four() {
         let header = mine(BlockHash::all_zeros(), GENESIS_TIME, bits(0x2004_0000), 1);
         let mut chain = HeaderChain::new(Start { height: 15, header }, short());
         let next = mine(header.block_hash(), GENESIS_TIME + SPACING, bits(next), 1);
-        let flaw = Flaw::BitsOutOfReach { before: header.bits, actual: next.bits };
+        let flaw = FlawError::BitsOutOfReach { before: header.bits, actual: next.bits };
         let expected = if holds { Ok(()) } else { Err(flaw) };
         assert_eq!(connect(&mut chain, 16, &[next]), expected, "{:x}", next.bits);
     }
@@ -321,7 +323,7 @@ fn a_hash_over_its_target_is_no_work() {
     while target.is_met_by(lazy.block_hash()) {
         lazy.nonce += 1;
     }
-    assert_eq!(connect(&mut chain, 1, &[lazy]), Err(Flaw::NoWork));
+    assert_eq!(connect(&mut chain, 1, &[lazy]), Err(FlawError::NoWork));
     assert_eq!(connect(&mut chain, 1, &[good]), Ok(()));
 }
 
@@ -334,12 +336,12 @@ fn a_time_is_over_the_median_of_eleven_and_at_most_two_hours_ahead() {
     connect(&mut chain, 1, &miner.headers[1..]).unwrap();
     let median = GENESIS_TIME + 500;
     let early = miner.clone().mine_at(median);
-    assert_eq!(connect(&mut chain, 11, &[early]), Err(Flaw::TooEarly { time: median, median }));
+    assert_eq!(connect(&mut chain, 11, &[early]), Err(FlawError::TooEarly { time: median, median }));
     let now = median + 1 - 2 * HOUR;
     let header = miner.mine_at(median + 1);
     assert_eq!(chain.connect(11, &[header], now), Ok(()));
     let ahead = miner.mine_at(median + 2);
-    let flaw = Flaw::TooFarAhead { time: median + 2, latest: median + 1 };
+    let flaw = FlawError::TooFarAhead { time: median + 2, latest: median + 1 };
     assert_eq!(chain.connect(12, &[ahead], now), Err(HeaderError { height: 12, flaw }));
     assert_eq!(chain.connect(12, &[ahead], now + 1), Ok(()));
 }
@@ -359,7 +361,7 @@ fn near_the_start_no_more_is_asked_of_a_time_than_is_known() {
     // Of six, the earliest is the median at least.
     let (time, median) = (GENESIS_TIME - 2_000, GENESIS_TIME - 2_000);
     let seventh = mine(sixth.block_hash(), time, header.bits, 1);
-    assert_eq!(connect(&mut chain, 106, &[seventh]), Err(Flaw::TooEarly { time, median }));
+    assert_eq!(connect(&mut chain, 106, &[seventh]), Err(FlawError::TooEarly { time, median }));
     let seventh = mine(sixth.block_hash(), time + 1, header.bits, 1);
     assert_eq!(connect(&mut chain, 106, &[seventh]), Ok(()));
 }
@@ -411,7 +413,7 @@ fn endless_headers_cost_bounded_memory() {
     stranger.headers[0].version = Version::from_consensus(7);
     stranger.mine(3, SPACING);
     for first in [0, 1, 199, 201, 5_000, u32::MAX as usize] {
-        assert_eq!(connect(&mut chain, first, &stranger.headers[1..]), Err(Flaw::Unlinked), "{first}");
+        assert_eq!(connect(&mut chain, first, &stranger.headers[1..]), Err(FlawError::Unlinked), "{first}");
     }
     assert_eq!(chain.connect(0, &[], 0), Ok(()));
     assert_eq!(chain.headers(), miner.headers);
@@ -439,7 +441,7 @@ fn a_branch_without_end_is_cut_off_and_one_that_comes_to_more_work_is_taken() {
         if kept {
             assert_eq!((outcome, chain.headers()), (Ok(()), &*easy.headers));
         } else {
-            assert_eq!((outcome, chain.headers()), (Err(Flaw::BranchTooLong), &*hard.headers));
+            assert_eq!((outcome, chain.headers()), (Err(FlawError::BranchTooLong), &*hard.headers));
             assert!(easy.headers.len() <= 4_032 + 7 + 100);
         }
     }
@@ -453,10 +455,10 @@ fn a_tip_is_fresh_for_three_hours_and_a_chain_that_grows_by_144_in_three_days() 
     connect(&mut chain, 1, &miner.headers[1..]).unwrap();
     let tip = miner.tip().time;
     assert_eq!(chain.fresh(tip + 3 * HOUR), Ok(()));
-    assert_eq!(chain.fresh(tip + 3 * HOUR + 1), Err(Stale::TipOld { age: i64::from(3 * HOUR + 1) }));
+    assert_eq!(chain.fresh(tip + 3 * HOUR + 1), Err(StaleError::TipOld { age: i64::from(3 * HOUR + 1) }));
     // 143 steps from the first of 144 to the last: the last one takes what is left of three days.
     let left = 3 * 24 * HOUR - 142 * SPACING;
-    for (more, expected) in [(0, Ok(())), (1, Err(Stale::Slow { span: i64::from(3 * 24 * HOUR + 1) }))] {
+    for (more, expected) in [(0, Ok(())), (1, Err(StaleError::Slow { span: i64::from(3 * 24 * HOUR + 1) }))] {
         let (mut slow, mut chain) = (miner.clone(), chain.clone());
         let header = slow.mine_at(tip + left + more);
         connect(&mut chain, 201, &[header]).unwrap();
@@ -538,7 +540,7 @@ fn mainnets_headers_keep_the_real_rules() {
         let listed = retarget["headers"].as_array().unwrap();
         let headers: Vec<Header> = listed.iter().map(header).collect();
         let start = Start { height: number(&listed[0]), header: headers[0] };
-        let mut chain = HeaderChain::new(start, Rules::MAINNET);
+        let mut chain = HeaderChain::new(start, HeaderRules::MAINNET);
         assert_eq!(connect(&mut chain, start.height as usize + 1, &headers[1..]), Ok(()));
         assert_eq!(chain.height(), number(listed.last().unwrap()));
 
@@ -546,13 +548,13 @@ fn mainnets_headers_keep_the_real_rules() {
         let new = listed.iter().position(|header| number(header).is_multiple_of(2016)).unwrap();
         let (last, next) = (&headers[new - 1], &headers[new]);
         let seconds = i64::from(last.time) - i64::from(first.time);
-        assert_eq!(Rules::MAINNET.next_bits(last.bits, seconds), next.bits);
+        assert_eq!(HeaderRules::MAINNET.next_bits(last.bits, seconds), next.bits);
         assert_ne!(last.bits, next.bits);
         // Each header's bits are needed as they are.
         for index in 1..headers.len() {
             let mut changed = headers.clone();
             changed[index].bits = CompactTarget::from_consensus(changed[index].bits.to_consensus() - 1);
-            let mut chain = HeaderChain::new(start, Rules::MAINNET);
+            let mut chain = HeaderChain::new(start, HeaderRules::MAINNET);
             assert!(connect(&mut chain, start.height as usize + 1, &changed[1..]).is_err());
         }
     }

@@ -7,16 +7,16 @@ use std::num::NonZeroU32;
 use bitcoin::{BlockHash, Target};
 use coxswain_bitcoin::{
     Endpoint, Limits,
-    chain::{Flaw, FollowError, HeaderChain, HeaderError, Rules, Standing, Start, follow},
+    chain::{FlawError, FollowError, HeaderChain, HeaderError, HeaderRules, Standing, Start, follow},
 };
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use serde_json::json;
 
 /// Regtest never retargets.
-const RULES: Rules = Rules {
+const RULES: HeaderRules = HeaderRules {
     limit: Target::MAX_ATTAINABLE_REGTEST,
     interval: NonZeroU32::MAX,
-    spacing: Rules::MAINNET.spacing,
+    spacing: HeaderRules::MAINNET.spacing,
 };
 
 fn endpoint(server: &BitcoinServer) -> Endpoint {
@@ -87,7 +87,7 @@ async fn a_server_that_lags_or_is_too_short_is_told_from_one_that_is_current() {
     other.reorganize(other.height() - 1, &[]).unwrap();
     let stranger = electrum(&other, Serving::default()).await;
     let outcome = follow(&mut chain, &endpoint(&stranger), u32::MAX).await;
-    let unlinked = HeaderError { height: 3, flaw: Flaw::Unlinked };
+    let unlinked = HeaderError { height: 3, flaw: FlawError::Unlinked };
     assert_eq!(outcome, Err(FollowError::Header(unlinked)));
 }
 
@@ -110,8 +110,8 @@ async fn inc_47_headers_without_the_work_of_the_chain_are_refused() {
         _ => Reply::Forward,
     });
     let server = server.await.unwrap();
-    let mut chain = HeaderChain::new(start, Rules::MAINNET);
-    let unlinked = HeaderError { height: start.height, flaw: Flaw::Unlinked };
+    let mut chain = HeaderChain::new(start, HeaderRules::MAINNET);
+    let unlinked = HeaderError { height: start.height, flaw: FlawError::Unlinked };
     let outcome = follow(&mut chain, &endpoint(&server), u32::MAX).await;
     assert_eq!(outcome, Err(FollowError::Header(unlinked)));
     assert_eq!(chain.height(), start.height);

@@ -22,7 +22,7 @@ use coxswain_cli::{
     propose::propose,
     validate,
 };
-use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
+use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoints, ProposalValidator};
 use coxswain_proposals::{Memory, Session, Sources};
 use coxswain_rules::{Action, Amount, network::Parameters};
 use coxswain_testkit::{
@@ -97,7 +97,7 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// In a process that runs: endpoints are checked and connections are open, but no event or deposit is known yet.
     async fn generate(&self) {
-        let endpoint = Endpoint::new(self.ethereum.url().clone()).unwrap();
+        let endpoint = Endpoints::new(self.ethereum.url().clone()).unwrap();
         let url = self.bitcoin_url.parse().unwrap();
         let bitcoin = coxswain_bitcoin::Endpoint::new(&url, Limits::default()).unwrap();
         let expected = coxswain_bitcoin::Expected::on(bitcoin::Network::Regtest);

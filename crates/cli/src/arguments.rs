@@ -7,7 +7,7 @@ use bitcoin::FeeRate;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use coxswain_bitcoin::{Backends, EndpointError, Limits};
-use coxswain_ethereum::{BlockSelector, ConnectError, Endpoint, Wanted};
+use coxswain_ethereum::{BlockSelector, ConnectError, Endpoints, Wanted};
 use coxswain_rules::{Action, KeyHash, network::Preset};
 use url::Url;
 
@@ -206,8 +206,8 @@ impl EthereumArguments {
     ///
     /// # Errors
     /// When a URL can't be used.
-    pub fn endpoint(&self) -> Result<Endpoint, ConnectError> {
-        Endpoint::several(self.rpc_url.clone(), self.wanted().expected())
+    pub fn endpoint(&self) -> Result<Endpoints, ConnectError> {
+        Endpoints::several(self.rpc_url.clone(), self.wanted().expected())
     }
 }
 

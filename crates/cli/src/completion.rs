@@ -4,24 +4,24 @@
 use alloy_primitives::Address;
 use bitcoin::OutPoint;
 use coxswain_bitcoin::Backend;
-use coxswain_ethereum::Undecided;
+use coxswain_ethereum::ChainError;
 use coxswain_proposals::Session;
 use coxswain_rules::{Amount, Utxo};
 
-use crate::document::{Document, Missing};
+use crate::document::{Document, LookUps};
 
 /// Supplies a document with what it leaves out.
 pub(crate) async fn complete<B: Backend>(
     document: &mut Document,
-    missing: &Missing,
+    missing: &LookUps,
     session: &mut Session<'_, B>,
     bridge: Address,
-) -> Result<(), Undecided> {
+) -> Result<(), ChainError> {
     let deposits: Vec<_> = missing.scripts.iter().map(|(_, deposit)| *deposit).collect();
     let reveals = session.reveals(&deposits).await.map_err(incomplete)?;
     for ((index, deposit), revealed) in missing.scripts.iter().zip(reveals) {
         let (outpoint, block) = (deposit.outpoint, deposit.reveal_block);
-        let revealed = revealed.ok_or(Undecided::NoReveal { outpoint, bridge, block })?;
+        let revealed = revealed.ok_or(ChainError::NoReveal { outpoint, bridge, block })?;
         document.supply_script(*index, &revealed);
     }
     let outpoints: Vec<_> = missing.funding.iter().map(|(_, outpoint)| *outpoint).collect();
@@ -40,14 +40,14 @@ pub(crate) async fn complete<B: Backend>(
 }
 
 /// What a session could not find out.
-pub(crate) fn incomplete(undecided: coxswain_proposals::Undecided) -> Undecided {
+pub(crate) fn incomplete(undecided: coxswain_proposals::SessionError) -> ChainError {
     match undecided {
-        coxswain_proposals::Undecided::Ethereum(undecided) => undecided,
-        other => Undecided::Incomplete { cause: other.kind(), reason: other.to_string() },
+        coxswain_proposals::SessionError::Ethereum(undecided) => undecided,
+        other => ChainError::Incomplete { cause: other.kind(), reason: other.to_string() },
     }
 }
 
-fn no_transaction(outpoint: OutPoint) -> Undecided {
+fn no_transaction(outpoint: OutPoint) -> ChainError {
     let reason = format!("Bitcoin knows no transaction {}", outpoint.txid);
-    Undecided::Incomplete { cause: "no-transaction", reason }
+    ChainError::Incomplete { cause: "no-transaction", reason }
 }

@@ -2,25 +2,25 @@
 
 use std::fmt;
 
-use coxswain_ethereum::{Chain, ConnectError, Endpoint, Expected, GroupError, RequestError, Undecided};
-use coxswain_protocol::Network;
+use coxswain_ethereum::{Chain, ChainError, ConnectError, Endpoints, Expected, GroupError, RequestError};
+use coxswain_protocol::WindowParameters;
 use coxswain_rules::network::Preset;
 use url::Url;
 
 /// A network's coordination parameters, under the name that a person knows them by.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Named {
+pub struct NamedParameters {
     /// The name.
     pub name: &'static str,
     /// The parameters.
-    pub network: Network,
+    pub network: WindowParameters,
 }
 
-impl Named {
+impl NamedParameters {
     /// The parameters of a network that was asked for by name; mainnet's when none was.
     pub fn chosen(network: Option<Preset>) -> Self {
         let Preset { name, parameters, .. } = network.unwrap_or(Preset::MAINNET);
-        let network = Network::try_from(parameters).expect("presets are sound: a test says so");
+        let network = WindowParameters::try_from(parameters).expect("presets are sound: a test says so");
         Self { name, network }
     }
 
@@ -28,15 +28,15 @@ impl Named {
     ///
     /// # Errors
     /// When the endpoint gives no usable answer, or serves another chain.
-    pub async fn served(endpoint: &Endpoint, network: Option<Preset>) -> Result<Self, Undecided> {
+    pub async fn served(endpoint: &Endpoints, network: Option<Preset>) -> Result<Self, ChainError> {
         Ok(match Chain::served(endpoint, network).await?.network {
             Some(known) => Self::chosen(Some(known)),
-            None => Self { name: "default", network: Network::default() },
+            None => Self { name: "default", network: WindowParameters::default() },
         })
     }
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for NamedParameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
@@ -54,7 +54,7 @@ pub enum CoordinationError {
     Connect(ConnectError),
     /// The endpoint gave no usable answer.
     #[error(transparent)]
-    Undecided(#[from] Undecided),
+    Undecided(#[from] ChainError),
     /// The wallet has no signing group, or none that can be trusted.
     #[error(transparent)]
     Group(Box<GroupError>),
@@ -87,6 +87,6 @@ impl CoordinationError {
 }
 
 /// The endpoints at the URLs.
-pub(crate) fn endpoint(urls: &[Url], network: Option<Preset>) -> Result<Endpoint, CoordinationError> {
-    Ok(Endpoint::several(urls.to_vec(), Expected { network, ..Expected::default() })?)
+pub(crate) fn endpoint(urls: &[Url], network: Option<Preset>) -> Result<Endpoints, CoordinationError> {
+    Ok(Endpoints::several(urls.to_vec(), Expected { network, ..Expected::default() })?)
 }

@@ -9,8 +9,8 @@ use alloy_primitives::{Address, Bytes};
 use anstyle::{AnsiColor, Style};
 use coxswain_bitcoin::{BackendError, CORE_METHODS, EndpointError, Health};
 use coxswain_ethereum::{
-    Block, BlockSelector, BridgeEvents, Chain, ConnectError, Constant, Endpoint, MAX_LAG, ProposalValidator,
-    RequestError, SnapshotKeys, SnapshotReader, Undecided, Unfit, Wanted,
+    Block, BlockSelector, BridgeEvents, Chain, ChainError, ConnectError, Constant, Endpoints, MAX_LAG,
+    ProposalValidator, RequestError, SnapshotKeys, SnapshotReader, UnfitError, Wanted,
 };
 use coxswain_rules::network::Preset;
 use serde::Serialize;
@@ -46,7 +46,7 @@ pub struct Check {
 #[derive(Clone, Copy, Debug)]
 pub enum Line<'a> {
     /// The checks that follow are of this endpoint.
-    Endpoint {
+    Endpoints {
         /// What it is.
         kind: &'static str,
         /// Its host and port.
@@ -146,7 +146,7 @@ struct Record<'a> {
 
 impl Record<'_> {
     fn endpoint(&mut self, kind: &'static str, name: &str) {
-        (self.tell)(Line::Endpoint { kind, name });
+        (self.tell)(Line::Endpoints { kind, name });
     }
 
     fn check(
@@ -168,11 +168,11 @@ impl Record<'_> {
 }
 
 /// Each endpoint's chain and newest block.
-async fn looked_at(endpoints: &[Endpoint]) -> Vec<Result<(u64, Block), Undecided>> {
-    let look = async |endpoint: &Endpoint| {
+async fn looked_at(endpoints: &[Endpoints]) -> Vec<Result<(u64, Block), ChainError>> {
+    let look = async |endpoint: &Endpoints| {
         let chain_id = endpoint.chain_id().await?;
         let latest = BlockSelector::Latest;
-        let missing = || Undecided::NoBlock { endpoint: endpoint.name().to_owned(), block: latest };
+        let missing = || ChainError::NoBlock { endpoint: endpoint.name().to_owned(), block: latest };
         Ok((chain_id, endpoint.block(latest).await?.ok_or_else(missing)?))
     };
     futures_util::future::join_all(endpoints.iter().map(look)).await
@@ -190,8 +190,8 @@ struct Practice<'a> {
 impl Practice<'_> {
     async fn examine(
         &self,
-        endpoint: &Endpoint,
-        looked: Result<(u64, Block), Undecided>,
+        endpoint: &Endpoints,
+        looked: Result<(u64, Block), ChainError>,
         record: &mut Record<'_>,
     ) {
         let mut check = |name, outcome| record.check(ETHEREUM, endpoint.name(), name, outcome);
@@ -249,7 +249,7 @@ impl Practice<'_> {
     /// Everything that depends on where the contracts are.
     async fn contracts(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &Endpoints,
         chain_id: u64,
         head: Block,
         mut check: impl FnMut(&'static str, Result<String, Complaint>),
@@ -293,13 +293,13 @@ impl Practice<'_> {
     }
 }
 
-fn outcome<T>(result: Result<T, Undecided>) -> Result<T, Complaint> {
+fn outcome<T>(result: Result<T, ChainError>) -> Result<T, Complaint> {
     result.map_err(|error| Complaint::new(&error, remedy(&error)))
 }
 
-async fn code(endpoint: &Endpoint, address: Address) -> Result<String, Complaint> {
+async fn code(endpoint: &Endpoints, address: Address) -> Result<String, Complaint> {
     let code = endpoint.request::<_, Bytes>("eth_getCode", (address, "latest")).await;
-    match outcome(code.map_err(Undecided::from))? {
+    match outcome(code.map_err(ChainError::from))? {
         code if code.is_empty() => Err(Complaint::new(
             format_args!("no code at {address}"),
             "check the address given, and that the endpoint serves the chain it is on",
@@ -308,7 +308,7 @@ async fn code(endpoint: &Endpoint, address: Address) -> Result<String, Complaint
     }
 }
 
-fn constants(read: Result<[Constant; 6], Undecided>) -> Result<String, Complaint> {
+fn constants(read: Result<[Constant; 6], ChainError>) -> Result<String, Complaint> {
     let constants = outcome(read)?;
     let different: Vec<_> = constants
         .iter()
@@ -343,17 +343,17 @@ fn bitcoin(health: Health, record: &mut Record<'_>) {
     record.check(kind, &endpoint, "network, newest block", outcome);
 }
 
-fn remedy(error: &Undecided) -> &'static str {
+fn remedy(error: &ChainError) -> &'static str {
     match error {
-        Undecided::Request(error) => request_remedy(error),
-        Undecided::WrongChain { .. } | Undecided::WrongNetwork { .. } => OTHER_NETWORK,
-        Undecided::NoBlock { .. } => SYNC,
-        Undecided::OtherBridge { .. } => {
+        ChainError::Request(error) => request_remedy(error),
+        ChainError::WrongChain { .. } | ChainError::WrongNetwork { .. } => OTHER_NETWORK,
+        ChainError::NoBlock { .. } => SYNC,
+        ChainError::OtherBridge { .. } => {
             "don't use this validator: give the one of your Bridge with --validator, or the right --bridge"
         }
-        Undecided::UnreadableBridge { .. }
-        | Undecided::UnknownState { .. }
-        | Undecided::UnreadableEvent { .. } => {
+        ChainError::UnreadableBridge { .. }
+        | ChainError::UnknownState { .. }
+        | ChainError::UnreadableEvent { .. } => {
             "check that the address is the Bridge's; if it is, it was upgraded, and this version is too old for it"
         }
         _ => CONTRACTS,
@@ -381,9 +381,9 @@ fn request_remedy(error: &RequestError) -> &'static str {
         RequestError::Garbage { .. } => "check that the URL is that of an Ethereum JSON-RPC endpoint",
         RequestError::Rpc { .. } => "see the message: the node doesn't allow, or doesn't know, what is asked",
         RequestError::NoneFit(unfit) => unfit.first().map_or(DOWN, |unfit| match unfit {
-            Unfit::Failed(error) => request_remedy(error),
-            Unfit::WrongNetwork { .. } | Unfit::WrongChain { .. } => OTHER_NETWORK,
-            Unfit::Behind { .. } | Unfit::Stale { .. } | Unfit::NoBlock { .. } => SYNC,
+            UnfitError::Failed(error) => request_remedy(error),
+            UnfitError::WrongNetwork { .. } | UnfitError::WrongChain { .. } => OTHER_NETWORK,
+            UnfitError::Behind { .. } | UnfitError::Stale { .. } | UnfitError::NoBlock { .. } => SYNC,
             _ => CONTRACTS,
         }),
         _ => "see the message, and the node's log",
@@ -458,7 +458,7 @@ impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (green, red) = (strong(AnsiColor::Green), strong(AnsiColor::Red));
         match self {
-            Line::Endpoint { kind, name } => write!(f, "{kind} at {name}"),
+            Line::Endpoints { kind, name } => write!(f, "{kind} at {name}"),
             Line::Check(Check { check, found, remedy: None, .. }) => {
                 write!(f, "  {green}ok{green:#}     {check:22}  {found}")
             }

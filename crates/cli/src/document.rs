@@ -209,7 +209,7 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
 
 /// What a document leaves to be looked up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
+pub struct LookUps {
     /// The deposits, with their positions, whose script parts the event of their reveal tells.
     pub scripts: Vec<(usize, RevealedDeposit)>,
     /// The deposits, with their positions, whose funding transactions Bitcoin knows.
@@ -218,7 +218,7 @@ pub struct Missing {
     pub main_utxo: bool,
 }
 
-impl Missing {
+impl LookUps {
     /// The field that only Bitcoin can supply; none when the document holds all of those.
     pub fn of_bitcoin(&self) -> Option<String> {
         match self.funding.first() {
@@ -280,8 +280,8 @@ impl Document {
     ///
     /// # Errors
     /// When a deposit without script parts doesn't say in which block it was revealed.
-    pub fn missing(&self) -> Result<Missing, DocumentError> {
-        let mut missing = Missing::default();
+    pub fn missing(&self) -> Result<LookUps, DocumentError> {
+        let mut missing = LookUps::default();
         match self {
             Self::DepositSweep(document) => {
                 for (index, Object(deposit)) in document.deposits.iter().enumerate() {

@@ -5,9 +5,9 @@ use std::fmt;
 
 use alloy_primitives::Address;
 use anstyle::{AnsiColor, Style};
-use coxswain_ethereum::{Undecided, Verdict};
+use coxswain_ethereum::{ChainError, ContractVerdict};
 use coxswain_proposals::{Concurrence, Opinion};
-use coxswain_rules::{Case, Finding, Outcome, Subject, Value};
+use coxswain_rules::{Case, Finding, Ruling, Subject, Value};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -22,7 +22,7 @@ pub struct Explanation {
     /// What the contract says.
     pub contract: Report,
     /// What the rules say; none when it didn't come to that, as it didn't for the contract.
-    pub rules: Option<Result<Rules, Undecided>>,
+    pub rules: Option<Result<Rules, ChainError>>,
 }
 
 /// What the rules say.
@@ -89,7 +89,7 @@ impl Explanation {
     /// The explanation for programs. Fields that don't apply are left out; docs/proposals.md describes them.
     pub fn to_json(&self) -> Json {
         let contract = verdict_fields(&self.contract.judgement.verdict);
-        let decided = !matches!(self.contract.judgement.verdict, Verdict::Undecided(_));
+        let decided = !matches!(self.contract.judgement.verdict, ContractVerdict::Undecided(_));
         let mut json = match self.doubt() {
             Some((cause, reason)) if decided => fields([
                 ("verdict", Some("undecided".into())),
@@ -117,13 +117,13 @@ impl Explanation {
 
 fn finding_json(finding: &Finding) -> Json {
     let needs = match finding.outcome {
-        Outcome::NotEvaluable(rule) => Some(rule.id().into()),
-        Outcome::Holds | Outcome::Broken(_) => None,
+        Ruling::NotEvaluable(rule) => Some(rule.id().into()),
+        Ruling::Holds | Ruling::Broken(_) => None,
     };
     let outcome = match finding.outcome {
-        Outcome::Holds => "holds",
-        Outcome::Broken(_) => "broken",
-        Outcome::NotEvaluable(_) => "not-evaluable",
+        Ruling::Holds => "holds",
+        Ruling::Broken(_) => "broken",
+        Ruling::NotEvaluable(_) => "not-evaluable",
     };
     Json::Object(fields([
         ("rule", Some(finding.rule.id().into())),
@@ -186,9 +186,9 @@ impl Rules {
                 }
             }
             let (colour, word) = match finding.outcome {
-                Outcome::Holds => (plain(AnsiColor::Green), "holds"),
-                Outcome::Broken(_) => (plain(AnsiColor::Red), "broken"),
-                Outcome::NotEvaluable(_) => (plain(AnsiColor::Yellow), "not evaluable"),
+                Ruling::Holds => (plain(AnsiColor::Green), "holds"),
+                Ruling::Broken(_) => (plain(AnsiColor::Red), "broken"),
+                Ruling::NotEvaluable(_) => (plain(AnsiColor::Yellow), "not evaluable"),
             };
             let (rule, statement) = (finding.rule, finding.rule.statement());
             write!(f, "\n  {colour}{word:13}{colour:#}  {rule:5}  {statement}")?;
@@ -205,9 +205,9 @@ impl Rules {
                 (None, None) => {}
             }
             match &finding.outcome {
-                Outcome::Holds => {}
-                Outcome::Broken(reason) => write!(f, "\n{:24}{reason}", "")?,
-                Outcome::NotEvaluable(needs) => write!(f, ": as {needs} is broken")?,
+                Ruling::Holds => {}
+                Ruling::Broken(reason) => write!(f, "\n{:24}{reason}", "")?,
+                Ruling::NotEvaluable(needs) => write!(f, ": as {needs} is broken")?,
             }
         }
         Ok(())

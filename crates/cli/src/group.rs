@@ -4,7 +4,7 @@ use std::fmt;
 
 use alloy_primitives::{Address, hex};
 use coxswain_ethereum::{
-    BlockSelector, Chain, GroupError, Groups, Undecided, WalletGroup, registry::MAINNET_REGISTRY_FROM,
+    BlockSelector, Chain, ChainError, GroupError, Groups, WalletGroup, registry::MAINNET_REGISTRY_FROM,
 };
 use coxswain_protocol::SigningGroup;
 use coxswain_rules::{KeyHash, network::Preset};
@@ -52,7 +52,7 @@ pub(crate) async fn read(
     let is_mainnets = contracts.is_some_and(|contracts| contracts.wallet_registry == registry);
     let from_block = if is_mainnets { MAINNET_REGISTRY_FROM } else { 0 };
     let block = endpoint.block(BlockSelector::Latest).await?;
-    let block = block.ok_or_else(|| Undecided::NoBlock {
+    let block = block.ok_or_else(|| ChainError::NoBlock {
         endpoint: endpoint.name().to_owned(),
         block: BlockSelector::Latest,
     })?;

@@ -3,7 +3,7 @@
 
 use alloy_primitives::Address;
 use bitcoin::{OutPoint, ScriptBuf, Txid, hashes::Hash};
-use coxswain_ethereum::{Block, BlockSelector, Endpoint, SnapshotKeys, SnapshotReader};
+use coxswain_ethereum::{Block, BlockSelector, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
     DepositKey, KeyHash, RedemptionKey, RevealedDeposit, Snapshot, SweepRequestKey, SweepRequestState,
     WalletState,
@@ -28,7 +28,7 @@ pub(crate) struct Names {
 /// What there is to say of names that the Bridge doesn't know at the block. If it can't be read, nothing.
 pub(crate) async fn hints(
     named: &Names,
-    endpoint: &Endpoint,
+    endpoint: &Endpoints,
     chain_id: u64,
     bridge: Address,
     block: Block,
@@ -118,7 +118,7 @@ fn revealed_at(outpoint: OutPoint, snapshot: &Snapshot) -> Option<u32> {
 async fn block_of(
     outpoint: OutPoint,
     time: u64,
-    endpoint: &Endpoint,
+    endpoint: &Endpoints,
     bridge: Address,
     newest: Block,
 ) -> Option<u64> {
@@ -133,7 +133,7 @@ async fn block_of(
 }
 
 /// The first block that is not before this time, found by halving; the newest if all are.
-async fn first_since(time: u64, endpoint: &Endpoint, newest: u64) -> Option<u64> {
+async fn first_since(time: u64, endpoint: &Endpoints, newest: u64) -> Option<u64> {
     let (mut low, mut high) = (0, newest);
     while low < high {
         let middle = low.midpoint(high);

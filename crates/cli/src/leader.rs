@@ -3,14 +3,14 @@
 use std::{fmt, fs, path::Path};
 
 use alloy_primitives::{Address, B256};
-use coxswain_ethereum::{BlockSelector, Undecided};
+use coxswain_ethereum::{BlockSelector, ChainError};
 use coxswain_protocol::{SafeHashes, Seed, SigningGroup, Window};
 use coxswain_rules::KeyHash;
 use serde_json::{Value as Json, json};
 
 use crate::{
     arguments::LeaderArguments,
-    coordination::{CoordinationError, Named, endpoint},
+    coordination::{CoordinationError, NamedParameters, endpoint},
     group,
     values::address,
 };
@@ -18,7 +18,7 @@ use crate::{
 /// A wallet's draw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeaderReport {
-    named: Named,
+    named: NamedParameters,
     wallet: KeyHash,
     /// None when the safe block's hash was given rather than its window.
     window: Option<Window>,
@@ -49,13 +49,13 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
     };
     let (named, window, safe_block_hash) =
         match (arguments.safe_block_hash, arguments.rpc_url.as_slice(), arguments.block) {
-            (Some(hash), ..) => (Named::chosen(network), None, hash),
+            (Some(hash), ..) => (NamedParameters::chosen(network), None, hash),
             (None, urls @ [_, ..], Some(block)) => {
                 let endpoint = endpoint(urls, network)?;
-                let named = Named::served(&endpoint, network).await?;
+                let named = NamedParameters::served(&endpoint, network).await?;
                 let window = named.network.window_at(block).ok_or_else(|| no_window(named, block))?;
                 let header =
-                    endpoint.header(window.safe_block()).await?.ok_or_else(|| Undecided::NoBlock {
+                    endpoint.header(window.safe_block()).await?.ok_or_else(|| ChainError::NoBlock {
                         endpoint: endpoint.name().to_owned(),
                         block: BlockSelector::Number(window.safe_block()),
                     })?;
@@ -74,7 +74,7 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
     Ok(LeaderReport { named, wallet: arguments.wallet, window, safe_block_hash, seed, order, draw })
 }
 
-fn no_window(named: Named, block: u64) -> CoordinationError {
+fn no_window(named: NamedParameters, block: u64) -> CoordinationError {
     let frequency = named.network.frequency;
     let before = named.network.latest_window(block).map(|window| window.block());
     let after = before.unwrap_or_default().checked_add(frequency);

@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, env, fmt, fs, net::IpAddr, path::Path, time::Sy
 
 use alloy_primitives::Address;
 use coxswain_ethereum::{
-    Account, AccountError, Chain, Eligible, EligibleError, Expected, Undecided, registry::ServersError,
+    Account, AccountError, Chain, ChainError, Eligible, EligibleError, Expected, registry::ServersError,
 };
 use coxswain_network::{
-    AdmissionRule, Config, DEFAULT_PORT, Eligibility, EligibilityError, HandshakeError, Identity, KeyError,
-    PeerAddress, Probe, ProbeError, Refused, Step, probe,
+    AdmissionRule, Config, DEFAULT_PORT, Eligibility, EligibilityError, HandshakeError, HandshakeStep,
+    Identity, KeyError, PeerAddress, Probe, ProbeError, RefusedError, probe,
 };
 use coxswain_rules::network::Preset;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -43,7 +43,7 @@ pub enum NetworkError {
     Servers(#[from] ServersError),
     /// The endpoint gave no usable answer.
     #[error(transparent)]
-    Undecided(#[from] Undecided),
+    Undecided(#[from] ChainError),
     /// The arguments make no sense.
     #[error("{0}")]
     Usage(String),
@@ -176,17 +176,21 @@ fn advice(error: &ProbeError) -> (&'static str, &'static str) {
         ProbeError::Refused => REFUSED,
         ProbeError::Silent(_) => ("answer", "the node is overloaded, or no node of this network"),
         ProbeError::Handshake(error) => match (error, error.step()) {
-            (HandshakeError::TimedOut(_), Step::Security) => {
+            (HandshakeError::TimedOut(_), HandshakeStep::Security) => {
                 ("security protocol", "something accepts connections there and says nothing: check the port")
             }
-            (_, Step::Security) => ("security protocol", "no node of this network is there: check the port"),
-            (_, Step::Tls) => ("TLS", "the other's certificate, or its version of libp2p, is not understood"),
-            (_, Step::Acts) => (
+            (_, HandshakeStep::Security) => {
+                ("security protocol", "no node of this network is there: check the port")
+            }
+            (_, HandshakeStep::Tls) => {
+                ("TLS", "the other's certificate, or its version of libp2p, is not understood")
+            }
+            (_, HandshakeStep::Acts) => (
                 "acts",
                 "the other plays them otherwise, or somebody is between; an operator that it refuses is closed later",
             ),
-            (_, Step::Admission) => ("admission", "our own node refuses the other"),
-            (_, Step::Muxer) => REFUSED,
+            (_, HandshakeStep::Admission) => ("admission", "our own node refuses the other"),
+            (_, HandshakeStep::Muxer) => REFUSED,
         },
         _ => ("start", "see the reason"),
     }
@@ -224,7 +228,7 @@ impl PingReport {
         match &probe.admitted {
             _ if !self.eligibility => "not asked, as no Ethereum endpoint is given".to_owned(),
             Ok(admitted) => format!("yes, {admitted}"),
-            Err(error @ Refused::NotEligible(_)) => format!("no, {error}"),
+            Err(error @ RefusedError::NotEligible(_)) => format!("no, {error}"),
             Err(error) => format!("undecided, {}", reason(error)),
         }
     }

@@ -6,10 +6,10 @@ use alloy_primitives::{Address, U256, hex};
 use anstyle::{AnsiColor, Style};
 use bitcoin::{FeeRate, consensus::encode};
 use coxswain_bitcoin::EndpointError;
-use coxswain_ethereum::{BridgeEvents, ConnectError, ResolveError, Tbtc, Undecided, Unresolved};
+use coxswain_ethereum::{BridgeEvents, ChainError, ConnectError, ResolveError, Tbtc, UnresolvedError};
 use coxswain_proposals::{
-    Attempt, Exclusion, Generation, Item, Memory, Nothing, Outcome, Proposed, Session, Sources, Why,
-    moving_funds::COMMITMENT_LOOK_BACK,
+    ActionOutcome, Attempt, ChecklistOutcome, Exclusion, Item, Memory, Nothing, PreparedProposal, Session,
+    Sources, Why, moving_funds::COMMITMENT_LOOK_BACK,
 };
 use coxswain_protocol::Checklist;
 use coxswain_rules::{
@@ -47,7 +47,7 @@ pub enum ProposeError {
 pub struct Proposing {
     wallet: KeyHash,
     /// What was read and asked, and what it came to; or why it didn't come to that.
-    result: Result<Answered, Undecided>,
+    result: Result<Answered, ChainError>,
     now: SystemTime,
 }
 
@@ -56,7 +56,7 @@ struct Answered {
     chain_id: u64,
     bridge: Address,
     validator: Address,
-    generation: Generation,
+    generation: ChecklistOutcome,
 }
 
 /// Finds out what the wallet would do now.
@@ -70,12 +70,12 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
     if arguments.bitcoin.backends(None)?.is_none() {
         return Err(ProposeError::NoBitcoin);
     }
-    let undecided = |undecided: Undecided| Ok(Proposing { wallet, result: Err(undecided), now });
+    let undecided = |undecided: ChainError| Ok(Proposing { wallet, result: Err(undecided), now });
 
     let tbtc = match Tbtc::resolve(&endpoint, &arguments.ethereum.wanted(), arguments.block).await {
         Ok(tbtc) => tbtc,
-        Err(Unresolved { error: ResolveError::Undecided(error), .. }) => return undecided(error),
-        Err(Unresolved { error, .. }) => return Err(error.into()),
+        Err(UnresolvedError { error: ResolveError::Undecided(error), .. }) => return undecided(error),
+        Err(UnresolvedError { error, .. }) => return Err(error.into()),
     };
     let Tbtc { chain, bridge, validator, block, .. } = tbtc;
     let bitcoin = arguments.bitcoin.backends(chain.network)?.ok_or(ProposeError::NoBitcoin)?;
@@ -108,7 +108,7 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
 
 /// What it all came to.
 enum Summary<'a> {
-    Proposal(&'a Proposed),
+    Proposal(&'a PreparedProposal),
     Commitment(&'a coxswain_proposals::CommitmentDue),
     Nothing,
     Undecided { cause: &'static str, reason: String },
@@ -177,7 +177,7 @@ impl Proposing {
     }
 }
 
-fn proposal_fields(proposed: &Proposed) -> Map<String, Json> {
+fn proposal_fields(proposed: &PreparedProposal) -> Map<String, Json> {
     let transaction = proposed.transaction.as_ref();
     let capped = transaction.map(|transaction| transaction.fee).filter(LeaderFee::is_capped);
     fields([
@@ -198,10 +198,10 @@ fn proposal_fields(proposed: &Proposed) -> Map<String, Json> {
 
 fn attempt_json(attempt: &Attempt) -> Json {
     let (outcome, cause, reason) = match &attempt.outcome {
-        Outcome::Proposal(_) => ("proposal", None, None),
-        Outcome::Commitment(_) => ("commitment", None, None),
-        Outcome::Nothing(nothing) => ("nothing", None, Some(nothing.to_string().into())),
-        Outcome::Undecided(undecided) => {
+        ActionOutcome::Proposal(_) => ("proposal", None, None),
+        ActionOutcome::Commitment(_) => ("commitment", None, None),
+        ActionOutcome::Nothing(nothing) => ("nothing", None, Some(nothing.to_string().into())),
+        ActionOutcome::Undecided(undecided) => {
             ("undecided", Some(undecided.kind().into()), Some(undecided.to_string().into()))
         }
     };
@@ -246,7 +246,7 @@ impl fmt::Display for Proposing {
         let wallet = self.wallet;
         let summary = self.summary();
         match &summary {
-            Summary::Proposal(Proposed { case, transaction }) => {
+            Summary::Proposal(PreparedProposal { case, transaction }) => {
                 write!(f, "{green}PROPOSAL {green:#}  {} of wallet {wallet}", case.action())?;
                 if let Subject::Heartbeat(HeartbeatProposal { message }) = &case.subject {
                     write!(f, "\n           message {}", hex::encode_prefixed(message))?;
@@ -290,14 +290,14 @@ impl fmt::Display for Proposing {
         for (outcome, actions) in self.why_not(&summary) {
             write!(f, "\n           {}: {outcome}", actions.join(", "))?;
         }
-        if let Summary::Proposal(Proposed { case, transaction: Some(transaction) }) = &summary {
+        if let Summary::Proposal(PreparedProposal { case, transaction: Some(transaction) }) = &summary {
             write_transaction(f, case, &transaction.unsigned)?;
         }
         let excluded: Vec<_> = self.attempts().iter().flat_map(|attempt| &attempt.excluded).collect();
         if let Ok(Answered { generation, .. }) = &self.result {
             write_excluded(f, &excluded, generation.block.timestamp)?;
         }
-        if let Summary::Proposal(Proposed { transaction: Some(transaction), .. }) = &summary {
+        if let Summary::Proposal(PreparedProposal { transaction: Some(transaction), .. }) = &summary {
             let unsigned = encode::serialize_hex(transaction.unsigned.transaction());
             write!(f, "\n\ntransaction  {unsigned}\n\npsbt         {}", transaction.psbt())?;
         }
@@ -311,7 +311,7 @@ impl Proposing {
         let unknown = Nothing::WalletState(WalletState::Unknown);
         self.attempts()
             .iter()
-            .any(|attempt| matches!(&attempt.outcome, Outcome::Nothing(why) if *why == unknown))
+            .any(|attempt| matches!(&attempt.outcome, ActionOutcome::Nothing(why) if *why == unknown))
     }
 
     /// Why other actions were not proposed: each reason once, with the actions that it holds for.
@@ -323,7 +323,7 @@ impl Proposing {
         let mut reasons: Vec<(String, Vec<_>)> = Vec::new();
         for attempt in self.attempts() {
             let reason = match &attempt.outcome {
-                Outcome::Proposal(_) | Outcome::Commitment(_) => continue,
+                ActionOutcome::Proposal(_) | ActionOutcome::Commitment(_) => continue,
                 outcome => outcome.to_string(),
             };
             let action = attempt.action.name();

@@ -4,7 +4,7 @@ use std::{fmt, time::SystemTime};
 
 use alloy_primitives::{Address, U256};
 use anstyle::{AnsiColor, Style};
-use coxswain_ethereum::{Block, Judgement, Undecided, Verdict};
+use coxswain_ethereum::{Block, ChainError, ContractVerdict, Judgement};
 use coxswain_proposals::{Assessment, Step};
 use coxswain_rules::{Action, FeeRuling, KeyHash, Value};
 use serde_json::{Map, Value as Json, json};
@@ -36,9 +36,9 @@ impl Report {
     /// The process's exit code: 0 valid, 1 rejected, 3 undecided.
     pub const fn exit_code(&self) -> u8 {
         match &self.judgement.verdict {
-            Verdict::Valid => 0,
-            Verdict::Rejected(_) => 1,
-            Verdict::Undecided(_) => 3,
+            ContractVerdict::Valid => 0,
+            ContractVerdict::Rejected(_) => 1,
+            ContractVerdict::Undecided(_) => 3,
         }
     }
 
@@ -117,11 +117,11 @@ fn slow(ruling: FeeRuling) -> String {
 }
 
 /// A verdict with all that it says.
-pub(crate) fn verdict_fields(verdict: &Verdict) -> Map<String, Json> {
+pub(crate) fn verdict_fields(verdict: &ContractVerdict) -> Map<String, Json> {
     let name = Some(verdict_name(verdict).into());
     match verdict {
-        Verdict::Valid => fields([("verdict", name)]),
-        Verdict::Rejected(rejection) => fields([
+        ContractVerdict::Valid => fields([("verdict", name)]),
+        ContractVerdict::Rejected(rejection) => fields([
             ("verdict", name),
             ("rule", rejection.rule.map(|rule| rule.id().into())),
             ("item", rejection.item().map(number)),
@@ -129,7 +129,7 @@ pub(crate) fn verdict_fields(verdict: &Verdict) -> Map<String, Json> {
             ("bound", rejection.bound().map(value)),
             ("reason", Some(rejection.cause.to_string().into())),
         ]),
-        Verdict::Undecided(undecided) => fields([
+        ContractVerdict::Undecided(undecided) => fields([
             ("verdict", name),
             ("cause", Some(undecided.kind().into())),
             ("reason", Some(undecided.to_string().into())),
@@ -148,11 +148,11 @@ pub(crate) fn fields<const N: usize>(fields: [(&str, Option<Json>); N]) -> Map<S
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
-const fn verdict_name(verdict: &Verdict) -> &'static str {
+const fn verdict_name(verdict: &ContractVerdict) -> &'static str {
     match verdict {
-        Verdict::Valid => "valid",
-        Verdict::Rejected(_) => "rejected",
-        Verdict::Undecided(_) => "undecided",
+        ContractVerdict::Valid => "valid",
+        ContractVerdict::Rejected(_) => "rejected",
+        ContractVerdict::Undecided(_) => "undecided",
     }
 }
 
@@ -197,12 +197,12 @@ pub(crate) fn undecided(
 #[derive(Clone, Debug)]
 pub struct OpenQuestion {
     what: &'static str,
-    undecided: Undecided,
+    undecided: ChainError,
 }
 
 impl OpenQuestion {
     /// What is open, and why.
-    pub const fn new(what: &'static str, undecided: Undecided) -> Self {
+    pub const fn new(what: &'static str, undecided: ChainError) -> Self {
         Self { what, undecided }
     }
 
@@ -224,11 +224,11 @@ impl fmt::Display for Report {
         let strong = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
         let what = format!("{} of wallet {}", self.action, self.wallet);
         match &self.judgement.verdict {
-            Verdict::Valid => {
+            ContractVerdict::Valid => {
                 let green = strong(AnsiColor::Green);
                 write!(f, "{green}VALID    {green:#}  {what}")?;
             }
-            Verdict::Rejected(rejection) => {
+            ContractVerdict::Rejected(rejection) => {
                 let red = strong(AnsiColor::Red);
                 write!(f, "{red}REJECTED {red:#}  {what}")?;
                 if let Some(rule) = rejection.rule {
@@ -239,7 +239,7 @@ impl fmt::Display for Report {
                     write!(f, " ({})", time(bound, block.timestamp))?;
                 }
             }
-            Verdict::Undecided(reason) => undecided(f, what, reason)?,
+            ContractVerdict::Undecided(reason) => undecided(f, what, reason)?,
         }
         for hint in &self.hints {
             write!(f, "\n           hint: {hint}")?;

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use alloy_primitives::Address;
-use coxswain_protocol::{Network, Parameters, SigningGroup};
-use coxswain_sim::statistics::{Setup, Statistics, expected_share_with_at_least, observe};
+use coxswain_protocol::{Parameters, SigningGroup, WindowParameters};
+use coxswain_sim::statistics::{Experiment, Statistics, expected_share_with_at_least, observe};
 use serde_json::{Value as Json, json};
 
 use crate::arguments::SimulateArguments;
@@ -39,8 +39,9 @@ pub fn simulate(arguments: &SimulateArguments, mut tell: impl FnMut(f64)) -> Sim
     let runs = PROBABILITIES.map(|p| {
         let parameters = Parameters { heartbeat_probability: p, ..Parameters::DEFAULT };
         let holders = (1..=operators).map(Address::with_last_byte).collect();
-        let setup = Setup {
-            network: Network::try_from(parameters).expect("only a probability differs from the default"),
+        let setup = Experiment {
+            network: WindowParameters::try_from(parameters)
+                .expect("only a probability differs from the default"),
             group: SigningGroup::new(holders).expect("the command line allows 1 to 255 operators"),
             wallets,
             windows,

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use alloy_primitives::Address;
 use coxswain_bitcoin::{Backend, Backends, EndpointError};
 use coxswain_ethereum::{
-    Block, BlockSelector, BridgeEvents, ConnectError, Endpoint, Judgement, ResolveError, Tbtc, Undecided,
-    Unresolved, Verdict,
+    Block, BlockSelector, BridgeEvents, ChainError, ConnectError, ContractVerdict, Endpoints, Judgement,
+    ResolveError, Tbtc, UnresolvedError,
 };
 use coxswain_proposals::{Memory, Session, Sources};
 use coxswain_rules::Case;
@@ -85,7 +85,7 @@ pub(crate) enum Extent {
 pub(crate) struct Hearing {
     pub(crate) report: Report,
     /// What the rules say, if they were asked.
-    pub(crate) rules: Option<Result<Rules, Undecided>>,
+    pub(crate) rules: Option<Result<Rules, ChainError>>,
 }
 
 /// Puts a document's proposal before the contract, and asks what else is wanted. If it isn't valid, looks for what may be mistyped.
@@ -98,7 +98,7 @@ pub(crate) async fn hear(
     let mut site = None;
     let mut hearing = ask(document, target, extent, &mut site).await?;
     if let Some(Site { endpoint, chain_id, bridge, block }) = site
-        && hearing.report.judgement.verdict != Verdict::Valid
+        && hearing.report.judgement.verdict != ContractVerdict::Valid
     {
         hearing.report.hints = hints(&names, &endpoint, chain_id, bridge, block).await;
     }
@@ -107,7 +107,7 @@ pub(crate) async fn hear(
 
 /// Where the proposal is judged.
 struct Site {
-    endpoint: Endpoint,
+    endpoint: Endpoints,
     chain_id: u64,
     bridge: Address,
     block: Block,
@@ -136,11 +136,11 @@ async fn ask(
 
     let tbtc = match Tbtc::resolve(&endpoint, &target.ethereum.wanted(), target.block).await {
         Ok(tbtc) => tbtc,
-        Err(Unresolved { error: ResolveError::Undecided(error), chain, validator, block }) => {
+        Err(UnresolvedError { error: ResolveError::Undecided(error), chain, validator, block }) => {
             let chain_id = chain.map(|chain| chain.id);
-            return Ok(report(chain_id, validator, block, Verdict::Undecided(error)));
+            return Ok(report(chain_id, validator, block, ContractVerdict::Undecided(error)));
         }
-        Err(Unresolved { error, .. }) => return Err(error.into()),
+        Err(UnresolvedError { error, .. }) => return Err(error.into()),
     };
     let Tbtc { chain, bridge, block, .. } = tbtc;
     *site = Some(Site { endpoint: endpoint.clone(), chain_id: chain.id, bridge, block });
@@ -158,7 +158,7 @@ async fn ask(
     let mut memory = Memory::default();
     let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
     if let Err(error) = complete(&mut document, &missing, &mut session, bridge).await {
-        return Ok(report(Verdict::Undecided(error)));
+        return Ok(report(ContractVerdict::Undecided(error)));
     }
     let case = document.into_case()?;
     let verdict = session.contract(&case).await;
@@ -175,9 +175,9 @@ async fn ask(
 async fn rules<B: Backend>(
     session: &mut Session<'_, B>,
     case: &Case,
-    verdict: &Verdict,
+    verdict: &ContractVerdict,
     bridge: Address,
-) -> Result<Rules, Undecided> {
+) -> Result<Rules, ChainError> {
     let opinion = session.opinion(case).await.map_err(incomplete)?;
     let concurrence = session.concurrence(&opinion, verdict).await;
     Ok(Rules { bridge, opinion, concurrence, items: items(case) })

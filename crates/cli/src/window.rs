@@ -2,21 +2,21 @@
 
 use std::{fmt, time::SystemTime};
 
-use coxswain_ethereum::{Block, BlockSelector, Undecided};
+use coxswain_ethereum::{Block, BlockSelector, ChainError};
 use coxswain_protocol::{Phase, Window};
 use coxswain_rules::Action;
 use serde_json::{Value as Json, json};
 
 use crate::{
     arguments::WindowArguments,
-    coordination::{CoordinationError, Named, endpoint},
+    coordination::{CoordinationError, NamedParameters, endpoint},
     page, report,
 };
 
 /// A window as seen from a block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowReport {
-    named: Named,
+    named: NamedParameters,
     block: u64,
     /// The endpoint's head, and when it was asked for; none if a block was given.
     head: Option<(Block, SystemTime)>,
@@ -41,14 +41,14 @@ pub async fn window(arguments: &WindowArguments, now: SystemTime) -> Result<Wind
     let (named, block, head) = match (arguments.rpc_url.as_slice(), arguments.block) {
         (urls @ [_, ..], _) => {
             let endpoint = endpoint(urls, network)?;
-            let named = Named::served(&endpoint, network).await?;
-            let head = endpoint.block(BlockSelector::Latest).await?.ok_or_else(|| Undecided::NoBlock {
+            let named = NamedParameters::served(&endpoint, network).await?;
+            let head = endpoint.block(BlockSelector::Latest).await?.ok_or_else(|| ChainError::NoBlock {
                 endpoint: endpoint.name().to_owned(),
                 block: BlockSelector::Latest,
             })?;
             (named, head.number, Some((head, now)))
         }
-        ([], Some(block)) => (Named::chosen(network), block, None),
+        ([], Some(block)) => (NamedParameters::chosen(network), block, None),
         ([], None) => {
             return Err(CoordinationError::Usage(
                 "--block, --rpc-url or COXSWAIN_ETHEREUM__URLS is needed".to_owned(),

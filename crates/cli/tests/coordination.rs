@@ -11,7 +11,7 @@ mod support;
 use std::path::PathBuf;
 
 use alloy_primitives::Address;
-use coxswain_testkit::Chain;
+use coxswain_testkit::TestChain;
 use serde_json::{Value, json};
 
 use crate::support::coxswain;
@@ -105,7 +105,7 @@ async fn before_the_first_window_there_is_none() {
 
 #[tokio::test]
 async fn a_window_and_its_leader_are_read_from_a_chain() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     chain.mine(70).await.unwrap();
     let url = chain.endpoint();
     let json = coxswain(&["window", "--rpc-url", &url, "--json"], "").await.json();

@@ -10,7 +10,7 @@ mod support;
 
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use bitcoin::consensus::encode::serialize_hex;
-use coxswain_ethereum::{BlockSelector, Endpoint};
+use coxswain_ethereum::{BlockSelector, Endpoints};
 use coxswain_rules::{Action, Case, RuleId, Subject};
 use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator, sweep};
 use serde_json::{Value, json};
@@ -245,7 +245,7 @@ async fn a_rule_shows_what_it_compared() {
     let now = json["block"]["timestamp"].as_u64().unwrap();
     // The validator's deployment lies in between, in a block of the same second or a later one.
     let requested_in = BlockSelector::Number(bench.scene.young_request.request_block);
-    let endpoint = Endpoint::new(bench.rpc_url.parse().unwrap()).unwrap();
+    let endpoint = Endpoints::new(bench.rpc_url.parse().unwrap()).unwrap();
     let eligible_after = endpoint.block(requested_in).await.unwrap().unwrap().timestamp + 600;
     assert_eq!(finding("RD-1")["actual"], "Live");
     assert_eq!((&finding("RD-5")["actual"], &finding("RD-5")["bound"]), (&json!(100_001), &json!(1_000_000)));

@@ -15,7 +15,7 @@ use coxswain_cli::{
 };
 use coxswain_demo::{
     interruption::{Ended, until_told},
-    proposals::{Proposed, proposals},
+    proposals::{DemoProposal, proposals},
 };
 use coxswain_ethereum::BlockSelector;
 use coxswain_testkit::{Scene, our_validator};
@@ -55,7 +55,7 @@ async fn demo() -> Result<ExitCode> {
 
     tell("validating ten proposals\n");
     let mut rows = Vec::new();
-    for Proposed { document, expected } in proposals(&scene)? {
+    for DemoProposal { document, expected } in proposals(&scene)? {
         let asked = Instant::now();
         let report = validate(document.to_string().parse()?, &target).await?;
         rows.push(Row { report, expected, time: asked.elapsed() });

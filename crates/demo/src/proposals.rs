@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// A proposal document, and the rule that it should be rejected by; none when it should be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposed {
+pub struct DemoProposal {
     /// The document.
     pub document: Value,
     /// The rule.
@@ -18,7 +18,7 @@ pub struct Proposed {
 ///
 /// # Errors
 /// If the retiring wallet's main UTXO is gone.
-pub fn proposals(scene: &Scene) -> Result<Vec<Proposed>, Error> {
+pub fn proposals(scene: &Scene) -> Result<Vec<DemoProposal>, Error> {
     let Scene { working, retiring, deposits, unspendable, requests, young_request, .. } = scene;
     let scripts: Vec<_> = requests.iter().map(|request| script(&request.script)).collect();
     let main_utxo = scene.world.main_utxo(retiring).ok_or(Error::NoMainUtxo(retiring.key_hash()))?;
@@ -51,8 +51,8 @@ pub fn proposals(scene: &Scene) -> Result<Vec<Proposed>, Error> {
     // A P2WPKH over the deposit script's hash: the Bridge took it, and nobody can ever spend it.
     let poisoned = sound.iter().cloned().chain([deposit(unspendable)]).collect();
     let with_young = scripts.iter().cloned().chain([script(&young_request.script)]).collect();
-    let valid = |document| Proposed { document, expected: None };
-    let spoilt = |rule, document| Proposed { document, expected: Some(rule) };
+    let valid = |document| DemoProposal { document, expected: None };
+    let spoilt = |rule, document| DemoProposal { document, expected: Some(rule) };
     Ok(vec![
         valid(heartbeat("0xffffffffffffffff0123456789abcdef")),
         spoilt(RuleId::Hb1, heartbeat("0x00ffffffffffffff0123456789abcdef")),

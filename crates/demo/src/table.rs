@@ -8,7 +8,7 @@ use comfy_table::{
     presets::{NOTHING, UTF8_BORDERS_ONLY},
 };
 use coxswain_cli::{Report, page};
-use coxswain_ethereum::Verdict;
+use coxswain_ethereum::ContractVerdict;
 use coxswain_rules::RuleId;
 
 /// As wide as the table is at most, in columns.
@@ -24,9 +24,11 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn is_as_expected(&self) -> bool {
         match &self.report.judgement.verdict {
-            Verdict::Valid => self.expected.is_none(),
-            Verdict::Rejected(rejection) => rejection.rule.is_some() && rejection.rule == self.expected,
-            Verdict::Undecided(_) => false,
+            ContractVerdict::Valid => self.expected.is_none(),
+            ContractVerdict::Rejected(rejection) => {
+                rejection.rule.is_some() && rejection.rule == self.expected
+            }
+            ContractVerdict::Undecided(_) => false,
         }
     }
 }
@@ -46,13 +48,13 @@ pub(crate) fn table(rows: &[Row]) -> String {
     table.set_header(["action", "verdict", "rule", "item", "what was wrong", "block", "time"]);
     for row in rows {
         let (rule, item, what) = match &row.report.judgement.verdict {
-            Verdict::Valid => Default::default(),
-            Verdict::Rejected(rejection) => (
+            ContractVerdict::Valid => Default::default(),
+            ContractVerdict::Rejected(rejection) => (
                 rejection.rule.map(RuleId::id).unwrap_or_default(),
                 rejection.item().map(|item| item.to_string()).unwrap_or_default(),
                 rejection.cause.to_string(),
             ),
-            Verdict::Undecided(undecided) => ("", String::new(), undecided.to_string()),
+            ContractVerdict::Undecided(undecided) => ("", String::new(), undecided.to_string()),
         };
         let block = row.report.judgement.block.map(|block| block.number.to_string()).unwrap_or_default();
         let time = format!("{:.0} ms", row.time.as_secs_f64() * 1e3);
@@ -84,9 +86,9 @@ const UNDECIDED: &str = "? undecided";
 
 fn verdict(row: &Row) -> String {
     let verdict = match &row.report.judgement.verdict {
-        Verdict::Valid => VALID,
-        Verdict::Rejected(_) => REJECTED,
-        Verdict::Undecided(_) => UNDECIDED,
+        ContractVerdict::Valid => VALID,
+        ContractVerdict::Rejected(_) => REJECTED,
+        ContractVerdict::Undecided(_) => UNDECIDED,
     };
     let surprise = if row.is_as_expected() { "" } else { " (unexpected)" };
     format!("{verdict}{surprise}")

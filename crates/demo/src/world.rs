@@ -12,14 +12,14 @@ use std::{
 use alloy_primitives::Address;
 use coxswain_rules::Amount;
 use coxswain_testkit::{
-    BitcoinServer, Chain, DepositSpec, Error, Funding, Regtest, Reply, Scene, Serving, World,
+    BitcoinServer, DepositSpec, Error, Funding, Regtest, Reply, Scene, Serving, TestChain, World,
     deployed_validator, our_validator, standard_scripts,
 };
 use eyre::{Result, WrapErr, ensure};
 use tokio::process::Command;
 
 use crate::{
-    proposals::{Proposed, proposals},
+    proposals::{DemoProposal, proposals},
     readme::Commands,
 };
 
@@ -83,7 +83,7 @@ impl Standing {
     /// If anvil or an artifact is missing, or a step fails.
     pub async fn set_up(ports: Ports, mut tell: impl FnMut(&str)) -> Result<Self, Error> {
         tell("starting a local chain and deploying the real tBTC Bridge");
-        let mut world = World::on(Chain::start_at(ports.ethereum)?).await?;
+        let mut world = World::on(TestChain::start_at(ports.ethereum)?).await?;
         world.bitcoin = Regtest::recent();
         tell("deploying the redemption watchtower, our validator, and the one deployed on mainnet");
         let watchtower = world.enable_watchtower().await?;
@@ -134,7 +134,7 @@ impl Standing {
     pub fn write(&self, folder: &Path) -> Result<Files> {
         let mut files = Files { folder: folder.to_owned(), written: Vec::new() };
         files.create_folders()?;
-        for Proposed { document, expected } in proposals(&self.scene)? {
+        for DemoProposal { document, expected } in proposals(&self.scene)? {
             let action = document.get("action").and_then(serde_json::Value::as_str).unwrap_or_default();
             let kind = if expected.is_some() { "-broken" } else { "" };
             files.write(&format!("{PROPOSALS}/{action}{kind}.json"), &format!("{document:#}\n"))?;

@@ -43,7 +43,7 @@ impl From<&Preset> for Pace {
 
 /// What a server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard<T> {
+pub enum Response<T> {
     /// This.
     Answer(T),
     /// Nothing to this that was understood, but it has answered something else.
@@ -52,22 +52,22 @@ pub enum Heard<T> {
     Silence,
 }
 
-impl<T> Heard<T> {
+impl<T> Response<T> {
     /// The same, borrowed.
-    pub const fn as_ref(&self) -> Heard<&T> {
+    pub const fn as_ref(&self) -> Response<&T> {
         match self {
-            Self::Answer(answer) => Heard::Answer(answer),
-            Self::Nothing => Heard::Nothing,
-            Self::Silence => Heard::Silence,
+            Self::Answer(answer) => Response::Answer(answer),
+            Self::Nothing => Response::Nothing,
+            Self::Silence => Response::Silence,
         }
     }
 
     /// The same, of another answer.
-    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Heard<U> {
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Response<U> {
         match self {
-            Self::Answer(answer) => Heard::Answer(map(answer)),
-            Self::Nothing => Heard::Nothing,
-            Self::Silence => Heard::Silence,
+            Self::Answer(answer) => Response::Answer(map(answer)),
+            Self::Nothing => Response::Nothing,
+            Self::Silence => Response::Silence,
         }
     }
 
@@ -122,7 +122,7 @@ pub struct Decision {
 /// Why there is no block to decide at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NoDecision {
+pub enum DecisionError {
     /// Too few heads count: too few servers answer, or their heads are old.
     #[error("{counted} servers have a head that is new, of {required} that are needed")]
     NoFreshHead {
@@ -164,13 +164,17 @@ pub struct Named {
 ///
 /// # Errors
 /// If none is named by enough.
-pub fn named(quorum: Quorum, number: u64, names: &[Heard<&[HashedHeader]>]) -> Result<Named, NoDecision> {
+pub fn named(
+    quorum: Quorum,
+    number: u64,
+    names: &[Response<&[HashedHeader]>],
+) -> Result<Named, DecisionError> {
     let required = quorum.required(names.iter().filter(|heard| !heard.is_silence()).count());
     match most_named(number, names) {
         Some((header, named_by)) if named_by >= required => {
             Ok(Named { header: header.clone(), named_by, of: quorum.servers() })
         }
-        _ => Err(NoDecision::NotNamed { lowest: number, highest: number, required }),
+        _ => Err(DecisionError::NotNamed { lowest: number, highest: number, required }),
     }
 }
 
@@ -198,10 +202,10 @@ impl Decider {
     ///
     /// # Errors
     /// If too few count. Then the heads are asked for anew, and no window opens.
-    pub fn heads(&mut self, now: u64, heads: &[Heard<&HashedHeader>]) -> Result<Horizon, NoDecision> {
+    pub fn heads(&mut self, now: u64, heads: &[Response<&HashedHeader>]) -> Result<Horizon, DecisionError> {
         let spoken: Vec<_> = heads.iter().map(|head| !head.is_silence()).collect();
         let required = self.quorum.required(count(&spoken));
-        let mut new: Vec<_> = heads.iter().filter_map(Heard::answer).collect();
+        let mut new: Vec<_> = heads.iter().filter_map(Response::answer).collect();
         if self.pace.is_of_the_clock {
             new.retain(|head| {
                 let time = head.timestamp();
@@ -218,11 +222,11 @@ impl Decider {
             (None, Some(height), Some((since, _))) => {
                 let waited = now.saturating_sub(*self.out_of_pace_since.get_or_insert(now));
                 if waited < PATIENCE * self.pace.slot {
-                    return Err(NoDecision::OutOfPace { since });
+                    return Err(DecisionError::OutOfPace { since });
                 }
                 height
             }
-            (None, ..) => return Err(NoDecision::NoFreshHead { counted: counted.len(), required }),
+            (None, ..) => return Err(DecisionError::NoFreshHead { counted: counted.len(), required }),
         };
         let is_behind = |head: &HashedHeader| height.saturating_sub(head.number()) > MAX_BEHIND;
         let behind = heads.iter().enumerate().filter(|(_, head)| head.answer().is_some_and(is_behind));
@@ -255,8 +259,8 @@ impl Decider {
         &mut self,
         now: u64,
         horizon: Horizon,
-        names: &[Heard<&[HashedHeader]>],
-    ) -> Result<Decision, NoDecision> {
+        names: &[Response<&[HashedHeader]>],
+    ) -> Result<Decision, DecisionError> {
         let spoken: Vec<_> = names
             .iter()
             .enumerate()
@@ -274,7 +278,7 @@ impl Decider {
         });
         let Some((header, named_by)) = named else {
             let (lowest, highest) = heights.into_inner();
-            return Err(NoDecision::NotNamed { lowest, highest, required });
+            return Err(DecisionError::NotNamed { lowest, highest, required });
         };
         self.last = Some((header.number(), header.timestamp()));
         let clock = self.tick(now, horizon.height, header.number());
@@ -304,9 +308,9 @@ fn count(of: &[bool]) -> usize {
 }
 
 /// The block at a height that most servers name, and how many do. A server names one block a height: its first.
-fn most_named<'a>(height: u64, names: &[Heard<&'a [HashedHeader]>]) -> Option<(&'a HashedHeader, usize)> {
+fn most_named<'a>(height: u64, names: &[Response<&'a [HashedHeader]>]) -> Option<(&'a HashedHeader, usize)> {
     let mut counted = BTreeMap::<B256, (&HashedHeader, usize)>::new();
-    for headers in names.iter().filter_map(Heard::answer) {
+    for headers in names.iter().filter_map(Response::answer) {
         if let Some(header) = headers.iter().find(|header| header.number() == height) {
             counted.entry(header.hash()).or_insert((header, 0)).1 += 1;
         }

@@ -12,13 +12,13 @@ use futures_util::future::join_all;
 use url::Url;
 
 #[cfg(feature = "proven")]
-use crate::proof::{Call, Proven, Prover, Unproven};
+use crate::proof::{Call, ProofError, Proven, Prover};
 use crate::{
-    decision::{Decider, Decision, Heard, Named, Pace, ancestor, named},
-    quorum::{InvalidQuorum, Quorum, servers},
+    decision::{Decider, Decision, Named, Pace, Response, ancestor, named},
+    error::{ChainError, excerpt},
+    quorum::{Quorum, QuorumError, servers},
     rpc::{BlockSelector, Called, ConnectError, Connection, HashedHeader, RequestError, revert_of},
-    undecided::{Undecided, excerpt},
-    validator::{ProposalValidator, Verdict, calldata},
+    validator::{ContractVerdict, ProposalValidator, calldata},
 };
 
 /// How many headers are asked for at once at most, to get from a block to its ancestor.
@@ -33,7 +33,7 @@ pub enum PanelError {
     Connect(#[from] ConnectError),
     /// The quorum can't be met.
     #[error(transparent)]
-    Quorum(#[from] InvalidQuorum),
+    Quorum(#[from] QuorumError),
 }
 
 /// All servers of one chain.
@@ -105,9 +105,9 @@ impl Panel {
     ///
     /// # Errors
     /// If none is named by enough.
-    pub async fn decide(&self, decider: &mut Decider, now: u64) -> Result<Decision, Undecided> {
+    pub async fn decide(&self, decider: &mut Decider, now: u64) -> Result<Decision, ChainError> {
         let heads = join_all(self.servers.iter().map(|server| server.head(self.chain_id))).await;
-        let heads: Vec<_> = heads.iter().map(Heard::as_ref).collect();
+        let heads: Vec<_> = heads.iter().map(Response::as_ref).collect();
         let horizon = decider.heads(now, &heads)?;
         let heights: Vec<_> = horizon.heights().collect();
         let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
@@ -119,7 +119,7 @@ impl Panel {
     ///
     /// # Errors
     /// If none is named by enough.
-    pub async fn at_number(&self, number: u64) -> Result<Named, Undecided> {
+    pub async fn at_number(&self, number: u64) -> Result<Named, ChainError> {
         let heights = [number];
         let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
         let names: Vec<_> = names.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
@@ -130,11 +130,11 @@ impl Panel {
     ///
     /// # Errors
     /// If no server has it.
-    pub async fn at_hash(&self, hash: B256) -> Result<Named, Undecided> {
+    pub async fn at_hash(&self, hash: B256) -> Result<Named, ChainError> {
         let found = join_all(self.servers.iter().map(|server| server.by_hash(hash))).await;
         let mut found = found.into_iter().flatten();
         let endpoint = || self.servers.first().map(|server| server.name().to_owned()).unwrap_or_default();
-        let no_block = || Undecided::NoBlock { endpoint: endpoint(), block: BlockSelector::Hash(hash) };
+        let no_block = || ChainError::NoBlock { endpoint: endpoint(), block: BlockSelector::Hash(hash) };
         let header = found.next().ok_or_else(no_block)?;
         Ok(Named { header, named_by: 1 + found.count(), of: self.quorum.servers() })
     }
@@ -144,10 +144,10 @@ impl Panel {
     ///
     /// # Errors
     /// If it is neither.
-    pub async fn ancestor(&self, block: &HashedHeader, number: u64) -> Result<HashedHeader, Undecided> {
+    pub async fn ancestor(&self, block: &HashedHeader, number: u64) -> Result<HashedHeader, ChainError> {
         let heights: Vec<_> = (number..block.number()).rev().take(MAX_PARENTS).collect();
         for server in &self.servers {
-            if let Heard::Answer(parents) = server.headers(&heights).await
+            if let Response::Answer(parents) = server.headers(&heights).await
                 && let Some(found) = ancestor(block, &parents, number)
             {
                 return Ok(found.clone());
@@ -162,10 +162,12 @@ impl Panel {
         validator: &ProposalValidator,
         case: &Case,
         at: &HashedHeader,
-    ) -> Assured<Verdict> {
+    ) -> Assured<ContractVerdict> {
         match self.call(Some(validator.address()), calldata(case), at).await {
             Ok(Assured { fact, assurance }) => Assured { fact: validator.verdict(case, fact), assurance },
-            Err(undecided) => Assured { fact: Verdict::Undecided(undecided), assurance: Assurance::Word },
+            Err(undecided) => {
+                Assured { fact: ContractVerdict::Undecided(undecided), assurance: Assurance::Word }
+            }
         }
     }
 
@@ -178,7 +180,7 @@ impl Panel {
         to: Option<Address>,
         input: Bytes,
         at: &HashedHeader,
-    ) -> Result<Assured<Called>, Undecided> {
+    ) -> Result<Assured<Called>, ChainError> {
         let transaction = TransactionRequest {
             to: to.map(Into::into),
             input: TransactionInput::new(input.clone()),
@@ -198,16 +200,16 @@ impl Panel {
         #[cfg(feature = "proven")]
         match (proven, &agreed) {
             (Ok(Proven { called, .. }), Ok(agreed)) if agreed.fact != called => {
-                return Err(Undecided::Contradicted { block: at.block(), said });
+                return Err(ChainError::Contradicted { block: at.block(), said });
             }
             (Ok(Proven { has_code: false, .. }), _) => {
                 let address = to.unwrap_or_default();
-                return Err(Undecided::NoCode { address, block: at.block() });
+                return Err(ChainError::NoCode { address, block: at.block() });
             }
             (Ok(Proven { called, .. }), _) => {
                 return Ok(Assured { fact: called, assurance: Assurance::Proven });
             }
-            (Err(Unproven::NotProvable(_) | Unproven::NoProof(_)), _) => {}
+            (Err(ProofError::NotProvable(_) | ProofError::NoProof(_)), _) => {}
         }
         agreed
     }
@@ -216,7 +218,7 @@ impl Panel {
     fn agreed(
         &self,
         said: Vec<Result<Called, RequestError>>,
-    ) -> (Result<Assured<Called>, Undecided>, String) {
+    ) -> (Result<Assured<Called>, ChainError>, String) {
         let required = self.quorum.required(self.servers.iter().filter(|server| server.has_spoken()).count());
         let mut votes: Vec<(Called, usize)> = Vec::new();
         let mut failure = None;
@@ -241,7 +243,7 @@ impl Panel {
             }
             None => match failure {
                 Some(error) if votes.is_empty() => Err(error.into()),
-                _ => Err(Undecided::NotAgreed { required, said: words.clone() }),
+                _ => Err(ChainError::NotAgreed { required, said: words.clone() }),
             },
         };
         (agreed, words)
@@ -267,19 +269,19 @@ impl Server {
     }
 
     /// What it says, or that it says nothing.
-    fn heard<T>(&self, answer: Option<T>) -> Heard<T> {
+    fn heard<T>(&self, answer: Option<T>) -> Response<T> {
         match answer {
             Some(answer) => {
                 self.has_spoken.store(true, Ordering::Relaxed);
-                Heard::Answer(answer)
+                Response::Answer(answer)
             }
-            None if self.has_spoken() => Heard::Nothing,
-            None => Heard::Silence,
+            None if self.has_spoken() => Response::Nothing,
+            None => Response::Silence,
         }
     }
 
     /// Asks one URL after the other, until one answers.
-    async fn ask<T>(&self, ask: impl AsyncFn(&Connection) -> Option<T>) -> Heard<T> {
+    async fn ask<T>(&self, ask: impl AsyncFn(&Connection) -> Option<T>) -> Response<T> {
         for connection in &self.connections {
             if let Some(answer) = ask(connection).await {
                 return self.heard(Some(answer));
@@ -289,7 +291,7 @@ impl Server {
     }
 
     /// Its newest block, if it is on this chain.
-    async fn head(&self, chain_id: u64) -> Heard<HashedHeader> {
+    async fn head(&self, chain_id: u64) -> Response<HashedHeader> {
         let head = self
             .ask(async |connection| {
                 let id = connection.request::<_, U64>("eth_chainId", ());
@@ -299,15 +301,15 @@ impl Server {
             })
             .await;
         match head {
-            Heard::Answer((id, head)) if id == chain_id => Heard::Answer(head),
+            Response::Answer((id, head)) if id == chain_id => Response::Answer(head),
             // It has said that it is on another chain.
-            Heard::Answer(_) | Heard::Nothing => Heard::Nothing,
-            Heard::Silence => Heard::Silence,
+            Response::Answer(_) | Response::Nothing => Response::Nothing,
+            Response::Silence => Response::Silence,
         }
     }
 
     /// The headers that it has at these heights.
-    async fn headers(&self, heights: &[u64]) -> Heard<Vec<HashedHeader>> {
+    async fn headers(&self, heights: &[u64]) -> Response<Vec<HashedHeader>> {
         let params: Vec<_> = heights.iter().map(|height| (U64::from(*height), false)).collect();
         self.ask(async |connection| {
             let answers: Vec<Option<RpcHeader>> =
@@ -331,8 +333,8 @@ impl Server {
             })
             .await;
         match found {
-            Heard::Answer(header) => Some(header),
-            Heard::Nothing | Heard::Silence => None,
+            Response::Answer(header) => Some(header),
+            Response::Nothing | Response::Silence => None,
         }
     }
 

@@ -5,7 +5,7 @@ use url::{Host, Url};
 /// A quorum that can't be met, or no servers at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a quorum of {quorum} of {servers} servers can't be met")]
-pub struct InvalidQuorum {
+pub struct QuorumError {
     quorum: usize,
     servers: usize,
 }
@@ -22,9 +22,9 @@ impl Quorum {
     ///
     /// # Errors
     /// If there is no server, or there are fewer than the setting asks for.
-    pub const fn new(servers: usize, at_least: usize) -> Result<Self, InvalidQuorum> {
+    pub const fn new(servers: usize, at_least: usize) -> Result<Self, QuorumError> {
         if servers == 0 || at_least > servers {
-            return Err(InvalidQuorum { quorum: at_least, servers });
+            return Err(QuorumError { quorum: at_least, servers });
         }
         Ok(Self { servers, at_least })
     }

@@ -15,9 +15,9 @@ use futures_util::future::join_all;
 use url::Url;
 
 use crate::{
-    quorum::{InvalidQuorum, Quorum, servers},
-    rpc::{Block, BlockSelector, Called, ConnectError, End, Endpoint, Expected, LogRanges, RequestError},
-    undecided::Undecided,
+    error::ChainError,
+    quorum::{Quorum, QuorumError, servers},
+    rpc::{Block, BlockSelector, Called, ConnectError, End, Endpoints, Expected, LogRanges, RequestError},
 };
 
 /// How much of an unknown answer is shown, in bytes.
@@ -25,23 +25,23 @@ const EXCERPT: usize = 68;
 
 /// Asks a view that never reverts.
 async fn ask<Call: SolCall>(
-    endpoint: &Endpoint,
+    endpoint: &Endpoints,
     address: Address,
     call: Call,
     block: Block,
-) -> Result<Call::Return, Undecided> {
+) -> Result<Call::Return, ChainError> {
     let input = TransactionInput::new(call.abi_encode().into());
     let transaction = TransactionRequest::default().to(address).input(input);
     match endpoint.call(transaction, block).await? {
         // An address without code accepts any call and answers nothing.
         Called::Returned(bytes) if bytes.is_empty() && endpoint.code(address, block).await?.is_empty() => {
-            Err(Undecided::NoCode { address, block })
+            Err(ChainError::NoCode { address, block })
         }
         Called::Returned(bytes) => Call::abi_decode_returns_validate(&bytes)
-            .map_err(|_| Undecided::UnknownAnswer { address, answer: excerpt(&bytes), length: bytes.len() }),
-        Called::Reverted(bytes) if bytes.is_empty() => Err(Undecided::RevertWithoutReason { address }),
+            .map_err(|_| ChainError::UnknownAnswer { address, answer: excerpt(&bytes), length: bytes.len() }),
+        Called::Reverted(bytes) if bytes.is_empty() => Err(ChainError::RevertWithoutReason { address }),
         Called::Reverted(bytes) => {
-            Err(Undecided::UnknownRevert { address, error: excerpt(&bytes).to_string() })
+            Err(ChainError::UnknownRevert { address, error: excerpt(&bytes).to_string() })
         }
     }
 }
@@ -53,7 +53,7 @@ fn excerpt(bytes: &Bytes) -> Bytes {
 /// Says whether an operator may take part: it has a staking provider, which has stake.
 #[derive(Clone, Debug)]
 pub struct Eligible {
-    servers: Vec<Endpoint>,
+    servers: Vec<Endpoints>,
     quorum: Quorum,
     registry: Address,
 }
@@ -75,7 +75,7 @@ pub enum EligibleError {
         required: usize,
         /// Why the first of those gave none.
         #[source]
-        source: Option<Box<Undecided>>,
+        source: Option<Box<ChainError>>,
     },
 }
 
@@ -88,7 +88,7 @@ pub enum ServersError {
     Connect(#[from] ConnectError),
     /// There are too few servers.
     #[error(transparent)]
-    Quorum(#[from] InvalidQuorum),
+    Quorum(#[from] QuorumError),
 }
 
 impl Eligible {
@@ -108,7 +108,7 @@ impl Eligible {
         let quorum = Quorum::new(count, at_least)?;
         let server = |server| {
             let urls = urls.iter().zip(&of).filter(|(_, of)| **of == server).map(|(url, _)| url.clone());
-            Endpoint::several(urls, expected.clone())
+            Endpoints::several(urls, expected.clone())
         };
         Ok(Self { servers: (0..count).map(server).collect::<Result<_, _>>()?, quorum, registry })
     }
@@ -138,9 +138,9 @@ impl Eligible {
         Err(EligibleError::NotAgreed { yes, no, silent, required, source })
     }
 
-    async fn ask(&self, server: &Endpoint, operator: Address) -> Result<bool, Undecided> {
+    async fn ask(&self, server: &Endpoints, operator: Address) -> Result<bool, ChainError> {
         let latest = server.block(BlockSelector::Latest).await?;
-        let block = latest.ok_or_else(|| Undecided::NoBlock {
+        let block = latest.ok_or_else(|| ChainError::NoBlock {
             endpoint: server.name().to_owned(),
             block: BlockSelector::Latest,
         })?;
@@ -171,7 +171,7 @@ pub struct WalletGroup {
 pub enum GroupError {
     /// The chain gave no usable answer.
     #[error(transparent)]
-    Undecided(#[from] Undecided),
+    Undecided(#[from] ChainError),
     /// The Bridge has no such wallet.
     #[error("the Bridge knows no wallet {0}")]
     NoWallet(KeyHash),
@@ -197,7 +197,7 @@ impl From<RequestError> for GroupError {
 /// Reads signing groups.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    endpoint: Endpoint,
+    endpoint: Endpoints,
     bridge: Address,
     registry: Address,
     from_block: u64,
@@ -205,7 +205,7 @@ pub struct Groups {
 
 impl Groups {
     /// Of the wallets of this Bridge, from this registry, whose events are looked for from a block on.
-    pub const fn new(endpoint: Endpoint, bridge: Address, registry: Address, from_block: u64) -> Self {
+    pub const fn new(endpoint: Endpoints, bridge: Address, registry: Address, from_block: u64) -> Self {
         Self { endpoint, bridge, registry, from_block }
     }
 

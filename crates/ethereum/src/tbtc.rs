@@ -5,8 +5,8 @@ use coxswain_rules::network::{Parameters, Preset};
 
 use crate::{
     bridge::SnapshotReader,
-    rpc::{Block, BlockSelector, Endpoint, Expected},
-    undecided::Undecided,
+    error::ChainError,
+    rpc::{Block, BlockSelector, Endpoints, Expected},
     validator::ProposalValidator,
 };
 
@@ -34,15 +34,15 @@ impl Chain {
     ///
     /// # Errors
     /// If the endpoint gives no usable answer, or serves another chain.
-    pub async fn served(endpoint: &Endpoint, network: Option<Preset>) -> Result<Self, Undecided> {
+    pub async fn served(endpoint: &Endpoints, network: Option<Preset>) -> Result<Self, ChainError> {
         let chain = Self::new(endpoint.chain_id().await?);
         chain.require(network, endpoint)?;
         Ok(chain)
     }
 
-    fn require(&self, network: Option<Preset>, endpoint: &Endpoint) -> Result<(), Undecided> {
+    fn require(&self, network: Option<Preset>, endpoint: &Endpoints) -> Result<(), ChainError> {
         match network {
-            Some(network) if !network.chain_ids.contains(&self.id) => Err(Undecided::WrongNetwork {
+            Some(network) if !network.chain_ids.contains(&self.id) => Err(ChainError::WrongNetwork {
                 endpoint: endpoint.name().to_owned(),
                 network: network.name,
                 actual: self.id,
@@ -87,7 +87,7 @@ impl Wanted {
 #[derive(Clone, Debug)]
 pub struct Tbtc {
     /// Where it is asked.
-    pub endpoint: Endpoint,
+    pub endpoint: Endpoints,
     /// The chain.
     pub chain: Chain,
     /// The validator.
@@ -101,7 +101,7 @@ pub struct Tbtc {
 /// Why there is nothing to decide on, and what is known all the same.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-pub struct Unresolved {
+pub struct UnresolvedError {
     /// The chain, if the endpoint told it.
     pub chain: Option<Chain>,
     /// The validator, if it is known where it is.
@@ -125,7 +125,7 @@ pub enum ResolveError {
     },
     /// The endpoint gave no usable answer.
     #[error(transparent)]
-    Undecided(#[from] Undecided),
+    Undecided(#[from] ChainError),
 }
 
 impl Tbtc {
@@ -136,31 +136,31 @@ impl Tbtc {
     /// If the endpoint gives no usable answer, serves another chain, has no such block, no validator is known for its
     /// chain, or the validator reads another Bridge. The error says what is known all the same.
     pub async fn resolve(
-        endpoint: &Endpoint,
+        endpoint: &Endpoints,
         wanted: &Wanted,
         at: BlockSelector,
-    ) -> Result<Self, Unresolved> {
+    ) -> Result<Self, UnresolvedError> {
         let mut known = (None, None, None);
         let resolved = Self::find(endpoint, wanted, at, &mut known).await;
         let (chain, validator, block) = known;
-        resolved.map_err(|error| Unresolved { chain, validator, block, error })
+        resolved.map_err(|error| UnresolvedError { chain, validator, block, error })
     }
 
     async fn find(
-        endpoint: &Endpoint,
+        endpoint: &Endpoints,
         wanted: &Wanted,
         at: BlockSelector,
         (known_chain, known_validator, known_block): &mut (Option<Chain>, Option<Address>, Option<Block>),
     ) -> Result<Self, ResolveError> {
         let (chain_id, block) = tokio::join!(endpoint.chain_id(), endpoint.block(at));
-        let chain = Chain::new(chain_id.map_err(Undecided::from)?);
+        let chain = Chain::new(chain_id.map_err(ChainError::from)?);
         *known_chain = Some(chain);
         chain.require(wanted.network, endpoint)?;
         let Wanted { validator, bridge, .. } = wanted.on(&chain);
         let validator = validator.ok_or(ResolveError::UnknownValidator { chain_id: chain.id })?;
         *known_validator = Some(validator);
-        let no_block = || Undecided::NoBlock { endpoint: endpoint.name().to_owned(), block: at };
-        let block = block.map_err(Undecided::from)?.ok_or_else(no_block)?;
+        let no_block = || ChainError::NoBlock { endpoint: endpoint.name().to_owned(), block: at };
+        let block = block.map_err(ChainError::from)?.ok_or_else(no_block)?;
         *known_block = Some(block);
         let contract = ProposalValidator::new(endpoint.clone(), chain.id, validator);
         let bridge = contract.require_bridge(bridge, block).await?;

@@ -7,66 +7,66 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-mod court;
+mod validators;
 
 use alloy::primitives::{B256, U256};
-use court::{Court, ask_everything};
-use coxswain_ethereum::{BlockSelector, Verdict};
+use coxswain_ethereum::{BlockSelector, ContractVerdict};
 use coxswain_rules::{Action, Amount, Case, Cause, Reason, RuleId, Subject};
 use coxswain_testkit::sweep;
+use validators::{Validators, ask_everything};
 
 #[tokio::test]
 async fn both_validators_give_the_same_verdict_and_every_reason_its_rule() {
-    ask_everything(&mut Court::sit(()).await).await;
+    ask_everything(&mut Validators::observed(()).await).await;
 }
 
 #[tokio::test]
 async fn inc_1_a_deposit_that_nobody_can_spend_is_the_one_difference() {
-    let mut court = Court::sit(()).await;
+    let mut validators = Validators::observed(()).await;
     let case = Case {
-        wallet: court.scene.working.key_hash(),
-        subject: sweep(&[court.scene.deposits[0].clone(), court.scene.unspendable.clone()]),
+        wallet: validators.scene.working.key_hash(),
+        subject: sweep(&[validators.scene.deposits[0].clone(), validators.scene.unspendable.clone()]),
     };
-    let [ours, deployed] = court.verdicts(&case).await;
-    assert_eq!(deployed, Verdict::Valid);
-    let Verdict::Rejected(rejection) = ours else { panic!("{ours:?}") };
+    let [ours, deployed] = validators.verdicts(&case).await;
+    assert_eq!(deployed, ContractVerdict::Valid);
+    let ContractVerdict::Rejected(rejection) = ours else { panic!("{ours:?}") };
     assert_eq!(rejection.rule, Some(RuleId::Ds11));
     assert_eq!(rejection.cause, Cause::Reason(Reason::FundingOutputScriptMismatch { index: U256::ONE }));
 }
 
 #[tokio::test]
 async fn what_is_accepted_can_be_carried_out() {
-    let mut court = Court::sit(()).await;
-    let wallets = [court.scene.working.clone(), court.scene.retiring.clone()];
+    let mut validators = Validators::observed(()).await;
+    let wallets = [validators.scene.working.clone(), validators.scene.retiring.clone()];
     for action in Action::ALL {
-        let case = court.case(action);
-        court.valid(case.clone()).await;
+        let case = validators.case(action);
+        validators.valid(case.clone()).await;
         let wallet = wallets.iter().find(|wallet| wallet.key_hash() == case.wallet).unwrap();
-        court.scene.world.carry_out(wallet, &case.subject).await.unwrap();
+        validators.scene.world.carry_out(wallet, &case.subject).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_judgement_names_the_block_and_holds_for_it_alone() {
-    let court = Court::sit(()).await;
+    let validators = Validators::observed(()).await;
     let case = Case {
-        wallet: court.scene.working.key_hash(),
+        wallet: validators.scene.working.key_hash(),
         subject: Subject::Redemption(coxswain_rules::RedemptionProposal {
-            scripts: vec![court.scene.young_request.script.clone()],
+            scripts: vec![validators.scene.young_request.script.clone()],
             fee: Amount::from_sat(1000),
         }),
     };
-    let before = court.ours.validate(&case, BlockSelector::Latest).await;
+    let before = validators.ours.validate(&case, BlockSelector::Latest).await;
     let young = before.block.unwrap();
-    court.scene.world.chain.advance(601).await.unwrap();
-    let after = court.ours.validate(&case, BlockSelector::Latest).await;
-    assert_eq!(after.verdict, Verdict::Valid);
+    validators.scene.world.chain.advance(601).await.unwrap();
+    let after = validators.ours.validate(&case, BlockSelector::Latest).await;
+    assert_eq!(after.verdict, ContractVerdict::Valid);
     assert!(after.block.unwrap().number > young.number);
 
     for selector in [BlockSelector::Hash(young.hash), BlockSelector::Number(young.number)] {
-        assert_eq!(court.ours.validate(&case, selector).await, before, "{selector}");
+        assert_eq!(validators.ours.validate(&case, selector).await, before, "{selector}");
     }
-    let unknown = court.ours.validate(&case, BlockSelector::Hash(B256::repeat_byte(1))).await;
+    let unknown = validators.ours.validate(&case, BlockSelector::Hash(B256::repeat_byte(1))).await;
     assert_eq!(unknown.block, None);
-    assert!(matches!(unknown.verdict, Verdict::Undecided(error) if error.kind() == "no-block"));
+    assert!(matches!(unknown.verdict, ContractVerdict::Undecided(error) if error.kind() == "no-block"));
 }

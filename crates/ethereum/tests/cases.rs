@@ -13,9 +13,11 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256};
-use coxswain_ethereum::{BlockSelector, Endpoint, Expected, ProposalValidator, RequestError, Verdict};
+use coxswain_ethereum::{
+    BlockSelector, ContractVerdict, Endpoints, Expected, ProposalValidator, RequestError,
+};
 use coxswain_rules::{Amount, Case, DepositSweepProposal, HeartbeatProposal, KeyHash, RuleId, Subject};
-use coxswain_testkit::{Chain, FaultyEndpoint, Reply, World, our_validator};
+use coxswain_testkit::{FaultyEndpoint, Reply, TestChain, World, our_validator};
 use serde_json::{Value, json};
 
 const ANVIL: u64 = 31337;
@@ -71,9 +73,9 @@ impl Bench {
         FaultyEndpoint::start(self.world.chain.endpoint().parse().unwrap(), meet).await.unwrap()
     }
 
-    async fn verdict<const N: usize>(&self, nodes: [&FaultyEndpoint; N], case: &Case) -> Verdict {
+    async fn verdict<const N: usize>(&self, nodes: [&FaultyEndpoint; N], case: &Case) -> ContractVerdict {
         let urls = nodes.map(|node| node.url().clone());
-        let endpoint = Endpoint::several(urls, Expected::default()).unwrap();
+        let endpoint = Endpoints::several(urls, Expected::default()).unwrap();
         let validator = ProposalValidator::new(endpoint, ANVIL, self.validator);
         validator.validate(case, BlockSelector::Latest).await.verdict
     }
@@ -106,11 +108,11 @@ async fn a_bare_revert_is_no_verdict_and_the_next_endpoint_is_asked() {
     for error in bare {
         let bare = bench.node(calls(Reply::Error(error.clone()))).await;
         let good = bench.node(calls(Reply::Result(told["answer_2"]["result"].clone()))).await;
-        assert_eq!(bench.verdict([&bare, &good], &heartbeat()).await, Verdict::Valid, "{error}");
+        assert_eq!(bench.verdict([&bare, &good], &heartbeat()).await, ContractVerdict::Valid, "{error}");
 
         let reason = told["answer_2_other_case"]["error"].clone();
         let good = bench.node(calls(Reply::Error(reason))).await;
-        let Verdict::Rejected(rejection) = bench.verdict([&bare, &good], &sweep()).await else {
+        let ContractVerdict::Rejected(rejection) = bench.verdict([&bare, &good], &sweep()).await else {
             panic!("{error}")
         };
         assert_eq!(rejection.rule, Some(RuleId::Ds8));
@@ -120,7 +122,7 @@ async fn a_bare_revert_is_no_verdict_and_the_next_endpoint_is_asked() {
         for verdict in [bench.verdict([&bare], &sweep()).await, bench.verdict([&bare, &dead], &sweep()).await]
         {
             assert!(
-                matches!(&verdict, Verdict::Undecided(e) if e.kind() == "revert-without-reason"),
+                matches!(&verdict, ContractVerdict::Undecided(e) if e.kind() == "revert-without-reason"),
                 "{verdict:?}"
             );
         }
@@ -138,14 +140,14 @@ async fn a_block_that_is_not_there_yet_is_asked_for_again() {
     errors.push(json!({ "code": -32001, "message": "Header not found: 0x11" }));
     for error in errors {
         let node = bench.node(first_call(Reply::Error(error.clone()))).await;
-        assert_eq!(bench.verdict([&node], &heartbeat()).await, Verdict::Valid, "{error}");
+        assert_eq!(bench.verdict([&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
         assert_eq!(count(&node, "eth_call"), 2, "{error}");
     }
     // A contract's own words are no block's.
     let said = json!({ "code": 3, "message": "execution reverted: block not found", "data": "0x00" });
     let node = bench.node(first_call(Reply::Error(said))).await;
     let verdict = bench.verdict([&node], &heartbeat()).await;
-    assert!(matches!(&verdict, Verdict::Undecided(e) if e.kind() == "unknown-revert"), "{verdict:?}");
+    assert!(matches!(&verdict, ContractVerdict::Undecided(e) if e.kind() == "unknown-revert"), "{verdict:?}");
 }
 
 #[tokio::test]
@@ -164,15 +166,15 @@ async fn an_empty_answer_for_a_block_that_is_missing_is_not_taken_for_no_code() 
     let first = bench.node(missing).await;
     let good = bench.node(|_| Reply::Forward).await;
     // The check of an endpoint asks for code only where contracts are expected.
-    assert_eq!(bench.verdict([&first, &good], &heartbeat()).await, Verdict::Valid);
+    assert_eq!(bench.verdict([&first, &good], &heartbeat()).await, ContractVerdict::Valid);
     let alone = bench.verdict([&first], &heartbeat()).await;
-    let Verdict::Undecided(undecided) = alone else { panic!("{alone:?}") };
+    let ContractVerdict::Undecided(undecided) = alone else { panic!("{alone:?}") };
     assert_eq!(undecided.kind(), "no-block", "the block is looked up first: {undecided}");
     assert!(undecided.is_retryable());
 
     // Another of its kind: the code is there, and the call all the same has answered nothing.
     let first = bench.node(calls(Reply::Result(empty))).await;
-    assert_eq!(bench.verdict([&first, &good], &heartbeat()).await, Verdict::Valid);
+    assert_eq!(bench.verdict([&first, &good], &heartbeat()).await, ContractVerdict::Valid);
 }
 
 #[tokio::test]
@@ -186,12 +188,12 @@ async fn a_rate_limit_in_whatever_words_is_asked_again() {
     errors.push(json!({ "code": 429, "message": "slow down" }));
     for error in errors {
         let node = bench.node(first_call(Reply::Error(error.clone()))).await;
-        assert_eq!(bench.verdict([&node], &heartbeat()).await, Verdict::Valid, "{error}");
+        assert_eq!(bench.verdict([&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
         assert_eq!(count(&node, "eth_call"), 2, "{error}");
 
         let busy = bench.node(calls(Reply::Error(error.clone()))).await;
         let other = bench.node(|_| Reply::Forward).await;
-        assert_eq!(bench.verdict([&busy, &other], &heartbeat()).await, Verdict::Valid, "{error}");
+        assert_eq!(bench.verdict([&busy, &other], &heartbeat()).await, ContractVerdict::Valid, "{error}");
         assert_eq!(count(&busy, "eth_call"), 1, "{error}");
     }
 }
@@ -206,19 +208,19 @@ async fn a_time_out_in_words_is_asked_again_or_elsewhere() {
     errors.push(json!({ "code": -32603, "message": "Gateway Timeout" }));
     for error in errors {
         let node = bench.node(first_call(Reply::Error(error.clone()))).await;
-        assert_eq!(bench.verdict([&node], &heartbeat()).await, Verdict::Valid, "{error}");
+        assert_eq!(bench.verdict([&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
         let late = bench.node(calls(Reply::Error(error.clone()))).await;
         let other = bench.node(|_| Reply::Forward).await;
-        assert_eq!(bench.verdict([&late, &other], &heartbeat()).await, Verdict::Valid, "{error}");
+        assert_eq!(bench.verdict([&late, &other], &heartbeat()).await, ContractVerdict::Valid, "{error}");
     }
 }
 
 #[tokio::test]
 async fn inc_47_the_block_that_comes_back_must_be_the_one_asked_for() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     chain.mine(87).await.unwrap();
     let url = chain.endpoint();
-    let honest = Endpoint::new(url.parse().unwrap()).unwrap();
+    let honest = Endpoints::new(url.parse().unwrap()).unwrap();
     let at = async |number: u64| honest.block(BlockSelector::Number(number)).await.unwrap().unwrap();
     let (forty, other) = (at(40).await, at(87).await);
     let raw: Value = honest.request("eth_getBlockByNumber", ("0x57", false)).await.unwrap();
@@ -228,9 +230,9 @@ async fn inc_47_the_block_that_comes_back_must_be_the_one_asked_for() {
     })
     .await
     .unwrap();
-    let alone = Endpoint::new(swapped.url().clone()).unwrap();
+    let alone = Endpoints::new(swapped.url().clone()).unwrap();
     let second =
-        Endpoint::several([swapped.url().clone(), url.parse().unwrap()], Expected::default()).unwrap();
+        Endpoints::several([swapped.url().clone(), url.parse().unwrap()], Expected::default()).unwrap();
     for selector in [BlockSelector::Number(40), BlockSelector::Hash(forty.hash)] {
         let error = alone.block(selector).await.unwrap_err();
         assert!(matches!(error, RequestError::Garbage { .. }), "{selector}: {error}");
@@ -251,7 +253,7 @@ async fn answered(body: impl Into<String>) -> Result<u64, RequestError> {
     let body = body.into();
     let meet = move |_: &str| Reply::Body(body.clone());
     let node = FaultyEndpoint::start("http://127.0.0.1:1".parse().unwrap(), meet).await.unwrap();
-    Endpoint::new(node.url().clone()).unwrap().chain_id().await
+    Endpoints::new(node.url().clone()).unwrap().chain_id().await
 }
 
 #[tokio::test]

@@ -17,24 +17,24 @@ use alloy::{
     providers::{Provider, ext::AnvilApi},
     rpc::types::Filter,
 };
-use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, Endpoint, Position, Undecided};
+use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, ChainError, Endpoints, Position};
 use coxswain_rules::{Action, Amount, KeyHash, RevealedDeposit};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Scene, World};
 use serde_json::{Value, json};
 
-async fn head(endpoint: &Endpoint) -> Block {
+async fn head(endpoint: &Endpoints) -> Block {
     endpoint.block(BlockSelector::Latest).await.unwrap().unwrap()
 }
 
-fn endpoint(world: &World) -> Endpoint {
-    Endpoint::new(world.chain.endpoint().parse().unwrap()).unwrap()
+fn endpoint(world: &World) -> Endpoints {
+    Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap()
 }
 
-fn through(node: &FaultyEndpoint) -> Endpoint {
-    Endpoint::new(node.url().clone()).unwrap()
+fn through(node: &FaultyEndpoint) -> Endpoints {
+    Endpoints::new(node.url().clone()).unwrap()
 }
 
-async fn read(endpoint: &Endpoint, world: &World) -> BridgeEvents {
+async fn read(endpoint: &Endpoints, world: &World) -> BridgeEvents {
     let mut events = BridgeEvents::new(*world.bridge.address(), 0);
     events.update(endpoint, head(endpoint).await).await.unwrap();
     events
@@ -393,7 +393,7 @@ async fn inc_28_logs_that_were_not_asked_for_are_left_out_and_those_that_cannot_
         with("logIndex", Value::Null),
     ] {
         let undecided = answered(vec![unreadable.clone()]).await.unwrap_err();
-        let Undecided::UnreadableEvent { at: Position { block: at, .. }, .. } = &undecided else {
+        let ChainError::UnreadableEvent { at: Position { block: at, .. }, .. } = &undecided else {
             panic!("{undecided} for {unreadable}")
         };
         assert_eq!(*at, block.number);

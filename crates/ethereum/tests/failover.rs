@@ -17,12 +17,12 @@ use std::{
 
 use alloy::primitives::Address;
 use coxswain_ethereum::{
-    BlockSelector, BridgeEvents, Condition, Endpoint, Expected, MAX_LAG, ProposalValidator, SnapshotKeys,
-    SnapshotReader, Undecided, Unfit, Verdict,
+    BlockSelector, BridgeEvents, ChainError, Condition, ContractVerdict, Endpoints, Expected, MAX_LAG,
+    ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
 };
 use coxswain_rules::network::Preset;
 use coxswain_rules::{Case, HeartbeatProposal, KeyHash, Subject};
-use coxswain_testkit::{Chain, DepositSpec, FaultyEndpoint, Reply, World, our_validator};
+use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, TestChain, World, our_validator};
 use serde_json::json;
 use url::Url;
 
@@ -42,16 +42,16 @@ async fn nobody() -> Url {
     node("http://127.0.0.1:1", |_| Reply::Cut).await.url().clone()
 }
 
-fn several<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Endpoint {
-    Endpoint::several(urls.into_iter().cloned(), Expected::default()).unwrap()
+fn several<'a>(urls: impl IntoIterator<Item = &'a Url>) -> Endpoints {
+    Endpoints::several(urls.into_iter().cloned(), Expected::default()).unwrap()
 }
 
 /// Why each endpoint isn't fit; `fit` where it is.
-fn kinds(endpoint: &Endpoint) -> Vec<&'static str> {
+fn kinds(endpoint: &Endpoints) -> Vec<&'static str> {
     let kind = |condition| match condition {
         Condition::Unknown => "unknown",
         Condition::Fit(_) => "fit",
-        Condition::Unfit(unfit) => Unfit::kind(&unfit),
+        Condition::Unfit(unfit) => UnfitError::kind(&unfit),
     };
     endpoint.health().into_iter().map(|health| kind(health.condition)).collect()
 }
@@ -65,10 +65,10 @@ async fn pass(duration: Duration) {
 
 #[tokio::test]
 async fn inc_24_endpoints_are_refused_for_what_is_wrong_with_each() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     chain.mine(2 * MAX_LAG).await.unwrap();
     let url = chain.endpoint();
-    let direct = Endpoint::new(url.parse().unwrap()).unwrap();
+    let direct = Endpoints::new(url.parse().unwrap()).unwrap();
     let head = direct.block(BlockSelector::Latest).await.unwrap().unwrap().number;
     let other = node(&url, |method| match method {
         "eth_chainId" => Reply::Result(json!("0x1")),
@@ -103,18 +103,18 @@ async fn inc_24_endpoints_are_refused_for_what_is_wrong_with_each() {
     let name = other.url().authority().to_owned();
     assert_eq!(
         reasons[1],
-        Condition::Unfit(Unfit::WrongChain { endpoint: name, expected: ANVIL, actual: 1 })
+        Condition::Unfit(UnfitError::WrongChain { endpoint: name, expected: ANVIL, actual: 1 })
     );
     let name = behind.url().authority().to_owned();
     assert_eq!(
         reasons[2],
-        Condition::Unfit(Unfit::Behind { endpoint: name, head: head - MAX_LAG - 1, best: head })
+        Condition::Unfit(UnfitError::Behind { endpoint: name, head: head - MAX_LAG - 1, best: head })
     );
 }
 
 #[tokio::test]
 async fn inc_47_one_claim_among_three_puts_no_honest_endpoint_behind() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     chain.mine(2 * MAX_LAG).await.unwrap();
     let url = chain.endpoint();
     let at = |number: u64| {
@@ -125,7 +125,7 @@ async fn inc_47_one_claim_among_three_puts_no_honest_endpoint_behind() {
             _ => Reply::Forward,
         }
     };
-    let direct = Endpoint::new(url.parse().unwrap()).unwrap();
+    let direct = Endpoints::new(url.parse().unwrap()).unwrap();
     let head = direct.block(BlockSelector::Latest).await.unwrap().unwrap().number;
     let (first, second) = (node(&url, |_| Reply::Forward).await, node(&url, |_| Reply::Forward).await);
     let (liar, behind) = (node(&url, at(head + 1000)).await, node(&url, at(head - MAX_LAG - 1)).await);
@@ -148,7 +148,7 @@ async fn inc_24_what_is_expected_is_required_of_one_endpoint_too() {
     let url: Url = world.chain.endpoint().parse().unwrap();
     let nobody = Address::repeat_byte(0xab);
     let expecting = |network, contracts: &[Address]| {
-        Endpoint::several(
+        Endpoints::several(
             [url.clone()],
             Expected { network, contracts: contracts.to_vec(), ..Expected::default() },
         )
@@ -173,7 +173,7 @@ async fn inc_24_what_is_expected_is_required_of_one_endpoint_too() {
 
 #[tokio::test]
 async fn inc_24_a_stale_head_is_noticed_where_blocks_come_by_the_clock() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     const NOW: u64 = 1_900_000_000;
     let of_age = async |id: &'static str, age: u64| {
         let block = json!({
@@ -190,7 +190,7 @@ async fn inc_24_a_stale_head_is_noticed_where_blocks_come_by_the_clock() {
         let network = Preset::of_chain(if id == "0x1" { 1 } else { ANVIL });
         let clock = || std::time::UNIX_EPOCH + std::time::Duration::from_secs(NOW);
         let expected = Expected { network, clock, ..Expected::default() };
-        Endpoint::several([node.url().clone()], expected)
+        Endpoints::several([node.url().clone()], expected)
             .unwrap()
             .chain_id()
             .await
@@ -203,7 +203,7 @@ async fn inc_24_a_stale_head_is_noticed_where_blocks_come_by_the_clock() {
 
 #[tokio::test]
 async fn inc_24_when_no_endpoint_is_fit_each_reason_is_given() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     let other = node(&chain.endpoint(), |method| match method {
         "eth_chainId" => Reply::Result(json!("0x1")),
         _ => Reply::Forward,
@@ -211,13 +211,13 @@ async fn inc_24_when_no_endpoint_is_fit_each_reason_is_given() {
     .await;
     let dead = nobody().await;
     let expected = Expected { network: Some(Preset::LOCAL), ..Expected::default() };
-    let endpoint = Endpoint::several([dead.clone(), other.url().clone()], expected).unwrap();
+    let endpoint = Endpoints::several([dead.clone(), other.url().clone()], expected).unwrap();
     let error = endpoint.chain_id().await.unwrap_err();
     assert_eq!(error.kind(), "none-fit", "{error}");
     let text = error.to_string();
     assert!(text.contains(&format!("can't connect to {}", dead.authority())), "{text}");
     assert!(text.contains("serves chain 1, which is not local"), "{text}");
-    let undecided = Undecided::from(error);
+    let undecided = ChainError::from(error);
     assert!(undecided.is_retryable(), "one of them may come back");
     let both = several([&dead, &nobody().await]);
     assert_eq!(both.chain_id().await.unwrap_err().kind(), "unreachable", "of one kind");
@@ -225,7 +225,7 @@ async fn inc_24_when_no_endpoint_is_fit_each_reason_is_given() {
 
 #[tokio::test]
 async fn inc_24_an_endpoint_that_changes_chain_or_falls_behind_is_noticed_while_running() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     let moved = Arc::new(AtomicBool::new(false));
     let (first, second) = {
         let moved = Arc::clone(&moved);
@@ -256,7 +256,7 @@ async fn inc_24_an_endpoint_that_changes_chain_or_falls_behind_is_noticed_while_
 
 #[tokio::test]
 async fn inc_25_a_dead_endpoint_is_passed_over_and_taken_again_when_it_is_back() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     let dead = Arc::new(AtomicBool::new(false));
     let meet = {
         let dead = Arc::clone(&dead);
@@ -308,13 +308,13 @@ async fn inc_25_every_way_to_die_leads_to_the_next_and_a_no_doesnt() {
         let (first, second) = (node(&url, meet).await, node(&url, |_| Reply::Forward).await);
         let validator = ProposalValidator::new(several([first.url(), second.url()]), ANVIL, validator);
         let judgement = validator.validate(&heartbeat(), BlockSelector::Latest).await;
-        assert_eq!(judgement.verdict, Verdict::Valid, "{fault:?}");
+        assert_eq!(judgement.verdict, ContractVerdict::Valid, "{fault:?}");
     }
     let second = node(&url, |_| Reply::Forward).await;
     let validator = ProposalValidator::new(several([&url.parse().unwrap(), second.url()]), ANVIL, validator);
     let invalid = Case { subject: Subject::Heartbeat(HeartbeatProposal { message: vec![] }), ..heartbeat() };
     let judgement = validator.validate(&invalid, BlockSelector::Latest).await;
-    assert!(matches!(judgement.verdict, Verdict::Rejected(_)), "{judgement:?}");
+    assert!(matches!(judgement.verdict, ContractVerdict::Rejected(_)), "{judgement:?}");
     assert!(!second.methods().iter().any(|method| method == "eth_call"), "a revert is an answer");
 }
 
@@ -336,7 +336,7 @@ async fn inc_25_reads_pinned_to_a_block_go_on_at_an_endpoint_that_has_it() {
         }
     };
     let first = node(&url, meet).await;
-    let direct = Endpoint::new(url.parse().unwrap()).unwrap();
+    let direct = Endpoints::new(url.parse().unwrap()).unwrap();
     let head = direct.block(BlockSelector::Latest).await.unwrap().unwrap().number;
     let before = direct.block(BlockSelector::Number(head - 1)).await.unwrap().unwrap();
     let before = json!({
@@ -408,5 +408,5 @@ async fn inc_25_an_endpoint_that_dies_between_any_two_requests_is_replaced() {
 
 #[tokio::test]
 async fn no_url_is_refused() {
-    assert!(Endpoint::several([], Expected::default()).is_err());
+    assert!(Endpoints::several([], Expected::default()).is_err());
 }

@@ -6,21 +6,21 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-mod court;
+mod validators;
 
 use alloy::{
     primitives::{B256, U256},
     rpc::types::Header as RpcHeader,
 };
-use court::{ANVIL, Clerk, Court, ask_everything};
 use coxswain_ethereum::{
-    Assured, Block, Panel, ProposalValidator, Undecided, Verdict,
+    Assured, Block, ChainError, ContractVerdict, Panel, ProposalValidator,
     decision::{Decision, Pace},
 };
 use coxswain_rules::{Action, Assurance, Case, network::Preset};
 use coxswain_testkit::{Change, FaultyEndpoint, Reply, Scene};
 use serde_json::{Value, json};
 use url::Url;
+use validators::{ANVIL, Observer, Validators, ask_everything};
 
 /// What an honest majority's word is worth, with and without proofs.
 const BEST: Assurance = if cfg!(feature = "proven") { Assurance::Proven } else { Assurance::Agreed };
@@ -137,23 +137,23 @@ fn lies() -> Vec<(&'static str, Meet)> {
 }
 
 struct Bench {
-    court: Court<()>,
+    validators: Validators<()>,
     valid: Case,
     broken: Case,
 }
 
 impl Bench {
     async fn set_up() -> Self {
-        let court = Court::sit(()).await;
-        let valid = court.case(Action::DepositSweep);
-        let mut broken = court.case(Action::Redemption);
+        let validators = Validators::observed(()).await;
+        let valid = validators.case(Action::DepositSweep);
+        let mut broken = validators.case(Action::Redemption);
         let coxswain_rules::Subject::Redemption(proposal) = &mut broken.subject else { panic!() };
         proposal.fee = coxswain_rules::Amount::ZERO;
-        Self { court, valid, broken }
+        Self { validators, valid, broken }
     }
 
     fn honest(&self) -> Url {
-        honest(&self.court.scene)
+        honest(&self.validators.scene)
     }
 
     async fn node(&self, meet: Meet) -> FaultyEndpoint {
@@ -169,11 +169,11 @@ impl Bench {
         urls: &[Url],
         at_least: usize,
         case: &Case,
-    ) -> Result<(Decision, Assured<Verdict>), Undecided> {
+    ) -> Result<(Decision, Assured<ContractVerdict>), ChainError> {
         let panel = Panel::new(urls, ANVIL, at_least, false).unwrap();
         let mut decider = panel.decider(Pace::from(&Preset::LOCAL));
         let decision = panel.decide(&mut decider, 0).await?;
-        let verdict = panel.validate(&self.court.ours, case, &decision.header).await;
+        let verdict = panel.validate(&self.validators.ours, case, &decision.header).await;
         Ok((decision, verdict))
     }
 }
@@ -187,13 +187,15 @@ async fn inc_47_one_liar_among_three_changes_nothing_wherever_it_stands() {
     let bench = Bench::set_up().await;
     let (first, second) = (bench.honest_node().await, bench.honest_node().await);
     let honestly = bench.judged(&[bench.honest()], 0, &bench.broken).await.unwrap();
-    assert!(matches!(honestly.1.fact, Verdict::Rejected(_)), "{honestly:?}");
+    assert!(matches!(honestly.1.fact, ContractVerdict::Rejected(_)), "{honestly:?}");
     for (what, meet) in lies() {
         let liar = bench.node(meet).await;
         for place in 0..3 {
             let mut urls = vec![first.url().clone(), second.url().clone()];
             urls.insert(place, liar.url().clone());
-            for (case, expected) in [(&bench.valid, &Verdict::Valid), (&bench.broken, &honestly.1.fact)] {
+            for (case, expected) in
+                [(&bench.valid, &ContractVerdict::Valid), (&bench.broken, &honestly.1.fact)]
+            {
                 let (decision, verdict) = bench.judged(&urls, 0, case).await.unwrap();
                 assert_eq!(verdict.fact, *expected, "{what} at {place}");
                 assert_eq!(verdict.assurance, BEST, "{what} at {place}");
@@ -212,7 +214,7 @@ async fn inc_47_of_two_a_liar_leaves_the_verdict_right_or_undecided_and_alone_it
         let liar = bench.node(meet).await;
         for urls in [[bench.honest(), liar.url().clone()], [liar.url().clone(), bench.honest()]] {
             match bench.judged(&urls, 0, &bench.broken).await {
-                Ok((_, Assured { fact: Verdict::Undecided(_), .. })) | Err(_) => {}
+                Ok((_, Assured { fact: ContractVerdict::Undecided(_), .. })) | Err(_) => {}
                 Ok((decision, verdict)) => {
                     assert_eq!(verdict.fact, honestly, "{what}");
                     assert!(verdict.assurance > Assurance::Word || what == "dead", "{what}: {verdict:?}");
@@ -251,9 +253,9 @@ async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by
         assert_eq!(panel.ancestor(&forty.header, 8).await.unwrap(), eight.header, "{what}");
         assert_eq!(panel.ancestor(&forty.header, 40).await.unwrap(), forty.header, "{what}");
         let nothing = panel.at_number(1_000_000).await.unwrap_err();
-        assert!(matches!(nothing, Undecided::NoDecision(_)), "{what}: {nothing}");
+        assert!(matches!(nothing, ChainError::NoDecision(_)), "{what}: {nothing}");
         let nothing = panel.at_hash(B256::repeat_byte(9)).await.unwrap_err();
-        assert!(matches!(nothing, Undecided::NoBlock { .. }), "{what}: {nothing}");
+        assert!(matches!(nothing, ChainError::NoBlock { .. }), "{what}: {nothing}");
     }
     // Of two that name two blocks, neither is named by enough.
     let forged = bench.node(lies().remove(2).1).await;
@@ -267,14 +269,14 @@ struct Lied {
     verdicts: usize,
 }
 
-impl Clerk for Lied {
-    async fn note(
+impl Observer for Lied {
+    async fn observe(
         &mut self,
         scene: &Scene,
         at: Block,
         asked: &ProposalValidator,
         case: &Case,
-        said: &Verdict,
+        said: &ContractVerdict,
     ) {
         let (_, meet) = lies().into_iter().next().unwrap();
         let liar = FaultyEndpoint::start_inspecting(honest(scene), meet).await.unwrap();
@@ -292,10 +294,10 @@ impl Clerk for Lied {
 
 #[tokio::test]
 async fn inc_47_the_agreement_suite_with_one_liar_among_three() {
-    let mut court = Court::sit(Lied::default()).await;
-    ask_everything(&mut court).await;
-    println!("{} verdicts", court.clerk.verdicts);
-    assert!(court.clerk.verdicts > 90, "{}", court.clerk.verdicts);
+    let mut validators = Validators::observed(Lied::default()).await;
+    ask_everything(&mut validators).await;
+    println!("{} verdicts", validators.observer.verdicts);
+    assert!(validators.observer.verdicts > 90, "{}", validators.observer.verdicts);
 }
 
 #[cfg(feature = "proven")]
@@ -306,7 +308,7 @@ async fn inc_47_servers_that_say_other_than_what_is_proven_are_an_alarm() {
     let (first, second) = (bench.node(Box::new(liar)).await, bench.node(Box::new(liar)).await);
     let urls = [first.url().clone(), second.url().clone(), bench.honest()];
     let (_, verdict) = bench.judged(&urls, 0, &bench.broken).await.unwrap();
-    let Verdict::Undecided(undecided @ Undecided::Contradicted { .. }) = verdict.fact else {
+    let ContractVerdict::Undecided(undecided @ ChainError::Contradicted { .. }) = verdict.fact else {
         panic!("{verdict:?}")
     };
     let told = undecided.to_string();

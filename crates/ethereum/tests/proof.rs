@@ -7,20 +7,20 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-mod court;
+mod validators;
 
 use alloy::primitives::{Address, B256, U256, keccak256};
-use court::{ANVIL, Clerk, Court, ask_everything};
 use coxswain_ethereum::{
-    Block, BlockSelector, Endpoint, Expected, HashedHeader, ProposalValidator, SnapshotKeys, SnapshotReader,
-    Undecided, Verdict,
-    proof::{AccountProof, InvalidProof, Prover, ServerFailure, State, Unproven},
+    Block, BlockSelector, ChainError, ContractVerdict, Endpoints, Expected, HashedHeader, ProposalValidator,
+    SnapshotKeys, SnapshotReader,
+    proof::{AccountProof, AccountProofError, ProofError, Prover, ServerError, State},
 };
 use coxswain_rules::{Action, Case};
-use coxswain_testkit::{Chain, Change, DepositSpec, FaultyEndpoint, Reply, Scene, World, sweep};
+use coxswain_testkit::{Change, DepositSpec, FaultyEndpoint, Reply, Scene, TestChain, World, sweep};
 use serde_json::{Value, json};
+use validators::{ANVIL, Observer, Validators, ask_everything};
 
-async fn header(endpoint: &Endpoint, block: Block) -> HashedHeader {
+async fn header(endpoint: &Endpoints, block: Block) -> HashedHeader {
     let header = endpoint.header(block.number).await.unwrap().unwrap();
     HashedHeader::new(header, block.hash).unwrap()
 }
@@ -32,16 +32,16 @@ struct Proving {
     verdicts: usize,
 }
 
-impl Clerk for Proving {
-    async fn note(
+impl Observer for Proving {
+    async fn observe(
         &mut self,
         scene: &Scene,
         at: Block,
         asked: &ProposalValidator,
         case: &Case,
-        said: &Verdict,
+        said: &ContractVerdict,
     ) {
-        let endpoint = Endpoint::new(scene.world.chain.endpoint().parse().unwrap()).unwrap();
+        let endpoint = Endpoints::new(scene.world.chain.endpoint().parse().unwrap()).unwrap();
         let header = header(&endpoint, at).await;
         let prover = self.prover.get_or_insert_with(|| Prover::new(&endpoint, ANVIL));
         assert_eq!(asked.prove_at(prover, case, &header).await, *said, "{case:?}");
@@ -53,48 +53,48 @@ impl Clerk for Proving {
     }
 }
 
-async fn agrees(chain: Chain) {
+async fn agrees(chain: TestChain) {
     let scene = Scene::on(World::on(chain).await.unwrap(), |_| ()).await.unwrap();
-    let mut court = Court::sit_in(Proving::default(), scene).await;
-    ask_everything(&mut court).await;
-    println!("{} verdicts proven", court.clerk.verdicts);
-    assert!(court.clerk.verdicts > 90, "{}", court.clerk.verdicts);
+    let mut validators = Validators::observed_in(Proving::default(), scene).await;
+    ask_everything(&mut validators).await;
+    println!("{} verdicts proven", validators.observer.verdicts);
+    assert!(validators.observer.verdicts > 90, "{}", validators.observer.verdicts);
 }
 
 #[tokio::test]
 async fn proven_verdicts_are_the_endpoints_before_prague() {
-    agrees(Chain::start_before_prague().unwrap()).await;
+    agrees(TestChain::start_before_prague().unwrap()).await;
 }
 
 #[tokio::test]
 async fn proven_verdicts_are_the_endpoints_since_prague() {
-    agrees(Chain::start().unwrap()).await;
+    agrees(TestChain::start().unwrap()).await;
 }
 
 #[tokio::test]
 async fn proven_verdicts_are_the_endpoints_since_osaka() {
-    agrees(Chain::start_after_osaka().unwrap()).await;
+    agrees(TestChain::start_after_osaka().unwrap()).await;
 }
 
 /// A valid sweep, and whom to ask about it.
 struct Bench {
-    court: Court<()>,
+    validators: Validators<()>,
     case: Case,
     header: HashedHeader,
 }
 
 impl Bench {
     async fn set_up() -> Self {
-        let court = Court::sit(()).await;
-        let case = court.case(Action::DepositSweep);
-        let block = court.ours.block(BlockSelector::Latest).await.unwrap();
-        let endpoint = Endpoint::new(court.scene.world.chain.endpoint().parse().unwrap()).unwrap();
+        let validators = Validators::observed(()).await;
+        let case = validators.case(Action::DepositSweep);
+        let block = validators.ours.block(BlockSelector::Latest).await.unwrap();
+        let endpoint = Endpoints::new(validators.scene.world.chain.endpoint().parse().unwrap()).unwrap();
         let header = header(&endpoint, block).await;
-        Self { court, case, header }
+        Self { validators, case, header }
     }
 
     fn honest(&self) -> url::Url {
-        self.court.scene.world.chain.endpoint().parse().unwrap()
+        self.validators.scene.world.chain.endpoint().parse().unwrap()
     }
 
     async fn node(&self, meet: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static) -> FaultyEndpoint {
@@ -112,21 +112,21 @@ impl Bench {
             .await
     }
 
-    async fn verdict(&self, urls: impl IntoIterator<Item = url::Url>) -> Verdict {
-        let endpoint = Endpoint::several(urls, Expected::default()).unwrap();
+    async fn verdict(&self, urls: impl IntoIterator<Item = url::Url>) -> ContractVerdict {
+        let endpoint = Endpoints::several(urls, Expected::default()).unwrap();
         let prover = Prover::new(&endpoint, ANVIL);
-        self.court.ours.prove_at(&prover, &self.case, &self.header).await
+        self.validators.ours.prove_at(&prover, &self.case, &self.header).await
     }
 
     /// The liar alone proves nothing, and is named; with an honest one before or behind it, the verdict is right.
-    async fn refused(&self, what: &str, liar: &FaultyEndpoint) -> ServerFailure {
+    async fn refused(&self, what: &str, liar: &FaultyEndpoint) -> ServerError {
         let alone = self.verdict([liar.url().clone()]).await;
-        let Verdict::Undecided(Undecided::Unproven(Unproven::NoProof(failures))) = alone else {
+        let ContractVerdict::Undecided(ChainError::Unproven(ProofError::NoProof(failures))) = alone else {
             panic!("{what}: {alone:?}")
         };
         assert!(failures[0].to_string().contains(liar.url().authority()), "{what}: {}", failures[0]);
         for urls in [[liar.url().clone(), self.honest()], [self.honest(), liar.url().clone()]] {
-            assert_eq!(self.verdict(urls).await, Verdict::Valid, "{what}");
+            assert_eq!(self.verdict(urls).await, ContractVerdict::Valid, "{what}");
         }
         failures[0].clone()
     }
@@ -210,7 +210,7 @@ async fn inc_47_false_proofs_prove_nothing_and_spoil_nothing() {
     for (what, change) in changes {
         let liar = bench.changing("eth_getProof", change).await;
         let failure = bench.refused(what, &liar).await;
-        assert!(matches!(failure, ServerFailure::Invalid { .. }), "{what}: {failure}");
+        assert!(matches!(failure, ServerError::Invalid { .. }), "{what}: {failure}");
     }
 }
 
@@ -232,7 +232,7 @@ async fn inc_47_what_a_proof_claims_is_not_gone_by() {
         }
     };
     let liar = bench.changing("eth_getProof", claims).await;
-    assert_eq!(bench.verdict([liar.url().clone()]).await, Verdict::Valid);
+    assert_eq!(bench.verdict([liar.url().clone()]).await, ContractVerdict::Valid);
     // Other clients' shapes: slots in short hex, and no claims.
     let short = |answer: &mut Value| {
         for slot in answer["storageProof"].as_array_mut().unwrap() {
@@ -242,7 +242,7 @@ async fn inc_47_what_a_proof_claims_is_not_gone_by() {
         *answer = json!({ "accountProof": answer["accountProof"], "storageProof": answer["storageProof"] });
     };
     let bare = bench.changing("eth_getProof", short).await;
-    assert_eq!(bench.verdict([bare.url().clone()]).await, Verdict::Valid);
+    assert_eq!(bench.verdict([bare.url().clone()]).await, ContractVerdict::Valid);
 }
 
 #[tokio::test]
@@ -257,11 +257,11 @@ async fn inc_47_state_of_another_block_or_account_and_other_code_prove_nothing()
         .await;
     let failure = bench.refused("the block before", &swapped).await;
     assert!(
-        matches!(failure, ServerFailure::Invalid { error: InvalidProof::Account { .. }, .. }),
+        matches!(failure, ServerError::Invalid { error: AccountProofError::Account { .. }, .. }),
         "{failure}"
     );
 
-    let other = *bench.court.scene.world.bank.address();
+    let other = *bench.validators.scene.world.bank.address();
     let elsewhere = bench
         .node(move |method, params| match method {
             "eth_getProof" => Reply::Instead(json!([other, params[1], params[2]])),
@@ -270,17 +270,23 @@ async fn inc_47_state_of_another_block_or_account_and_other_code_prove_nothing()
         .await;
     let failure = bench.refused("another account", &elsewhere).await;
     assert!(
-        matches!(failure, ServerFailure::Invalid { error: InvalidProof::Account { .. }, .. }),
+        matches!(failure, ServerError::Invalid { error: AccountProofError::Account { .. }, .. }),
         "{failure}"
     );
 
     // Code that says yes to everything: returns 1.
     let yes = bench.changing("eth_getCode", |code| *code = json!("0x60015f5260205ff3")).await;
     let failure = bench.refused("other code", &yes).await;
-    assert!(matches!(failure, ServerFailure::Invalid { error: InvalidProof::Code { .. }, .. }), "{failure}");
+    assert!(
+        matches!(failure, ServerError::Invalid { error: AccountProofError::Code { .. }, .. }),
+        "{failure}"
+    );
     let none = bench.changing("eth_getCode", |code| *code = json!("0x")).await;
     let failure = bench.refused("no code", &none).await;
-    assert!(matches!(failure, ServerFailure::Invalid { error: InvalidProof::Code { .. }, .. }), "{failure}");
+    assert!(
+        matches!(failure, ServerError::Invalid { error: AccountProofError::Code { .. }, .. }),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -300,14 +306,14 @@ async fn hints_are_only_hints_and_batches_are_not_needed() {
             if method == "eth_createAccessList" { reply.clone() } else { Reply::Forward }
         };
         let node = bench.node(meet).await;
-        assert_eq!(bench.verdict([node.url().clone()]).await, Verdict::Valid);
+        assert_eq!(bench.verdict([node.url().clone()]).await, ContractVerdict::Valid);
     }
     let single = bench
         .node(move |method, _| if method == "batch" { Reply::Error(refused.clone()) } else { Reply::Forward })
         .await;
-    assert_eq!(bench.verdict([single.url().clone()]).await, Verdict::Valid);
+    assert_eq!(bench.verdict([single.url().clone()]).await, ContractVerdict::Valid);
     let plain = bench.node(|_, _| Reply::Forward).await;
-    assert_eq!(bench.verdict([plain.url().clone()]).await, Verdict::Valid);
+    assert_eq!(bench.verdict([plain.url().clone()]).await, ContractVerdict::Valid);
     println!("{} requests, {} without batches", plain.requests(), single.requests());
     assert!(plain.requests() <= 12, "{:?}", plain.methods());
 }
@@ -315,17 +321,17 @@ async fn hints_are_only_hints_and_batches_are_not_needed() {
 #[tokio::test]
 async fn a_sweep_of_twenty_is_proven_in_twelve_requests_at_most() {
     let mut bench = Bench::set_up().await;
-    let Scene { world, working, .. } = &mut bench.court.scene;
+    let Scene { world, working, .. } = &mut bench.validators.scene;
     let mut deposits = Vec::new();
     for _ in 0..20 {
         deposits.push(world.reveal(working, DepositSpec::default()).await.unwrap());
     }
     world.chain.advance(2 * 3600 + 60).await.unwrap();
     bench.case = Case { wallet: working.key_hash(), subject: sweep(&deposits) };
-    let block = bench.court.ours.block(BlockSelector::Latest).await.unwrap();
-    bench.header = header(&Endpoint::new(bench.honest()).unwrap(), block).await;
+    let block = bench.validators.ours.block(BlockSelector::Latest).await.unwrap();
+    bench.header = header(&Endpoints::new(bench.honest()).unwrap(), block).await;
     let node = bench.node(|_, _| Reply::Forward).await;
-    assert_eq!(bench.verdict([node.url().clone()]).await, Verdict::Valid);
+    assert_eq!(bench.verdict([node.url().clone()]).await, ContractVerdict::Valid);
     println!("{} requests for {} questions", node.requests(), node.methods().len());
     assert!(node.requests() <= 12, "{:?}", node.methods());
 }
@@ -343,22 +349,22 @@ async fn an_endpoint_that_serves_no_proofs_is_passed_over_and_what_was_proven_ho
         )
         .await;
     let failure = bench.refused("no proofs", &pruned).await;
-    assert!(matches!(failure, ServerFailure::Request(_)), "{failure}");
+    assert!(matches!(failure, ServerError::Request(_)), "{failure}");
     // No code from the one, no proofs from the other, once the first has given its own.
     let codeless = bench.changing("eth_getCode", |code| *code = json!("0x")).await;
     let alone = bench.verdict([pruned.url().clone(), codeless.url().clone()]).await;
-    assert!(matches!(&alone, Verdict::Undecided(error) if error.kind() == "unproven"), "{alone:?}");
+    assert!(matches!(&alone, ContractVerdict::Undecided(error) if error.kind() == "unproven"), "{alone:?}");
 }
 
 #[tokio::test]
 async fn inc_24_a_validator_without_code_is_proven_to_have_none() {
     let bench = Bench::set_up().await;
-    let endpoint = Endpoint::new(bench.honest()).unwrap();
+    let endpoint = Endpoints::new(bench.honest()).unwrap();
     let nobody = Address::repeat_byte(0xab);
     let validator = ProposalValidator::new(endpoint.clone(), ANVIL, nobody);
     let verdict = validator.prove_at(&Prover::new(&endpoint, ANVIL), &bench.case, &bench.header).await;
-    let no_code = Undecided::NoCode { address: nobody, block: bench.header.block() };
-    assert_eq!(verdict, Verdict::Undecided(no_code));
+    let no_code = ChainError::NoCode { address: nobody, block: bench.header.block() };
+    assert_eq!(verdict, ContractVerdict::Undecided(no_code));
 }
 
 #[tokio::test]

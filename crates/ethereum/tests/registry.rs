@@ -29,7 +29,7 @@ use coxswain_bindings::{
     },
 };
 use coxswain_ethereum::{
-    Block, BlockSelector, Eligible, EligibleError, Endpoint, Expected, GroupError, Groups,
+    Block, BlockSelector, Eligible, EligibleError, Endpoints, Expected, GroupError, Groups,
 };
 use coxswain_rules::KeyHash;
 use serde_json::{Value, json};
@@ -247,7 +247,7 @@ fn double() -> Double {
 
 async fn group_of(double: Double, from_block: u64) -> Result<Vec<Address>, GroupError> {
     let (url, _) = double.serve().await;
-    let endpoint = Endpoint::new(url).unwrap();
+    let endpoint = Endpoints::new(url).unwrap();
     let block: Block = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
     let group = Groups::new(endpoint, BRIDGE, REGISTRY, from_block).of(wallet(), block).await?;
     assert_eq!(group.key, key());

@@ -9,7 +9,7 @@
 use std::{fs, path::Path};
 
 use alloy::primitives::{Address, B256, U256};
-use coxswain_ethereum::{BlockSelector, Endpoint, ProposalValidator, Verdict, revert_of};
+use coxswain_ethereum::{BlockSelector, ContractVerdict, Endpoints, ProposalValidator, revert_of};
 use coxswain_rules::{Case, Cause, DepositSweepProposal, KeyHash, Reason, RuleId, Subject};
 use coxswain_testkit::{FaultyEndpoint, Reply};
 use serde_json::{Value, json};
@@ -71,18 +71,18 @@ async fn every_clients_answer_becomes_the_right_verdict() {
             other => panic!("{other}"),
         };
         let node = FaultyEndpoint::start("http://127.0.0.1:1".parse().unwrap(), answer).await.unwrap();
-        let endpoint = Endpoint::new(node.url().clone()).unwrap();
+        let endpoint = Endpoints::new(node.url().clone()).unwrap();
         let validator = ProposalValidator::new(endpoint, 1, Address::repeat_byte(2));
         let verdict = validator.validate(&case, BlockSelector::Latest).await.verdict;
         match revert.as_deref() {
             Some("0x") => {
                 assert!(
-                    matches!(&verdict, Verdict::Undecided(e) if e.kind() == "revert-without-reason"),
+                    matches!(&verdict, ContractVerdict::Undecided(e) if e.kind() == "revert-without-reason"),
                     "{name}: {verdict:?}"
                 );
             }
             Some(data) => {
-                let Verdict::Rejected(rejection) = verdict else { panic!("{name}: {verdict:?}") };
+                let ContractVerdict::Rejected(rejection) = verdict else { panic!("{name}: {verdict:?}") };
                 let (rule, cause) = match &data[2..10] {
                     "08c379a0" => (Some(RuleId::Ds7), Cause::Text("Deposit not revealed".to_owned())),
                     "4e487b71" => (None, Cause::Panic(U256::from(0x11))),
@@ -95,7 +95,7 @@ async fn every_clients_answer_becomes_the_right_verdict() {
             }
             None => {
                 assert!(
-                    matches!(&verdict, Verdict::Undecided(e) if e.kind() == "rpc-error"),
+                    matches!(&verdict, ContractVerdict::Undecided(e) if e.kind() == "rpc-error"),
                     "{name}: {verdict:?}"
                 );
             }

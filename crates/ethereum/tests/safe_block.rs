@@ -11,17 +11,17 @@ use alloy::{
     primitives::{B256, keccak256},
     rlp::{self, Header as RlpHeader},
 };
-use coxswain_ethereum::{BlockSelector, Endpoint, RequestError};
+use coxswain_ethereum::{BlockSelector, Endpoints, RequestError};
 use coxswain_protocol::SafeHashes;
-use coxswain_testkit::{Chain, FaultyEndpoint, Reply};
+use coxswain_testkit::{FaultyEndpoint, Reply, TestChain};
 use serde_json::Value;
 
 const BLOCK: u64 = 3;
 
 /// A header, and the hash that the endpoint itself gives for its block.
-async fn header(chain: &Chain) -> (Header, B256) {
+async fn header(chain: &TestChain) -> (Header, B256) {
     chain.mine(BLOCK).await.unwrap();
-    let endpoint = Endpoint::new(chain.endpoint().parse().unwrap()).unwrap();
+    let endpoint = Endpoints::new(chain.endpoint().parse().unwrap()).unwrap();
     let block = endpoint.block(BlockSelector::Number(BLOCK)).await.unwrap().unwrap();
     (endpoint.header(BLOCK).await.unwrap().unwrap(), block.hash)
 }
@@ -47,7 +47,7 @@ fn without_last_field(header: &Header) -> B256 {
 
 #[tokio::test]
 async fn before_prague_both_rules_give_the_blocks_own_hash() {
-    let chain = Chain::start_before_prague().unwrap();
+    let chain = TestChain::start_before_prague().unwrap();
     let (header, hash) = header(&chain).await;
     assert!(header.parent_beacon_block_root.is_some() && header.requests_hash.is_none(), "{header:?}");
     assert_eq!(SafeHashes::of(&header), SafeHashes { canonical: hash, legacy_header: hash });
@@ -55,7 +55,7 @@ async fn before_prague_both_rules_give_the_blocks_own_hash() {
 
 #[tokio::test]
 async fn inc_34_since_prague_the_legacy_header_ends_before_its_requests_hash() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     let (header, hash) = header(&chain).await;
     assert!(header.requests_hash.is_some(), "{header:?}");
     let legacy_header = without_last_field(&header);
@@ -65,9 +65,9 @@ async fn inc_34_since_prague_the_legacy_header_ends_before_its_requests_hash() {
 
 #[tokio::test]
 async fn inc_16_a_header_that_does_not_hash_to_its_hash_is_refused() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     chain.mine(BLOCK).await.unwrap();
-    let honest = Endpoint::new(chain.endpoint().parse().unwrap()).unwrap();
+    let honest = Endpoints::new(chain.endpoint().parse().unwrap()).unwrap();
     let raw: Value = honest.request("eth_getBlockByNumber", (format!("{BLOCK:#x}"), false)).await.unwrap();
     let hash = B256::repeat_byte(1).to_string();
     for (field, value) in [("hash", hash.as_str()), ("gasUsed", "0x7"), ("number", "0x2")] {
@@ -75,7 +75,7 @@ async fn inc_16_a_header_that_does_not_hash_to_its_hash_is_refused() {
         *forged.get_mut(field).unwrap() = value.into();
         let meet = move |_: &str| Reply::Result(forged.clone());
         let node = FaultyEndpoint::start(chain.endpoint().parse().unwrap(), meet).await.unwrap();
-        let endpoint = Endpoint::new(node.url().clone()).unwrap();
+        let endpoint = Endpoints::new(node.url().clone()).unwrap();
         let error = endpoint.header(BLOCK).await.unwrap_err();
         assert!(matches!(error, RequestError::Garbage { .. }), "{field}: {error}");
     }

@@ -13,7 +13,7 @@ use alloy::{
 };
 use bitcoin::hashes::Hash as _;
 use coxswain_bindings::BridgeSnapshot;
-use coxswain_ethereum::{Block, BlockSelector, Endpoint, SnapshotKeys, SnapshotReader, Undecided};
+use coxswain_ethereum::{Block, BlockSelector, ChainError, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
     Action, Amount, DepositKey, KeyHash, OutPoint, RedemptionKey, Snapshot, SweepRequestKey,
     SweepRequestState, Txid, WalletState, evaluate,
@@ -23,19 +23,19 @@ use serde_json::json;
 
 const ANVIL: u64 = 31337;
 
-async fn head(endpoint: &Endpoint) -> Block {
+async fn head(endpoint: &Endpoints) -> Block {
     endpoint.block(BlockSelector::Latest).await.unwrap().unwrap()
 }
 
-fn endpoint(world: &World) -> Endpoint {
-    Endpoint::new(world.chain.endpoint().parse().unwrap()).unwrap()
+fn endpoint(world: &World) -> Endpoints {
+    Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap()
 }
 
 fn reader(world: &World) -> SnapshotReader {
     SnapshotReader::new(endpoint(world), ANVIL, *world.bridge.address())
 }
 
-async fn snapshot(world: &World, keys: &SnapshotKeys) -> Result<Snapshot, Undecided> {
+async fn snapshot(world: &World, keys: &SnapshotKeys) -> Result<Snapshot, ChainError> {
     reader(world).snapshot(head(&endpoint(world)).await, keys).await
 }
 
@@ -165,7 +165,7 @@ async fn a_call_reads_250_items() {
             FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
         let at = head(&endpoint(&world)).await;
         let bridge = *world.bridge.address();
-        let reader = SnapshotReader::new(Endpoint::new(node.url().clone()).unwrap(), ANVIL, bridge);
+        let reader = SnapshotReader::new(Endpoints::new(node.url().clone()).unwrap(), ANVIL, bridge);
         let read = reader.snapshot(at, &deposits(items)).await.unwrap();
         assert_eq!(read.deposits.len(), items as usize);
         assert_eq!(node.methods(), vec!["eth_call"; calls], "{items}");
@@ -210,11 +210,11 @@ async fn inc_24_inc_28_a_bridge_that_is_none_is_undecided() {
     ];
     let at_bridge = |bridge| SnapshotReader::new(endpoint(&world), ANVIL, bridge);
     let undecided = at_bridge(nobody).snapshot(at, &SnapshotKeys::default()).await.unwrap_err();
-    assert_eq!(undecided, Undecided::NoCode { address: nobody, block: at });
+    assert_eq!(undecided, ChainError::NoCode { address: nobody, block: at });
     let at = head(&endpoint(&world)).await;
     for bridge in doubles {
         let undecided = at_bridge(bridge).snapshot(at, &SnapshotKeys::default()).await.unwrap_err();
-        assert_eq!(undecided, Undecided::UnreadableBridge { bridge, block: at });
+        assert_eq!(undecided, ChainError::UnreadableBridge { bridge, block: at });
         assert!(!undecided.is_retryable());
     }
 }
@@ -254,7 +254,7 @@ async fn inc_28_an_answer_that_is_no_snapshot_is_undecided() {
             _ => Reply::Forward,
         };
         let node = FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), meet).await.unwrap();
-        let endpoint = Endpoint::new(node.url().clone()).unwrap();
+        let endpoint = Endpoints::new(node.url().clone()).unwrap();
         SnapshotReader::new(endpoint, ANVIL, bridge).snapshot(at, &keys).await
     };
     let changed = |byte: usize, value: u8| {
@@ -280,7 +280,7 @@ async fn inc_28_an_answer_that_is_no_snapshot_is_undecided() {
         let length = bytes.len();
         let undecided = answer(bytes).await.unwrap_err();
         assert!(
-            matches!(undecided, Undecided::UnknownSnapshot { length: l, .. } if l == length),
+            matches!(undecided, ChainError::UnknownSnapshot { length: l, .. } if l == length),
             "{undecided}"
         );
     }
@@ -296,7 +296,7 @@ async fn inc_28_an_answer_that_is_no_snapshot_is_undecided() {
         assert!(answer(changed(byte, state - 1)).await.is_ok());
         let undecided = answer(changed(byte, state)).await.unwrap_err();
         assert!(
-            matches!(&undecided, Undecided::UnknownState { item: i, state: s } if i.starts_with(item) && *s == state),
+            matches!(&undecided, ChainError::UnknownState { item: i, state: s } if i.starts_with(item) && *s == state),
             "{undecided}"
         );
     }

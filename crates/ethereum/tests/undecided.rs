@@ -10,7 +10,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::primitives::{Address, B256};
-use coxswain_ethereum::{BlockSelector, Endpoint, ProposalValidator, RequestError, Undecided, Verdict};
+use coxswain_ethereum::{
+    BlockSelector, ChainError, ContractVerdict, Endpoints, ProposalValidator, RequestError,
+};
 use coxswain_rules::{Case, HeartbeatProposal, KeyHash, Subject};
 use coxswain_testkit::{FaultyEndpoint, Reply, World, our_validator};
 use serde_json::json;
@@ -41,15 +43,15 @@ impl Bench {
     }
 
     /// The verdict on a sound heartbeat through this node.
-    async fn verdict(&self, node: &FaultyEndpoint) -> Verdict {
-        let endpoint = Endpoint::new(node.url().clone()).unwrap();
+    async fn verdict(&self, node: &FaultyEndpoint) -> ContractVerdict {
+        let endpoint = Endpoints::new(node.url().clone()).unwrap();
         let validator = ProposalValidator::new(endpoint, ANVIL, self.validator);
         validator.validate(&heartbeat(), BlockSelector::Latest).await.verdict
     }
 
-    async fn undecided(&self, node: &FaultyEndpoint) -> Undecided {
+    async fn undecided(&self, node: &FaultyEndpoint) -> ChainError {
         match self.verdict(node).await {
-            Verdict::Undecided(undecided) => undecided,
+            ContractVerdict::Undecided(undecided) => undecided,
             decided => panic!("{decided:?}"),
         }
     }
@@ -77,7 +79,7 @@ fn count(node: &FaultyEndpoint, method: &str) -> usize {
 async fn without_a_fault_the_verdict_takes_one_call() {
     let bench = Bench::set_up().await;
     let node = bench.node(|_| Reply::Forward).await;
-    assert_eq!(bench.verdict(&node).await, Verdict::Valid);
+    assert_eq!(bench.verdict(&node).await, ContractVerdict::Valid);
     let mut methods = node.methods();
     methods.sort();
     assert_eq!(methods, ["eth_call", "eth_chainId", "eth_getBlockByNumber"]);
@@ -94,7 +96,7 @@ async fn inc_22_a_connection_cut_after_the_request_was_sent_is_asked_again_then_
     assert_eq!(count(&node, "eth_call"), ATTEMPTS);
 
     let node = bench.node(first_call(Reply::Cut)).await;
-    assert_eq!(bench.verdict(&node).await, Verdict::Valid);
+    assert_eq!(bench.verdict(&node).await, ContractVerdict::Valid);
     assert_eq!(count(&node, "eth_call"), 2);
 }
 
@@ -104,7 +106,7 @@ async fn a_busy_endpoint_is_asked_again_and_one_that_refuses_is_not() {
     let limit = json!({ "code": -32005, "message": "limit exceeded" });
     for passing in [Reply::Status(429), Reply::Status(503), Reply::Error(limit)] {
         let node = bench.node(first_call(passing)).await;
-        assert_eq!(bench.verdict(&node).await, Verdict::Valid);
+        assert_eq!(bench.verdict(&node).await, ContractVerdict::Valid);
     }
     for status in [401, 404] {
         let node = bench.node(calls(Reply::Status(status))).await;
@@ -122,10 +124,10 @@ async fn nobody_at_the_address_is_undecided() {
     let url = node.url().clone();
     drop(node);
     // The port may be reused in principle; that nobody listens is what the drop awaits.
-    let endpoint = Endpoint::new(url).unwrap();
+    let endpoint = Endpoints::new(url).unwrap();
     let validator = ProposalValidator::new(endpoint, ANVIL, bench.validator);
     let verdict = validator.validate(&heartbeat(), BlockSelector::Latest).await.verdict;
-    let Verdict::Undecided(undecided) = verdict else { panic!("{verdict:?}") };
+    let ContractVerdict::Undecided(undecided) = verdict else { panic!("{verdict:?}") };
     assert_eq!(undecided.kind(), "unreachable", "{undecided}");
     assert!(undecided.to_string().contains("can't connect"), "{undecided}");
 }
@@ -141,22 +143,22 @@ async fn inc_24_another_chain_is_undecided() {
     };
     let node = bench.node(chain("0x1")).await;
     let undecided = bench.undecided(&node).await;
-    assert!(matches!(undecided, Undecided::WrongChain { expected: ANVIL, actual: 1, .. }), "{undecided:?}");
+    assert!(matches!(undecided, ChainError::WrongChain { expected: ANVIL, actual: 1, .. }), "{undecided:?}");
     assert!(undecided.to_string().ends_with("serves chain 1, expected chain 31337"), "{undecided}");
     assert_eq!(count(&node, "eth_call"), 0, "nothing is asked of another chain");
     let node = bench.node(chain("0x7a69")).await;
-    assert_eq!(bench.verdict(&node).await, Verdict::Valid);
+    assert_eq!(bench.verdict(&node).await, ContractVerdict::Valid);
 }
 
 #[tokio::test]
 async fn inc_24_an_address_without_code_is_undecided() {
     let bench = Bench::set_up().await;
-    let endpoint = Endpoint::new(bench.world.chain.endpoint().parse().unwrap()).unwrap();
+    let endpoint = Endpoints::new(bench.world.chain.endpoint().parse().unwrap()).unwrap();
     let nobody = Address::repeat_byte(0xab);
     let validator = ProposalValidator::new(endpoint, ANVIL, nobody);
     let judgement = validator.validate(&heartbeat(), BlockSelector::Latest).await;
-    let Verdict::Undecided(undecided) = judgement.verdict else { panic!("{judgement:?}") };
-    assert_eq!(undecided, Undecided::NoCode { address: nobody, block: judgement.block.unwrap() });
+    let ContractVerdict::Undecided(undecided) = judgement.verdict else { panic!("{judgement:?}") };
+    assert_eq!(undecided, ChainError::NoCode { address: nobody, block: judgement.block.unwrap() });
     assert!(undecided.to_string().starts_with(&format!("there is no code at {nobody}")), "{undecided}");
 }
 
@@ -202,7 +204,7 @@ async fn inc_28_an_answer_that_is_not_json_rpc_is_undecided() {
             move |asked: &str| if asked == method { Reply::Result(result.clone()) } else { Reply::Forward };
         let node = bench.node(meet).await;
         let undecided = bench.undecided(&node).await;
-        assert!(matches!(undecided, Undecided::Request(RequestError::Garbage { .. })), "{undecided:?}");
+        assert!(matches!(undecided, ChainError::Request(RequestError::Garbage { .. })), "{undecided:?}");
     }
 }
 

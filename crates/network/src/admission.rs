@@ -88,7 +88,7 @@ impl fmt::Display for Admitted {
 /// Why a peer was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum RefusedError {
     /// Enough servers say no.
     #[error("{0} is not eligible")]
     NotEligible(Address),
@@ -147,7 +147,7 @@ impl Admission {
     }
 
     /// Lets an operator in, or doesn't.
-    pub(crate) async fn admit(&self, operator: &OperatorKey) -> Result<Admitted, Refused> {
+    pub(crate) async fn admit(&self, operator: &OperatorKey) -> Result<Admitted, RefusedError> {
         let address = operator.address();
         if let Some(admitted) = self.always(address) {
             return Ok(admitted);
@@ -155,19 +155,19 @@ impl Admission {
         let eligibility = match &self.rule {
             AdmissionRule::Any => return Ok(Admitted::Anybody),
             AdmissionRule::List(list) if list.contains(&address) => return Ok(Admitted::Listed),
-            AdmissionRule::List(_) => return Err(Refused::NotListed(address)),
+            AdmissionRule::List(_) => return Err(RefusedError::NotListed(address)),
             AdmissionRule::Eligible(eligibility) => eligibility,
         };
         match self.remembered(address, Instant::now()) {
             Some(true) => return Ok(Admitted::Eligible),
-            Some(false) => return Err(Refused::NotEligible(address)),
+            Some(false) => return Err(RefusedError::NotEligible(address)),
             None => {}
         }
-        sleep_until(self.turn(Instant::now()).ok_or(Refused::Busy(address))?).await;
+        sleep_until(self.turn(Instant::now()).ok_or(RefusedError::Busy(address))?).await;
         let answer = eligibility.is_eligible(address).await;
-        let answer = answer.map_err(|error| Refused::Undecided(address, error))?;
+        let answer = answer.map_err(|error| RefusedError::Undecided(address, error))?;
         self.remember(address, answer, Instant::now());
-        if answer { Ok(Admitted::Eligible) } else { Err(Refused::NotEligible(address)) }
+        if answer { Ok(Admitted::Eligible) } else { Err(RefusedError::NotEligible(address)) }
     }
 
     /// Asks again about connected operators whose answer has become old: those who are no longer eligible. Where nobody can

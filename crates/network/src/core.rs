@@ -16,7 +16,7 @@ use crate::{
     frame::Frame,
     message::{Message, Rpc, fingerprint},
     router::{LinkId, Router},
-    rules::{Channel, Rules},
+    rules::{Channel, ChannelRules},
     status::{Counts, Status},
 };
 
@@ -95,7 +95,7 @@ impl Network {
         wallet: &PublicKey,
         channel: Channel,
         group: &SigningGroup,
-        rules: Box<dyn Rules>,
+        rules: Box<dyn ChannelRules>,
     ) -> (Sender, Receiver) {
         let topic: Arc<[u8]> = channel.topic(wallet).into_bytes().into();
         let inbox = Inbox::new();

@@ -20,7 +20,7 @@ pub enum Frame {
 /// A stream that can't be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of more than {MAX_SKIPPED_BYTES} bytes, or of no length")]
-pub struct Unreadable;
+pub struct FrameError;
 
 /// Takes frames out of a stream's bytes, however they come in pieces.
 #[derive(Debug, Default)]
@@ -44,26 +44,26 @@ impl FrameReader {
     /// # Errors
     ///
     /// When the stream can't be read on.
-    pub fn take(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, Unreadable> {
+    pub fn take(&mut self, bytes: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
         loop {
             match &mut self.state {
                 State::Length => {
                     let Some((&byte, rest)) = bytes.split_first() else { return Ok(None) };
                     *bytes = rest;
                     if self.shift > 63 {
-                        return Err(Unreadable);
+                        return Err(FrameError);
                     }
                     self.length |= u64::from(byte & 0x7f) << self.shift;
                     self.shift += 7;
                     if byte & 0x80 == 0 {
-                        let length = usize::try_from(self.length).map_err(|_| Unreadable)?;
+                        let length = usize::try_from(self.length).map_err(|_| FrameError)?;
                         (self.length, self.shift) = (0, 0);
                         self.state = if length <= MAX_FRAME_BYTES {
                             State::Body(Vec::with_capacity(length.min(FIRST_CAPACITY)), length)
                         } else if length <= MAX_SKIPPED_BYTES {
                             State::Skip(length)
                         } else {
-                            return Err(Unreadable);
+                            return Err(FrameError);
                         };
                     }
                 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::{message::frame_of as framed, protobuf::put_varint};
 
-    fn read(reader: &mut FrameReader, mut bytes: &[u8]) -> Result<Vec<Frame>, Unreadable> {
+    fn read(reader: &mut FrameReader, mut bytes: &[u8]) -> Result<Vec<Frame>, FrameError> {
         let mut frames = Vec::new();
         while let Some(frame) = reader.take(&mut bytes)? {
             frames.push(frame);
@@ -131,8 +131,8 @@ mod tests {
         }
         let mut length = Vec::new();
         put_varint(&mut length, MAX_SKIPPED_BYTES as u64 + 1);
-        assert_eq!(read(&mut reader, &length), Err(Unreadable));
-        assert_eq!(read(&mut FrameReader::default(), &[0xff; 11]), Err(Unreadable));
+        assert_eq!(read(&mut reader, &length), Err(FrameError));
+        assert_eq!(read(&mut FrameReader::default(), &[0xff; 11]), Err(FrameError));
     }
 
     #[test]

@@ -312,7 +312,7 @@ pub(crate) struct Behaviour {
 /// A peer id that is no operator's.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is no operator's peer id")]
-struct NoOperator(PeerId);
+struct NoOperatorError(PeerId);
 
 impl Behaviour {
     pub(crate) const fn new(network: Network) -> Self {
@@ -320,7 +320,8 @@ impl Behaviour {
     }
 
     fn handler(&self, peer: PeerId, address: &Multiaddr) -> Result<Handler, ConnectionDenied> {
-        let operator = crate::operator_of(&peer).ok_or_else(|| ConnectionDenied::new(NoOperator(peer)))?;
+        let operator =
+            crate::operator_of(&peer).ok_or_else(|| ConnectionDenied::new(NoOperatorError(peer)))?;
         Ok(Handler::new(self.network.clone(), operator, address))
     }
 }

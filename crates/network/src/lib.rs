@@ -2,7 +2,7 @@
 //! wallet, and who is let in.
 //!
 //! Knows no chain: whether a stranger may come in is asked through [`Eligibility`]. What a channel accepts, and how much of
-//! it, is asked through [`Rules`].
+//! it, is asked through [`ChannelRules`].
 
 pub mod acts;
 mod address;
@@ -29,7 +29,9 @@ mod tests;
 
 pub use crate::{
     address::{AddressError, DEFAULT_PORT, Host, PeerAddress},
-    admission::{Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, Refused},
+    admission::{
+        Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, RefusedError,
+    },
     core::{Heard, Network, Receiver, SendError, Sender},
     driver::{Config, Dialer, Driver, StartError},
     frame::{Frame, FrameReader, MAX_FRAME_BYTES, MAX_SKIPPED_BYTES},
@@ -38,9 +40,9 @@ pub use crate::{
     memory::{Hub, Link},
     message::{Message, MessageError, Rpc, RpcError, Subscription},
     probe::{Probe, ProbeError, probe},
-    rules::{Assessment, Channel, EnvelopeError, Open, Opened, Rules, Slot, open},
+    rules::{Channel, ChannelRules, ChannelVerdict, EnvelopeError, Open, Opened, Slot, open},
     status::{Counts, PeerStatus, Status},
-    transport::{ConnectError, HandshakeError, Step},
+    transport::{HandshakeError, HandshakeStep, LinkError},
 };
 pub use libp2p_core::Multiaddr;
 pub use libp2p_identity::PeerId;

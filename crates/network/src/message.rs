@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bitcoin::hashes::{Hash, sha256};
-use coxswain_protocol::wire::{InvalidKey, OperatorKey};
+use coxswain_protocol::wire::{OperatorKey, OperatorKeyError};
 
 use crate::{
     identity::{Identity, compressed_of, public_key_bytes, verify},
-    protobuf::{Fields, Malformed, Value, put_bytes, put_varint},
+    protobuf::{Fields, ProtobufError, Value, put_bytes, put_varint},
 };
 
 /// What the bytes that are signed begin with.
@@ -18,7 +18,7 @@ const MAX_MESSAGES: usize = 1000;
 const MAX_SUBSCRIPTIONS: usize = 8192;
 
 /// A frame that is no RPC.
-pub type RpcError = Malformed;
+pub type RpcError = ProtobufError;
 
 /// A change of a peer's subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl<'a> Rpc<'a> {
                 }
                 (2, Value::Bytes(bytes)) if rpc.messages.len() < MAX_MESSAGES => rpc.messages.push(bytes),
                 (1 | 2, Value::Bytes(_)) => rpc.excess += 1,
-                (1 | 2, _) => return Err(Malformed),
+                (1 | 2, _) => return Err(ProtobufError),
                 _ => {}
             }
         }
@@ -64,14 +64,14 @@ impl<'a> Rpc<'a> {
     }
 }
 
-fn subscription(bytes: &[u8]) -> Result<Subscription<'_>, Malformed> {
+fn subscription(bytes: &[u8]) -> Result<Subscription<'_>, ProtobufError> {
     let mut subscription = Subscription { subscribe: false, topic: &[] };
     for field in Fields::new(bytes) {
         let field = field?;
         match (field.number, field.value) {
             (1, Value::Varint(varint)) => subscription.subscribe = varint != 0,
             (2, Value::Bytes(topic)) => subscription.topic = topic,
-            (1 | 2, _) => return Err(Malformed),
+            (1 | 2, _) => return Err(ProtobufError),
             _ => {}
         }
     }
@@ -102,7 +102,7 @@ pub(crate) fn publication(message: &[u8]) -> Vec<u8> {
 pub enum MessageError {
     /// Not a pubsub message.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] ProtobufError),
     /// Its author is no peer id that holds a secp256k1 key.
     #[error("its author is no operator")]
     Author,
@@ -114,8 +114,8 @@ pub enum MessageError {
     Signature,
 }
 
-impl From<InvalidKey> for MessageError {
-    fn from(_: InvalidKey) -> Self {
+impl From<OperatorKeyError> for MessageError {
+    fn from(_: OperatorKeyError) -> Self {
         Self::Author
     }
 }
@@ -139,7 +139,7 @@ impl<'a> Message<'a> {
     /// # Errors
     ///
     /// When it is malformed.
-    pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, ProtobufError> {
         let mut message = Self {
             from: None,
             data: None,
@@ -163,7 +163,7 @@ impl<'a> Message<'a> {
                     continue;
                 }
             };
-            let Value::Bytes(bytes) = field.value else { return Err(Malformed) };
+            let Value::Bytes(bytes) = field.value else { return Err(ProtobufError) };
             *slot = Some(bytes);
         }
         Ok(message)

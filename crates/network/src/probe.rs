@@ -13,10 +13,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     address::{PeerAddress, multiaddr_of},
-    admission::{Admission, AdmissionRule, Admitted, Refused},
+    admission::{Admission, AdmissionRule, Admitted, RefusedError},
     core::Network,
     driver::{Config, Protocols, ProtocolsEvent, StartError, swarm},
-    transport::{ConnectError, HandshakeError},
+    transport::{HandshakeError, LinkError},
 };
 
 /// How long the other may take to say what it is, and to answer a ping, after the handshake.
@@ -36,7 +36,7 @@ pub struct Probe {
     /// How long a ping took, there and back.
     pub round_trip: Duration,
     /// Whether, and by which rule, our own node would let it in.
-    pub admitted: Result<Admitted, Refused>,
+    pub admitted: Result<Admitted, RefusedError>,
 }
 
 /// Where it failed.
@@ -140,10 +140,10 @@ fn failure(error: DialError) -> ProbeError {
             let Some(TransportError::Other(error)) = error else {
                 return ProbeError::Other("the address can't be dialled".to_owned());
             };
-            match error.downcast::<ConnectError>() {
-                Ok(ConnectError::Tcp(error)) => ProbeError::Tcp(error),
-                Ok(ConnectError::Handshake(error)) => ProbeError::Handshake(error),
-                Ok(error @ ConnectError::NotGlobal(_)) => ProbeError::Other(error.to_string()),
+            match error.downcast::<LinkError>() {
+                Ok(LinkError::Tcp(error)) => ProbeError::Tcp(error),
+                Ok(LinkError::Handshake(error)) => ProbeError::Handshake(error),
+                Ok(error @ LinkError::NotGlobal(_)) => ProbeError::Other(error.to_string()),
                 Err(error) => ProbeError::Other(error.to_string()),
             }
         }

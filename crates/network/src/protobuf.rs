@@ -5,7 +5,7 @@
 /// Bytes that are not Protocol Buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed protocol buffer")]
-pub struct Malformed;
+pub struct ProtobufError;
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl<'a> Fields<'a> {
         Self(bytes)
     }
 
-    fn field(&mut self) -> Result<Field<'a>, Malformed> {
+    fn field(&mut self) -> Result<Field<'a>, ProtobufError> {
         let start = self.0;
         let (number, wire_type) = key(&mut self.0)?;
         let value = match wire_type {
@@ -43,13 +43,13 @@ impl<'a> Fields<'a> {
                 Value::Other
             }
         };
-        let raw = start.get(..start.len() - self.0.len()).ok_or(Malformed)?;
+        let raw = start.get(..start.len() - self.0.len()).ok_or(ProtobufError)?;
         Ok(Field { number, value, raw })
     }
 }
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<Field<'a>, Malformed>;
+    type Item = Result<Field<'a>, ProtobufError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -63,17 +63,17 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-fn key(bytes: &mut &[u8]) -> Result<(u64, u64), Malformed> {
+fn key(bytes: &mut &[u8]) -> Result<(u64, u64), ProtobufError> {
     let key = varint(bytes)?;
     let number = key >> 3;
     if number == 0 || number > 0x1fff_ffff {
-        return Err(Malformed);
+        return Err(ProtobufError);
     }
     Ok((number, key & 7))
 }
 
 /// Skips what follows a key of this wire type. Groups nest: their depth is counted, not recursed into.
-fn skip(bytes: &mut &[u8], wire_type: u64) -> Result<(), Malformed> {
+fn skip(bytes: &mut &[u8], wire_type: u64) -> Result<(), ProtobufError> {
     let mut depth = 0_usize;
     let mut wire_type = wire_type;
     loop {
@@ -82,9 +82,9 @@ fn skip(bytes: &mut &[u8], wire_type: u64) -> Result<(), Malformed> {
             1 => drop(take(bytes, 8)?),
             2 => drop(delimited(bytes)?),
             3 => depth += 1,
-            4 => depth = depth.checked_sub(1).ok_or(Malformed)?,
+            4 => depth = depth.checked_sub(1).ok_or(ProtobufError)?,
             5 => drop(take(bytes, 4)?),
-            _ => return Err(Malformed),
+            _ => return Err(ProtobufError),
         }
         if depth == 0 {
             return Ok(());
@@ -93,29 +93,29 @@ fn skip(bytes: &mut &[u8], wire_type: u64) -> Result<(), Malformed> {
     }
 }
 
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Malformed> {
-    let (taken, rest) = bytes.split_at_checked(length).ok_or(Malformed)?;
+fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], ProtobufError> {
+    let (taken, rest) = bytes.split_at_checked(length).ok_or(ProtobufError)?;
     *bytes = rest;
     Ok(taken)
 }
 
-fn delimited<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
-    let length = usize::try_from(varint(bytes)?).map_err(|_| Malformed)?;
+fn delimited<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], ProtobufError> {
+    let length = usize::try_from(varint(bytes)?).map_err(|_| ProtobufError)?;
     take(bytes, length)
 }
 
 /// Reads an unsigned varint: at most ten bytes, padded or not, as Go does.
-pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, ProtobufError> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first().ok_or(Malformed)?;
+        let (&byte, rest) = bytes.split_first().ok_or(ProtobufError)?;
         *bytes = rest;
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Ok(value);
         }
     }
-    Err(Malformed)
+    Err(ProtobufError)
 }
 
 /// Writes an unsigned varint.
@@ -138,7 +138,7 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn fields(bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>, Malformed> {
+    fn fields(bytes: &[u8]) -> Result<Vec<(u64, Vec<u8>)>, ProtobufError> {
         Fields::new(bytes).map(|field| field.map(|field| (field.number, field.raw.to_vec()))).collect()
     }
 
@@ -169,9 +169,9 @@ mod tests {
             &[0x0e],
             &[0x00, 0x00],
         ] {
-            assert_eq!(fields(bytes), Err(Malformed), "{bytes:02x?}");
+            assert_eq!(fields(bytes), Err(ProtobufError), "{bytes:02x?}");
         }
-        assert_eq!(varint(&mut &[0xff; 11][..]), Err(Malformed));
+        assert_eq!(varint(&mut &[0xff; 11][..]), Err(ProtobufError));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::{
     fair_queue::{FairQueue, Limits},
     identity::{Identity, peer_id_of},
     message::{Message, Subscription, fingerprint, frame_of, publication, subscriptions},
-    rules::{Assessment, Rules, Slot, open},
+    rules::{ChannelRules, ChannelVerdict, Slot, open},
     status::{Counts, PeerStatus},
 };
 
@@ -95,7 +95,7 @@ pub(crate) struct Router {
 struct Topic {
     operators: BTreeSet<Address>,
     keys: BTreeMap<Key, OperatorKey>,
-    rules: Box<dyn Rules>,
+    rules: Box<dyn ChannelRules>,
     authors: BTreeMap<Key, Author>,
     inbox: Arc<Inbox>,
 }
@@ -213,7 +213,7 @@ impl Router {
         &mut self,
         topic: Vec<u8>,
         group: &SigningGroup,
-        rules: Box<dyn Rules>,
+        rules: Box<dyn ChannelRules>,
         inbox: Arc<Inbox>,
     ) {
         for peer in self.peers.values_mut() {
@@ -249,7 +249,8 @@ impl Router {
         let operator = *self.identity.operator();
         let author = joined.authors.entry(operator.compressed()).or_default();
         author.counted.insert(fingerprint(&message.signed_bytes()), SEEN_COUNTED);
-        if let Assessment::Accept { slot, distinct: Some(id) } = joined.rules.assess(&operator, envelope) {
+        if let ChannelVerdict::Accept { slot, distinct: Some(id) } = joined.rules.assess(&operator, envelope)
+        {
             author.is_new(slot.period, id, envelope, &frame);
         }
         self.counts.published += 1;
@@ -287,7 +288,7 @@ impl Router {
                 };
                 let Some(key) = key else { continue };
                 for distinct in said.distinct.values().flatten() {
-                    if matches!(joined.rules.assess(key, &distinct.envelope), Assessment::Accept { .. }) {
+                    if matches!(joined.rules.assess(key, &distinct.envelope), ChannelVerdict::Accept { .. }) {
                         self.counts.dropped_sending += peer.enqueue(lane, distinct.frame.clone());
                     }
                 }
@@ -510,15 +511,15 @@ impl Router {
         }
         let envelope = message.data();
         let opened = open(author, envelope);
-        let assessment = opened.map_or(Assessment::Reject, |_| topic.rules.assess(author, envelope));
+        let assessment = opened.map_or(ChannelVerdict::Reject, |_| topic.rules.assess(author, envelope));
         let (slot, distinct) = match assessment {
-            Assessment::Accept { slot, distinct } => (slot, distinct),
-            Assessment::Ignore => {
+            ChannelVerdict::Accept { slot, distinct } => (slot, distinct),
+            ChannelVerdict::Ignore => {
                 said.others.insert(fingerprint, SEEN_OTHERS);
                 self.counts.ignored += 1;
                 return;
             }
-            Assessment::Reject => {
+            ChannelVerdict::Reject => {
                 said.others.insert(fingerprint, SEEN_OTHERS);
                 let counts = &mut self.counts;
                 *if opened.is_err() { &mut counts.bad_envelope } else { &mut counts.rejected } += 1;

@@ -7,7 +7,7 @@ use coxswain_protocol::wire::{OperatorKey, channel_name};
 
 use crate::{
     identity::public_key_bytes,
-    protobuf::{Fields, Malformed, Value},
+    protobuf::{Fields, ProtobufError, Value},
 };
 
 /// One of a wallet's channels.
@@ -45,7 +45,7 @@ pub struct Slot {
 
 /// What a channel says of an author's message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Assessment {
+pub enum ChannelVerdict {
     /// No honest member would have sent it. Counts against a connection if it is the author's own: an honest Go node
     /// passes on what it can't judge.
     Reject,
@@ -63,12 +63,12 @@ pub enum Assessment {
 }
 
 /// A channel's own rules. Called for messages whose author and signature hold, with its lock held: nothing that waits.
-pub trait Rules: Send {
+pub trait ChannelRules: Send {
     /// How many messages of a slot an author may send.
     fn quota(&self) -> usize;
 
     /// What becomes of a message. May be asked about the same message again.
-    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> Assessment;
+    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> ChannelVerdict;
 }
 
 /// Rules that accept all messages of some types, and count them together.
@@ -85,16 +85,16 @@ impl Open {
     }
 }
 
-impl Rules for Open {
+impl ChannelRules for Open {
     fn quota(&self) -> usize {
         self.quota
     }
 
-    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> Assessment {
+    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> ChannelVerdict {
         match open(author, envelope) {
-            Err(_) => Assessment::Reject,
-            Ok(opened) if !self.kinds.contains(opened.kind) => Assessment::Ignore,
-            Ok(_) => Assessment::Accept { slot: Slot { period: 0, lane: 0 }, distinct: None },
+            Err(_) => ChannelVerdict::Reject,
+            Ok(opened) if !self.kinds.contains(opened.kind) => ChannelVerdict::Ignore,
+            Ok(_) => ChannelVerdict::Accept { slot: Slot { period: 0, lane: 0 }, distinct: None },
         }
     }
 }
@@ -116,7 +116,7 @@ pub struct Opened<'a> {
 pub enum EnvelopeError {
     /// It can't be decoded.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    Malformed(#[from] ProtobufError),
     /// It names another key than the one that signed the message around it.
     #[error("it names another sender than the author of the message around it")]
     OtherSender,

@@ -29,7 +29,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     acts::{Act, ActError, ActProblem, Initiator, MAX_ACT_BYTES, Responder},
     address::{is_global, socket_of},
-    admission::{Admission, Refused},
+    admission::{Admission, RefusedError},
     core::Network,
     gate::Gate,
     identity::Identity,
@@ -46,7 +46,7 @@ const MAX_DIALABLE: usize = 1024;
 
 /// How far a handshake came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum HandshakeStep {
     /// Agreeing on the security protocol.
     Security,
     /// TLS.
@@ -59,7 +59,7 @@ pub enum Step {
     Muxer,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for HandshakeStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Security => "security protocol",
@@ -89,13 +89,13 @@ pub enum HandshakeError {
     Act(#[from] ActError),
     /// We don't let the other in.
     #[error("refused by us")]
-    Refused(#[from] Refused),
+    Refused(#[from] RefusedError),
     /// No common muxer, or the other has closed the connection before: that is how a refusal shows.
     #[error("no agreement on {MUXER}")]
     Muxer(#[source] NegotiationError),
     /// It took too long.
     #[error("it took longer than allowed, at step: {0}")]
-    TimedOut(Step),
+    TimedOut(HandshakeStep),
     /// It was given up for others.
     #[error("given up, as too many others came")]
     GivenUp,
@@ -103,13 +103,13 @@ pub enum HandshakeError {
 
 impl HandshakeError {
     /// The step that failed.
-    pub const fn step(&self) -> Step {
+    pub const fn step(&self) -> HandshakeStep {
         match self {
-            Self::Security(_) | Self::GivenUp => Step::Security,
-            Self::Tls(_) => Step::Tls,
-            Self::Ended(..) | Self::Act(_) => Step::Acts,
-            Self::Refused(_) => Step::Admission,
-            Self::Muxer(_) => Step::Muxer,
+            Self::Security(_) | Self::GivenUp => HandshakeStep::Security,
+            Self::Tls(_) => HandshakeStep::Tls,
+            Self::Ended(..) | Self::Act(_) => HandshakeStep::Acts,
+            Self::Refused(_) => HandshakeStep::Admission,
+            Self::Muxer(_) => HandshakeStep::Muxer,
             Self::TimedOut(step) => *step,
         }
     }
@@ -118,7 +118,7 @@ impl HandshakeError {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ConnectError {
+pub enum LinkError {
     /// No TCP connection.
     #[error(transparent)]
     Tcp(#[from] io::Error),
@@ -203,7 +203,7 @@ where
         }
         .map_err(HandshakeError::Security)
     };
-    let (_, socket) = timeout_at(deadline, security).await.map_err(in_time(Step::Security))??;
+    let (_, socket) = timeout_at(deadline, security).await.map_err(in_time(HandshakeStep::Security))??;
 
     let tls = async {
         let tls = shared.tls.clone();
@@ -213,7 +213,7 @@ where
         }
         .map_err(HandshakeError::Tls)
     };
-    let (certified, mut stream) = timeout_at(deadline, tls).await.map_err(in_time(Step::Tls))??;
+    let (certified, mut stream) = timeout_at(deadline, tls).await.map_err(in_time(HandshakeStep::Tls))??;
 
     let acts = async {
         match role {
@@ -221,10 +221,10 @@ where
             Endpoint::Listener => respond(&mut stream, &shared.identity, &certified, nonce()).await,
         }
     };
-    let operator = timeout_at(deadline, acts).await.map_err(in_time(Step::Acts))??;
+    let operator = timeout_at(deadline, acts).await.map_err(in_time(HandshakeStep::Acts))??;
 
     let admission = shared.admission.admit(&operator);
-    timeout_at(deadline, admission).await.map_err(in_time(Step::Admission))??;
+    timeout_at(deadline, admission).await.map_err(in_time(HandshakeStep::Admission))??;
 
     let muxer = async {
         let mut yamux = libp2p_yamux::Config::default();
@@ -245,7 +245,7 @@ where
         }
         .map_err(ended)
     };
-    let muxer = timeout_at(deadline, muxer).await.map_err(in_time(Step::Muxer))??;
+    let muxer = timeout_at(deadline, muxer).await.map_err(in_time(HandshakeStep::Muxer))??;
     Ok((certified, StreamMuxerBox::new(muxer)))
 }
 
@@ -340,12 +340,12 @@ impl Drop for Place {
 
 impl Transport for OperatorTransport {
     type Output = Connected;
-    type Error = ConnectError;
-    type ListenerUpgrade = BoxFuture<'static, Result<Connected, ConnectError>>;
-    type Dial = BoxFuture<'static, Result<Connected, ConnectError>>;
+    type Error = LinkError;
+    type ListenerUpgrade = BoxFuture<'static, Result<Connected, LinkError>>;
+    type Dial = BoxFuture<'static, Result<Connected, LinkError>>;
 
-    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<ConnectError>> {
-        self.tcp.listen_on(id, address).map_err(|error| error.map(ConnectError::Tcp))
+    fn listen_on(&mut self, id: ListenerId, address: Multiaddr) -> Result<(), TransportError<LinkError>> {
+        self.tcp.listen_on(id, address).map_err(|error| error.map(LinkError::Tcp))
     }
 
     fn remove_listener(&mut self, id: ListenerId) -> bool {
@@ -356,11 +356,11 @@ impl Transport for OperatorTransport {
         &mut self,
         address: Multiaddr,
         options: DialOpts,
-    ) -> Result<Self::Dial, TransportError<ConnectError>> {
+    ) -> Result<Self::Dial, TransportError<LinkError>> {
         if !self.shared.may_dial(&address) {
-            return Err(TransportError::Other(ConnectError::NotGlobal(address)));
+            return Err(TransportError::Other(LinkError::NotGlobal(address)));
         }
-        let dial = self.tcp.dial(address, options).map_err(|error| error.map(ConnectError::Tcp))?;
+        let dial = self.tcp.dial(address, options).map_err(|error| error.map(LinkError::Tcp))?;
         let shared = self.shared.clone();
         let timeout = shared.timeout();
         Ok(async move {
@@ -374,12 +374,12 @@ impl Transport for OperatorTransport {
     fn poll(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<TransportEvent<Self::ListenerUpgrade, ConnectError>> {
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, LinkError>> {
         loop {
             let event = std::task::ready!(Pin::new(&mut self.tcp).poll(cx));
             let TransportEvent::Incoming { listener_id, upgrade, local_addr, send_back_addr } = event else {
                 return Poll::Ready(
-                    event.map_upgrade(|_| unreachable!("it isn't incoming")).map_err(ConnectError::Tcp),
+                    event.map_upgrade(|_| unreachable!("it isn't incoming")).map_err(LinkError::Tcp),
                 );
             };
             let shared = self.shared.clone();
@@ -405,9 +405,8 @@ impl Transport for OperatorTransport {
             };
             let counted = {
                 let network = self.shared.network.clone();
-                upgrade.inspect_err(move |_: &ConnectError| {
-                    network.count(|counts| counts.failed_handshakes += 1)
-                })
+                upgrade
+                    .inspect_err(move |_: &LinkError| network.count(|counts| counts.failed_handshakes += 1))
             };
             return Poll::Ready(TransportEvent::Incoming {
                 listener_id,

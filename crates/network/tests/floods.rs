@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use coxswain_network::{Assessment, Channel, Driver, Rules, Slot, open};
+use coxswain_network::{Channel, ChannelRules, ChannelVerdict, Driver, Slot, open};
 use coxswain_protocol::wire::OperatorKey;
 use support::{Node, config, group, identity, wallet};
 use tokio::{
@@ -104,19 +104,19 @@ async fn inc_44_a_thousand_connections_that_say_nothing_half_a_handshake_or_garb
 /// Accepts a window's messages; the first byte of a payload is its window, the second is what it does.
 struct Window(u8);
 
-impl Rules for Window {
+impl ChannelRules for Window {
     fn quota(&self) -> usize {
         64
     }
 
-    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> Assessment {
+    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> ChannelVerdict {
         match open(author, envelope).map(|opened| opened.payload) {
-            Ok([window, action, ..]) if *window == self.0 => Assessment::Accept {
+            Ok([window, action, ..]) if *window == self.0 => ChannelVerdict::Accept {
                 slot: Slot { period: u64::from(*window), lane: 0 },
                 distinct: Some([*action; 32]),
             },
-            Ok(_) => Assessment::Ignore,
-            Err(_) => Assessment::Reject,
+            Ok(_) => ChannelVerdict::Ignore,
+            Err(_) => ChannelVerdict::Reject,
         }
     }
 }

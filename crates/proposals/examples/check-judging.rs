@@ -9,9 +9,7 @@ use alloy_primitives::{Address, B256};
 use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bindings::Bridge;
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
-use coxswain_ethereum::{
-    BlockSelector, BridgeEvents, Endpoint as EthereumEndpoint, ProposalValidator, SnapshotKeys,
-};
+use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoints, ProposalValidator, SnapshotKeys};
 use coxswain_proposals::{Assessment, Memory, Session, Sources, Step};
 use coxswain_rules::{
     Amount, Assurance, DepositKey, DepositSweepProposal, FeeObjection, MovedFundsSweepProposal,
@@ -57,7 +55,7 @@ impl Peers {
 
     /// What a follower says of the proposal now that knows nothing but what is on the wire.
     async fn judge(&mut self, wallet: &Wallet, proposal: &Proposal) -> Assessment {
-        let ethereum = EthereumEndpoint::new(self.world.chain.endpoint().parse().unwrap()).unwrap();
+        let ethereum = Endpoints::new(self.world.chain.endpoint().parse().unwrap()).unwrap();
         let validator = ProposalValidator::new(ethereum.clone(), CHAIN, self.validator);
         let block = validator.block(BlockSelector::Latest).await.unwrap();
         self.events.update(&ethereum, block).await.unwrap();

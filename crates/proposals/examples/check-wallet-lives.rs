@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Known, Limits};
-use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoint as EthereumEndpoint, ProposalValidator};
-use coxswain_proposals::{Generation, Item, Memory, Session, Sources, Why};
+use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoints, ProposalValidator};
+use coxswain_proposals::{ChecklistOutcome, Item, Memory, Session, Sources, Why};
 use coxswain_rules::{Action, Amount, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     Btcd, Deposit, DepositOutput, DepositSpec, ElectrumX, Funding, Wallet, World, our_validator,
@@ -27,7 +27,7 @@ struct Peers {
     world: World,
     server: ElectrumX,
     validator: ProposalValidator,
-    ethereum: EthereumEndpoint,
+    ethereum: Endpoints,
     events: BridgeEvents,
     memories: BTreeMap<KeyHash, Memory>,
 }
@@ -38,7 +38,7 @@ impl Peers {
         let server = ElectrumX::start(&node).await.unwrap();
         let world = World::start().await.unwrap().with_node(node).await.unwrap();
         let address = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        let ethereum = EthereumEndpoint::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let ethereum = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
         let validator = ProposalValidator::new(ethereum.clone(), CHAIN, address);
         let events = BridgeEvents::new(*world.bridge.address(), 0);
         Self { world, server, validator, ethereum, events, memories: BTreeMap::new() }
@@ -53,7 +53,7 @@ impl Peers {
     }
 
     /// What is due now, by the action.
-    async fn generate(&mut self, wallet: &Wallet, action: Action) -> Generation {
+    async fn generate(&mut self, wallet: &Wallet, action: Action) -> ChecklistOutcome {
         self.server.follow(&self.world.bitcoin).await.unwrap();
         let block = self.validator.block(BlockSelector::Latest).await.unwrap();
         self.events.update(&self.ethereum, block).await.unwrap();
@@ -66,7 +66,7 @@ impl Peers {
     }
 
     /// Proposes the action, signs its transaction, has it accepted by the node, mined, and proven to the Bridge.
-    async fn act(&mut self, wallet: &Wallet, action: Action) -> (Transaction, Generation) {
+    async fn act(&mut self, wallet: &Wallet, action: Action) -> (Transaction, ChecklistOutcome) {
         let generation = self.generate(wallet, action).await;
         let proposed = generation.proposed().unwrap_or_else(|| panic!("{action}: {:?}", generation.attempts));
         let transaction = wallet.sign(&proposed.transaction.as_ref().unwrap().unsigned).unwrap();

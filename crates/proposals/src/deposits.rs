@@ -9,7 +9,7 @@ use coxswain_ethereum::{DepositReveal, Position, Revealed};
 use coxswain_rules::{
     Amount, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, DepositKey,
     DepositRecord, DepositSweepProposal, FeeConditions, FeeTerms, FundingTransaction, KeyHash, LeaderFee,
-    Missing, OutPoint, RevealedDeposit, RuleId, Snapshot, UnsignedTransaction, Utxo, deposit_findings,
+    MissingError, OutPoint, RevealedDeposit, RuleId, Snapshot, UnsignedTransaction, Utxo, deposit_findings,
 };
 
 use crate::{Exclusion, Head, Item, LEAD, Memory, Nothing, Why, gas, lead::ruled_out, outcome::Refusal};
@@ -149,7 +149,7 @@ pub fn candidates<'a>(
     head: Head,
     reveals: impl IntoIterator<Item = &'a DepositReveal>,
     memory: &mut Memory,
-) -> Result<(Vec<Candidate>, Vec<Exclusion>), Missing> {
+) -> Result<(Vec<Candidate>, Vec<Exclusion>), MissingError> {
     let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
     let mut unswept = BTreeSet::new();
     for reveal in reveals {
@@ -191,7 +191,7 @@ fn refused(
     wallet: KeyHash,
     head: Head,
     candidate: &Candidate,
-) -> Result<Option<Why>, Missing> {
+) -> Result<Option<Why>, MissingError> {
     let nothing = FundingTransaction {
         version: [0; 4],
         input_vector: Vec::new(),
@@ -212,7 +212,7 @@ fn first_ruled_out(
     candidate: &Candidate,
     extra_info: &DepositExtraInfo,
     concerns: impl Fn(RuleId) -> bool,
-) -> Result<Option<Why>, Missing> {
+) -> Result<Option<Why>, MissingError> {
     let outpoint = candidate.outpoint;
     let findings = deposit_findings(snapshot, wallet, outpoint, Some(extra_info), 0, outpoint)?;
     let mut concerning = findings.into_iter().filter(|finding| concerns(finding.rule));
@@ -228,7 +228,7 @@ pub fn judge(
     wallet: KeyHash,
     candidate: &Candidate,
     known: Option<&Known>,
-) -> Result<Answer, Missing> {
+) -> Result<Answer, MissingError> {
     let Some(Known { transaction, confirmations }) = known else {
         return Ok(Answer::Wanting(Why::NotFound));
     };

@@ -26,6 +26,7 @@ pub use heartbeat::heartbeat;
 pub use lead::LEAD;
 pub use memory::Memory;
 pub use outcome::{
-    Attempt, CommitmentDue, Generation, Nothing, Outcome, Proposed, ProposedTransaction, Undecided,
+    ActionOutcome, Attempt, ChecklistOutcome, CommitmentDue, Nothing, PreparedProposal, ProposedTransaction,
+    SessionError,
 };
 pub use session::{Assessment, Concurrence, Obstacle, Opinion, Session, Sources, Step, main_utxo_in};

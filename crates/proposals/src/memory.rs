@@ -109,7 +109,7 @@ mod tests {
     use alloy_primitives::{B256, U256};
     use coxswain_bitcoin::BackendError;
     use coxswain_rules::{
-        Amount, Cause, Finding, KeyHash, Outcome, Reason, Rejection, RuleId, TransactionError, Txid, Value,
+        Amount, Cause, Finding, KeyHash, Reason, Rejection, RuleId, Ruling, TransactionError, Txid, Value,
     };
 
     use super::*;
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn inc_1_what_can_never_be_swept_is_never_asked_about_again() {
         let mut memory = Memory::default();
-        let broken = Outcome::Broken(Reason::FundingOutputScriptMismatch { index: Default::default() });
+        let broken = Ruling::Broken(Reason::FundingOutputScriptMismatch { index: Default::default() });
         let finding =
             Finding { rule: RuleId::Ds11, item: Some(0), outcome: broken, actual: None, bound: None };
         let why = Why::Rule(Box::new(finding));
@@ -168,7 +168,7 @@ mod tests {
         let finding = Finding {
             rule: RuleId::Ds12,
             item: Some(3),
-            outcome: Outcome::Holds,
+            outcome: Ruling::Holds,
             actual: None,
             bound: Some(Value::Time(U256::from(1_700_000_000))),
         };
@@ -184,7 +184,7 @@ mod tests {
             deducted: Amount::from_sat(2),
         };
         let reasons = [
-            Why::Rule(Box::new(Finding { outcome: Outcome::Broken(broken.clone()), ..finding.clone() })),
+            Why::Rule(Box::new(Finding { outcome: Ruling::Broken(broken.clone()), ..finding.clone() })),
             Why::Expiring { finding: Box::new(finding), lead: 1_800 },
             Why::Contract(Box::new(Rejection { rule: Some(RuleId::Ds10), cause: Cause::Reason(broken) })),
             Why::Contract(Box::new(text)),

@@ -1,7 +1,7 @@
 //! Which funds that another wallet has moved to this one are to be swept.
 
 use coxswain_ethereum::{Commitment, CompletedMove};
-use coxswain_rules::{KeyHash, Missing, OutPoint, Snapshot, SweepRequestKey, SweepRequestState};
+use coxswain_rules::{KeyHash, MissingError, OutPoint, Snapshot, SweepRequestKey, SweepRequestState};
 
 /// The outputs that pay the wallet what others have moved, oldest first: each source's target is paid at its position in the
 /// commitment.
@@ -30,7 +30,11 @@ pub fn outputs(
 ///
 /// # Errors
 /// When the snapshot lacks one.
-pub fn pending(snapshot: &Snapshot, wallet: KeyHash, outputs: &[OutPoint]) -> Result<Vec<OutPoint>, Missing> {
+pub fn pending(
+    snapshot: &Snapshot,
+    wallet: KeyHash,
+    outputs: &[OutPoint],
+) -> Result<Vec<OutPoint>, MissingError> {
     let mut pending = Vec::new();
     for &outpoint in outputs {
         let request = snapshot.sweep_request(SweepRequestKey::new(outpoint))?;

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use coxswain_ethereum::{Commitment, NewWallet};
-use coxswain_rules::{Amount, KeyHash, Missing, Snapshot, WalletState, target_wallets_commitment};
+use coxswain_rules::{Amount, KeyHash, MissingError, Snapshot, WalletState, target_wallets_commitment};
 
 /// Seconds after a wallet begins to retire in which its funds stay: redemptions and sweeps under way come to their end.
 const MARGIN: u64 = 24 * 3600;
@@ -20,7 +20,7 @@ pub fn earliest_move(
     wallet: KeyHash,
     head: u64,
     commitments: &[Commitment],
-) -> Result<u64, Missing> {
+) -> Result<u64, MissingError> {
     let mut is_target = false;
     for commitment in naming(commitments, wallet, head) {
         is_target |= snapshot.wallet(commitment.source)?.state == WalletState::MovingFunds;
@@ -62,7 +62,7 @@ pub fn targets(
     wallets: &[NewWallet],
     head: u64,
     count: u64,
-) -> Result<Vec<KeyHash>, Missing> {
+) -> Result<Vec<KeyHash>, MissingError> {
     let mut targets = Vec::new();
     for wallet in wallets.iter().rev().filter(|wallet| wallet.at.block <= head) {
         if u64::try_from(targets.len()).is_ok_and(|found| found >= count) {

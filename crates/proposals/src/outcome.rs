@@ -7,7 +7,7 @@ use bitcoin::{FeeRate, Psbt, Transaction};
 use coxswain_bitcoin::BackendError;
 use coxswain_ethereum::Block;
 use coxswain_rules::{
-    Action, Amount, Case, KeyHash, LeaderFee, MaximumDoesNotRelay, Missing, OutPoint, Proposal, Rejection,
+    Action, Amount, Case, KeyHash, LeaderFee, MaximumFeeError, MissingError, OutPoint, Proposal, Rejection,
     ScriptBuf, Subject, TransactionError, UnsignedTransaction, Utxo, WalletState,
 };
 
@@ -15,7 +15,7 @@ use crate::{Exclusion, Why};
 
 /// What a checklist came to, at one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Generation {
+pub struct ChecklistOutcome {
     /// The block that everything was read at.
     pub block: Block,
     /// The actions tried, in order. The last one is the proposal's, when there is one.
@@ -28,27 +28,27 @@ pub struct Attempt {
     /// The action.
     pub action: Action,
     /// What it came to.
-    pub outcome: Outcome,
+    pub outcome: ActionOutcome,
     /// What was left out, and why.
     pub excluded: Vec<Exclusion>,
 }
 
 /// What an action came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ActionOutcome {
     /// This can be proposed: the contract accepts it.
-    Proposal(Box<Proposed>),
+    Proposal(Box<PreparedProposal>),
     /// The wallet must commit to these targets before its funds can be moved.
     Commitment(Box<CommitmentDue>),
     /// There is nothing to propose.
     Nothing(Nothing),
     /// That could not be told.
-    Undecided(Undecided),
+    Undecided(SessionError),
 }
 
 /// A proposal that the contract accepts, and the transaction that carries it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposed {
+pub struct PreparedProposal {
     /// The proposal, with all that it takes to judge it.
     pub case: Case,
     /// Its transaction; none for a heartbeat.
@@ -80,7 +80,7 @@ impl ProposedTransaction {
     }
 }
 
-impl Proposed {
+impl PreparedProposal {
     /// The proposal as it is broadcast.
     pub fn proposal(&self) -> Proposal {
         match &self.case.subject {
@@ -123,7 +123,7 @@ pub enum Nothing {
     Unproven(OutPoint),
     /// No fee is both enough and allowed.
     #[error(transparent)]
-    Fee(#[from] MaximumDoesNotRelay),
+    Fee(#[from] MaximumFeeError),
     /// Paying any of these requests would leave change that is too small to relay: they wait for more, or for a larger main UTXO.
     #[error("any payment would leave change too small to relay: {} waits", scripts(.0))]
     DustChange(Vec<ScriptBuf>),
@@ -197,16 +197,16 @@ impl Nothing {
 /// Why it could not be told what to propose. Never the same as nothing to propose.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Undecided {
+pub enum SessionError {
     /// Ethereum, or the Bridge, gave no usable answer.
     #[error(transparent)]
-    Ethereum(#[from] coxswain_ethereum::Undecided),
+    Ethereum(#[from] coxswain_ethereum::ChainError),
     /// Bitcoin gave no usable answer.
     #[error(transparent)]
     Bitcoin(#[from] BackendError),
     /// Something was not read that should have been.
     #[error(transparent)]
-    Missing(#[from] Missing),
+    Missing(#[from] MissingError),
     /// None of the wallet's recorded transactions makes the output that the Bridge knows.
     #[error("the main UTXO that hashes to {0} is not found among the wallet's recorded transactions")]
     MainUtxoNotFound(B256),
@@ -272,7 +272,7 @@ pub enum Undecided {
     },
 }
 
-impl Undecided {
+impl SessionError {
     /// A stable name for the kind of failure, for programs.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -293,11 +293,11 @@ impl Undecided {
     }
 }
 
-impl Generation {
+impl ChecklistOutcome {
     /// The proposal; none when there is none.
-    pub fn proposed(&self) -> Option<&Proposed> {
+    pub fn proposed(&self) -> Option<&PreparedProposal> {
         self.attempts.iter().find_map(|attempt| match &attempt.outcome {
-            Outcome::Proposal(proposed) => Some(&**proposed),
+            ActionOutcome::Proposal(proposed) => Some(&**proposed),
             _ => None,
         })
     }
@@ -305,24 +305,24 @@ impl Generation {
     /// The commitment to submit; none when there is none.
     pub fn commitment(&self) -> Option<&CommitmentDue> {
         self.attempts.iter().find_map(|attempt| match &attempt.outcome {
-            Outcome::Commitment(commitment) => Some(&**commitment),
+            ActionOutcome::Commitment(commitment) => Some(&**commitment),
             _ => None,
         })
     }
 
     /// What kept an action from being decided, when nothing was found to do: there may be something to propose.
-    pub fn undecided(&self) -> Option<&Undecided> {
+    pub fn undecided(&self) -> Option<&SessionError> {
         if self.proposed().is_some() || self.commitment().is_some() {
             return None;
         }
         self.attempts.iter().find_map(|attempt| match &attempt.outcome {
-            Outcome::Undecided(undecided) => Some(undecided),
+            ActionOutcome::Undecided(undecided) => Some(undecided),
             _ => None,
         })
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ActionOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proposal(_) => f.write_str("proposed"),
@@ -335,32 +335,32 @@ impl fmt::Display for Outcome {
     }
 }
 
-impl From<Nothing> for Outcome {
+impl From<Nothing> for ActionOutcome {
     fn from(nothing: Nothing) -> Self {
         Self::Nothing(nothing)
     }
 }
 
-impl From<Undecided> for Outcome {
-    fn from(undecided: Undecided) -> Self {
+impl From<SessionError> for ActionOutcome {
+    fn from(undecided: SessionError) -> Self {
         Self::Undecided(undecided)
     }
 }
 
-impl From<BackendError> for Outcome {
+impl From<BackendError> for ActionOutcome {
     fn from(error: BackendError) -> Self {
-        Undecided::Bitcoin(error).into()
+        SessionError::Bitcoin(error).into()
     }
 }
 
-impl From<Missing> for Outcome {
-    fn from(missing: Missing) -> Self {
-        Undecided::Missing(missing).into()
+impl From<MissingError> for ActionOutcome {
+    fn from(missing: MissingError) -> Self {
+        SessionError::Missing(missing).into()
     }
 }
 
 /// How far an action has come; what ends it early is an outcome, too.
-pub(crate) type Progress<T> = Result<T, Outcome>;
+pub(crate) type Progress<T> = Result<T, ActionOutcome>;
 
 /// Why a batch can't be proposed: for some of its items, by position, or as a whole.
 pub(crate) enum Refusal {
@@ -374,8 +374,8 @@ impl From<Nothing> for Refusal {
     }
 }
 
-impl From<MaximumDoesNotRelay> for Refusal {
-    fn from(error: MaximumDoesNotRelay) -> Self {
+impl From<MaximumFeeError> for Refusal {
+    fn from(error: MaximumFeeError) -> Self {
         Self::All(Nothing::Fee(error))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coxswain_ethereum::RedemptionRequest;
 use coxswain_rules::{
-    Amount, FeeConditions, FeeTerms, KeyHash, LeaderFee, Missing, REDEMPTION_MAX_SIZE, RedemptionKey,
+    Amount, FeeConditions, FeeTerms, KeyHash, LeaderFee, MissingError, REDEMPTION_MAX_SIZE, RedemptionKey,
     RedemptionProposal, ScriptBuf, Snapshot, UnsignedTransaction, Utxo, network::DustChange,
     redemption_findings, redemption_share,
 };
@@ -50,7 +50,7 @@ pub fn candidates(
     wallet: KeyHash,
     head: Head,
     requests: &[RedemptionRequest],
-) -> Result<(Vec<ScriptBuf>, Vec<Exclusion>), Missing> {
+) -> Result<(Vec<ScriptBuf>, Vec<Exclusion>), MissingError> {
     let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
     for request in requests {
         let script = &request.script;

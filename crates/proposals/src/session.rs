@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use alloy_primitives::Address;
 use bitcoin::FeeRate;
 use coxswain_bitcoin::{Backend, Known};
-use coxswain_ethereum::{Block, BridgeEvents, Endpoint, ProposalValidator, Revealed, SnapshotReader};
+use coxswain_ethereum::{Block, BridgeEvents, Endpoints, ProposalValidator, Revealed, SnapshotReader};
 use coxswain_rules::{FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
 
 use self::{
     generator::{Moved, Survey},
-    judge::Heard,
+    judge::CaseAnswers,
     main_utxo::MainUtxo,
 };
 use crate::{Head, Memory};
@@ -27,7 +27,7 @@ pub use self::main_utxo::main_utxo_in;
 /// Whom all sessions of one Bridge ask.
 #[derive(Clone, Debug)]
 pub struct Sources<B> {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: Endpoints,
     pub(crate) reader: SnapshotReader,
     pub(crate) validator: ProposalValidator,
     pub(crate) bitcoin: B,
@@ -39,7 +39,7 @@ impl<B: Backend> Sources<B> {
     /// The Bridge at `bridge` on chain `chain_id`, this validator, and this Bitcoin backend, on a network with these parameters.
     /// `fallback_fee_rate` is taken for the estimate of fees if Bitcoin has none.
     pub fn new(
-        endpoint: Endpoint,
+        endpoint: Endpoints,
         chain_id: u64,
         bridge: Address,
         validator: ProposalValidator,
@@ -75,7 +75,7 @@ pub struct Session<'a, B> {
     /// What Bitcoin knows of proposals' funding transactions.
     pub(crate) funding: BTreeMap<OutPoint, Known>,
     /// What was heard of the case asked about last.
-    pub(crate) heard: Option<Heard>,
+    pub(crate) heard: Option<CaseAnswers>,
     /// Whether the validator is the one deployed on mainnet.
     pub(crate) is_deployed: Option<bool>,
     /// Whether no transaction of a wallet without a main UTXO waits for its proof.

@@ -11,8 +11,8 @@ use bitcoin::{
     secp256k1::{Secp256k1, SecretKey},
 };
 use coxswain_protocol::{
-    Assignment, Assurance, Command, Event, Member, Network, Received, SafeHashes, Setup, SigningGroup,
-    Window,
+    Assignment, Assurance, Command, Event, Member, Received, SafeHashes, Setup, SigningGroup, Window,
+    WindowParameters,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
 use coxswain_rules::{DepositSweepProposal, KeyHash, Proposal, RevealedDeposit};
@@ -21,7 +21,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 const WALLET: KeyHash = KeyHash([7; 20]);
 
 fn window() -> Window {
-    Window::numbered(&Network::default(), 16).unwrap()
+    Window::numbered(&WindowParameters::default(), 16).unwrap()
 }
 
 fn keys() -> Vec<OperatorKey> {
@@ -49,7 +49,7 @@ fn sweep(group: &SigningGroup, author: &OperatorKey) -> CoordinationMessage {
 }
 
 fn leader_of_100_seats(c: &mut Criterion) {
-    let (network, group) = (Network::default(), group());
+    let (network, group) = (WindowParameters::default(), group());
     c.bench_function("assignment_of_100_seats", |b| {
         b.iter(|| Assignment::new(&network, window(), WALLET, black_box(&group), B256::repeat_byte(1)));
     });
@@ -63,7 +63,7 @@ fn decoding_a_20_deposit_message(c: &mut Criterion) {
 }
 
 fn a_member_under_100_000_messages(c: &mut Criterion) {
-    let (keys, group, network) = (keys(), Arc::new(group()), Network::default());
+    let (keys, group, network) = (keys(), Arc::new(group()), WindowParameters::default());
     let hash = B256::repeat_byte(1);
     let assignment = Assignment::new(&network, window(), WALLET, &group, hash);
     let me = keys.iter().find(|key| key.address() != assignment.leader).unwrap();

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use alloy_primitives::{Address, B256};
 use coxswain_rules::{Action, KeyHash, network::ActionTimes};
 
-use crate::{Checklist, Network, Schedule, Seat, Seed, SigningGroup, Window};
+use crate::{Checklist, Schedule, Seat, Seed, SigningGroup, Window, WindowParameters};
 
 /// Who leads a wallet in a window, and what may be proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Hash for Assignment {
 impl Assignment {
     /// Draws a wallet's leader and checklist.
     pub fn new(
-        network: &Network,
+        network: &WindowParameters,
         window: Window,
         wallet: KeyHash,
         group: &SigningGroup,

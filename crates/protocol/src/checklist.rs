@@ -2,7 +2,7 @@
 
 use coxswain_rules::Action;
 
-use crate::{Network, Seed, Window};
+use crate::{Seed, Window, WindowParameters};
 
 /// The actions that a leader may propose in a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +27,7 @@ impl Checklist {
     ];
 
     /// The checklist of a wallet with this seed.
-    pub fn new(network: &Network, window: Window, seed: Seed) -> Self {
+    pub fn new(network: &WindowParameters, window: Window, seed: Seed) -> Self {
         let draw = seed.heartbeat_draw();
         Self {
             sweeps: network.allows_sweeps(&window),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn of(parameters: Parameters, index: u64) -> Vec<Action> {
-        let network = Network::try_from(parameters).unwrap();
+        let network = WindowParameters::try_from(parameters).unwrap();
         let seed = Seed::new(KeyHash([7; 20]), B256::repeat_byte(9));
         Checklist::new(&network, Window::numbered(&network, index).unwrap(), seed).actions().collect()
     }

@@ -23,13 +23,13 @@ impl Seat {
 /// A number that no seat has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("there is no seat {0}, seats are 1 to 255")]
-pub struct NoSuchSeat(pub u64);
+pub struct SeatError(pub u64);
 
 impl TryFrom<u64> for Seat {
-    type Error = NoSuchSeat;
+    type Error = SeatError;
 
-    fn try_from(number: u64) -> Result<Self, NoSuchSeat> {
-        u8::try_from(number).ok().and_then(NonZeroU8::new).map(Self).ok_or(NoSuchSeat(number))
+    fn try_from(number: u64) -> Result<Self, SeatError> {
+        u8::try_from(number).ok().and_then(NonZeroU8::new).map(Self).ok_or(SeatError(number))
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn seats_are_1_to_255() {
         for number in [0, 256, u64::MAX] {
-            assert_eq!(Seat::try_from(number), Err(NoSuchSeat(number)));
+            assert_eq!(Seat::try_from(number), Err(SeatError(number)));
         }
         for number in [1, 255] {
             assert_eq!(u64::from(Seat::try_from(number).unwrap().number()), number);

@@ -10,8 +10,8 @@ mod fault;
 mod go_rand;
 mod group;
 mod member;
-mod network;
 mod outcome;
+mod parameters;
 mod received;
 mod safe_block;
 mod schedule;
@@ -29,17 +29,17 @@ pub use coxswain_rules::{
 };
 pub use fault::{Fault, FaultKind, Mistake};
 pub use go_rand::GoRand;
-pub use group::{GroupSizeError, MAX_SEATS, NoSuchSeat, Seat, SigningGroup};
+pub use group::{GroupSizeError, MAX_SEATS, Seat, SeatError, SigningGroup};
 pub use member::{
-    Command, ContentVerdict, DamagedEntry, Entry, EntryId, Event, Generation, MAX_MESSAGES_PER_SENDER,
+    Command, ContentVerdict, Entry, EntryError, EntryId, Event, Generation, MAX_MESSAGES_PER_SENDER,
     MAX_RESEEDS, MAX_RETAINED_PER_SENDER, Member, Question, RETRANSMISSIONS, Sent, Setup,
 };
-pub use network::{Network, ParametersError};
 pub use outcome::{
     Agreement, Alarm, Basis, Doubt, MAX_RECORDS, NoResult, NotGenerated, NotSent, Note, Undecided, Validated,
     Validity, WindowResult,
 };
-pub use received::{MAX_SIGNED_BYTES, Received, Unreadable};
+pub use parameters::{ParametersError, WindowParameters};
+pub use received::{MAX_SIGNED_BYTES, Received, ReceivedError};
 pub use safe_block::SafeHashes;
 pub use schedule::Schedule;
 pub use seed::Seed;

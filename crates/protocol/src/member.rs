@@ -38,13 +38,14 @@ use std::{
 use alloy_primitives::Address;
 use coxswain_rules::KeyHash;
 
-pub use event::{Command, ContentVerdict, DamagedEntry, Entry, EntryId, Event, Generation, Question, Sent};
+pub use event::{Command, ContentVerdict, Entry, EntryError, EntryId, Event, Generation, Question, Sent};
 pub use inbox::{MAX_MESSAGES_PER_SENDER, MAX_RETAINED_PER_SENDER};
 pub use leading::RETRANSMISSIONS;
 pub use seeds::MAX_RESEEDS;
 
 use crate::{
-    Ignored, Network, NotSent, Note, SigningGroup, Window, WindowResult, WindowWatch, wire::OperatorKey,
+    Ignored, NotSent, Note, SigningGroup, Window, WindowParameters, WindowResult, WindowWatch,
+    wire::OperatorKey,
 };
 use running::{Desk, Running};
 use tally::Tally;
@@ -56,7 +57,7 @@ const MAX_UNWRITTEN: usize = 2;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Setup {
     /// The network's parameters.
-    pub network: Network,
+    pub network: WindowParameters,
     /// The wallet.
     pub wallet: KeyHash,
     /// Its signing group.
@@ -102,7 +103,7 @@ impl Member {
     }
 
     /// Starts again from what the journal holds, in the order in which it was written.
-    pub fn restore(setup: Setup, journal: impl IntoIterator<Item = Result<Entry, DamagedEntry>>) -> Self {
+    pub fn restore(setup: Setup, journal: impl IntoIterator<Item = Result<Entry, EntryError>>) -> Self {
         let (mut sent, mut damaged, mut results) = (None::<Sent>, false, BTreeMap::new());
         for entry in journal {
             match entry {
@@ -110,7 +111,7 @@ impl Member {
                 Ok(Entry::Result(result)) => {
                     results.insert(result.window, result);
                 }
-                Err(DamagedEntry) => damaged = true,
+                Err(EntryError) => damaged = true,
             }
         }
         let mut tally = Tally::default();

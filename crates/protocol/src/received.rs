@@ -20,7 +20,7 @@ pub const MAX_SIGNED_BYTES: usize = MAX_MESSAGE_BYTES + 1024;
 /// Why a network message is dropped before any member has to deal with it. Nobody is blamed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unreadable {
+pub enum ReceivedError {
     /// The author holds no seat of the wallet.
     #[error("{0} is no operator of the wallet")]
     NotAMember(Address),
@@ -38,7 +38,7 @@ pub enum Unreadable {
     Decode(#[from] DecodeError),
 }
 
-impl Unreadable {
+impl ReceivedError {
     /// The name in output and metrics.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -81,16 +81,16 @@ impl Received {
         group: &SigningGroup,
         envelope: &[u8],
         signed: Arc<[u8]>,
-    ) -> Result<Self, Unreadable> {
+    ) -> Result<Self, ReceivedError> {
         if !group.contains(author.address()) {
-            return Err(Unreadable::NotAMember(author.address()));
+            return Err(ReceivedError::NotAMember(author.address()));
         }
         if signed.len() > MAX_EVIDENCE_BYTES {
-            return Err(Unreadable::TooLong { actual: signed.len() });
+            return Err(ReceivedError::TooLong { actual: signed.len() });
         }
         let Envelope { sender, payload, kind, sequence } = Envelope::decode(envelope)?;
         if sender != author.compressed() {
-            return Err(Unreadable::OtherSender(author.address()));
+            return Err(ReceivedError::OtherSender(author.address()));
         }
         let body = match kind {
             MESSAGE_TYPE => Some(match Decoded::read(payload)? {

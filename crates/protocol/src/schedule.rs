@@ -41,9 +41,9 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Network;
+    use crate::WindowParameters;
 
-    fn schedule(network: &Network, action: Action) -> (u64, u64, u64, u64) {
+    fn schedule(network: &WindowParameters, action: Action) -> (u64, u64, u64, u64) {
         let window = Window::numbered(network, 1).unwrap();
         let Schedule { start, signing_start, signing_end, expiry } =
             Schedule::new(&window, &network.actions, action);
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn actions_start_at_the_windows_end_and_last_as_the_protocol_says() {
-        let schedule = |action| schedule(&Network::MAINNET, action);
+        let schedule = |action| schedule(&WindowParameters::MAINNET, action);
         assert_eq!(schedule(Action::Heartbeat), (1000, 1000, 1300, 1600));
         assert_eq!(schedule(Action::DepositSweep), (1000, 1000, 1900, 2200));
         assert_eq!(schedule(Action::Redemption), (1000, 1000, 1300, 1600));
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn local_actions_are_as_short_as_local_windows() {
-        let schedule = |action| schedule(&Network::LOCAL, action);
+        let schedule = |action| schedule(&WindowParameters::LOCAL, action);
         for action in [Action::Heartbeat, Action::DepositSweep, Action::Redemption, Action::MovedFundsSweep] {
             assert_eq!(schedule(action), (90, 90, 140, 150), "{action}");
         }

@@ -1,18 +1,18 @@
 //! Noticing each coordination window once.
 
-use crate::{Network, Phase, Window};
+use crate::{Phase, Window, WindowParameters};
 
 /// Announces each window once, from a stream of blocks that may skip, repeat and go back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WindowWatch {
-    network: Network,
+    network: WindowParameters,
     last_seen: Option<u64>,
     last_announced: u64,
 }
 
 impl WindowWatch {
     /// Watches from now on. `last_finished` is the latest window that has a result from before a restart.
-    pub fn new(network: Network, last_finished: Option<Window>) -> Self {
+    pub fn new(network: WindowParameters, last_finished: Option<Window>) -> Self {
         Self { network, last_seen: None, last_announced: last_finished.map_or(0, |window| window.index()) }
     }
 
@@ -39,11 +39,11 @@ mod tests {
     use super::*;
 
     fn window(index: u64) -> Window {
-        Window::numbered(&Network::default(), index).unwrap()
+        Window::numbered(&WindowParameters::default(), index).unwrap()
     }
 
     fn announced(last_finished: Option<Window>, blocks: impl IntoIterator<Item = u64>) -> Vec<u64> {
-        let mut watch = WindowWatch::new(Network::default(), last_finished);
+        let mut watch = WindowWatch::new(WindowParameters::default(), last_finished);
         blocks.into_iter().filter_map(|block| watch.on_block(block)).map(|window| window.index()).collect()
     }
 

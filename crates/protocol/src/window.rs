@@ -81,15 +81,15 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Network;
+    use crate::WindowParameters;
 
     fn window(index: u64) -> Window {
-        Window::numbered(&Network::default(), index).unwrap()
+        Window::numbered(&WindowParameters::default(), index).unwrap()
     }
 
     #[test]
     fn block_0_starts_no_window_and_block_900_starts_window_1() {
-        let network = Network::default();
+        let network = WindowParameters::default();
         assert_eq!(network.window_at(0), None);
         assert_eq!(network.window_at(899), None);
         assert_eq!(network.window_at(900), Some(window(1)));
@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn the_last_blocks_of_all_make_no_window_rather_than_wrap() {
-        assert_eq!(Window::numbered(&Network::default(), u64::MAX), None);
-        assert_eq!(Network::default().latest_window(u64::MAX), None);
-        assert!(Network::default().latest_window(u64::MAX - 1_000).is_some());
+        assert_eq!(Window::numbered(&WindowParameters::default(), u64::MAX), None);
+        assert_eq!(WindowParameters::default().latest_window(u64::MAX), None);
+        assert!(WindowParameters::default().latest_window(u64::MAX - 1_000).is_some());
     }
 }

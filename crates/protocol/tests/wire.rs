@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid, hashes::Hash};
 use coxswain_protocol::{
-    MAX_SIGNED_BYTES, Received, Seat, SigningGroup, Unreadable,
+    MAX_SIGNED_BYTES, Received, ReceivedError, Seat, SigningGroup,
     wire::{
         CoordinationMessage, DecodeError, Decoded, Envelope, MAX_EVIDENCE_BYTES, MAX_ITEMS,
-        MAX_MESSAGE_BYTES, MAX_SCRIPT_BYTES, MESSAGE_TYPE, Malformed, OperatorKey, Proposed,
-        RESERVED_ACTIONS, Undecodable, channel_name,
+        MAX_MESSAGE_BYTES, MAX_SCRIPT_BYTES, MESSAGE_TYPE, OperatorKey, Proposed, RESERVED_ACTIONS,
+        Undecodable, WireError, channel_name,
     },
 };
 use coxswain_rules::{
@@ -257,16 +257,16 @@ fn inc_35_unknown_fields_are_skipped() {
 #[test]
 fn a_message_of_which_only_the_proposal_cannot_be_read_still_says_whose_it_is() {
     let malformed = |message, source| DecodeError::Malformed { message, source };
-    let cut_off = malformed("coordination proposal", Malformed::Truncated);
+    let cut_off = malformed("coordination proposal", WireError::Truncated);
     assert_eq!(undecodable(&raw(&[0x12, 9, 1])), cut_off);
     let mut payload_cut_off = raw(&[0x08, 3, 0x12, 2, 0x0a, 9]);
-    assert_eq!(undecodable(&payload_cut_off), malformed("redemption proposal", Malformed::Truncated));
+    assert_eq!(undecodable(&payload_cut_off), malformed("redemption proposal", WireError::Truncated));
     // One proposal that can be read doesn't mend another.
     let mut mended = raw(&[0x12, 9, 1]);
     mended.extend([0x22, 0]);
     assert_eq!(undecodable(&mended), cut_off);
     payload_cut_off.pop();
-    let message = malformed("coordination message", Malformed::Truncated);
+    let message = malformed("coordination message", WireError::Truncated);
     assert_eq!(undecodable(&payload_cut_off), message);
     // Cut off before the wallet was said, it says nothing.
     assert_eq!(Decoded::read(&payload_cut_off[..20]), Err(message));
@@ -331,7 +331,7 @@ fn what_is_signed_around_a_message_counts_against_its_cap() {
         let (field, max) = ("signed message", MAX_SIGNED_BYTES);
         assert_eq!(undecodable.error, DecodeError::TooLong { field, actual, max });
     }
-    assert_eq!(open(MAX_EVIDENCE_BYTES + 1), Err(Unreadable::TooLong { actual: MAX_EVIDENCE_BYTES + 1 }));
+    assert_eq!(open(MAX_EVIDENCE_BYTES + 1), Err(ReceivedError::TooLong { actual: MAX_EVIDENCE_BYTES + 1 }));
 }
 
 #[test]

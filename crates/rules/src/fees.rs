@@ -140,7 +140,7 @@ impl LeaderFee {
     least.to_sat(),
     maximum.to_sat()
 )]
-pub struct MaximumDoesNotRelay {
+pub struct MaximumFeeError {
     /// 1.1 × the relay minimum.
     pub least: Amount,
     /// The Bridge's maximum.
@@ -203,10 +203,10 @@ impl FeeConditions {
     ///
     /// # Errors
     /// If the Bridge allows less than 1.1 × the relay minimum.
-    pub fn propose(&self, terms: &FeeTerms) -> Result<LeaderFee, MaximumDoesNotRelay> {
+    pub fn propose(&self, terms: &FeeTerms) -> Result<LeaderFee, MaximumFeeError> {
         let least = RELAY_MARGIN.of(self.relay_minimum, terms.vsize);
         if terms.share(least) > terms.max_share.to_sat() {
-            return Err(MaximumDoesNotRelay { least, maximum: terms.maximum() });
+            return Err(MaximumFeeError { least, maximum: terms.maximum() });
         }
         let floor = self.floor(terms.vsize);
         let share = terms.share(floor).min(terms.max_share.to_sat());
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(fee(conditions(1, 10), 2_499).map(|fee| fee.is_capped()), Ok(true));
         // As long as it relays reliably.
         assert_eq!(fee(conditions(1, 10), 220), paid(220, 2_500));
-        let error = MaximumDoesNotRelay { least: sat(220), maximum: sat(219) };
+        let error = MaximumFeeError { least: sat(220), maximum: sat(219) };
         assert_eq!(fee(conditions(1, 10), 219), Err(error));
     }
 
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(fee(333), Ok(LeaderFee { amount: sat(999), floor: sat(1_000) }));
         // 220 relay: 74 each.
         assert_eq!(fee(74), Ok(LeaderFee { amount: sat(222), floor: sat(1_000) }));
-        assert_eq!(fee(73), Err(MaximumDoesNotRelay { least: sat(220), maximum: sat(219) }));
+        assert_eq!(fee(73), Err(MaximumFeeError { least: sat(220), maximum: sat(219) }));
     }
 
     #[test]
@@ -362,7 +362,7 @@ mod tests {
         let conditions = FeeConditions { relay_minimum: FeeRate::from_sat_per_kwu(25), next_block };
         let paid = conditions.propose(&whole(141, 16)).map(|fee| fee.amount);
         assert_eq!(paid, Ok(sat(16)));
-        let error = MaximumDoesNotRelay { least: sat(16), maximum: sat(15) };
+        let error = MaximumFeeError { least: sat(16), maximum: sat(15) };
         assert_eq!(conditions.propose(&whole(141, 15)), Err(error));
         assert_eq!(conditions.judge(sat(14), &whole(141, 16)), too_low(14, 15));
         assert_eq!(conditions.judge(sat(15), &whole(141, 16)), under_floor(15, 705));
@@ -513,7 +513,7 @@ mod tests {
                     prop_assert!(fee.amount <= terms.maximum());
                     prop_assert_eq!(fee.amount.to_sat() % terms.shares, 0);
                 }
-                Err(MaximumDoesNotRelay { least, maximum }) => prop_assert!(maximum < least),
+                Err(MaximumFeeError { least, maximum }) => prop_assert!(maximum < least),
             }
         }
 

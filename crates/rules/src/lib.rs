@@ -19,14 +19,14 @@ pub use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 pub use deposit_script::{DepositOutputType, DepositScript};
 pub use fees::{
     FOLLOWER_ALLOWANCE, FOLLOWER_ESTIMATE_FACTOR, FeeConditions, FeeObjection, FeeRuling, FeeTerms,
-    LEADER_LEAST_RATE, LeaderFee, MaximumDoesNotRelay, NextBlock,
+    LEADER_LEAST_RATE, LeaderFee, MaximumFeeError, NextBlock,
 };
 pub use keys::{DepositKey, RedemptionKey, SweepRequestKey, main_utxo_hash, target_wallets_commitment};
 pub use objection::{Assurance, Objection, Timing};
-pub use output_vector::{MalformedOutput, Output, output_at};
+pub use output_vector::{OutputVectorError, VectorOutput, output_at};
 pub use predicates::{
-    DEPOSIT_MIN_AGE, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, Finding, Outcome,
-    REDEMPTION_MAX_SIZE, REDEMPTION_REQUEST_MIN_AGE, REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN, Report,
+    DEPOSIT_MIN_AGE, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, Finding, REDEMPTION_MAX_SIZE,
+    REDEMPTION_REQUEST_MIN_AGE, REDEMPTION_REQUEST_TIMEOUT_SAFETY_MARGIN, RuleReport, Ruling,
     deposit_findings, evaluate, redemption_findings,
 };
 pub use proposal::{
@@ -38,7 +38,7 @@ pub use reason::{Cause, Reason, Rejection, SweepRequestState, Value, WalletState
 pub use rule::RuleId;
 pub use shares::{largest_deposit_share, redemption_share};
 pub use snapshot::{
-    DepositParameters, DepositRecord, Missing, MovingFundsParameters, RedemptionParameters, RedemptionRecord,
-    Snapshot, SweepRequestRecord, WalletRecord,
+    DepositParameters, DepositRecord, MissingError, MovingFundsParameters, RedemptionParameters,
+    RedemptionRecord, Snapshot, SweepRequestRecord, WalletRecord,
 };
 pub use transactions::{SignError, TransactionError, UnsignedTransaction, wallet_script};

@@ -138,16 +138,16 @@ impl fmt::Display for HashRule {
 /// A name that no [`HashRule`] has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown hash rule {0:?}, known are canonical and legacy-header")]
-pub struct UnknownHashRule(pub String);
+pub struct HashRuleError(pub String);
 
 impl FromStr for HashRule {
-    type Err = UnknownHashRule;
+    type Err = HashRuleError;
 
-    fn from_str(name: &str) -> Result<Self, UnknownHashRule> {
+    fn from_str(name: &str) -> Result<Self, HashRuleError> {
         [Self::Canonical, Self::LegacyHeader]
             .into_iter()
             .find(|rule| rule.name() == name)
-            .ok_or_else(|| UnknownHashRule(name.to_owned()))
+            .ok_or_else(|| HashRuleError(name.to_owned()))
     }
 }
 

@@ -7,7 +7,7 @@ use bitcoin::Amount;
 
 /// An output where it lies in its vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Output<'a> {
+pub struct VectorOutput<'a> {
     /// What it is worth.
     pub value: Amount,
     /// Its script, without length prefix.
@@ -17,7 +17,7 @@ pub struct Output<'a> {
 /// Why a vector has no well-formed output at an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
-pub enum MalformedOutput {
+pub enum OutputVectorError {
     /// The vector says that it has fewer outputs.
     #[error("there is no output {index} among {count}")]
     OutOfRange {
@@ -43,26 +43,26 @@ pub enum MalformedOutput {
 }
 
 /// The output at `index`, counted from 0, of a compact-size count followed by outputs.
-pub fn output_at(vector: &[u8], index: u32) -> Result<Output<'_>, MalformedOutput> {
-    let truncated = MalformedOutput::Truncated { index, length: vector.len() };
+pub fn output_at(vector: &[u8], index: u32) -> Result<VectorOutput<'_>, OutputVectorError> {
+    let truncated = OutputVectorError::Truncated { index, length: vector.len() };
     let (count, mut rest) = compact_size(vector).ok_or(truncated)?;
     if u64::from(index) >= count.value {
-        return Err(MalformedOutput::OutOfRange { index, count: count.value });
+        return Err(OutputVectorError::OutOfRange { index, count: count.value });
     }
     for _ in 0..index {
         // Each turn takes 9 bytes at least, so that a huge index ends with the vector.
         (_, _, rest) = next_output(rest).ok_or(truncated)?;
     }
     let (output, length, _) = next_output(rest).ok_or(truncated)?;
-    if length.minimal { Ok(output) } else { Err(MalformedOutput::LengthNotMinimal { index }) }
+    if length.minimal { Ok(output) } else { Err(OutputVectorError::LengthNotMinimal { index }) }
 }
 
 /// The output that `bytes` begin with, its script's length as written, and what follows it.
-fn next_output(bytes: &[u8]) -> Option<(Output<'_>, CompactSize, &[u8])> {
+fn next_output(bytes: &[u8]) -> Option<(VectorOutput<'_>, CompactSize, &[u8])> {
     let (value, bytes) = bytes.split_first_chunk()?;
     let (length, bytes) = compact_size(bytes)?;
     let (script, rest) = bytes.split_at_checked(usize::try_from(length.value).ok()?)?;
-    Some((Output { value: Amount::from_sat(u64::from_le_bytes(*value)), script }, length, rest))
+    Some((VectorOutput { value: Amount::from_sat(u64::from_le_bytes(*value)), script }, length, rest))
 }
 
 #[derive(Clone, Copy)]
@@ -109,9 +109,9 @@ mod tests {
                     let whole = vector.as_ptr_range();
                     prop_assert!(whole.start <= script.start && script.end <= whole.end);
                 }
-                Err(MalformedOutput::OutOfRange { count, .. }) => prop_assert!(u64::from(index) >= count),
-                Err(MalformedOutput::Truncated { length, .. }) => prop_assert_eq!(length, vector.len()),
-                Err(MalformedOutput::LengthNotMinimal { .. }) => prop_assert!(vector.len() >= 12),
+                Err(OutputVectorError::OutOfRange { count, .. }) => prop_assert!(u64::from(index) >= count),
+                Err(OutputVectorError::Truncated { length, .. }) => prop_assert_eq!(length, vector.len()),
+                Err(OutputVectorError::LengthNotMinimal { .. }) => prop_assert!(vector.len() >= 12),
             }
         }
 
@@ -136,12 +136,12 @@ mod tests {
                 .collect();
             let vector = [encode::serialize(&outputs), tail].concat();
             for (index, output) in (0..).zip(&outputs) {
-                let expected = Output { value: output.value, script: output.script_pubkey.as_bytes() };
+                let expected = VectorOutput { value: output.value, script: output.script_pubkey.as_bytes() };
                 prop_assert_eq!(output_at(&vector, index), Ok(expected));
             }
             let count = outputs.len();
             let index = u32::try_from(count).unwrap();
-            let out_of_range = MalformedOutput::OutOfRange { index, count: count.try_into().unwrap() };
+            let out_of_range = OutputVectorError::OutOfRange { index, count: count.try_into().unwrap() };
             prop_assert_eq!(output_at(&vector, index), Err(out_of_range));
         }
     }

@@ -22,7 +22,7 @@ use alloy_primitives::{U256, ruint::UintTryFrom};
 use bitcoin::Amount;
 
 use crate::{
-    Case, Cause, KeyHash, Missing, Reason, Rejection, RuleId, Snapshot, Subject, Value, WalletRecord,
+    Case, Cause, KeyHash, MissingError, Reason, Rejection, RuleId, Snapshot, Subject, Value, WalletRecord,
     WalletState,
 };
 
@@ -34,7 +34,7 @@ pub struct Finding {
     /// Which item of the proposal, counted from 0; none when the rule is about the proposal as a whole.
     pub item: Option<usize>,
     /// Whether it holds.
-    pub outcome: Outcome,
+    pub outcome: Ruling,
     /// The value found, where there is one to show.
     pub actual: Option<Value>,
     /// What it was held against, where there is one value.
@@ -43,7 +43,7 @@ pub struct Finding {
 
 /// Whether a rule holds.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Outcome {
+pub enum Ruling {
     /// It does.
     Holds,
     /// It doesn't: this is what the contract would say, were it the first.
@@ -59,29 +59,29 @@ impl Finding {
         (actual, bound): (Option<Value>, Option<Value>),
         broken: Option<Reason>,
     ) -> Self {
-        Self { rule, item, outcome: broken.map_or(Outcome::Holds, Outcome::Broken), actual, bound }
+        Self { rule, item, outcome: broken.map_or(Ruling::Holds, Ruling::Broken), actual, bound }
     }
 
     const fn not_evaluable(rule: RuleId, item: Option<usize>, needs: RuleId) -> Self {
-        Self { rule, item, outcome: Outcome::NotEvaluable(needs), actual: None, bound: None }
+        Self { rule, item, outcome: Ruling::NotEvaluable(needs), actual: None, bound: None }
     }
 
     /// Why the rule is broken; none when it isn't.
     pub const fn reason(&self) -> Option<&Reason> {
         match &self.outcome {
-            Outcome::Broken(reason) => Some(reason),
-            Outcome::Holds | Outcome::NotEvaluable(_) => None,
+            Ruling::Broken(reason) => Some(reason),
+            Ruling::Holds | Ruling::NotEvaluable(_) => None,
         }
     }
 }
 
 /// What every rule of the proposed action says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct RuleReport {
     findings: Vec<Finding>,
 }
 
-impl Report {
+impl RuleReport {
     /// All findings, in the order in which the contract evaluates the rules: those about the proposal, then item by
     /// item.
     pub fn findings(&self) -> &[Finding] {
@@ -98,7 +98,7 @@ impl Report {
 }
 
 /// Evaluates every rule. An error means that the snapshot lacks something that a rule reads: no verdict.
-pub fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<Report, Missing> {
+pub fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<RuleReport, MissingError> {
     let wallet = case.wallet;
     let findings = match &case.subject {
         Subject::Heartbeat(proposal) => vec![heartbeat::evaluate(proposal)],
@@ -111,7 +111,7 @@ pub fn evaluate(case: &Case, snapshot: &Snapshot) -> Result<Report, Missing> {
         }
         Subject::MovedFundsSweep(proposal) => moved_funds_sweep::evaluate(snapshot, wallet, proposal)?,
     };
-    Ok(Report { findings })
+    Ok(RuleReport { findings })
 }
 
 fn number<T>(value: T) -> Value

@@ -1,7 +1,7 @@
 //! What the rules read: the Bridge's state at one block.
 //!
 //! The records are the Bridge's own, cut to the fields that someone reads; an absent item is a record of zeros, as in
-//! the Bridge. That differs from an item that was never read: a lookup of one is an error ([`Missing`]), since
+//! the Bridge. That differs from an item that was never read: a lookup of one is an error ([`MissingError`]), since
 //! nothing can be said about it.
 
 use std::collections::BTreeMap;
@@ -126,7 +126,7 @@ pub struct Snapshot {
 /// What was asked of a [`Snapshot`] that it didn't read: no verdict can be based on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
-pub enum Missing {
+pub enum MissingError {
     /// A wallet's record.
     #[error("the snapshot lacks wallet {0}")]
     Wallet(KeyHash),
@@ -146,28 +146,28 @@ pub enum Missing {
 
 impl Snapshot {
     /// The wallet's record.
-    pub fn wallet(&self, wallet: KeyHash) -> Result<&WalletRecord, Missing> {
-        self.wallets.get(&wallet).ok_or(Missing::Wallet(wallet))
+    pub fn wallet(&self, wallet: KeyHash) -> Result<&WalletRecord, MissingError> {
+        self.wallets.get(&wallet).ok_or(MissingError::Wallet(wallet))
     }
 
     /// The deposit's record.
-    pub fn deposit(&self, key: DepositKey) -> Result<&DepositRecord, Missing> {
-        self.deposits.get(&key).ok_or(Missing::Deposit(key))
+    pub fn deposit(&self, key: DepositKey) -> Result<&DepositRecord, MissingError> {
+        self.deposits.get(&key).ok_or(MissingError::Deposit(key))
     }
 
     /// The redemption request's record.
-    pub fn redemption(&self, key: RedemptionKey) -> Result<&RedemptionRecord, Missing> {
-        self.redemptions.get(&key).ok_or(Missing::Redemption(key))
+    pub fn redemption(&self, key: RedemptionKey) -> Result<&RedemptionRecord, MissingError> {
+        self.redemptions.get(&key).ok_or(MissingError::Redemption(key))
     }
 
     /// The watchtower's delay of the redemption request, in seconds; 0 when the Bridge has no watchtower.
-    pub fn watchtower_delay(&self, key: RedemptionKey) -> Result<u32, Missing> {
+    pub fn watchtower_delay(&self, key: RedemptionKey) -> Result<u32, MissingError> {
         let Some(delays) = &self.watchtower_delays else { return Ok(0) };
-        delays.get(&key).copied().ok_or(Missing::WatchtowerDelay(key))
+        delays.get(&key).copied().ok_or(MissingError::WatchtowerDelay(key))
     }
 
     /// The moved funds sweep request's record.
-    pub fn sweep_request(&self, key: SweepRequestKey) -> Result<&SweepRequestRecord, Missing> {
-        self.sweep_requests.get(&key).ok_or(Missing::SweepRequest(key))
+    pub fn sweep_request(&self, key: SweepRequestKey) -> Result<&SweepRequestRecord, MissingError> {
+        self.sweep_requests.get(&key).ok_or(MissingError::SweepRequest(key))
     }
 }

@@ -14,7 +14,7 @@ use unsigned::{Lock, Spend};
 
 use crate::{
     DepositExtraInfo, DepositKey, DepositOutputType, DepositScript, DepositSweepProposal, KeyHash,
-    MalformedOutput, Missing, MovedFundsSweepProposal, MovingFundsProposal, RedemptionKey,
+    MissingError, MovedFundsSweepProposal, MovingFundsProposal, OutputVectorError, RedemptionKey,
     RedemptionProposal, Snapshot, SweepRequestKey, Utxo, main_utxo_hash, network::DustChange, output_at,
     redemption_share,
 };
@@ -25,7 +25,7 @@ use crate::{
 pub enum TransactionError {
     /// The snapshot lacks a record that the transaction needs.
     #[error(transparent)]
-    Missing(#[from] Missing),
+    Missing(#[from] MissingError),
     /// The main UTXO handed in is not the wallet's. Zero stands for none.
     #[error("the main UTXO hashes to {actual}, the Bridge knows {expected}")]
     MainUtxoMismatch {
@@ -49,7 +49,7 @@ pub enum TransactionError {
         /// Which deposit.
         item: usize,
         /// What is wrong with it.
-        source: MalformedOutput,
+        source: OutputVectorError,
     },
     /// A deposit's funding output is not P2SH or P2WSH of its script: it can't be spent.
     #[error("deposit {item}'s funding output is not P2SH or P2WSH of the deposit script")]

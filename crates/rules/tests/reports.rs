@@ -6,23 +6,23 @@ mod common;
 
 use alloy_primitives::U256;
 use common::{World, changes::changed_world};
-use coxswain_rules::{Finding, Outcome, Report, RuleId, evaluate};
+use coxswain_rules::{Finding, RuleId, RuleReport, Ruling, evaluate};
 use proptest::prelude::*;
 
-fn check(report: &Report, world: &World) -> Result<(), TestCaseError> {
+fn check(report: &RuleReport, world: &World) -> Result<(), TestCaseError> {
     let action = world.case.action();
     let findings = report.findings();
     let mut broken: Vec<&Finding> = Vec::new();
     for finding in findings {
         match &finding.outcome {
-            Outcome::Holds => {}
-            Outcome::NotEvaluable(needs) => {
+            Ruling::Holds => {}
+            Ruling::NotEvaluable(needs) => {
                 // A value that is lacking is the item's own, the first deposit's, or the whole proposal's.
                 prop_assert!(broken.iter().any(|earlier| earlier.rule == *needs
                     && (earlier.item == finding.item || earlier.item.is_none_or(|item| item == 0))));
                 prop_assert_eq!((finding.actual, finding.bound), (None, None));
             }
-            Outcome::Broken(reason) => {
+            Ruling::Broken(reason) => {
                 prop_assert_eq!(reason.rule(action), Some(finding.rule));
                 prop_assert_eq!(reason.item(), finding.item.map(U256::from));
                 if let Some(actual) = reason.actual() {
@@ -37,7 +37,7 @@ fn check(report: &Report, world: &World) -> Result<(), TestCaseError> {
     }
     let first = report.first();
     prop_assert_eq!(first.as_ref().and_then(|first| first.rule), broken.first().map(|finding| finding.rule));
-    prop_assert_eq!(first.is_none(), findings.iter().all(|finding| finding.outcome == Outcome::Holds));
+    prop_assert_eq!(first.is_none(), findings.iter().all(|finding| finding.outcome == Ruling::Holds));
 
     // The contract's order, and every rule once per item.
     let order: Vec<_> = findings.iter().map(|finding| (finding.item, finding.rule)).collect();

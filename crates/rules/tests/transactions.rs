@@ -23,8 +23,8 @@ use common::{
     redemption, refund_key, wallet, wallet_key, wallet_public_key,
 };
 use coxswain_rules::{
-    DepositKey, DepositOutputType, KeyHash, MalformedOutput, Missing, RedemptionKey, SignError, Subject,
-    SweepRequestKey, TransactionError, UnsignedTransaction, main_utxo_hash, network::DustChange,
+    DepositKey, DepositOutputType, KeyHash, MissingError, OutputVectorError, RedemptionKey, SignError,
+    Subject, SweepRequestKey, TransactionError, UnsignedTransaction, main_utxo_hash, network::DustChange,
 };
 
 fn build(world: &World) -> Result<UnsignedTransaction, TransactionError> {
@@ -398,25 +398,25 @@ fn missing_data_is_named() {
     world.sweep().1[1].blinding_factor = [0xff; 8];
     assert_eq!(build(&world), Err(TransactionError::FundingOutputScriptMismatch { item: 1 }));
     world.sweep().1[0].funding_transaction.output_vector = vec![1];
-    let source = MalformedOutput::OutOfRange { index: 1, count: 1 };
+    let source = OutputVectorError::OutOfRange { index: 1, count: 1 };
     assert_eq!(build(&world), Err(TransactionError::FundingOutputMalformed { item: 0, source }));
     let key = DepositKey::new(world.sweep().0.deposits[0].outpoint);
     world.snapshot.deposits.clear();
-    assert_eq!(build(&world), Err(Missing::Deposit(key).into()));
+    assert_eq!(build(&world), Err(MissingError::Deposit(key).into()));
 
     let mut world = redemption(1);
     world.snapshot.redemptions.clear();
     let key = RedemptionKey::new(wallet(), &redeemer_script(0));
-    assert_eq!(build(&world), Err(Missing::Redemption(key).into()));
+    assert_eq!(build(&world), Err(MissingError::Redemption(key).into()));
 
     let mut world = moved_funds_sweep();
     world.snapshot.sweep_requests.clear();
     let key = SweepRequestKey::new(world.moved_funds_sweep().outpoint);
-    assert_eq!(build(&world), Err(Missing::SweepRequest(key).into()));
+    assert_eq!(build(&world), Err(MissingError::SweepRequest(key).into()));
 
     let mut world = moving_funds(1);
     world.snapshot.wallets.clear();
-    assert_eq!(build(&world), Err(Missing::Wallet(wallet()).into()));
+    assert_eq!(build(&world), Err(MissingError::Wallet(wallet()).into()));
 }
 
 #[test]

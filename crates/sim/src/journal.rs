@@ -1,13 +1,13 @@
 //! A journal that fails now and then, in each way in which a write can.
 
-use coxswain_protocol::{DamagedEntry, Entry};
+use coxswain_protocol::{Entry, EntryError};
 
 use crate::dice::Dice;
 
 /// What survives a restart.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Journal {
-    pub(crate) entries: Vec<Result<Entry, DamagedEntry>>,
+    pub(crate) entries: Vec<Result<Entry, EntryError>>,
 }
 
 /// What became of a write.
@@ -48,7 +48,7 @@ impl Journal {
         };
         match write {
             Write::Durable | Write::LostAfter | Write::Unanswered => self.entries.push(Ok(entry)),
-            Write::Torn => self.entries.push(Err(DamagedEntry)),
+            Write::Torn => self.entries.push(Err(EntryError)),
             Write::Lost => {}
         }
         write

@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256};
-use coxswain_protocol::{Assignment, Network, SigningGroup, Window};
+use coxswain_protocol::{Assignment, SigningGroup, Window, WindowParameters};
 use coxswain_rules::{Action, KeyHash};
 
 use crate::dice::Dice;
 
 /// What to look at. Wallets share one signing group.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub struct Experiment {
     /// The network's parameters, the heartbeat's probability among them.
-    pub network: Network,
+    pub network: WindowParameters,
     /// The operators by seat.
     pub group: SigningGroup,
     /// How many wallets.
@@ -36,7 +36,7 @@ pub struct Statistics {
 }
 
 /// Draws every leader and heartbeat. Calls back after each window.
-pub fn observe(setup: &Setup, mut after: impl FnMut()) -> Statistics {
+pub fn observe(setup: &Experiment, mut after: impl FnMut()) -> Statistics {
     let mut dice = Dice::new(setup.seed);
     let wallets: Vec<_> = (0..setup.wallets).map(|_| KeyHash(dice.bytes())).collect();
     let mut led: BTreeMap<_, u64> = setup.group.operators().iter().map(|operator| (*operator, 0)).collect();
@@ -106,10 +106,10 @@ mod tests {
 
     fn observed(p: f64) -> Statistics {
         let parameters = Parameters { heartbeat_probability: p, ..Parameters::DEFAULT };
-        let network = Network::try_from(parameters).unwrap();
+        let network = WindowParameters::try_from(parameters).unwrap();
         let holders = (1..=20).map(Address::with_last_byte).collect();
         let group = SigningGroup::new(holders).unwrap();
-        observe(&Setup { network, group, wallets: 10, windows: 4_000, seed: 1 }, || ())
+        observe(&Experiment { network, group, wallets: 10, windows: 4_000, seed: 1 }, || ())
     }
 
     #[test]

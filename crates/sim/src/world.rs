@@ -7,8 +7,8 @@ use std::{
 
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use coxswain_protocol::{
-    Assignment, Assurance, Command, ContentVerdict, Event, Member, Network, Parameters, Phase, Received,
-    Setup, SigningGroup, Window,
+    Assignment, Assurance, Command, ContentVerdict, Event, Member, Parameters, Phase, Received, Setup,
+    SigningGroup, Window, WindowParameters,
     wire::{Envelope, MESSAGE_TYPE, OperatorKey},
 };
 use coxswain_rules::KeyHash;
@@ -92,7 +92,7 @@ struct World {
     game: Game,
     dice: Dice,
     troubles: Troubles,
-    network: Network,
+    network: WindowParameters,
     wallet: KeyHash,
     group: Arc<SigningGroup>,
     /// Of hostile members only the key is used.
@@ -114,7 +114,7 @@ struct World {
 impl World {
     fn new(game: Game, trace: Option<Vec<String>>) -> Self {
         let mut dice = Dice::new(game.seed);
-        let network = if dice.percent(10) { Network::MAINNET } else { Network::LOCAL };
+        let network = if dice.percent(10) { WindowParameters::MAINNET } else { WindowParameters::LOCAL };
         let secp = Secp256k1::signing_only();
         let keys: Vec<_> = (0..game.members)
             .map(|_| {
@@ -169,7 +169,8 @@ impl World {
                 Role::OtherRule => network.hash_rule.other(),
                 _ => network.hash_rule,
             };
-            let network = Network::try_from(Parameters { hash_rule, ..*network }).expect("of a preset");
+            let network =
+                WindowParameters::try_from(Parameters { hash_rule, ..*network }).expect("of a preset");
             let group = Arc::clone(&group);
             let setup = Setup { network, wallet, group, key: *key, first_sequence: 0, observes: false };
             Player::new(setup, *role)

@@ -6,7 +6,7 @@ use alloy::{primitives::Address, providers::Provider, rpc::types::TransactionReq
 use coxswain_ethereum::calldata;
 use coxswain_rules::{Action, Amount, Case, RedemptionProposal, Subject};
 use coxswain_testkit::{
-    Chain, DepositSpec, Scene, World, deployed_validator, our_validator, standard_scripts, sweep,
+    DepositSpec, Scene, TestChain, World, deployed_validator, our_validator, standard_scripts, sweep,
 };
 
 const FEE: Amount = Amount::from_sat(10_000);
@@ -20,7 +20,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     // Before Prague nothing is paid for calldata but what is taken off here.
-    let mut scene = Scene::on(World::on(Chain::start_before_prague()?).await?, |_| ()).await?;
+    let mut scene = Scene::on(World::on(TestChain::start_before_prague()?).await?, |_| ()).await?;
     let wallet = scene.working.clone();
     let mut deposits = Vec::new();
     for _ in 0..MOST {

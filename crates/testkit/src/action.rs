@@ -14,7 +14,7 @@ use coxswain_rules::{
     Utxo,
 };
 
-use crate::{Deposit, Error, RedemptionRequest, Wallet, World, convert, regtest::spv_proof};
+use crate::{Deposit, Error, PendingRedemption, Wallet, World, convert, regtest::spv_proof};
 
 impl World {
     /// Carries out what a validator has accepted. A heartbeat leaves no transaction.
@@ -51,7 +51,7 @@ impl World {
     pub async fn redeem(
         &mut self,
         wallet: &Wallet,
-        requests: &[RedemptionRequest],
+        requests: &[PendingRedemption],
         fee: Amount,
     ) -> Result<Transaction, Error> {
         let scripts = requests.iter().map(|request| request.script.clone()).collect();

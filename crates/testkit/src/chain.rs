@@ -35,12 +35,12 @@ pub struct ChainState {
 
 /// A chain that ends when it is dropped.
 #[derive(Debug)]
-pub struct Chain {
+pub struct TestChain {
     anvil: AnvilInstance,
     provider: DynProvider,
 }
 
-impl Chain {
+impl TestChain {
     /// Starts anvil on a free port.
     ///
     /// The program is the one that npm installed, or the one that the environment variable `COXSWAIN_ANVIL` names.

@@ -4,8 +4,8 @@ use std::{io, path::PathBuf, time::Duration};
 
 use alloy::{contract, node_bindings::NodeError, primitives::Address, transports::TransportError};
 use bitcoin::Txid;
-use coxswain_ethereum::{ConnectError, Undecided};
-use coxswain_rules::{KeyHash, Missing, SignError, TransactionError};
+use coxswain_ethereum::{ChainError, ConnectError};
+use coxswain_rules::{KeyHash, MissingError, SignError, TransactionError};
 
 use crate::refusal::Refusal;
 
@@ -115,10 +115,10 @@ pub enum Error {
     Connect(#[from] ConnectError),
     /// The Bridge can't be read.
     #[error(transparent)]
-    Read(#[from] Undecided),
+    Read(#[from] ChainError),
     /// The Bridge's state was not read as far as the transaction needs it.
     #[error(transparent)]
-    Unread(#[from] Missing),
+    Unread(#[from] MissingError),
     /// The wallet's transaction can't be built.
     #[error(transparent)]
     Build(#[from] TransactionError),

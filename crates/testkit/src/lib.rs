@@ -27,13 +27,13 @@ mod world;
 
 pub use artifacts::{deployed_validator, our_validator};
 pub use bitcoin_server::{BitcoinServer, Serving};
-pub use chain::{Chain, ChainState};
+pub use chain::{ChainState, TestChain};
 pub use deposit::{Deposit, DepositOutput, DepositSpec, Funding};
 pub use error::Error;
 pub use faulty::{Change, FaultyEndpoint, Reply};
 pub use geth::Geth;
 pub use peers::{Btcd, ElectrumX};
-pub use redemption::RedemptionRequest;
+pub use redemption::PendingRedemption;
 pub use refusal::Refusal;
 pub use regtest::Regtest;
 pub use remote::Remote;

@@ -9,7 +9,7 @@ use crate::{Bank, Error, Wallet, World, convert};
 
 /// A pending redemption request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedemptionRequest {
+pub struct PendingRedemption {
     /// Where to pay.
     pub script: ScriptBuf,
     /// What the redeemer gave up.
@@ -30,7 +30,7 @@ impl World {
         redeemer: Address,
         script: ScriptBuf,
         amount: Amount,
-    ) -> Result<RedemptionRequest, Error> {
+    ) -> Result<PendingRedemption, Error> {
         let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
         let bridge = *self.bridge.address();
         let approval = Bank::approveBalanceCall { spender: bridge, amount: U256::from(amount.to_sat()) };
@@ -46,7 +46,7 @@ impl World {
         let keys = SnapshotKeys { redemptions: [key].into(), ..SnapshotKeys::default() };
         let snapshot = self.snapshot(&keys).await?;
         let record = snapshot.redemption(key)?;
-        Ok(RedemptionRequest {
+        Ok(PendingRedemption {
             script,
             requested_amount: record.requested_amount,
             treasury_fee: record.treasury_fee,

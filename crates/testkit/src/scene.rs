@@ -5,7 +5,7 @@ use coxswain_rules::{
     MovingFundsProposal, OutPoint, RedemptionProposal, ScriptBuf, Subject,
 };
 
-use crate::{Deposit, DepositOutput, DepositSpec, Error, RedemptionRequest, Wallet, World, standard_scripts};
+use crate::{Deposit, DepositOutput, DepositSpec, Error, PendingRedemption, Wallet, World, standard_scripts};
 
 /// Over the minimum age of a deposit, and of a redemption request.
 const OLD_ENOUGH: u64 = 2 * 3600 + 60;
@@ -30,9 +30,9 @@ pub struct Scene {
     /// A deposit as old, to an output that nobody can spend (a P2WPKH over the deposit script's hash).
     pub unspendable: Deposit,
     /// Redemption requests to every standard script, old enough to pay.
-    pub requests: Vec<RedemptionRequest>,
+    pub requests: Vec<PendingRedemption>,
     /// A redemption request made just now.
-    pub young_request: RedemptionRequest,
+    pub young_request: PendingRedemption,
     /// The output that pays [`working`](Self::working) the retired wallet's funds.
     pub moved: OutPoint,
 }

@@ -9,13 +9,13 @@ use alloy::{
     sol_types::{SolCall, SolValue},
 };
 use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
-use coxswain_ethereum::{BlockSelector, Endpoint, SnapshotKeys, SnapshotReader, Undecided};
+use coxswain_ethereum::{BlockSelector, ChainError, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
     KeyHash, Snapshot, Utxo,
     network::{DustChange, Parameters},
 };
 
-use crate::{Btcd, Chain, Error, Regtest, Wallet, artifacts, bytecode};
+use crate::{Btcd, Error, Regtest, TestChain, Wallet, artifacts, bytecode};
 
 sol! {
     /// tBTC's Bank: who owns how many satoshis in the Bridge.
@@ -32,11 +32,11 @@ sol! {
 
 /// A local chain with the real Bridge on it, and all that acts around it.
 ///
-/// Its accounts may send anything without a signature; so may any address that [`Chain::fund`] has given ether.
+/// Its accounts may send anything without a signature; so may any address that [`TestChain::fund`] has given ether.
 #[derive(Debug)]
 pub struct World {
     /// The Ethereum chain.
-    pub chain: Chain,
+    pub chain: TestChain,
     /// The Bitcoin chain, where deposits are funded and wallets act.
     pub bitcoin: Regtest,
     /// A real node that follows the Bitcoin chain, and verifies all that is on it; none unless it was handed in.
@@ -67,11 +67,11 @@ pub struct World {
 impl World {
     /// Starts a chain and deploys the Bridge to it, as tBTC's npm package has it, with its own default parameters.
     pub async fn start() -> Result<Self, Error> {
-        Self::on(Chain::start()?).await
+        Self::on(TestChain::start()?).await
     }
 
     /// Likewise, on a chain that someone else has started.
-    pub async fn on(chain: Chain) -> Result<Self, Error> {
+    pub async fn on(chain: TestChain) -> Result<Self, Error> {
         let [governance, treasury, depositor, operator] =
             [chain.account(0)?, chain.account(1)?, chain.account(2)?, chain.account(3)?];
         let deploy = async |name: &str, code: Bytes| chain.deploy(name, governance, code).await;
@@ -169,10 +169,10 @@ impl World {
 
     /// The Bridge's state now, as far as these keys name it.
     pub async fn snapshot(&self, keys: &SnapshotKeys) -> Result<Snapshot, Error> {
-        let endpoint = Endpoint::new(self.chain.endpoint_url())?;
-        let latest = endpoint.block(BlockSelector::Latest).await.map_err(Undecided::from)?;
+        let endpoint = Endpoints::new(self.chain.endpoint_url())?;
+        let latest = endpoint.block(BlockSelector::Latest).await.map_err(ChainError::from)?;
         let block = latest.ok_or(Error::Absent("latest block"))?;
-        let chain_id = endpoint.chain_id().await.map_err(Undecided::from)?;
+        let chain_id = endpoint.chain_id().await.map_err(ChainError::from)?;
         let reader = SnapshotReader::new(endpoint, chain_id, *self.bridge.address());
         Ok(reader.snapshot(block, keys).await?)
     }

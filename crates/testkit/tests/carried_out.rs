@@ -1,7 +1,7 @@
 //! Accepted, therefore carried out: a sound proposal of each kind passes the validator that runs on mainnet, and then
 //! its transaction passes the Bridge.
 
-use coxswain_ethereum::{BlockSelector, Endpoint, ProposalValidator, Verdict};
+use coxswain_ethereum::{BlockSelector, ContractVerdict, Endpoints, ProposalValidator};
 use coxswain_rules::{Action, WalletState, main_utxo_hash};
 use coxswain_testkit::{Error, Scene, deployed_validator};
 
@@ -12,13 +12,13 @@ async fn what_the_deployed_validator_accepts_is_carried_out() -> Result<(), Erro
     let mut scene = Scene::set(|_| ()).await?;
     let address = scene.world.deploy_validator(&deployed_validator()?).await?;
     let endpoint = scene.world.chain.endpoint().parse().expect("anvil gives a URL");
-    let endpoint = Endpoint::new(endpoint).expect("anvil speaks HTTP");
+    let endpoint = Endpoints::new(endpoint).expect("anvil speaks HTTP");
     let validator = ProposalValidator::new(endpoint, ANVIL, address);
 
     for action in Action::ALL {
         let case = scene.case(action)?;
         let judgement = validator.validate(&case, BlockSelector::Latest).await;
-        assert_eq!(judgement.verdict, Verdict::Valid, "{action}");
+        assert_eq!(judgement.verdict, ContractVerdict::Valid, "{action}");
 
         let retires = action == Action::MovingFunds;
         let wallet = if retires { scene.retiring.clone() } else { scene.working.clone() };

@@ -11,7 +11,9 @@ use coxswain_rules::{
     Amount, DepositKey, KeyHash, OutPoint, RedemptionKey, SweepRequestKey, SweepRequestState, Utxo,
     WalletState, main_utxo_hash, target_wallets_commitment,
 };
-use coxswain_testkit::{Chain, Deposit, DepositOutput, DepositSpec, Error, Wallet, World, standard_scripts};
+use coxswain_testkit::{
+    Deposit, DepositOutput, DepositSpec, Error, TestChain, Wallet, World, standard_scripts,
+};
 
 const HOUR: u64 = 3600;
 const FEE: Amount = Amount::from_sat(10_000);
@@ -38,7 +40,7 @@ async fn funded_wallet(world: &mut World, seed: u64) -> Wallet {
 
 #[tokio::test]
 async fn time_moves_on_command() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     let before = chain.now().await.unwrap();
     chain.advance(3 * HOUR).await.unwrap();
     let passed = chain.now().await.unwrap() - before;
@@ -47,7 +49,7 @@ async fn time_moves_on_command() {
 
 #[tokio::test]
 async fn a_dropped_chain_ends() {
-    let chain = Chain::start().unwrap();
+    let chain = TestChain::start().unwrap();
     let provider = chain.provider().clone();
     assert_eq!(provider.get_block_number().await.unwrap(), 0);
     drop(chain);

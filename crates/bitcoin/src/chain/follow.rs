@@ -2,7 +2,7 @@
 
 use bitcoin::BlockHash;
 
-use super::{Flaw, HeaderChain, HeaderError};
+use super::{FlawError, HeaderChain, HeaderError};
 use crate::{Backend, BackendError};
 
 /// How many headers are asked for at once. Fewer in an answer are the server's newest.
@@ -40,7 +40,7 @@ pub async fn follow<B: Backend>(
         let outcome = match headers.last() {
             Some(last) => chain.connect(from, &headers, now).map(|()| last.block_hash()),
             None if from == chain.start() => return Err(FollowError::TooShort(from)),
-            None => Err(HeaderError { height: from, flaw: Flaw::Unlinked }),
+            None => Err(HeaderError { height: from, flaw: FlawError::Unlinked }),
         };
         match outcome {
             Ok(newest) => match u32::try_from(headers.len()).ok().filter(|count| *count >= BATCH) {
@@ -48,7 +48,9 @@ pub async fn follow<B: Backend>(
                 None => return Ok(newest),
             },
             // Where the server left our chain lies further back.
-            Err(HeaderError { height, flaw: Flaw::Unlinked }) if height == from && from > chain.start() => {
+            Err(HeaderError { height, flaw: FlawError::Unlinked })
+                if height == from && from > chain.start() =>
+            {
                 from = from.saturating_sub(back).max(chain.start());
                 back = back.saturating_mul(2);
             }

@@ -2,7 +2,7 @@
 
 use bitcoin::{BlockHash, CompactTarget, Target, Work, block::Header};
 
-use super::{Rules, Start};
+use super::{HeaderRules, Start};
 
 /// The time of a header must be over the median of so many before it,
 const MEDIAN_OF: usize = 11;
@@ -27,7 +27,7 @@ const LONGEST_SPAN: i64 = 3 * 24 * 3600;
 /// A chain of headers that hold, from a start that is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderChain {
-    rules: Rules,
+    rules: HeaderRules,
     /// The height of the first header.
     start: u32,
     /// The start, and all that stands on it.
@@ -54,13 +54,13 @@ pub struct HeaderError {
     /// Its height, counted.
     pub height: u32,
     /// What is wrong with it.
-    pub flaw: Flaw,
+    pub flaw: FlawError,
 }
 
 /// What is wrong with a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Flaw {
+pub enum FlawError {
     /// It stands on no header that is known at the height before.
     #[error("it does not stand on a known header")]
     Unlinked,
@@ -126,7 +126,7 @@ pub enum Standing {
 /// Why the chain may not be the newest there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Stale {
+pub enum StaleError {
     /// The tip is too old.
     #[error("the newest Bitcoin block is {age} s old, at most {OLDEST_TIP} s allowed")]
     TipOld {
@@ -143,7 +143,7 @@ pub enum Stale {
 
 impl HeaderChain {
     /// The chain that has nothing but its start.
-    pub fn new(start: Start, rules: Rules) -> Self {
+    pub fn new(start: Start, rules: HeaderRules) -> Self {
         Self {
             rules,
             start: start.height,
@@ -207,7 +207,7 @@ impl HeaderChain {
         let height = first.saturating_add(u32::try_from(known).unwrap_or(u32::MAX));
         let mut branch = self
             .branch_to(height, next.prev_blockhash)
-            .ok_or(HeaderError { height, flaw: Flaw::Unlinked })?;
+            .ok_or(HeaderError { height, flaw: FlawError::Unlinked })?;
         let outcome = new.try_for_each(|header| {
             let hash = header.block_hash();
             let height = branch.height().saturating_add(1);
@@ -247,15 +247,15 @@ impl HeaderChain {
     ///
     /// # Errors
     /// If its tip is too old, or it grows too slowly.
-    pub fn fresh(&self, now: u32) -> Result<(), Stale> {
+    pub fn fresh(&self, now: u32) -> Result<(), StaleError> {
         let tip = i64::from(self.tip().time);
         let age = i64::from(now) - tip;
         if age > OLDEST_TIP {
-            return Err(Stale::TipOld { age });
+            return Err(StaleError::TipOld { age });
         }
         let first = self.height().saturating_sub(RECENT - 1).max(self.start);
         let span = self.header(first).map_or(0, |header| tip - i64::from(header.time));
-        if span > LONGEST_SPAN { Err(Stale::Slow { span }) } else { Ok(()) }
+        if span > LONGEST_SPAN { Err(StaleError::Slow { span }) } else { Ok(()) }
     }
 
     fn index(&self, height: u32) -> Option<usize> {
@@ -290,21 +290,21 @@ impl HeaderChain {
     }
 
     /// Checks a header that is to stand on the branch's last.
-    fn check(&self, branch: &Branch, header: &Header, hash: BlockHash, now: u32) -> Result<(), Flaw> {
+    fn check(&self, branch: &Branch, header: &Header, hash: BlockHash, now: u32) -> Result<(), FlawError> {
         let parent_height = branch.height();
-        let parent = self.ancestor(branch, parent_height).ok_or(Flaw::Unlinked)?;
+        let parent = self.ancestor(branch, parent_height).ok_or(FlawError::Unlinked)?;
         let parent_hash = branch.hashes.last().copied().unwrap_or_else(|| parent.block_hash());
         if header.prev_blockhash != parent_hash {
-            return Err(Flaw::Unlinked);
+            return Err(FlawError::Unlinked);
         }
         self.check_bits(branch, parent, parent_height, header.bits)?;
         if !Target::from_compact(header.bits).is_met_by(hash) {
-            return Err(Flaw::NoWork);
+            return Err(FlawError::NoWork);
         }
         let (time, latest) = (header.time, now.saturating_add(MOST_AHEAD));
         match self.median(branch, parent_height) {
-            Some(median) if time <= median => Err(Flaw::TooEarly { time, median }),
-            _ if time > latest => Err(Flaw::TooFarAhead { time, latest }),
+            Some(median) if time <= median => Err(FlawError::TooEarly { time, median }),
+            _ if time > latest => Err(FlawError::TooFarAhead { time, latest }),
             _ => Ok(()),
         }
     }
@@ -315,7 +315,7 @@ impl HeaderChain {
         parent: &Header,
         parent_height: u32,
         actual: CompactTarget,
-    ) -> Result<(), Flaw> {
+    ) -> Result<(), FlawError> {
         let height = parent_height.saturating_add(1);
         let expected = if self.rules.retargets_at(height) {
             let epoch = height.checked_sub(self.rules.interval.get());
@@ -326,12 +326,12 @@ impl HeaderChain {
                 }
                 // The epoch began before the start.
                 None if self.rules.may_follow(parent.bits, actual) => return Ok(()),
-                None => return Err(Flaw::BitsOutOfReach { before: parent.bits, actual }),
+                None => return Err(FlawError::BitsOutOfReach { before: parent.bits, actual }),
             }
         } else {
             parent.bits
         };
-        if actual == expected { Ok(()) } else { Err(Flaw::WrongBits { expected, actual }) }
+        if actual == expected { Ok(()) } else { Err(FlawError::WrongBits { expected, actual }) }
     }
 
     /// The median time of the eleven headers up to this height. Where fewer are known, the least that it can be; `None` if that is
@@ -347,7 +347,7 @@ impl HeaderChain {
     }
 
     /// Makes the branch the chain if it has more work, and keeps it otherwise.
-    fn take(&mut self, branch: Branch) -> Result<(), Flaw> {
+    fn take(&mut self, branch: Branch) -> Result<(), FlawError> {
         let Some(kept) = self.index(branch.fork).map(|index| index.saturating_add(1)) else { return Ok(()) };
         let rivals = self.headers.get(kept..).unwrap_or_default();
         if rivals.is_empty() {
@@ -378,9 +378,9 @@ impl HeaderChain {
         Ok(())
     }
 
-    fn keep(&mut self, branch: Branch) -> Result<(), Flaw> {
+    fn keep(&mut self, branch: Branch) -> Result<(), FlawError> {
         if branch.headers.len() > LONGEST_BRANCH {
-            return Err(Flaw::BranchTooLong);
+            return Err(FlawError::BranchTooLong);
         }
         let is_part_of = |whole: &Branch, part: &Branch| {
             whole.fork == part.fork && whole.hashes.get(..part.hashes.len()) == Some(&*part.hashes)

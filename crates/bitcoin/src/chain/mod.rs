@@ -13,7 +13,7 @@ mod start;
 mod store;
 
 pub use follow::{FollowError, follow};
-pub use header_chain::{Flaw, HeaderChain, HeaderError, Stale, Standing};
+pub use header_chain::{FlawError, HeaderChain, HeaderError, StaleError, Standing};
 pub use merkle::{BranchError, MerkleBranch};
-pub use rules::Rules;
+pub use rules::HeaderRules;
 pub use start::Start;

@@ -6,7 +6,7 @@ use bitcoin::{CompactTarget, Target};
 
 /// What a network asks of its headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct HeaderRules {
     /// The easiest target that is allowed.
     pub limit: Target,
     /// Blocks of an epoch, all of which have one target.
@@ -18,7 +18,7 @@ pub struct Rules {
 /// A retarget changes the target by no more than this factor.
 const MOST: u32 = 4;
 
-impl Rules {
+impl HeaderRules {
     /// Bitcoin's own.
     pub const MAINNET: Self = Self {
         limit: Target::MAX_ATTAINABLE_MAINNET,
@@ -89,8 +89,8 @@ mod tests {
             bytes[4 + leading..].copy_from_slice(&target[leading..]);
             let bits = Target::from_be_bytes(bytes).min(Target::MAX_ATTAINABLE_MAINNET).to_compact_lossy();
             let expected = CompactTarget::from_next_work_required(bits, u64::try_from(seconds.max(0)).unwrap(), &MAINNET);
-            prop_assert_eq!(Rules::MAINNET.next_bits(bits, seconds), expected);
-            prop_assert!(Rules::MAINNET.may_follow(bits, expected));
+            prop_assert_eq!(HeaderRules::MAINNET.next_bits(bits, seconds), expected);
+            prop_assert!(HeaderRules::MAINNET.may_follow(bits, expected));
         }
 
         #[test]
@@ -108,14 +108,14 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_the_limit() {
         assert_eq!(scaled(Target::from_be_bytes([0xff; 32]), 2, NonZeroU32::MIN), None);
-        let easy = Rules { limit: Target::MAX_ATTAINABLE_REGTEST, ..Rules::MAINNET };
+        let easy = HeaderRules { limit: Target::MAX_ATTAINABLE_REGTEST, ..HeaderRules::MAINNET };
         let bits = easy.limit.to_compact_lossy();
         assert_eq!(easy.next_bits(bits, i64::MAX), bits);
     }
 
     #[test]
     fn a_target_changes_fourfold_at_most_and_has_one_encoding() {
-        let rules = Rules::MAINNET;
+        let rules = HeaderRules::MAINNET;
         let bits = CompactTarget::from_consensus;
         let follows = |next| rules.may_follow(bits(0x1704_0000), bits(next));
         assert!(follows(0x1710_0000) && !follows(0x1710_0001));

@@ -2,7 +2,7 @@
 
 use bitcoin::{block::Header, consensus::encode};
 
-use super::{HeaderChain, Rules, Start};
+use super::{HeaderChain, HeaderRules, Start};
 
 /// Bytes of a header.
 const HEADER_SIZE: usize = 80;
@@ -15,7 +15,7 @@ impl HeaderChain {
 
     /// The chain from bytes that were kept, as far as they hold: what follows a header that doesn't, is left out. (Such bytes are
     /// harmless: a tail that was torn off, or headers from another start.)
-    pub fn from_bytes(start: Start, rules: Rules, bytes: &[u8], now: u32) -> Self {
+    pub fn from_bytes(start: Start, rules: HeaderRules, bytes: &[u8], now: u32) -> Self {
         let mut chain = Self::new(start, rules);
         let (records, _) = bytes.as_chunks::<HEADER_SIZE>();
         for record in records {

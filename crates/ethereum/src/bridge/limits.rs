@@ -9,8 +9,8 @@ use coxswain_rules::Amount;
 
 use super::snapshot::SnapshotReader;
 use crate::{
+    error::ChainError,
     rpc::{Block, Called},
-    undecided::Undecided,
 };
 
 /// The Bridge's limits of wallets.
@@ -27,7 +27,7 @@ impl SnapshotReader {
     ///
     /// # Errors
     /// When any of it has no usable answer.
-    pub async fn wallet_limits(&self, block: Block) -> Result<WalletLimits, Undecided> {
+    pub async fn wallet_limits(&self, block: Block) -> Result<WalletLimits, ChainError> {
         let (live_wallets, parameters) = tokio::join!(
             self.view(liveWalletsCountCall {}, block),
             self.view(walletParametersCall {}, block)
@@ -38,10 +38,10 @@ impl SnapshotReader {
         })
     }
 
-    async fn view<C: SolCall>(&self, call: C, block: Block) -> Result<C::Return, Undecided> {
+    async fn view<C: SolCall>(&self, call: C, block: Block) -> Result<C::Return, ChainError> {
         let input = TransactionInput::new(call.abi_encode().into());
         let transaction = TransactionRequest::default().to(self.bridge()).input(input);
-        let unreadable = Undecided::UnreadableBridge { bridge: self.bridge(), block };
+        let unreadable = ChainError::UnreadableBridge { bridge: self.bridge(), block };
         match self.endpoint().call(transaction, block).await? {
             Called::Returned(answer) => C::abi_decode_returns_validate(&answer).map_err(|_| unreadable),
             Called::Reverted(_) => Err(unreadable),

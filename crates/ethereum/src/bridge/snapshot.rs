@@ -17,14 +17,14 @@ use coxswain_rules::{
     SweepRequestRecord, WalletRecord,
 };
 
+use crate::{
+    error::{ChainError, excerpt},
+    rpc::{Block, Called, Endpoints},
+};
 #[cfg(feature = "proven")]
 use crate::{
     proof::{Call, Prover},
     rpc::HashedHeader,
-};
-use crate::{
-    rpc::{Block, Called, Endpoint},
-    undecided::{Undecided, excerpt},
 };
 
 /// How many items one call reads at most. The answer, 11 words and up to three for an item, is then within the 24,576
@@ -91,14 +91,14 @@ enum Key {
 /// Reads the Bridge of one chain.
 #[derive(Clone, Debug)]
 pub struct SnapshotReader {
-    endpoint: Endpoint,
+    endpoint: Endpoints,
     chain_id: u64,
     bridge: Address,
 }
 
 impl SnapshotReader {
     /// A reader of the Bridge at `bridge` on chain `chain_id`, through `endpoint`. Nothing is sent yet.
-    pub const fn new(endpoint: Endpoint, chain_id: u64, bridge: Address) -> Self {
+    pub const fn new(endpoint: Endpoints, chain_id: u64, bridge: Address) -> Self {
         Self { endpoint, chain_id, bridge }
     }
 
@@ -107,7 +107,7 @@ impl SnapshotReader {
         self.bridge
     }
 
-    pub(crate) const fn endpoint(&self) -> &Endpoint {
+    pub(crate) const fn endpoint(&self) -> &Endpoints {
         &self.endpoint
     }
 
@@ -117,7 +117,7 @@ impl SnapshotReader {
     ///
     /// # Errors
     /// When any of it has no usable answer: a snapshot is whole, or it isn't.
-    pub async fn snapshot(&self, block: Block, keys: &SnapshotKeys) -> Result<Snapshot, Undecided> {
+    pub async fn snapshot(&self, block: Block, keys: &SnapshotKeys) -> Result<Snapshot, ChainError> {
         let mut snapshot = Snapshot::default();
         let keys = keys.in_order();
         for keys in parts(&keys) {
@@ -137,7 +137,7 @@ impl SnapshotReader {
         prover: &Prover,
         header: &HashedHeader,
         keys: &SnapshotKeys,
-    ) -> Result<Snapshot, Undecided> {
+    ) -> Result<Snapshot, ChainError> {
         let (bridge, block) = (self.bridge, header.block());
         let mut snapshot = Snapshot::default();
         let keys = keys.in_order();
@@ -146,9 +146,9 @@ impl SnapshotReader {
             match prover.call(&call, header).await?.called {
                 Called::Returned(answer) => self.read(&mut snapshot, keys, block, &answer)?,
                 Called::Reverted(_) if prover.has_code(bridge, header).await? => {
-                    return Err(Undecided::UnreadableBridge { bridge, block });
+                    return Err(ChainError::UnreadableBridge { bridge, block });
                 }
-                Called::Reverted(_) => return Err(Undecided::NoCode { address: bridge, block }),
+                Called::Reverted(_) => return Err(ChainError::NoCode { address: bridge, block }),
             }
         }
         Ok(snapshot)
@@ -174,16 +174,16 @@ impl SnapshotReader {
         [&BridgeSnapshot::BYTECODE[..], &arguments.abi_encode()].concat().into()
     }
 
-    async fn call(&self, keys: &[Key], block: Block) -> Result<Bytes, Undecided> {
+    async fn call(&self, keys: &[Key], block: Block) -> Result<Bytes, ChainError> {
         let code = self.creation_code(keys);
         let transaction = TransactionRequest::default().input(TransactionInput::new(code));
         let bridge = self.bridge;
         match self.endpoint.call(transaction, block).await? {
             Called::Returned(answer) => Ok(answer),
             Called::Reverted(_) if self.endpoint.code(bridge, block).await?.is_empty() => {
-                Err(Undecided::NoCode { address: bridge, block })
+                Err(ChainError::NoCode { address: bridge, block })
             }
-            Called::Reverted(_) => Err(Undecided::UnreadableBridge { bridge, block }),
+            Called::Reverted(_) => Err(ChainError::UnreadableBridge { bridge, block }),
         }
     }
 
@@ -194,8 +194,8 @@ impl SnapshotReader {
         keys: &[Key],
         block: Block,
         answer: &Bytes,
-    ) -> Result<(), Undecided> {
-        let malformed = || Undecided::UnknownSnapshot {
+    ) -> Result<(), ChainError> {
+        let malformed = || ChainError::UnknownSnapshot {
             bridge: self.bridge,
             answer: excerpt(answer),
             length: answer.len(),
@@ -205,7 +205,7 @@ impl SnapshotReader {
         let Head { chain_id, number, timestamp, .. } = head;
         if (chain_id, number, timestamp) != (self.chain_id, block.number, block.timestamp) {
             let endpoint = self.endpoint.name().to_owned();
-            return Err(Undecided::OtherBlock { endpoint, expected: block, chain_id, number, timestamp });
+            return Err(ChainError::OtherBlock { endpoint, expected: block, chain_id, number, timestamp });
         }
         snapshot.timestamp = block.timestamp;
         snapshot.deposit_parameters = head.deposit_parameters;
@@ -250,8 +250,8 @@ fn parts(keys: &[Key]) -> impl Iterator<Item = &[Key]> {
     std::iter::once(first).chain(rest.chunks(ITEMS_PER_CALL))
 }
 
-fn unknown_state(kind: &str, key: &impl Display) -> impl FnOnce(u8) -> Undecided {
-    move |state| Undecided::UnknownState { item: format!("{kind} {key}"), state }
+fn unknown_state(kind: &str, key: &impl Display) -> impl FnOnce(u8) -> ChainError {
+    move |state| ChainError::UnknownState { item: format!("{kind} {key}"), state }
 }
 
 /// The part of an answer that doesn't depend on the question.

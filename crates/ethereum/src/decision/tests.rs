@@ -33,16 +33,16 @@ fn quorum(servers: usize) -> Quorum {
 fn decide(
     decider: &mut Decider,
     now: u64,
-    heads: &[Heard<&HashedHeader>],
-    names: &[Heard<&[HashedHeader]>],
-) -> Result<Decision, NoDecision> {
+    heads: &[Response<&HashedHeader>],
+    names: &[Response<&[HashedHeader]>],
+) -> Result<Decision, DecisionError> {
     let horizon = decider.heads(now, heads)?;
     decider.names(now, horizon, names)
 }
 
 /// The one server shows these blocks, the last of which is its head.
-fn alone(decider: &mut Decider, now: u64, shown: &[HashedHeader]) -> Result<Decision, NoDecision> {
-    decide(decider, now, &[Heard::Answer(shown.last().unwrap())], &[Heard::Answer(shown)])
+fn alone(decider: &mut Decider, now: u64, shown: &[HashedHeader]) -> Result<Decision, DecisionError> {
+    decide(decider, now, &[Response::Answer(shown.last().unwrap())], &[Response::Answer(shown)])
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn inc_47_a_head_counts_while_it_is_new() {
         let decided = alone(&mut Decider::new(quorum(1), MAINNET), NOW, &head);
         assert_eq!(decided.is_ok(), counts, "{ahead}");
         if !counts {
-            assert_eq!(decided, Err(NoDecision::NoFreshHead { counted: 0, required: 1 }));
+            assert_eq!(decided, Err(DecisionError::NoFreshHead { counted: 0, required: 1 }));
         }
     }
 }
@@ -72,34 +72,34 @@ fn inc_47_a_head_counts_while_it_is_new() {
 #[test]
 fn inc_47_enough_servers_have_reached_the_height_whatever_the_highest_claims() {
     let chain = branch(0, 99, 20);
-    let at = |height: usize| Heard::Answer(&chain[height - 1]);
+    let at = |height: usize| Response::Answer(&chain[height - 1]);
     let high = header(1_000_000, NOW, 7, B256::ZERO);
-    let claim = Heard::Answer(&high);
+    let claim = Response::Answer(&high);
     for (heads, height) in [
         (vec![at(20), at(18), claim], 20),
         (vec![claim, at(18), at(17)], 18),
-        (vec![at(20), at(18), Heard::Silence], 18),
+        (vec![at(20), at(18), Response::Silence], 18),
         (vec![at(20), at(18)], 18),
-        (vec![at(20), Heard::Silence], 20),
-        (vec![claim, at(18), at(18), at(17), Heard::Nothing], 18),
+        (vec![at(20), Response::Silence], 20),
+        (vec![claim, at(18), at(18), at(17), Response::Nothing], 18),
     ] {
         let horizon = Decider::new(quorum(heads.len()), LOCAL).heads(NOW, &heads).unwrap();
         assert_eq!(horizon.heights(), height - 7..=height);
     }
     // Of two, one that answers other questions is not silent.
-    let heads = [at(20), Heard::Nothing];
-    let few = NoDecision::NoFreshHead { counted: 1, required: 2 };
+    let heads = [at(20), Response::Nothing];
+    let few = DecisionError::NoFreshHead { counted: 1, required: 2 };
     assert_eq!(Decider::new(quorum(2), LOCAL).heads(NOW, &heads), Err(few));
     let raised = Quorum::new(2, 2).unwrap();
-    assert_eq!(Decider::new(raised, LOCAL).heads(NOW, &[at(20), Heard::Silence]), Err(few));
+    assert_eq!(Decider::new(raised, LOCAL).heads(NOW, &[at(20), Response::Silence]), Err(few));
 }
 
 #[test]
 fn inc_24_behind_is_more_than_ten_under_what_enough_have_reached() {
     let chain = branch(0, 99, 40);
-    let at = |height: usize| Heard::Answer(&chain[height - 1]);
+    let at = |height: usize| Response::Answer(&chain[height - 1]);
     let high = header(51, NOW, 7, B256::ZERO);
-    let heads = [Heard::Answer(&high), at(40), at(40), at(30), at(29)];
+    let heads = [Response::Answer(&high), at(40), at(40), at(30), at(29)];
     let horizon = Decider::new(quorum(5), LOCAL).heads(NOW, &heads).unwrap();
     assert_eq!((horizon.height, horizon.behind), (40, vec![4]));
 }
@@ -107,16 +107,22 @@ fn inc_24_behind_is_more_than_ten_under_what_enough_have_reached() {
 #[test]
 fn the_block_is_the_highest_that_enough_name_down_to_seven_under_the_height() {
     let (chain, other) = (branch(0, 99, 20), branch(1, 12, 20));
-    let heads = [Heard::Answer(&chain[19]); 3];
+    let heads = [Response::Answer(&chain[19]); 3];
     for (names, decided) in [
-        ([Heard::Answer(&chain[..]), Heard::Answer(&chain[..]), Heard::Answer(&other[..])], Some((20, 2))),
-        ([Heard::Answer(&chain[..]), Heard::Answer(&chain[..15]), Heard::Answer(&other[..])], Some((15, 2))),
-        ([Heard::Answer(&chain[..]), Heard::Answer(&chain[..13]), Heard::Nothing], Some((13, 2))),
-        ([Heard::Answer(&chain[..]), Heard::Answer(&chain[..12]), Heard::Silence], None),
-        ([Heard::Answer(&chain[..]), Heard::Answer(&other[..]), Heard::Silence], None),
+        (
+            [Response::Answer(&chain[..]), Response::Answer(&chain[..]), Response::Answer(&other[..])],
+            Some((20, 2)),
+        ),
+        (
+            [Response::Answer(&chain[..]), Response::Answer(&chain[..15]), Response::Answer(&other[..])],
+            Some((15, 2)),
+        ),
+        ([Response::Answer(&chain[..]), Response::Answer(&chain[..13]), Response::Nothing], Some((13, 2))),
+        ([Response::Answer(&chain[..]), Response::Answer(&chain[..12]), Response::Silence], None),
+        ([Response::Answer(&chain[..]), Response::Answer(&other[..]), Response::Silence], None),
     ] {
         let found = decide(&mut Decider::new(quorum(3), LOCAL), NOW, &heads, &names);
-        let expected = decided.ok_or(NoDecision::NotNamed { lowest: 13, highest: 20, required: 2 });
+        let expected = decided.ok_or(DecisionError::NotNamed { lowest: 13, highest: 20, required: 2 });
         assert_eq!(found.map(|found| (found.header.number(), found.named_by)), expected);
     }
 }
@@ -128,7 +134,7 @@ fn inc_47_the_block_itself_is_not_old() {
     for (age, is_new) in [(300, true), (301, false)] {
         let shown = [header(5, NOW - age, 0, B256::ZERO)];
         let mut decider = Decider::new(quorum(1), MAINNET);
-        let decided = decide(&mut decider, NOW, &[Heard::Answer(&forged)], &[Heard::Answer(&shown)]);
+        let decided = decide(&mut decider, NOW, &[Response::Answer(&forged)], &[Response::Answer(&shown)]);
         assert_eq!(decided.is_ok(), is_new, "{age}: {decided:?}");
     }
 }
@@ -142,7 +148,7 @@ fn inc_47_heads_that_time_does_not_allow_do_not_count() {
     for (number, time) in [(111, later), (110, later - 1), (1_000_000, later), (101, NOW + 11)] {
         assert_eq!(
             alone(&mut decider.clone(), later, &block(number, time)),
-            Err(NoDecision::OutOfPace { since: 100 }),
+            Err(DecisionError::OutOfPace { since: 100 }),
             "{number} at {time}"
         );
     }
@@ -191,9 +197,9 @@ fn the_safe_block_is_an_ancestor_by_its_parents_hashes() {
 /// branch, there is a block.
 #[test]
 fn inc_47_every_small_case() {
-    type Server<'a> = (Heard<&'a HashedHeader>, Heard<&'a [HashedHeader]>);
+    type Server<'a> = (Response<&'a HashedHeader>, Response<&'a [HashedHeader]>);
     fn shows<'a>(head: &'a HashedHeader, names: &'a [HashedHeader]) -> Server<'a> {
-        (Heard::Answer(head), Heard::Answer(names))
+        (Response::Answer(head), Response::Answer(names))
     }
     let (main, fork, forged) = (branch(0, 99, 12), branch(1, 10, 11), branch(2, 4, 30));
     let honest: Vec<_> = [&main[..], &main[..11], &main[..10], &fork[..]]
@@ -201,9 +207,9 @@ fn inc_47_every_small_case() {
         .map(|shown| shows(shown.last().unwrap(), shown))
         .collect();
     let faulty = [
-        (Heard::Silence, Heard::Silence),
-        (Heard::Nothing, Heard::Answer(&main[..])),
-        (Heard::Silence, Heard::Answer(&forged[..])),
+        (Response::Silence, Response::Silence),
+        (Response::Nothing, Response::Answer(&main[..])),
+        (Response::Silence, Response::Answer(&forged[..])),
         shows(&forged[29], &forged),
         shows(&forged[11], &forged),
         shows(&main[11], &forged),

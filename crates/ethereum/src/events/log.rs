@@ -17,8 +17,8 @@ use coxswain_rules::{Amount, KeyHash, OutPoint, RevealedDeposit, ScriptBuf, Txid
 
 use super::reveal::Revealed;
 use crate::{
-    rpc::{Block, BlockSelector, End, Endpoint, LogRanges, Position},
-    undecided::Undecided,
+    error::ChainError,
+    rpc::{Block, BlockSelector, End, Endpoints, LogRanges, Position},
 };
 
 /// How deep a block is when it is taken to be final: three epochs. Events above are read anew each time.
@@ -170,7 +170,7 @@ impl BridgeEvents {
     /// # Errors
     /// When the endpoint gives no usable answer, an event can't be read, or the block isn't in the endpoint's chain, as far as
     /// the events show that. The events are then incomplete.
-    pub async fn update(&mut self, endpoint: &Endpoint, block: Block) -> Result<(), Undecided> {
+    pub async fn update(&mut self, endpoint: &Endpoints, block: Block) -> Result<(), ChainError> {
         let end = block.number.saturating_add(1);
         self.unsettled = self.unsettled.min(end);
         self.forget();
@@ -186,7 +186,7 @@ impl BridgeEvents {
                 && log.block_hash != Some(block.hash)
             {
                 let endpoint = endpoint.name().to_owned();
-                return Err(Undecided::NoBlock { endpoint, block: BlockSelector::Hash(block.hash) });
+                return Err(ChainError::NoBlock { endpoint, block: BlockSelector::Hash(block.hash) });
             }
             self.extend(logs)?;
             next = range.end().saturating_add(1);
@@ -202,9 +202,9 @@ impl BridgeEvents {
     /// As with [`earlier`](Self::earlier).
     pub async fn earlier_transactions(
         &mut self,
-        endpoint: &Endpoint,
+        endpoint: &Endpoints,
         wallet: KeyHash,
-    ) -> Result<bool, Undecided> {
+    ) -> Result<bool, ChainError> {
         if self.new_wallets.iter().any(|event| event.wallet == wallet) {
             return Ok(false);
         }
@@ -217,7 +217,7 @@ impl BridgeEvents {
     ///
     /// # Errors
     /// As with [`update`](Self::update). The blocks already read are not read again.
-    pub async fn earlier(&mut self, endpoint: &Endpoint) -> Result<bool, Undecided> {
+    pub async fn earlier(&mut self, endpoint: &Endpoints) -> Result<bool, ChainError> {
         if self.searched == 0 {
             return Ok(false);
         }
@@ -296,7 +296,7 @@ impl BridgeEvents {
         &self,
         logs: Vec<Log>,
         range: &RangeInclusive<u64>,
-    ) -> Result<BTreeMap<Position, Log>, Undecided> {
+    ) -> Result<BTreeMap<Position, Log>, ChainError> {
         let mut in_order = BTreeMap::new();
         for log in logs {
             let Some(block) = log.block_number.filter(|block| range.contains(block)) else { continue };
@@ -316,7 +316,7 @@ impl BridgeEvents {
         Ok(in_order)
     }
 
-    fn extend(&mut self, logs: BTreeMap<Position, Log>) -> Result<(), Undecided> {
+    fn extend(&mut self, logs: BTreeMap<Position, Log>) -> Result<(), ChainError> {
         for (at, log) in logs {
             let known = log.topic0().is_some_and(|topic| LASTING.contains(topic) || OTHERS.contains(topic));
             if !known {
@@ -332,7 +332,7 @@ impl BridgeEvents {
         Ok(())
     }
 
-    fn push(&mut self, at: Position, event: Event) -> Result<(), Undecided> {
+    fn push(&mut self, at: Position, event: Event) -> Result<(), ChainError> {
         let transaction = |wallet: FixedBytes<20>, hash: B256| WalletTransaction {
             at,
             wallet: wallet.into(),
@@ -383,8 +383,8 @@ impl BridgeEvents {
         Ok(())
     }
 
-    fn unreadable(&self, at: Position, cause: &str) -> Undecided {
-        Undecided::UnreadableEvent { bridge: self.bridge, at, cause: cause.to_owned() }
+    fn unreadable(&self, at: Position, cause: &str) -> ChainError {
+        ChainError::UnreadableEvent { bridge: self.bridge, at, cause: cause.to_owned() }
     }
 }
 

@@ -8,8 +8,8 @@ use coxswain_bindings::Bridge::DepositRevealed;
 use coxswain_rules::{KeyHash, RevealedDeposit};
 
 use crate::{
-    rpc::{End, Endpoint, LogRanges},
-    undecided::Undecided,
+    error::ChainError,
+    rpc::{End, Endpoints, LogRanges},
 };
 
 /// The parts of a deposit's script that its revealer chose.
@@ -39,7 +39,7 @@ impl From<DepositRevealed> for Revealed {
 /// Reveals no further apart than this, in blocks, are read in one range.
 const GAP: u64 = 10_000;
 
-impl Endpoint {
+impl Endpoints {
     /// The reveal of each deposit, from the Bridge's events of the block that is named for it; `None` if that block holds no
     /// reveal of it.
     ///
@@ -51,7 +51,7 @@ impl Endpoint {
         &self,
         bridge: Address,
         deposits: &[RevealedDeposit],
-    ) -> Result<Vec<Option<Revealed>>, Undecided> {
+    ) -> Result<Vec<Option<Revealed>>, ChainError> {
         let filter = Filter::new().address(bridge).event_signature(DepositRevealed::SIGNATURE_HASH);
         let mut blocks: Vec<_> = deposits.iter().map(|deposit| deposit.reveal_block).collect();
         blocks.sort_unstable();

@@ -15,7 +15,7 @@ mod schedule;
 mod state;
 mod trie;
 
-pub use prover::{Proven, Prover, ServerFailure, Unproven};
-pub use run::{Call, GAS_LIMIT, MAX_ACCOUNTS, MAX_SLOTS, NotProvable, Run, run};
-pub use state::{AccountProof, Codes, InvalidProof, Shortfall, State, StorageProof};
-pub use trie::{ProofError, value_at};
+pub use prover::{ProofError, Proven, Prover, ServerError};
+pub use run::{Call, ExecutionError, GAS_LIMIT, MAX_ACCOUNTS, MAX_SLOTS, Run, run};
+pub use state::{AccountProof, AccountProofError, Codes, Shortfall, State, StorageProof};
+pub use trie::{TrieError, value_at};

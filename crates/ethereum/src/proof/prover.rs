@@ -18,10 +18,10 @@ use alloy::{
 };
 
 use super::{
-    run::{Call, MAX_ACCOUNTS, MAX_SLOTS, NotProvable, Run, run},
-    state::{AccountProof, Codes, InvalidProof, Shortfall, State},
+    run::{Call, ExecutionError, MAX_ACCOUNTS, MAX_SLOTS, Run, run},
+    state::{AccountProof, AccountProofError, Codes, Shortfall, State},
 };
-use crate::rpc::{Called, Connection, Endpoint, HashedHeader, RequestError};
+use crate::rpc::{Called, Connection, Endpoints, HashedHeader, RequestError};
 
 /// How often a call is run at most.
 const MAX_ROUNDS: usize = 16;
@@ -43,7 +43,7 @@ const PRECOMPILES: [Address; 2] = [
 /// Why an endpoint didn't help to prove a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ServerFailure {
+pub enum ServerError {
     /// It doesn't serve the proof, or gives no usable answer.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -53,23 +53,23 @@ pub enum ServerFailure {
         /// The endpoint's host and port.
         server: String,
         /// What is wrong.
-        error: InvalidProof,
+        error: AccountProofError,
     },
 }
 
 /// Why a call is not proven.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unproven {
+pub enum ProofError {
     /// It can't be, whatever the endpoints prove.
     #[error(transparent)]
-    NotProvable(#[from] NotProvable),
+    NotProvable(#[from] ExecutionError),
     /// No endpoint proves all that it needs.
     #[error("no endpoint proves the state: {}", listed(.0))]
-    NoProof(Vec<ServerFailure>),
+    NoProof(Vec<ServerError>),
 }
 
-fn listed(failures: &[ServerFailure]) -> String {
+fn listed(failures: &[ServerError]) -> String {
     failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
@@ -93,7 +93,7 @@ pub struct Prover {
 
 impl Prover {
     /// A prover of calls on chain `chain_id`, by the proofs of these endpoints. Nothing is sent yet.
-    pub fn new(endpoint: &Endpoint, chain_id: u64) -> Self {
+    pub fn new(endpoint: &Endpoints, chain_id: u64) -> Self {
         Self::of(endpoint.connections(), chain_id)
     }
 
@@ -105,7 +105,7 @@ impl Prover {
     ///
     /// # Errors
     /// If it can't be proven, or no endpoint proves it.
-    pub async fn call(&self, call: &Call, header: &HashedHeader) -> Result<Proven, Unproven> {
+    pub async fn call(&self, call: &Call, header: &HashedHeader) -> Result<Proven, ProofError> {
         let mut state = State::under(header.fields().state_root);
         let mut failures = Vec::new();
         let mut rounds = 0;
@@ -133,7 +133,7 @@ impl Prover {
                 };
                 rounds += 1;
                 if rounds == MAX_ROUNDS {
-                    return Err(NotProvable::TooManyRounds(rounds).into());
+                    return Err(ExecutionError::TooManyRounds(rounds).into());
                 }
                 if let Err(failure) = self.ask(&server, &wanted, &mut state).await {
                     failures.push(failure);
@@ -141,14 +141,14 @@ impl Prover {
                 }
             }
         }
-        Err(Unproven::NoProof(failures))
+        Err(ProofError::NoProof(failures))
     }
 
     /// Whether there is code at the address after this block.
     ///
     /// # Errors
     /// If no endpoint proves it.
-    pub async fn has_code(&self, address: Address, header: &HashedHeader) -> Result<bool, Unproven> {
+    pub async fn has_code(&self, address: Address, header: &HashedHeader) -> Result<bool, ProofError> {
         let mut state = State::under(header.fields().state_root);
         let account = BTreeMap::from([(address, BTreeSet::new())]);
         let mut failures = Vec::new();
@@ -159,7 +159,7 @@ impl Prover {
                 Err(failure) => failures.push(failure),
             }
         }
-        Err(Unproven::NoProof(failures))
+        Err(ProofError::NoProof(failures))
     }
 
     fn codes(&self) -> Codes {
@@ -172,7 +172,7 @@ impl Prover {
         server: &Server<'_>,
         wanted: &Shortfall,
         state: &mut State,
-    ) -> Result<(), ServerFailure> {
+    ) -> Result<(), ServerError> {
         server.prove(&wanted.accounts, state).await?;
         let mut missing = wanted.codes.clone();
         {
@@ -204,8 +204,8 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn invalid(&self, error: InvalidProof) -> ServerFailure {
-        ServerFailure::Invalid { server: self.connection.name().to_owned(), error }
+    fn invalid(&self, error: AccountProofError) -> ServerError {
+        ServerError::Invalid { server: self.connection.name().to_owned(), error }
     }
 
     /// What the call will likely touch, as far as the endpoint tells.
@@ -243,7 +243,7 @@ impl Server<'_> {
         &self,
         accounts: &BTreeMap<Address, BTreeSet<U256>>,
         state: &mut State,
-    ) -> Result<(), ServerFailure> {
+    ) -> Result<(), ServerError> {
         let mut questions = Vec::new();
         for (address, slots) in accounts {
             let slots: Vec<_> = slots.iter().copied().collect();
@@ -277,7 +277,7 @@ impl Server<'_> {
         Ok(())
     }
 
-    async fn codes(&self, part: &[(B256, Address)]) -> Result<Vec<Bytes>, ServerFailure> {
+    async fn codes(&self, part: &[(B256, Address)]) -> Result<Vec<Bytes>, ServerError> {
         let params = part.iter().map(|(_, address)| (*address, self.at)).collect();
         Ok(self.batch("eth_getCode", params).await?)
     }

@@ -56,7 +56,7 @@ pub enum Run {
 /// Why a call can't be proven, whatever the endpoints prove.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NotProvable {
+pub enum ExecutionError {
     /// The block is under rules that are not known here.
     #[error("the block is under rules that are not known here")]
     UnknownFork,
@@ -77,7 +77,7 @@ pub enum NotProvable {
     Refused(String),
 }
 
-impl DBErrorMarker for NotProvable {}
+impl DBErrorMarker for ExecutionError {}
 
 /// Runs a call on the state after a block.
 ///
@@ -92,8 +92,8 @@ pub fn run(
     chain_id: u64,
     state: &State,
     codes: &Codes,
-) -> Result<Run, NotProvable> {
-    let fork = fork_of(chain_id, header.fields()).ok_or(NotProvable::UnknownFork)?;
+) -> Result<Run, ExecutionError> {
+    let fork = fork_of(chain_id, header.fields()).ok_or(ExecutionError::UnknownFork)?;
     let mut database = Proven {
         state,
         codes,
@@ -112,7 +112,7 @@ fn execute(
     chain_id: u64,
     fork: Fork,
     database: &mut Proven<'_>,
-) -> Result<Called, NotProvable> {
+) -> Result<Called, ExecutionError> {
     let fields = header.fields();
     let mut evm = Context::mainnet()
         .with_db(database)
@@ -149,18 +149,18 @@ fn execute(
         .gas_limit(GAS_LIMIT)
         .gas_price(0)
         .build()
-        .map_err(|error| NotProvable::Refused(error.to_string()))?;
+        .map_err(|error| ExecutionError::Refused(error.to_string()))?;
     let result = evm.inspect_one_tx(transaction).map_err(|error| match error {
         EVMError::Database(error) => error,
-        other => NotProvable::Refused(other.to_string()),
+        other => ExecutionError::Refused(other.to_string()),
     })?;
     if let Some(stop) = evm.inspector.0 {
-        return Err(NotProvable::Stopped(format!("{stop:?}")));
+        return Err(ExecutionError::Stopped(format!("{stop:?}")));
     }
     match result {
         ExecutionResult::Success { output, .. } => Ok(Called::Returned(output.into_data())),
         ExecutionResult::Revert { output, .. } => Ok(Called::Reverted(output)),
-        ExecutionResult::Halt { reason, .. } => Err(NotProvable::Stopped(reason.to_string())),
+        ExecutionResult::Halt { reason, .. } => Err(ExecutionError::Stopped(reason.to_string())),
     }
 }
 
@@ -200,12 +200,12 @@ struct Proven<'a> {
 }
 
 impl Database for Proven<'_> {
-    type Error = NotProvable;
+    type Error = ExecutionError;
 
-    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, NotProvable> {
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ExecutionError> {
         self.accounts.insert(address);
         if self.accounts.len() > MAX_ACCOUNTS {
-            return Err(NotProvable::TooMuch);
+            return Err(ExecutionError::TooMuch);
         }
         let Some(account) = self.state.account(address) else {
             self.wanted.accounts.entry(address).or_default();
@@ -220,7 +220,7 @@ impl Database for Proven<'_> {
         }))
     }
 
-    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, NotProvable> {
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ExecutionError> {
         if hash == KECCAK_EMPTY {
             return Ok(Bytecode::default());
         }
@@ -231,20 +231,20 @@ impl Database for Proven<'_> {
             let address = self
                 .state
                 .with_code(hash)
-                .ok_or_else(|| NotProvable::Refused(format!("no account has the code {hash}")))?;
+                .ok_or_else(|| ExecutionError::Refused(format!("no account has the code {hash}")))?;
             self.wanted.codes.insert(hash, address);
             return Ok(Bytecode::default());
         };
         let code = Bytecode::new_raw_checked(code.clone())
-            .map_err(|error| NotProvable::Refused(error.to_string()))?;
+            .map_err(|error| ExecutionError::Refused(error.to_string()))?;
         self.analysed.insert(hash, code.clone());
         Ok(code)
     }
 
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, NotProvable> {
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ExecutionError> {
         self.slots.insert((address, slot));
         if self.slots.len() > MAX_SLOTS {
-            return Err(NotProvable::TooMuch);
+            return Err(ExecutionError::TooMuch);
         }
         if let Some(value) = self.state.slot(address, slot) {
             return Ok(value);
@@ -253,8 +253,8 @@ impl Database for Proven<'_> {
         Ok(U256::ZERO)
     }
 
-    fn block_hash(&mut self, number: u64) -> Result<B256, NotProvable> {
-        Err(NotProvable::BlockHash(number))
+    fn block_hash(&mut self, number: u64) -> Result<B256, ExecutionError> {
+        Err(ExecutionError::BlockHash(number))
     }
 }
 
@@ -336,7 +336,7 @@ mod tests {
         }
 
         /// Proves what the call wants until it ends; the rounds that it took.
-        fn answer(&self, call: &Call) -> (Result<Called, NotProvable>, usize) {
+        fn answer(&self, call: &Call) -> (Result<Called, ExecutionError>, usize) {
             let header = self.header();
             let (mut state, mut codes) = (State::under(header.fields().state_root), Codes::default());
             for round in 0.. {
@@ -367,7 +367,7 @@ mod tests {
     }
 
     /// Runs the code of a contract that leaves one word on the stack, and returns that.
-    fn word(code: &str) -> Result<U256, NotProvable> {
+    fn word(code: &str) -> Result<U256, ExecutionError> {
         let code = [hex::decode(code).unwrap(), hex!("5f5260205ff3").to_vec()].concat();
         let answer = world(code).answer(&call()).0?;
         let Called::Returned(bytes) = answer else { panic!("{answer:?}") };
@@ -441,7 +441,7 @@ mod tests {
         assert_eq!(answer, Ok(Called::Returned(U256::from(42).to_be_bytes::<32>().into())));
         assert!(rounds >= 3);
         let malformed = world(hex!("ef0100c0"));
-        assert!(matches!(malformed.answer(&call()).0, Err(NotProvable::Refused(_))));
+        assert!(matches!(malformed.answer(&call()).0, Err(ExecutionError::Refused(_))));
     }
 
     #[test]
@@ -449,13 +449,13 @@ mod tests {
         // Endless; invalid; an opcode of no fork; an empty stack.
         for code in [&hex!("5b5f56")[..], &hex!("fe"), &hex!("0c"), &hex!("50")] {
             let (answer, _) = world(code.to_vec()).answer(&call());
-            assert!(matches!(answer, Err(NotProvable::Stopped(_))), "{answer:?}");
+            assert!(matches!(answer, Err(ExecutionError::Stopped(_))), "{answer:?}");
             // Nor if the caller catches it: it calls the other one, and returns 1 whatever came of that.
             let catching = hex!("5f5f5f5f5f60c15af15060015f5260205ff3");
             let mut world = world(catching);
             world.codes.insert(OTHER, code.to_vec().into());
             let (answer, _) = world.answer(&call());
-            assert!(matches!(answer, Err(NotProvable::Stopped(_))), "{answer:?}");
+            assert!(matches!(answer, Err(ExecutionError::Stopped(_))), "{answer:?}");
         }
         // A call that reverts is caught on purpose.
         let mut world = world(hex!("5f5f5f5f5f60c15af15060015f5260205ff3"));
@@ -465,8 +465,8 @@ mod tests {
 
     #[test]
     fn the_hash_of_an_earlier_block_is_not_provable() {
-        assert_eq!(word("6103e740"), Err(NotProvable::BlockHash(999)));
-        assert_eq!(word("6102e840"), Err(NotProvable::BlockHash(744)));
+        assert_eq!(word("6103e740"), Err(ExecutionError::BlockHash(999)));
+        assert_eq!(word("6102e840"), Err(ExecutionError::BlockHash(744)));
         // Too early, and not yet: zero on each chain.
         assert_eq!(word("6102e740"), Ok(U256::ZERO));
         assert_eq!(word("6103e840"), Ok(U256::ZERO));
@@ -484,9 +484,9 @@ mod tests {
             world.answer(&Call { input, ..call() }).0
         };
         assert!(asked(0x54, MAX_SLOTS).is_ok());
-        assert_eq!(asked(0x54, MAX_SLOTS + 1), Err(NotProvable::TooMuch));
+        assert_eq!(asked(0x54, MAX_SLOTS + 1), Err(ExecutionError::TooMuch));
         // The contract, the caller and the beneficiary are three accounts.
         assert!(asked(0x31, MAX_ACCOUNTS - 3).is_ok());
-        assert_eq!(asked(0x31, MAX_ACCOUNTS - 2), Err(NotProvable::TooMuch));
+        assert_eq!(asked(0x31, MAX_ACCOUNTS - 2), Err(ExecutionError::TooMuch));
     }
 }

@@ -9,7 +9,7 @@ use alloy::{
 use alloy_trie::{KECCAK_EMPTY, TrieAccount};
 use serde::{Deserialize, Deserializer};
 
-use super::trie::{ProofError, value_at};
+use super::trie::{TrieError, value_at};
 
 /// An answer to `eth_getProof`, without what it claims: only the nodes are read.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,14 +57,14 @@ fn slot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
 /// What of an account is not proven.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidProof {
+pub enum AccountProofError {
     /// The account itself.
     #[error("the proof of account {address} doesn't hold: {error}")]
     Account {
         /// The account.
         address: Address,
         /// Why not.
-        error: ProofError,
+        error: TrieError,
     },
     /// One of its slots.
     #[error("the proof of slot {slot:#x} of {address} doesn't hold: {error}")]
@@ -74,7 +74,7 @@ pub enum InvalidProof {
         /// The slot.
         slot: U256,
         /// Why not.
-        error: ProofError,
+        error: TrieError,
     },
     /// One of its slots is left out.
     #[error("there is no proof of slot {slot:#x} of {address}")]
@@ -161,10 +161,10 @@ impl State {
         address: Address,
         slots: &BTreeSet<U256>,
         answer: &AccountProof,
-    ) -> Result<(), InvalidProof> {
+    ) -> Result<(), AccountProofError> {
         let account = value_at(self.root, keccak256(address), &answer.account_proof)
             .and_then(|value| value.as_deref().map(whole::<TrieAccount>).transpose())
-            .map_err(|error| InvalidProof::Account { address, error })?;
+            .map_err(|error| AccountProofError::Account { address, error })?;
         let mut proven = Vec::new();
         for &slot in slots {
             let value = match account {
@@ -177,9 +177,9 @@ impl State {
                         .storage_proof
                         .iter()
                         .find(|proof| proof.key == slot)
-                        .ok_or(InvalidProof::NoSlot { address, slot })?;
+                        .ok_or(AccountProofError::NoSlot { address, slot })?;
                     slot_value(account.storage_root, slot, &proof.proof)
-                        .map_err(|error| InvalidProof::Slot { address, slot, error })?
+                        .map_err(|error| AccountProofError::Slot { address, slot, error })?
                 }
             };
             proven.push(((address, slot), value));
@@ -191,16 +191,16 @@ impl State {
 }
 
 /// A slot's value under a storage root: zero if the root is proven to hold none. (anvil's roots hold zeros, too.)
-fn slot_value(root: B256, slot: U256, proof: &[Bytes]) -> Result<U256, ProofError> {
+fn slot_value(root: B256, slot: U256, proof: &[Bytes]) -> Result<U256, TrieError> {
     let value = value_at(root, keccak256(slot.to_be_bytes::<32>()), proof)?;
     value.as_deref().map_or(Ok(U256::ZERO), whole)
 }
 
 /// The value that these bytes are the encoding of, and nothing besides.
-fn whole<T: Decodable>(mut bytes: &[u8]) -> Result<T, ProofError> {
+fn whole<T: Decodable>(mut bytes: &[u8]) -> Result<T, TrieError> {
     match T::decode(&mut bytes) {
         Ok(value) if bytes.is_empty() => Ok(value),
-        _ => Err(ProofError::MalformedValue),
+        _ => Err(TrieError::MalformedValue),
     }
 }
 
@@ -218,9 +218,9 @@ impl Codes {
     ///
     /// # Errors
     /// If the code has another hash.
-    pub fn admit(&mut self, hash: B256, address: Address, code: Bytes) -> Result<(), InvalidProof> {
+    pub fn admit(&mut self, hash: B256, address: Address, code: Bytes) -> Result<(), AccountProofError> {
         if keccak256(&code) != hash {
-            return Err(InvalidProof::Code { address, hash });
+            return Err(AccountProofError::Code { address, hash });
         }
         self.0.insert(hash, code);
         Ok(())

@@ -21,7 +21,7 @@ const MAX_NODES: usize = PATH + 1;
 /// Why a proof proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ProofError {
+pub enum TrieError {
     /// It has more nodes than any key needs.
     #[error("it has {0} nodes")]
     TooManyNodes(usize),
@@ -56,25 +56,25 @@ pub enum ProofError {
 ///
 /// # Errors
 /// If the nodes prove neither.
-pub fn value_at(root: B256, key: B256, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, ProofError> {
+pub fn value_at(root: B256, key: B256, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, TrieError> {
     if root == EMPTY_ROOT_HASH {
         return Ok(None);
     }
     let key = Nibbles::unpack(key);
     let value = lead(&key, nodes)?;
-    verify_proof(root, key, value.clone(), nodes).map_err(|error| ProofError::Unproven(Arc::new(error)))?;
+    verify_proof(root, key, value.clone(), nodes).map_err(|error| TrieError::Unproven(Arc::new(error)))?;
     Ok(value)
 }
 
 /// Where the nodes lead on the way to the key, their hashes aside.
-fn lead(key: &Nibbles, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, ProofError> {
+fn lead(key: &Nibbles, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, TrieError> {
     if nodes.len() > MAX_NODES {
-        return Err(ProofError::TooManyNodes(nodes.len()));
+        return Err(TrieError::TooManyNodes(nodes.len()));
     }
     let mut walk = Walk { key, walked: 0, astray: false };
     let mut nodes = nodes.iter().enumerate();
     while let Some((index, node)) = nodes.next() {
-        let malformed = |cause| ProofError::Malformed { index, cause };
+        let malformed = |cause| TrieError::Malformed { index, cause };
         let end = match walk.enter(node, &malformed)? {
             // What follows after the path has left the key can't bring it back.
             Step::Next if walk.astray => None,
@@ -83,9 +83,9 @@ fn lead(key: &Nibbles, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, ProofError> {
             Step::Value(_) if walk.astray || walk.walked != PATH => None,
             Step::Value(value) => Some(value),
         };
-        return if nodes.next().is_none() { Ok(end) } else { Err(ProofError::LeftOver) };
+        return if nodes.next().is_none() { Ok(end) } else { Err(TrieError::LeftOver) };
     }
-    Err(ProofError::CutShort)
+    Err(TrieError::CutShort)
 }
 
 /// What a node says of the key.
@@ -111,8 +111,8 @@ impl Walk<'_> {
     fn enter(
         &mut self,
         node: &[u8],
-        malformed: &impl Fn(alloy::rlp::Error) -> ProofError,
-    ) -> Result<Step, ProofError> {
+        malformed: &impl Fn(alloy::rlp::Error) -> TrieError,
+    ) -> Result<Step, TrieError> {
         let mut rest = node;
         let decoded = <TrieNode as alloy::rlp::Decodable>::decode(&mut rest).map_err(malformed)?;
         if !rest.is_empty() {
@@ -138,10 +138,10 @@ impl Walk<'_> {
         if child.is_hash() { Ok(Step::Next) } else { self.enter(&child, malformed) }
     }
 
-    fn walk(&mut self, path: &Nibbles) -> Result<(), ProofError> {
+    fn walk(&mut self, path: &Nibbles) -> Result<(), TrieError> {
         let end = self.walked + path.len();
         if end > PATH {
-            return Err(ProofError::PathTooLong);
+            return Err(TrieError::PathTooLong);
         }
         self.astray |= self.key.slice(self.walked..end) != *path;
         self.walked = end;
@@ -252,7 +252,7 @@ mod tests {
             }
         }
         let many = vec![Bytes::from([0xc0]); MAX_NODES + 1];
-        assert_eq!(value_at(root, hashed(3), &many), Err(ProofError::TooManyNodes(66)));
+        assert_eq!(value_at(root, hashed(3), &many), Err(TrieError::TooManyNodes(66)));
     }
 
     #[test]
@@ -287,7 +287,7 @@ mod tests {
             if at == 24 {
                 assert_eq!(judged, Ok(Some(vec![1; 40])), "64 nibbles are a key");
             } else {
-                assert_eq!(judged, Err(ProofError::PathTooLong), "{at}");
+                assert_eq!(judged, Err(TrieError::PathTooLong), "{at}");
                 let unguarded = catch_unwind(|| verify_proof(root, key, None, &nodes));
                 assert!(unguarded.is_err(), "the guard is not needed any more: {unguarded:?}");
             }

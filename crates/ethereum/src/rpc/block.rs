@@ -91,13 +91,13 @@ impl fmt::Display for BlockSelector {
 #[error(
     "`{0}` is no block: expected a number, a 0x-prefixed 32-byte hash, latest, safe, finalized or earliest"
 )]
-pub struct InvalidBlockSelector(String);
+pub struct BlockSelectorError(String);
 
 impl FromStr for BlockSelector {
-    type Err = InvalidBlockSelector;
+    type Err = BlockSelectorError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidBlockSelector(text.to_owned());
+        let invalid = || BlockSelectorError(text.to_owned());
         match text {
             "latest" => Ok(Self::Latest),
             "safe" => Ok(Self::Safe),

@@ -5,7 +5,7 @@ use alloy::{
     rpc::types::{BlockId, TransactionRequest},
 };
 
-use super::{Block, BlockSelector, Endpoint, RequestError, Unfit, revert_of};
+use super::{Block, BlockSelector, Endpoints, RequestError, UnfitError, revert_of};
 
 /// How a contract call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Called {
     Reverted(Bytes),
 }
 
-impl Endpoint {
+impl Endpoints {
     /// Calls a contract, or runs creation code, at this block. Sends one `eth_call`, to the next endpoint too if one answers
     /// nothing: some do for a block that they don't have.
     pub(crate) async fn call(
@@ -43,7 +43,7 @@ impl Endpoint {
         let code = self.request_useful("eth_getCode", (address, at), |code: &Bytes| !code.is_empty()).await?;
         if code.is_empty() && self.block(BlockSelector::Hash(block.hash)).await?.is_none() {
             let endpoint = self.name().to_owned();
-            return Err(RequestError::NoneFit(vec![Unfit::NoBlock { endpoint, block }]));
+            return Err(RequestError::NoneFit(vec![UnfitError::NoBlock { endpoint, block }]));
         }
         Ok(code)
     }

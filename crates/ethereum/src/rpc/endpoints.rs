@@ -25,7 +25,7 @@ use url::Url;
 use super::{
     block::{Block, BlockSelector, RpcBlock},
     connection::{ConnectError, Connection},
-    error::{RequestError, Unfit},
+    error::{RequestError, UnfitError},
     header::HashedHeader,
 };
 
@@ -75,12 +75,12 @@ pub enum Condition {
     /// It is; this was its newest block when it was checked.
     Fit(Block),
     /// It isn't.
-    Unfit(Unfit),
+    Unfit(UnfitError),
 }
 
 /// Where Ethereum is asked: one JSON-RPC endpoint over HTTP, or several, in the order of preference.
 #[derive(Clone, Debug)]
-pub struct Endpoint(Arc<Shared>);
+pub struct Endpoints(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -101,7 +101,7 @@ struct Member {
     has: Mutex<Option<B256>>,
 }
 
-impl Endpoint {
+impl Endpoints {
     /// The endpoint at the URL, unchecked. Nothing is sent yet.
     ///
     /// # Errors
@@ -274,7 +274,7 @@ impl Endpoint {
     /// asked.
     ///
     /// # Errors
-    /// As with [`request`](Self::request); an endpoint without the block is [`Unfit::NoBlock`].
+    /// As with [`request`](Self::request); an endpoint without the block is [`UnfitError::NoBlock`].
     pub async fn request_at<Params, Answer>(
         &self,
         block: Block,
@@ -347,7 +347,7 @@ impl Endpoint {
                 Err(error) if !error.may_pass_elsewhere() => return Err(error),
                 Err(error) => {
                     if self.0.is_checked() && error.is_endpoints_fault() {
-                        member.found(Condition::Unfit(Unfit::Failed(Box::new(error.clone()))));
+                        member.found(Condition::Unfit(UnfitError::Failed(Box::new(error.clone()))));
                     }
                     failure = failure.or(Some(error));
                 }
@@ -394,13 +394,13 @@ impl Shared {
             member.found(match found {
                 Err(unfit) => Condition::Unfit(unfit.clone()),
                 Ok((actual, head)) => match chain {
-                    Some(expected) if expected != *actual => Condition::Unfit(Unfit::WrongChain {
+                    Some(expected) if expected != *actual => Condition::Unfit(UnfitError::WrongChain {
                         endpoint: endpoint(),
                         expected,
                         actual: *actual,
                     }),
                     _ if best.saturating_sub(head.number) > MAX_LAG => {
-                        Condition::Unfit(Unfit::Behind { endpoint: endpoint(), head: head.number, best })
+                        Condition::Unfit(UnfitError::Behind { endpoint: endpoint(), head: head.number, best })
                     }
                     _ => Condition::Fit(*head),
                 },
@@ -438,13 +438,13 @@ impl Member {
             }
             Some(_) | None => {
                 let endpoint = self.connection.name().to_owned();
-                Err(RequestError::NoneFit(vec![Unfit::NoBlock { endpoint, block }]))
+                Err(RequestError::NoneFit(vec![UnfitError::NoBlock { endpoint, block }]))
             }
         }
     }
 
     /// What the endpoint serves, if that is what is expected: its chain id and its newest block.
-    async fn look(&self, expected: &Expected) -> Result<(u64, Block), Unfit> {
+    async fn look(&self, expected: &Expected) -> Result<(u64, Block), UnfitError> {
         let looking = async {
             let code = |address: &Address| {
                 let address = *address;
@@ -465,21 +465,21 @@ impl Member {
             let seconds = CHECK_TIMEOUT.as_secs();
             Err(RequestError::TimedOut { method: "eth_getBlockByNumber", endpoint: endpoint(), seconds })
         });
-        let (chain_id, head, codes) = looked.map_err(|error| Unfit::Failed(Box::new(error)))?;
+        let (chain_id, head, codes) = looked.map_err(|error| UnfitError::Failed(Box::new(error)))?;
         let (actual, head) = (chain_id.to(), Block::from(head));
         if let Some(network) = expected.network
             && !network.chain_ids.contains(&actual)
         {
-            return Err(Unfit::WrongNetwork { endpoint: endpoint(), network: network.name, actual });
+            return Err(UnfitError::WrongNetwork { endpoint: endpoint(), network: network.name, actual });
         }
         let now = (expected.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let age = now.saturating_sub(head.timestamp);
         let max_age = Preset::of_chain(actual).and_then(|network| network.max_head_age);
         if max_age.is_some_and(|max_age| age > max_age) {
-            return Err(Unfit::Stale { endpoint: endpoint(), head: head.number, age });
+            return Err(UnfitError::Stale { endpoint: endpoint(), head: head.number, age });
         }
         if let Some(&(address, _)) = codes.iter().find(|(_, is_empty)| *is_empty) {
-            return Err(Unfit::NoCode { endpoint: endpoint(), address });
+            return Err(UnfitError::NoCode { endpoint: endpoint(), address });
         }
         self.saw(head);
         Ok((actual, head))

@@ -92,7 +92,7 @@ pub enum RequestError {
     },
     /// No endpoint is fit to be asked.
     #[error("{}", listed(.0))]
-    NoneFit(Vec<Unfit>),
+    NoneFit(Vec<UnfitError>),
     /// A JSON-RPC error.
     #[error("{method}: {endpoint} answered with error {code}: {}", shown(.message))]
     Rpc {
@@ -133,7 +133,7 @@ impl RequestError {
             Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
             Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,
             Self::Garbage { .. } | Self::TooLarge { .. } => false,
-            Self::NoneFit(unfit) => unfit.iter().any(Unfit::is_retryable),
+            Self::NoneFit(unfit) => unfit.iter().any(UnfitError::is_retryable),
             // A range of blocks won't become narrower.
             Self::Rpc { method, message, .. } if Self::is_of_logs(method) && is_refusal(message) => false,
             Self::Rpc { code, message, data, .. } => {
@@ -199,7 +199,7 @@ impl RequestError {
 /// Why an endpoint is not to be asked: offline, on another chain, behind and without the contracts differ.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unfit {
+pub enum UnfitError {
     /// It gave no usable answer.
     #[error(transparent)]
     Failed(Box<RequestError>),
@@ -261,7 +261,7 @@ pub enum Unfit {
     },
 }
 
-impl Unfit {
+impl UnfitError {
     /// A stable name for the reason, for programs.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -282,7 +282,7 @@ impl Unfit {
     }
 }
 
-fn listed(unfit: &[Unfit]) -> String {
+fn listed(unfit: &[UnfitError]) -> String {
     match unfit {
         [one] => one.to_string(),
         several => {

@@ -11,12 +11,12 @@ mod ranges;
 mod refusal;
 mod revert;
 
-pub use block::{Block, BlockSelector, InvalidBlockSelector, Position};
+pub use block::{Block, BlockSelector, BlockSelectorError, Position};
 pub use call::Called;
 pub use connection::ConnectError;
 pub(crate) use connection::Connection;
-pub use endpoints::{Condition, Endpoint, Expected, Health, MAX_LAG};
-pub use error::{RequestError, Unfit};
+pub use endpoints::{Condition, Endpoints, Expected, Health, MAX_LAG};
+pub use error::{RequestError, UnfitError};
 pub use header::HashedHeader;
 pub(crate) use ranges::{End, LogRanges};
 pub use revert::revert_of;

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use alloy::rpc::types::{Filter, Log};
 
-use super::{Block, Endpoint, RequestError, refusal::Refusal};
+use super::{Block, Endpoints, RequestError, refusal::Refusal};
 
 /// What is known of the widths that endpoints allow, in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl LogRanges {
     /// has the block `at` is asked: others leave out without a word what they don't have yet.
     pub(crate) async fn read(
         &mut self,
-        endpoint: &Endpoint,
+        endpoint: &Endpoints,
         at: Option<Block>,
         filter: Filter,
         range: RangeInclusive<u64>,

@@ -5,5 +5,5 @@ mod proposal_validator;
 mod reason;
 
 pub use calldata::calldata;
-pub use proposal_validator::{Constant, Judgement, ProposalValidator, Verdict};
+pub use proposal_validator::{Constant, ContractVerdict, Judgement, ProposalValidator};
 pub use reason::reason;

@@ -9,25 +9,25 @@ use coxswain_bindings::validator::WalletProposalValidator::{self as validator, b
 use coxswain_rules::{self as rules, Case, Cause, Rejection, rule_of_deployed_reason};
 
 use super::{calldata, reason};
+use crate::{
+    error::{ChainError, excerpt},
+    rpc::{Block, BlockSelector, Called, Endpoints},
+};
 #[cfg(feature = "proven")]
 use crate::{
     proof::{Call, Proven, Prover},
     rpc::HashedHeader,
 };
-use crate::{
-    rpc::{Block, BlockSelector, Called, Endpoint},
-    undecided::{Undecided, excerpt},
-};
 
 /// What the contract says of a case. Never guessed: what can't be read as a *yes* or a *no* is neither.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ContractVerdict {
     /// Every rule holds.
     Valid,
     /// A rule is broken.
     Rejected(Rejection),
     /// There is no answer to go by.
-    Undecided(Undecided),
+    Undecided(ChainError),
 }
 
 /// A verdict, and the block that it holds for.
@@ -36,7 +36,7 @@ pub struct Judgement {
     /// The block judged at; none when it could not be told.
     pub block: Option<Block>,
     /// What the contract said.
-    pub verdict: Verdict,
+    pub verdict: ContractVerdict,
 }
 
 /// A constant of the validator, next to the one that the rules evaluated here have.
@@ -53,14 +53,14 @@ pub struct Constant {
 /// `WalletProposalValidator` on one chain, ours or the deployed one.
 #[derive(Clone, Debug)]
 pub struct ProposalValidator {
-    endpoint: Endpoint,
+    endpoint: Endpoints,
     chain_id: u64,
     address: Address,
 }
 
 impl ProposalValidator {
     /// The validator at `address` on chain `chain_id`, asked through `endpoint`. Nothing is sent yet.
-    pub const fn new(endpoint: Endpoint, chain_id: u64, address: Address) -> Self {
+    pub const fn new(endpoint: Endpoints, chain_id: u64, address: Address) -> Self {
         Self { endpoint, chain_id, address }
     }
 
@@ -75,7 +75,7 @@ impl ProposalValidator {
     pub async fn validate(&self, case: &Case, at: BlockSelector) -> Judgement {
         match self.block(at).await {
             Ok(block) => Judgement { block: Some(block), verdict: self.validate_at(case, block).await },
-            Err(undecided) => Judgement { block: None, verdict: Verdict::Undecided(undecided) },
+            Err(undecided) => Judgement { block: None, verdict: ContractVerdict::Undecided(undecided) },
         }
     }
 
@@ -83,49 +83,50 @@ impl ProposalValidator {
     ///
     /// # Errors
     /// When the endpoint gives no usable answer, serves another chain or has no such block.
-    pub async fn block(&self, selector: BlockSelector) -> Result<Block, Undecided> {
+    pub async fn block(&self, selector: BlockSelector) -> Result<Block, ChainError> {
         let (chain_id, block) = tokio::join!(self.endpoint.chain_id(), self.endpoint.block(selector));
         let endpoint = || self.endpoint.name().to_owned();
         let actual = chain_id?;
         if actual != self.chain_id {
-            return Err(Undecided::WrongChain { endpoint: endpoint(), expected: self.chain_id, actual });
+            return Err(ChainError::WrongChain { endpoint: endpoint(), expected: self.chain_id, actual });
         }
-        block?.ok_or_else(|| Undecided::NoBlock { endpoint: endpoint(), block: selector })
+        block?.ok_or_else(|| ChainError::NoBlock { endpoint: endpoint(), block: selector })
     }
 
     /// Judges a case at this block, with one `eth_call`.
-    pub async fn validate_at(&self, case: &Case, block: Block) -> Verdict {
+    pub async fn validate_at(&self, case: &Case, block: Block) -> ContractVerdict {
         match self.call(calldata(case), block).await {
             Ok(called) => self.verdict(case, called),
-            Err(undecided) => Verdict::Undecided(undecided),
+            Err(undecided) => ContractVerdict::Undecided(undecided),
         }
     }
 
     /// Judges a case at the block of this header, by a call that is run here, on state that is proven against it.
     #[cfg(feature = "proven")]
-    pub async fn prove_at(&self, prover: &Prover, case: &Case, header: &HashedHeader) -> Verdict {
+    pub async fn prove_at(&self, prover: &Prover, case: &Case, header: &HashedHeader) -> ContractVerdict {
         let call = Call { to: Some(self.address), input: calldata(case) };
         match prover.call(&call, header).await {
-            Ok(Proven { has_code: false, .. }) => {
-                Verdict::Undecided(Undecided::NoCode { address: self.address, block: header.block() })
-            }
+            Ok(Proven { has_code: false, .. }) => ContractVerdict::Undecided(ChainError::NoCode {
+                address: self.address,
+                block: header.block(),
+            }),
             Ok(Proven { called, .. }) => self.verdict(case, called),
-            Err(unproven) => Verdict::Undecided(unproven.into()),
+            Err(unproven) => ContractVerdict::Undecided(unproven.into()),
         }
     }
 
     /// What the contract's answer to [`calldata`] says of the case.
-    pub fn verdict(&self, case: &Case, called: Called) -> Verdict {
+    pub fn verdict(&self, case: &Case, called: Called) -> ContractVerdict {
         match called {
             Called::Returned(bytes)
                 if U256::try_from_be_slice(&bytes) == Some(U256::ONE) && bytes.len() == 32 =>
             {
-                Verdict::Valid
+                ContractVerdict::Valid
             }
-            Called::Returned(bytes) => Verdict::Undecided(self.unknown_answer(bytes)),
-            Called::Reverted(bytes) => {
-                self.rejection(case, &bytes).map_or_else(Verdict::Undecided, Verdict::Rejected)
-            }
+            Called::Returned(bytes) => ContractVerdict::Undecided(self.unknown_answer(bytes)),
+            Called::Reverted(bytes) => self
+                .rejection(case, &bytes)
+                .map_or_else(ContractVerdict::Undecided, ContractVerdict::Rejected),
         }
     }
 
@@ -133,7 +134,7 @@ impl ProposalValidator {
     ///
     /// # Errors
     /// When there is no usable answer.
-    pub async fn bridge(&self, block: Block) -> Result<Address, Undecided> {
+    pub async fn bridge(&self, block: Block) -> Result<Address, ChainError> {
         self.get(bridgeCall {}, block).await
     }
 
@@ -145,11 +146,11 @@ impl ProposalValidator {
         &self,
         expected: Option<Address>,
         block: Block,
-    ) -> Result<Address, Undecided> {
+    ) -> Result<Address, ChainError> {
         let actual = self.bridge(block).await?;
         match expected {
             Some(expected) if expected != actual => {
-                Err(Undecided::OtherBridge { validator: self.address, expected, actual })
+                Err(ChainError::OtherBridge { validator: self.address, expected, actual })
             }
             _ => Ok(actual),
         }
@@ -159,7 +160,7 @@ impl ProposalValidator {
     ///
     /// # Errors
     /// When there is no usable answer.
-    pub async fn constants(&self, block: Block) -> Result<[Constant; 6], Undecided> {
+    pub async fn constants(&self, block: Block) -> Result<[Constant; 6], ChainError> {
         let (min_age, margin, size, request_min_age, request_margin, request_size) = tokio::try_join!(
             self.get(validator::DEPOSIT_MIN_AGECall {}, block),
             self.get(validator::DEPOSIT_REFUND_SAFETY_MARGINCall {}, block),
@@ -184,33 +185,33 @@ impl ProposalValidator {
     }
 
     /// Asks a view that never reverts.
-    async fn get<Call: SolCall>(&self, call: Call, block: Block) -> Result<Call::Return, Undecided> {
+    async fn get<Call: SolCall>(&self, call: Call, block: Block) -> Result<Call::Return, ChainError> {
         match self.call(call.abi_encode().into(), block).await? {
             Called::Returned(bytes) => {
                 Call::abi_decode_returns_validate(&bytes).map_err(|_| self.unknown_answer(bytes))
             }
             Called::Reverted(bytes) if bytes.is_empty() => {
-                Err(Undecided::RevertWithoutReason { address: self.address })
+                Err(ChainError::RevertWithoutReason { address: self.address })
             }
             Called::Reverted(bytes) => Err(self.unknown_revert(&bytes)),
         }
     }
 
-    async fn call(&self, input: Bytes, block: Block) -> Result<Called, Undecided> {
+    async fn call(&self, input: Bytes, block: Block) -> Result<Called, ChainError> {
         let transaction = TransactionRequest::default().to(self.address).input(TransactionInput::new(input));
         let called = self.endpoint.call(transaction, block).await?;
         // An address without code accepts any call and answers nothing.
         if called == Called::Returned(Bytes::new())
             && self.endpoint.code(self.address, block).await?.is_empty()
         {
-            return Err(Undecided::NoCode { address: self.address, block });
+            return Err(ChainError::NoCode { address: self.address, block });
         }
         Ok(called)
     }
 
-    fn rejection(&self, case: &Case, bytes: &Bytes) -> Result<Rejection, Undecided> {
+    fn rejection(&self, case: &Case, bytes: &Bytes) -> Result<Rejection, ChainError> {
         if bytes.is_empty() {
-            return Err(Undecided::RevertWithoutReason { address: self.address });
+            return Err(ChainError::RevertWithoutReason { address: self.address });
         }
         if let Ok(Panic { code }) = Panic::abi_decode_validate(bytes) {
             return Ok(Rejection { rule: None, cause: Cause::Panic(code) });
@@ -227,15 +228,15 @@ impl ProposalValidator {
         }
     }
 
-    fn unknown_revert(&self, bytes: &Bytes) -> Undecided {
+    fn unknown_revert(&self, bytes: &Bytes) -> ChainError {
         let error = match Revert::abi_decode_validate(bytes) {
             Ok(Revert { reason }) => format!("{reason:?}"),
             Err(_) => excerpt(bytes).to_string(),
         };
-        Undecided::UnknownRevert { address: self.address, error }
+        ChainError::UnknownRevert { address: self.address, error }
     }
 
-    fn unknown_answer(&self, bytes: Bytes) -> Undecided {
-        Undecided::UnknownAnswer { address: self.address, answer: excerpt(&bytes), length: bytes.len() }
+    fn unknown_answer(&self, bytes: Bytes) -> ChainError {
+        ChainError::UnknownAnswer { address: self.address, answer: excerpt(&bytes), length: bytes.len() }
     }
 }

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, advance};
 
 use super::*;
-use crate::{AdmissionRule, Admitted, Eligibility, EligibilityError, Refused, admission::Admission};
+use crate::{AdmissionRule, Admitted, Eligibility, EligibilityError, RefusedError, admission::Admission};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -64,7 +64,7 @@ async fn a_yes_holds_12_hours_and_a_no_1_hour() {
     };
     assert_eq!(admission.admit(good.operator()).await.unwrap(), Admitted::Eligible);
     at(Duration::from_secs(10)).await;
-    assert!(matches!(admission.admit(bad.operator()).await, Err(Refused::NotEligible(_))));
+    assert!(matches!(admission.admit(bad.operator()).await, Err(RefusedError::NotEligible(_))));
     assert_eq!(told.asked(), 2);
     at(HOUR).await;
     assert!(admission.admit(bad.operator()).await.is_err());
@@ -83,7 +83,7 @@ async fn a_yes_holds_12_hours_and_a_no_1_hour() {
 #[tokio::test(start_paused = true)]
 async fn an_error_refuses_a_newcomer_this_time_and_is_not_remembered() {
     let (told, admission) = eligible();
-    assert!(matches!(admission.admit(operator(2).operator()).await, Err(Refused::Undecided(..))));
+    assert!(matches!(admission.admit(operator(2).operator()).await, Err(RefusedError::Undecided(..))));
     told.tell(&operator(2), Some(true));
     assert!(admission.admit(operator(2).operator()).await.is_ok());
     assert_eq!(told.asked(), 2);
@@ -133,7 +133,7 @@ async fn two_unknown_keys_a_second_are_looked_up_and_members_never_wait() {
     assert_eq!(start.elapsed(), Duration::ZERO);
     let mut busy = 0;
     for stranger in strangers {
-        busy += usize::from(matches!(stranger.await.unwrap(), Err(Refused::Busy(_))));
+        busy += usize::from(matches!(stranger.await.unwrap(), Err(RefusedError::Busy(_))));
     }
     // One at once, and two in each of the five seconds that one waits at most.
     assert_eq!((told.asked(), busy), (11, 19));
@@ -150,7 +150,7 @@ async fn lists_hold_addresses_and_peer_ids_and_any_is_any() {
     for number in [2, 3] {
         assert_eq!(admission.admit(operator(number).operator()).await.unwrap(), Admitted::Listed);
     }
-    assert!(matches!(admission.admit(operator(4).operator()).await, Err(Refused::NotListed(_))));
+    assert!(matches!(admission.admit(operator(4).operator()).await, Err(RefusedError::NotListed(_))));
     for entry in ["", "0x12", "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV"] {
         assert!(AdmissionRule::list([entry]).is_err(), "{entry}");
     }

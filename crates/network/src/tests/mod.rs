@@ -15,7 +15,7 @@ use bitcoin::secp256k1::PublicKey;
 use coxswain_protocol::{SigningGroup, wire::MESSAGE_TYPE};
 
 use crate::{
-    Channel, Hub, Identity, Message, Network, Receiver, Rules, Sender,
+    Channel, ChannelRules, Hub, Identity, Message, Network, Receiver, Sender,
     frame::Frame,
     message::{frame_of, publication},
     router::LinkId,
@@ -39,7 +39,7 @@ fn group(operators: &[&Identity]) -> SigningGroup {
 }
 
 /// Rules that accept coordination messages, whatever they say.
-fn open_rules(quota: usize) -> Box<dyn Rules> {
+fn open_rules(quota: usize) -> Box<dyn ChannelRules> {
     Box::new(Open::new(quota, [MESSAGE_TYPE]))
 }
 
@@ -69,7 +69,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(me: &Identity, members: &[&Identity], rules: Box<dyn Rules>) -> Self {
+    fn new(me: &Identity, members: &[&Identity], rules: Box<dyn ChannelRules>) -> Self {
         let network = Hub::node(me.clone(), 1);
         let (sender, receiver) = network.join(&wallet(), Channel::Coordination, &group(members), rules);
         Self { network, sender, receiver, start: Instant::now() }

@@ -12,7 +12,7 @@ use crate::{
     AdmissionRule, Admitted, Bounds, Config, Driver, PeerAddress, ProbeError,
     acts::{Act, Responder},
     probe,
-    transport::{HandshakeError, SECURITY, Step},
+    transport::{HandshakeError, HandshakeStep, SECURITY},
 };
 
 /// Who probes, patient for half a second.
@@ -51,10 +51,10 @@ where
 #[tokio::test]
 async fn each_step_that_fails_is_named() {
     let silent = said_of(|stream| async { std::mem::forget(stream) }).await;
-    assert!(matches!(silent, HandshakeError::TimedOut(Step::Security)));
+    assert!(matches!(silent, HandshakeError::TimedOut(HandshakeStep::Security)));
 
     let garbage = said_of(|mut stream| async move { stream.write_all(&[0xff; 64]).await.unwrap() }).await;
-    assert_eq!(garbage.step(), Step::Security);
+    assert_eq!(garbage.step(), HandshakeStep::Security);
 
     let other = said_of(|stream| async {
         let _ = listener_select_proto(TcpStream(stream), ["/tls/1.0.0", "/noise"]).await;
@@ -67,7 +67,7 @@ async fn each_step_that_fails_is_named() {
         drop(agreed);
     })
     .await;
-    assert_eq!(no_tls.step(), Step::Tls);
+    assert_eq!(no_tls.step(), HandshakeStep::Tls);
 
     let tls = || libp2p_tls::Config::new(operator(2).keypair()).unwrap();
     let no_acts = said_of(|stream| async {

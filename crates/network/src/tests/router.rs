@@ -5,31 +5,31 @@ use std::time::Duration;
 use coxswain_protocol::wire::{MAX_MESSAGE_BYTES, OperatorKey};
 
 use super::*;
-use crate::{Assessment, Rpc, Slot, message::subscriptions, open, verify};
+use crate::{ChannelVerdict, Rpc, Slot, message::subscriptions, open, verify};
 
 /// The rules of a channel whose payloads are a window's number and what is proposed; 9 as the first byte is nonsense.
 struct Windows {
     window: u8,
 }
 
-impl Rules for Windows {
+impl ChannelRules for Windows {
     fn quota(&self) -> usize {
         64
     }
 
-    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> Assessment {
+    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> ChannelVerdict {
         match open(author, envelope).unwrap().payload {
-            [9, ..] => Assessment::Reject,
-            [window, proposal, ..] if *window == self.window => Assessment::Accept {
+            [9, ..] => ChannelVerdict::Reject,
+            [window, proposal, ..] if *window == self.window => ChannelVerdict::Accept {
                 slot: Slot { period: u64::from(*window), lane: 0 },
                 distinct: (*proposal > 0).then_some([*proposal; 32]),
             },
-            _ => Assessment::Ignore,
+            _ => ChannelVerdict::Ignore,
         }
     }
 }
 
-fn windows() -> Box<dyn Rules> {
+fn windows() -> Box<dyn ChannelRules> {
     Box::new(Windows { window: 5 })
 }
 

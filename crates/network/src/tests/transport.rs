@@ -17,7 +17,7 @@ use crate::{
     acts::{ActProblem, Initiator},
     admission::Admission,
     gate::Gate,
-    transport::{SECURITY, Shared, Step, connect, initiate, respond},
+    transport::{HandshakeStep, SECURITY, Shared, connect, initiate, respond},
 };
 
 type Tls = futures_rustls_stream::Stream;
@@ -216,15 +216,15 @@ async fn inc_44_a_handshake_ends_in_time_wherever_it_stops() {
             let (left, right) = sockets().await;
             let dialer = async {
                 match step {
-                    Step::Security => {}
-                    Step::Tls => drop(dialer_select_proto(left, [SECURITY], Version::V1).await),
-                    Step::Acts => {
+                    HandshakeStep::Security => {}
+                    HandshakeStep::Tls => drop(dialer_select_proto(left, [SECURITY], Version::V1).await),
+                    HandshakeStep::Acts => {
                         let kept = tls_out(left, &a).await;
                         tokio::time::sleep(Duration::from_secs(5)).await;
                         drop(kept);
                         return;
                     }
-                    Step::Muxer | Step::Admission => {
+                    HandshakeStep::Muxer | HandshakeStep::Admission => {
                         let (peer, mut stream) = tls_out(left, &a).await;
                         initiate(&mut stream, &a, &peer, [7; 8]).await.unwrap();
                         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -239,15 +239,15 @@ async fn inc_44_a_handshake_ends_in_time_wherever_it_stops() {
             }
         }
     };
-    for step in [Step::Acts, Step::Muxer] {
+    for step in [HandshakeStep::Acts, HandshakeStep::Muxer] {
         assert!(matches!(late(step).await, HandshakeError::TimedOut(at) if at == step), "{step}");
     }
     // Who closes its socket after the agreement has failed, not timed out.
-    assert!(matches!(late(Step::Tls).await, HandshakeError::Tls(_)));
+    assert!(matches!(late(HandshakeStep::Tls).await, HandshakeError::Tls(_)));
     let (left, right) = sockets().await;
     let shared = shared(&b, AdmissionRule::Any, Duration::from_millis(100));
     let error = connect(right, Endpoint::Listener, &shared).await.map(|_| ()).unwrap_err();
-    assert!(matches!(error, HandshakeError::TimedOut(Step::Security)));
+    assert!(matches!(error, HandshakeError::TimedOut(HandshakeStep::Security)));
     drop(left);
 }
 

@@ -7,13 +7,13 @@ mod moving_funds;
 mod redemption;
 
 use coxswain_bitcoin::Backend;
-use coxswain_ethereum::Verdict;
+use coxswain_ethereum::ContractVerdict;
 use coxswain_rules::{Action, Case, Rejection, Subject, WalletState};
 
 use super::Session;
 use crate::{
-    Attempt, Generation, Nothing, Outcome, Proposed, ProposedTransaction, Undecided, heartbeat,
-    outcome::Progress,
+    ActionOutcome, Attempt, ChecklistOutcome, Nothing, PreparedProposal, ProposedTransaction, SessionError,
+    heartbeat, outcome::Progress,
 };
 
 pub(crate) use deposit_sweep::Survey;
@@ -28,17 +28,17 @@ impl<B: Backend> Session<'_, B> {
     ///
     /// If an action is not possible, or can't be decided, the next one is tried. A commitment that must be submitted ends the
     /// list as a proposal does.
-    pub async fn generate_first(&mut self, checklist: impl IntoIterator<Item = Action>) -> Generation {
+    pub async fn generate_first(&mut self, checklist: impl IntoIterator<Item = Action>) -> ChecklistOutcome {
         let mut attempts = Vec::new();
         for action in checklist {
             let attempt = self.generate(action).await;
-            let ends = matches!(attempt.outcome, Outcome::Proposal(_) | Outcome::Commitment(_));
+            let ends = matches!(attempt.outcome, ActionOutcome::Proposal(_) | ActionOutcome::Commitment(_));
             attempts.push(attempt);
             if ends {
                 break;
             }
         }
-        Generation { block: self.block, attempts }
+        ChecklistOutcome { block: self.block, attempts }
     }
 
     /// What comes of one action.
@@ -54,7 +54,7 @@ impl<B: Backend> Session<'_, B> {
         Attempt { action, outcome: outcome.unwrap_or_else(|outcome| outcome), excluded }
     }
 
-    async fn heartbeat(&mut self) -> Progress<Outcome> {
+    async fn heartbeat(&mut self) -> Progress<ActionOutcome> {
         // The contract doesn't look at the wallet; where it can't be read, that is no reason not to show that it lives.
         if let Ok(record) = self.record().await
             && let WalletState::Unknown | WalletState::Closed | WalletState::Terminated = record.state
@@ -70,27 +70,27 @@ impl<B: Backend> Session<'_, B> {
         &mut self,
         subject: Subject,
         transaction: Option<ProposedTransaction>,
-    ) -> Result<Answer, Undecided> {
+    ) -> Result<Answer, SessionError> {
         let case = Case { wallet: self.key_hash, subject };
         match self.contract(&case).await {
-            Verdict::Valid => Ok(Answer::Accepted(Box::new(Proposed { case, transaction }))),
-            Verdict::Rejected(rejection) => Ok(Answer::Rejected(rejection)),
-            Verdict::Undecided(undecided) => Err(undecided.into()),
+            ContractVerdict::Valid => Ok(Answer::Accepted(Box::new(PreparedProposal { case, transaction }))),
+            ContractVerdict::Rejected(rejection) => Ok(Answer::Rejected(rejection)),
+            ContractVerdict::Undecided(undecided) => Err(undecided.into()),
         }
     }
 }
 
 /// What the contract says of a proposal.
 enum Answer {
-    Accepted(Box<Proposed>),
+    Accepted(Box<PreparedProposal>),
     Rejected(Rejection),
 }
 
 impl Answer {
     /// What comes of an action that has one proposal only.
-    fn or_nothing(self) -> Outcome {
+    fn or_nothing(self) -> ActionOutcome {
         match self {
-            Self::Accepted(proposed) => Outcome::Proposal(proposed),
+            Self::Accepted(proposed) => ActionOutcome::Proposal(proposed),
             Self::Rejected(rejection) => Nothing::Rejected(Box::new(rejection)).into(),
         }
     }

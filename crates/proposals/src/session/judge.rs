@@ -10,11 +10,11 @@ mod transaction;
 use std::{fmt, sync::Arc};
 
 use coxswain_bitcoin::{Backend, BackendError};
-use coxswain_rules::{Assurance, Case, FeeRuling, Missing, Objection, Proposal};
+use coxswain_rules::{Assurance, Case, FeeRuling, MissingError, Objection, Proposal};
 
-use crate::{Session, Undecided};
+use crate::{Session, SessionError};
 
-pub(crate) use contract::Heard;
+pub(crate) use contract::CaseAnswers;
 pub use contract::{Concurrence, Opinion};
 
 /// How far a verdict is to be believed that rests on what one server says of Ethereum, and one of Bitcoin.
@@ -95,7 +95,7 @@ pub enum Assessment {
         /// The step.
         step: Step,
         /// Why not.
-        cause: Box<Undecided>,
+        cause: Box<SessionError>,
     },
 }
 
@@ -132,7 +132,7 @@ pub enum Obstacle {
     /// It fails.
     Objection(Box<Objection>),
     /// It can't be taken.
-    Undecided(Box<Undecided>),
+    Undecided(Box<SessionError>),
 }
 
 impl From<Objection> for Obstacle {
@@ -141,21 +141,21 @@ impl From<Objection> for Obstacle {
     }
 }
 
-impl From<Undecided> for Obstacle {
-    fn from(undecided: Undecided) -> Self {
+impl From<SessionError> for Obstacle {
+    fn from(undecided: SessionError) -> Self {
         Self::Undecided(Box::new(undecided))
     }
 }
 
-impl From<Missing> for Obstacle {
-    fn from(missing: Missing) -> Self {
-        Undecided::Missing(missing).into()
+impl From<MissingError> for Obstacle {
+    fn from(missing: MissingError) -> Self {
+        SessionError::Missing(missing).into()
     }
 }
 
 impl From<BackendError> for Obstacle {
     fn from(error: BackendError) -> Self {
-        Undecided::Bitcoin(error).into()
+        SessionError::Bitcoin(error).into()
     }
 }
 
@@ -176,7 +176,7 @@ impl<B: Backend> Session<'_, B> {
     /// block is judged again at a newer one by a session of that block.
     pub async fn judge(&mut self, case: &Case) -> Assessment {
         if case.wallet != self.key_hash {
-            let other = Undecided::OtherWallet { session: self.key_hash, case: case.wallet };
+            let other = SessionError::OtherWallet { session: self.key_hash, case: case.wallet };
             return Assessment::stopped(Step::Evidence, other.into());
         }
         let mut warning = None;

@@ -10,7 +10,7 @@ use super::{
     Session,
     reads::{EARLIER_SEARCHES, Unspent},
 };
-use crate::{Nothing, Undecided, outcome::Progress};
+use crate::{Nothing, SessionError, outcome::Progress};
 
 /// How many of the wallet's recorded transactions are looked at for its main UTXO: it is the newest one's, unless that
 /// left nothing.
@@ -44,7 +44,7 @@ impl Search {
 
 impl<B: Backend> Session<'_, B> {
     /// Where the wallet's main UTXO may be found.
-    pub(crate) async fn search(&mut self, record: &WalletRecord) -> Result<Search, Undecided> {
+    pub(crate) async fn search(&mut self, record: &WalletRecord) -> Result<Search, SessionError> {
         let hash = record.main_utxo_hash;
         if hash.is_zero() {
             return Ok(Search::Over(None));
@@ -64,7 +64,7 @@ impl<B: Backend> Session<'_, B> {
                 break;
             }
         }
-        Err(Undecided::MainUtxoNotFound(hash))
+        Err(SessionError::MainUtxoNotFound(hash))
     }
 
     /// Where the wallet's newest recorded transactions pay it.
@@ -84,7 +84,7 @@ impl<B: Backend> Session<'_, B> {
         record: &WalletRecord,
         search: Search,
         outpoints: impl IntoIterator<Item = OutPoint>,
-    ) -> Result<(Search, Vec<Result<Option<Known>, BackendError>>), Undecided> {
+    ) -> Result<(Search, Vec<Result<Option<Known>, BackendError>>), SessionError> {
         let mut asked = search.outpoints();
         let searched = asked.len();
         asked.extend(outpoints);
@@ -98,7 +98,7 @@ impl<B: Backend> Session<'_, B> {
         &mut self,
         record: &WalletRecord,
         search: Search,
-    ) -> Result<Option<MainUtxo>, Undecided> {
+    ) -> Result<Option<MainUtxo>, SessionError> {
         self.found(record, search, [])
     }
 
@@ -108,7 +108,7 @@ impl<B: Backend> Session<'_, B> {
         record: &WalletRecord,
         search: Search,
         answers: impl IntoIterator<Item = Result<Option<Known>, BackendError>>,
-    ) -> Result<Option<MainUtxo>, Undecided> {
+    ) -> Result<Option<MainUtxo>, SessionError> {
         if let Search::Over(main_utxo) = search {
             return Ok(main_utxo);
         }
@@ -126,7 +126,7 @@ impl<B: Backend> Session<'_, B> {
                 Err(error) => failed = Some(error),
             }
         }
-        Err(failed.map_or(Undecided::MainUtxoNotFound(hash), Undecided::Bitcoin))
+        Err(failed.map_or(SessionError::MainUtxoNotFound(hash), SessionError::Bitcoin))
     }
 
     /// The main UTXO as Bitcoin is asked about it, unless it was.
@@ -154,7 +154,7 @@ impl<B: Backend> Session<'_, B> {
     pub(crate) async fn find_main_utxo(
         &mut self,
         record: &WalletRecord,
-    ) -> Result<Option<MainUtxo>, Undecided> {
+    ) -> Result<Option<MainUtxo>, SessionError> {
         let search = self.search(record).await?;
         let answers = self.transactions(&search.outpoints()).await?;
         self.found(record, search, answers)

@@ -7,7 +7,7 @@ use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{FeeConditions, NextBlock, OutPoint, Snapshot, WalletRecord, WalletState};
 
 use super::Session;
-use crate::{Nothing, Undecided, outcome::Progress};
+use crate::{Nothing, SessionError, outcome::Progress};
 
 /// How many steps one generation searches back for what is older than the events: a transaction, moved funds, a commitment, or
 /// wallets. That is five years where the endpoint allows it; else the next generation goes on where this one stopped.
@@ -18,12 +18,12 @@ pub(crate) type Unspent = BTreeMap<OutPoint, Result<bool, BackendError>>;
 
 impl<B: Backend> Session<'_, B> {
     /// The wallet's record and the Bridge's parameters.
-    pub(crate) async fn basis(&mut self) -> Result<Snapshot, Undecided> {
+    pub(crate) async fn basis(&mut self) -> Result<Snapshot, SessionError> {
         self.snapshot(SnapshotKeys::default()).await
     }
 
     /// The wallet's record.
-    pub(crate) async fn record(&mut self) -> Result<WalletRecord, Undecided> {
+    pub(crate) async fn record(&mut self) -> Result<WalletRecord, SessionError> {
         let wallet = self.key_hash;
         Ok(self.basis().await?.wallet(wallet)?.clone())
     }
@@ -38,7 +38,7 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// What these keys name, with the wallet's record.
-    pub(crate) async fn snapshot(&mut self, mut keys: SnapshotKeys) -> Result<Snapshot, Undecided> {
+    pub(crate) async fn snapshot(&mut self, mut keys: SnapshotKeys) -> Result<Snapshot, SessionError> {
         let Some(basis) = &self.basis else {
             // The wallet's record comes along.
             keys.wallets.insert(self.key_hash);
@@ -58,13 +58,13 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// What fees are computed from.
-    pub(crate) async fn fees(&mut self) -> Result<FeeConditions, Undecided> {
+    pub(crate) async fn fees(&mut self) -> Result<FeeConditions, SessionError> {
         if let Some(fees) = self.fees {
             return Ok(fees);
         }
         let rates = self.sources.bitcoin.fee_rates().await?;
         let next_block = NextBlock::new(rates.next_block, self.sources.fallback_fee_rate);
-        let next_block = next_block.ok_or(Undecided::NoFeeRate)?;
+        let next_block = next_block.ok_or(SessionError::NoFeeRate)?;
         Ok(*self.fees.insert(FeeConditions { relay_minimum: rates.relay_minimum, next_block }))
     }
 
@@ -72,7 +72,7 @@ impl<B: Backend> Session<'_, B> {
     pub(crate) async fn transactions(
         &self,
         outpoints: &[OutPoint],
-    ) -> Result<Vec<Result<Option<Known>, BackendError>>, Undecided> {
+    ) -> Result<Vec<Result<Option<Known>, BackendError>>, SessionError> {
         if outpoints.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,7 +83,7 @@ impl<B: Backend> Session<'_, B> {
     pub(crate) async fn unspent(
         &self,
         outputs: &[Output],
-    ) -> Result<Vec<Result<bool, BackendError>>, Undecided> {
+    ) -> Result<Vec<Result<bool, BackendError>>, SessionError> {
         if outputs.is_empty() {
             return Ok(Vec::new());
         }
@@ -103,9 +103,9 @@ impl<B: Backend> Session<'_, B> {
 }
 
 /// The answers, when there is one to each question.
-fn complete<T>(questions: usize, answers: Vec<T>) -> Result<Vec<T>, Undecided> {
+fn complete<T>(questions: usize, answers: Vec<T>) -> Result<Vec<T>, SessionError> {
     match answers.len() {
-        answers if answers != questions => Err(Undecided::AnswersMissing { answers, questions }),
+        answers if answers != questions => Err(SessionError::AnswersMissing { answers, questions }),
         _ => Ok(answers),
     }
 }

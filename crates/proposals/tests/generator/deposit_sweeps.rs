@@ -6,8 +6,10 @@ use alloy::sol_types::SolError;
 use alloy_primitives::U256;
 use bitcoin::FeeRate;
 use coxswain_bitcoin::FeeRates;
-use coxswain_ethereum::{BridgeEvents, Endpoint};
-use coxswain_proposals::{FUNDING_CONFIRMATIONS, Item, Memory, Nothing, Outcome, Undecided, Why, gas};
+use coxswain_ethereum::{BridgeEvents, Endpoints};
+use coxswain_proposals::{
+    ActionOutcome, FUNDING_CONFIRMATIONS, Item, Memory, Nothing, SessionError, Why, gas,
+};
 use coxswain_rules::{Action, Amount, KeyHash, LeaderFee, RuleId, Subject};
 use coxswain_testkit::{Deposit, DepositOutput, DepositSpec, FaultyEndpoint, Reply, Wallet};
 use serde_json::json;
@@ -154,7 +156,7 @@ async fn inc_8_where_calls_are_allowed_less_gas_the_batch_is_cut_once_more() {
         }
     });
     let frugal = frugal.await.unwrap();
-    let endpoint = Endpoint::new(frugal.url().clone()).unwrap();
+    let endpoint = Endpoints::new(frugal.url().clone()).unwrap();
     let bitcoin = stage.bitcoin.clone();
     let generation =
         stage.generate_through(endpoint, bitcoin, wallet.key_hash(), &[Action::DepositSweep]).await;
@@ -184,7 +186,7 @@ async fn inc_10_deposits_without_a_transaction_cost_bounded_work_and_the_others_
 
     // One generation asks about 250, and remembers.
     let first = stage.generate(key_hash, &checklist).await;
-    assert_eq!(first.attempts[0].outcome, Outcome::Nothing(Nothing::NoneLeft));
+    assert_eq!(first.attempts[0].outcome, ActionOutcome::Nothing(Nothing::NoneLeft));
     assert_eq!(first.attempts[0].excluded.len(), 301);
     assert_eq!(*why(&first.attempts[0].excluded, &deposit(&there)), Why::NotAskedYet);
     let calls = std::mem::take(&mut stage.bitcoin.state().calls);
@@ -249,7 +251,10 @@ async fn inc_11_the_main_utxo_is_the_bridges_whatever_the_address_receives() {
     // A main UTXO that is spent on Bitcoin: the wallet's own transaction waits for its proof.
     stage.bitcoin.state().spent.insert(main_utxo.outpoint);
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
-    assert_eq!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::MainUtxoSpent(main_utxo.outpoint)));
+    assert_eq!(
+        generation.attempts[0].outcome,
+        ActionOutcome::Nothing(Nothing::MainUtxoSpent(main_utxo.outpoint))
+    );
 }
 
 #[tokio::test]
@@ -267,7 +272,7 @@ async fn a_wallet_without_a_main_utxo_waits_for_its_own_transaction() {
     for swept in [&first, &second] {
         stage.bitcoin.state().spent = [swept.outpoint].into();
         let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
-        assert_eq!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::Unproven(swept.outpoint)));
+        assert_eq!(generation.attempts[0].outcome, ActionOutcome::Nothing(Nothing::Unproven(swept.outpoint)));
     }
 }
 
@@ -276,7 +281,7 @@ async fn what_can_not_be_told_is_never_nothing_to_propose() {
     let (mut stage, wallet, there) = flooded(0).await;
     stage.bitcoin.state().unanswerable.insert(there.outpoint);
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
-    assert!(matches!(generation.undecided(), Some(Undecided::Bitcoin(_))), "{generation:?}");
+    assert!(matches!(generation.undecided(), Some(SessionError::Bitcoin(_))), "{generation:?}");
 
     // But it doesn't keep the others waiting.
     let other = stage.deposit(&wallet, DepositSpec::default()).await;
@@ -287,11 +292,11 @@ async fn what_can_not_be_told_is_never_nothing_to_propose() {
 
     stage.bitcoin.state().down = true;
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
-    assert!(matches!(generation.undecided(), Some(Undecided::Bitcoin(_))), "{generation:?}");
+    assert!(matches!(generation.undecided(), Some(SessionError::Bitcoin(_))), "{generation:?}");
 
     let unknown = KeyHash([7; 20]);
     let generation = stage.generate(unknown, &[Action::DepositSweep]).await;
-    assert!(matches!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::WalletState(_))));
+    assert!(matches!(generation.attempts[0].outcome, ActionOutcome::Nothing(Nothing::WalletState(_))));
 }
 
 #[tokio::test]
@@ -342,7 +347,7 @@ async fn inc_23_the_fee_relays_and_burns_nothing() {
     assert_eq!(transaction.fee.amount, Amount::from_sat(110 * transaction.unsigned.vsize()));
     stage.bitcoin.state().rates.relay_minimum = rate(1_000);
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
-    assert!(matches!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::Fee(_))));
+    assert!(matches!(generation.attempts[0].outcome, ActionOutcome::Nothing(Nothing::Fee(_))));
 }
 
 #[tokio::test]
@@ -367,8 +372,8 @@ async fn a_sweep_whose_output_is_too_small_to_relay_is_not_proposed() {
         let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
         let (value, least) = (Amount::from_sat(left), Amount::from_sat(294));
         match &generation.attempts[0].outcome {
-            Outcome::Nothing(nothing) => assert_eq!(*nothing, Nothing::DustOutput { value, least }),
-            Outcome::Proposal(proposed) => {
+            ActionOutcome::Nothing(nothing) => assert_eq!(*nothing, Nothing::DustOutput { value, least }),
+            ActionOutcome::Proposal(proposed) => {
                 let transaction = proposed.transaction.as_ref().unwrap().unsigned.transaction();
                 assert_eq!((transaction.output[0].value, value), (value, least));
             }
@@ -383,7 +388,7 @@ async fn inc_33_without_an_estimate_and_without_a_fallback_no_fee_is_guessed() {
     stage.bitcoin.state().rates.next_block = None;
     stage.fallback = None;
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep, Action::Heartbeat]).await;
-    assert_eq!(generation.attempts[0].outcome, Outcome::Undecided(Undecided::NoFeeRate));
+    assert_eq!(generation.attempts[0].outcome, ActionOutcome::Undecided(SessionError::NoFeeRate));
     assert!(generation.proposed().is_some(), "a heartbeat pays no fee: {generation:?}");
     stage.bitcoin.state().rates.next_block = Some(FeeRate::from_sat_per_vb_u32(1));
     stage.propose(&wallet, Action::DepositSweep).await;
@@ -475,7 +480,7 @@ async fn without_an_index_of_transactions_what_is_absent_is_left_out_too() {
     assert_eq!(swept(&proposed), outpoints([&sound]));
     stage.bitcoin.state().spent.insert(sound.outpoint);
     let generation = stage.generate(fresh.key_hash(), &[Action::DepositSweep]).await;
-    assert!(matches!(generation.undecided(), Some(Undecided::Bitcoin(_))), "{generation:?}");
+    assert!(matches!(generation.undecided(), Some(SessionError::Bitcoin(_))), "{generation:?}");
 }
 
 /// An endpoint whose validator rejects what the real one accepts: this often, with this revert.
@@ -510,7 +515,7 @@ async fn an_item_that_the_contract_rejects_goes_and_the_batch_is_tried_again() {
     for (times, outcome) in [(2, None), (5, Some(Nothing::TooManyRejections(5)))] {
         stage.memory = Memory::default();
         let node = disagreeing(&stage, times, too_young()).await;
-        let endpoint = Endpoint::new(node.url().clone()).unwrap();
+        let endpoint = Endpoints::new(node.url().clone()).unwrap();
         let bitcoin = stage.bitcoin.clone();
         let generation = stage.generate_through(endpoint, bitcoin, wallet.key_hash(), &checklist).await;
         let attempt = &generation.attempts[0];
@@ -523,16 +528,16 @@ async fn an_item_that_the_contract_rejects_goes_and_the_batch_is_tried_again() {
                 let rest = [&deposits[0], &deposits[3], &deposits[4], &deposits[5]];
                 assert_eq!(swept(generation.proposed().unwrap()), outpoints(rest));
             }
-            Some(nothing) => assert_eq!(attempt.outcome, Outcome::Nothing(nothing)),
+            Some(nothing) => assert_eq!(attempt.outcome, ActionOutcome::Nothing(nothing)),
         }
     }
     // A proposal rejected as a whole isn't tried again.
     let node = disagreeing(&stage, 1, FeeZero {}).await;
-    let endpoint = Endpoint::new(node.url().clone()).unwrap();
+    let endpoint = Endpoints::new(node.url().clone()).unwrap();
     let bitcoin = stage.bitcoin.clone();
     let generation = stage.generate_through(endpoint, bitcoin, wallet.key_hash(), &checklist).await;
     assert!(
-        matches!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::Rejected(_))),
+        matches!(generation.attempts[0].outcome, ActionOutcome::Nothing(Nothing::Rejected(_))),
         "{generation:?}"
     );
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use coxswain_bitcoin::{Backends, Limits};
-use coxswain_ethereum::{Endpoint, Expected};
+use coxswain_ethereum::{Endpoints, Expected};
 use coxswain_proposals::Memory;
 use coxswain_rules::{Action, Proposal};
 use coxswain_testkit::{BitcoinServer, DepositSpec, FaultyEndpoint, Reply, Serving, Wallet};
@@ -52,7 +52,7 @@ async fn inc_25_an_ethereum_endpoint_that_dies_in_the_middle_of_a_generation() {
         let upstream = stage.world.chain.endpoint().parse().unwrap();
         let first = FaultyEndpoint::start(upstream, move |_| reply()).await.unwrap();
         let urls = [first.url().clone(), second.url().clone()];
-        let endpoint = Endpoint::several(urls, Expected::default()).unwrap();
+        let endpoint = Endpoints::several(urls, Expected::default()).unwrap();
         let bitcoin = stage.bitcoin.clone();
         stage.memory = Memory::default();
         let generation = stage.generate_through(endpoint, bitcoin, wallet.key_hash(), &CHECKLIST).await;

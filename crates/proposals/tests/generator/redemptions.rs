@@ -2,7 +2,7 @@
 
 use coxswain_bindings::Bridge;
 use coxswain_ethereum::BridgeEvents;
-use coxswain_proposals::{Item, Nothing, Outcome, Undecided, Why};
+use coxswain_proposals::{ActionOutcome, Item, Nothing, SessionError, Why};
 use coxswain_rules::{Action, Amount, RuleId, ScriptBuf, network::DustChange, redemption_share};
 use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
 
@@ -96,8 +96,11 @@ async fn inc_6_when_redemption_fails_outright_the_next_action_is_tried() {
 
     let generation = stage.generate(wallet.key_hash(), &[Action::Redemption, Action::DepositSweep]).await;
     let [redemption, sweep] = &generation.attempts[..] else { panic!("{generation:?}") };
-    assert!(matches!(redemption.outcome, Outcome::Undecided(Undecided::Ethereum(_))), "{redemption:?}");
-    let Outcome::Proposal(proposed) = &sweep.outcome else { panic!("{sweep:?}") };
+    assert!(
+        matches!(redemption.outcome, ActionOutcome::Undecided(SessionError::Ethereum(_))),
+        "{redemption:?}"
+    );
+    let ActionOutcome::Proposal(proposed) = &sweep.outcome else { panic!("{sweep:?}") };
     assert_eq!(swept(proposed), outpoints([&deposit]));
     assert!(generation.proposed().is_some() && generation.undecided().is_none());
 
@@ -141,7 +144,7 @@ async fn what_was_paid_and_asked_for_again_is_paid_once_more() {
     stage.bitcoin.buries(&transaction, 1);
 
     let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
-    assert_eq!(generation.attempts[0].outcome, Outcome::Nothing(Nothing::NoneLeft));
+    assert_eq!(generation.attempts[0].outcome, ActionOutcome::Nothing(Nothing::NoneLeft));
     request(&stage, &wallet, 1).await;
     stage.pass(RIPE).await;
     let (proposed, excluded) = stage.propose(&wallet, Action::Redemption).await;
@@ -151,7 +154,7 @@ async fn what_was_paid_and_asked_for_again_is_paid_once_more() {
     stage.events = BridgeEvents::new(*stage.world.bridge.address(), stage.height().await);
     let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
     let undecided = generation.undecided();
-    assert!(matches!(undecided, Some(Undecided::EventsTooShort { .. })), "{generation:?}");
+    assert!(matches!(undecided, Some(SessionError::EventsTooShort { .. })), "{generation:?}");
 }
 
 /// A stage where the Bridge's treasury takes nothing, so that requests can take all of a main UTXO.
@@ -204,7 +207,7 @@ async fn inc_37_where_any_payment_leaves_dust_the_leader_says_which_requests_wai
     stage.pass(RIPE).await;
     let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
     let [attempt] = &generation.attempts[..] else { panic!("{generation:?}") };
-    assert_eq!(attempt.outcome, Outcome::Nothing(Nothing::DustChange(vec![dusty.clone()])));
+    assert_eq!(attempt.outcome, ActionOutcome::Nothing(Nothing::DustChange(vec![dusty.clone()])));
     assert!(attempt.outcome.to_string().contains(&format!("{dusty:x}")), "{}", attempt.outcome);
     let dust = Why::DustChange { change: Amount::from_sat(LEAST - 1), least: Amount::from_sat(LEAST) };
     assert_eq!(*why(&attempt.excluded, &Item::Redemption(dusty.clone())), dust);

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use coxswain_bindings::Bridge;
-use coxswain_ethereum::{BridgeEvents, Endpoint};
-use coxswain_proposals::{Item, Nothing, Outcome, Undecided, Why};
+use coxswain_ethereum::{BridgeEvents, Endpoints};
+use coxswain_proposals::{ActionOutcome, Item, Nothing, SessionError, Why};
 use coxswain_rules::{Action, Amount, KeyHash, OutPoint, Subject, WalletState};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use crate::support::{DAY, FEE, HOUR, Stage, why};
 
 impl Stage {
-    async fn outcome(&mut self, wallet: &Wallet, action: Action) -> Outcome {
+    async fn outcome(&mut self, wallet: &Wallet, action: Action) -> ActionOutcome {
         self.generate(wallet.key_hash(), &[action]).await.attempts.remove(0).outcome
     }
 
     async fn nothing(&mut self, wallet: &Wallet, action: Action) -> Nothing {
         match self.outcome(wallet, action).await {
-            Outcome::Nothing(nothing) => nothing,
+            ActionOutcome::Nothing(nothing) => nothing,
             other => panic!("{other:?}"),
         }
     }
@@ -26,7 +26,7 @@ impl Stage {
     /// The targets that the wallet must commit to.
     async fn targets_due(&mut self, wallet: &Wallet) -> Vec<KeyHash> {
         match self.outcome(wallet, Action::MovingFunds).await {
-            Outcome::Commitment(due) => {
+            ActionOutcome::Commitment(due) => {
                 assert_eq!(Some(due.main_utxo), self.world.main_utxo(wallet));
                 due.targets
             }
@@ -127,7 +127,7 @@ async fn funds_are_not_moved_while_redemptions_or_deposits_wait() {
     assert_eq!(stage.nothing(&wallet, Action::MovingFunds).await, Nothing::DepositsSweepable(1));
     stage.bitcoin.state().down = true;
     let outcome = stage.outcome(&wallet, Action::MovingFunds).await;
-    assert!(matches!(outcome, Outcome::Undecided(Undecided::Bitcoin(_))), "{outcome:?}");
+    assert!(matches!(outcome, ActionOutcome::Undecided(SessionError::Bitcoin(_))), "{outcome:?}");
     stage.bitcoin.state().down = false;
 
     // The whole checklist sweeps it first.
@@ -224,7 +224,7 @@ impl Stage {
         &mut self,
         wallet: &Wallet,
         meet: impl Fn(usize, u64) -> Reply + Send + Sync + 'static,
-    ) -> (Outcome, usize) {
+    ) -> (ActionOutcome, usize) {
         let asked = AtomicUsize::default();
         let upstream = self.world.chain.endpoint().parse().unwrap();
         let block = |parameters: &Value, name: &str| {
@@ -238,7 +238,7 @@ impl Stage {
             _ => Reply::Forward,
         });
         let node = node.await.unwrap();
-        let endpoint = Endpoint::new(node.url().clone()).unwrap();
+        let endpoint = Endpoints::new(node.url().clone()).unwrap();
         let (bitcoin, checklist) = (self.bitcoin.clone(), [Action::MovedFundsSweep]);
         let generation = self.generate_through(endpoint, bitcoin, wallet.key_hash(), &checklist).await;
         let asked = node.methods().iter().filter(|method| *method == "eth_getLogs").count();
@@ -260,7 +260,7 @@ async fn inc_32_moved_funds_are_found_behind_an_event_older_than_any_look_back()
         _ => Reply::Error(json!({ "code": -32602, "message": "exceed maximum block range: 2" })),
     };
     let (outcome, asked) = stage.generate_by_logs(&target, narrow).await;
-    assert!(matches!(outcome, Outcome::Proposal(_)) && asked > 200, "{asked}: {outcome:?}");
+    assert!(matches!(outcome, ActionOutcome::Proposal(_)) && asked > 200, "{asked}: {outcome:?}");
     assert_eq!(stage.swept_move(&target).await, old);
     let searched = stage.events.searched();
 
@@ -294,14 +294,14 @@ async fn inc_32_a_search_that_fails_is_no_answer_and_goes_on_the_next_time() {
     // The first is the look at the newest blocks.
     let meet = move |asked, _| if asked == 0 { Reply::Forward } else { error() };
     let (outcome, _) = stage.generate_by_logs(&target, meet).await;
-    assert!(matches!(outcome, Outcome::Undecided(Undecided::Ethereum(_))), "{outcome:?}");
+    assert!(matches!(outcome, ActionOutcome::Undecided(SessionError::Ethereum(_))), "{outcome:?}");
     assert_eq!(stage.swept_move(&target).await, gone);
 
     // An endpoint that has no logs so old shows none: the Bridge counts one all the same.
     stage.forget_events().await;
     let (outcome, asked) = stage.generate_by_logs(&target, |_, _| Reply::Result(json!([]))).await;
-    let unknown = Undecided::MovedFundsNotFound { found: 0, pending: 1 };
-    assert_eq!((outcome, asked), (Outcome::Undecided(unknown), 2));
+    let unknown = SessionError::MovedFundsNotFound { found: 0, pending: 1 };
+    assert_eq!((outcome, asked), (ActionOutcome::Undecided(unknown), 2));
 }
 
 #[tokio::test]
@@ -321,15 +321,15 @@ async fn inc_32_what_is_found_is_swept_though_the_rest_is_not() {
     let meet = |asked, _| if asked == 0 { Reply::Forward } else { Reply::Result(json!([])) };
     stage.events = BridgeEvents::new(*stage.world.bridge.address(), since);
     let (outcome, _) = stage.generate_by_logs(&target, meet).await;
-    let Outcome::Proposal(proposed) = outcome else { panic!("{outcome:?}") };
+    let ActionOutcome::Proposal(proposed) = outcome else { panic!("{outcome:?}") };
     let Subject::MovedFundsSweep(proposal) = &proposed.case.subject else { panic!("{proposed:?}") };
     assert_eq!(proposal.outpoint, there);
 
     // A wallet without a main UTXO may have spent the one that isn't found.
     stage.events = BridgeEvents::new(*stage.world.bridge.address(), since);
     let (outcome, _) = stage.generate_by_logs(&fresh, meet).await;
-    let unknown = Undecided::MovedFundsNotFound { found: 1, pending: 2 };
-    assert_eq!(outcome, Outcome::Undecided(unknown));
+    let unknown = SessionError::MovedFundsNotFound { found: 1, pending: 2 };
+    assert_eq!(outcome, ActionOutcome::Undecided(unknown));
 }
 
 #[tokio::test]
@@ -354,13 +354,13 @@ async fn inc_6_the_heartbeat_needs_nothing_that_the_others_do() {
     stage.pass(3 * HOUR).await;
     stage.bitcoin.state().down = true;
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep, Action::Heartbeat]).await;
-    let Outcome::Proposal(proposed) = &generation.attempts[1].outcome else { panic!("{generation:?}") };
+    let ActionOutcome::Proposal(proposed) = &generation.attempts[1].outcome else { panic!("{generation:?}") };
     let expected = coxswain_proposals::heartbeat(wallet.key_hash(), generation.block.number);
     assert_eq!(proposed.case.subject, Subject::Heartbeat(expected));
     assert_eq!(proposed.transaction, None);
 
     // There is no such wallet.
     let generation = stage.generate(KeyHash([7; 20]), &[Action::Heartbeat]).await;
-    let unknown = Outcome::Nothing(Nothing::WalletState(WalletState::Unknown));
+    let unknown = ActionOutcome::Nothing(Nothing::WalletState(WalletState::Unknown));
     assert_eq!(generation.attempts[0].outcome, unknown);
 }

@@ -3,7 +3,7 @@
 
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
 use coxswain_ethereum::{BlockSelector, BridgeEvents, ProposalValidator};
-use coxswain_proposals::{Assessment, Generation, Memory, Session, Sources};
+use coxswain_proposals::{Assessment, ChecklistOutcome, Memory, Session, Sources};
 use coxswain_rules::{Action, Amount, Assurance, WalletState, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     BitcoinServer, DepositOutput, DepositSpec, Reply, Serving, Wallet, World, our_validator, standard_scripts,
@@ -21,7 +21,7 @@ async fn every_action_goes_the_whole_way() {
     let server = BitcoinServer::electrum(&world.bitcoin, Serving::default(), |_, _| Reply::Forward);
     let server = server.await.unwrap();
     let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-    let ethereum = coxswain_ethereum::Endpoint::new(world.chain.endpoint().parse().unwrap()).unwrap();
+    let ethereum = coxswain_ethereum::Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
     let validator = ProposalValidator::new(ethereum.clone(), CHAIN, validator);
     let bitcoin = Endpoint::new(server.url(), Limits::default()).unwrap();
     let bitcoin = Backends::new(vec![bitcoin], Expected::on(::bitcoin::Network::Regtest));
@@ -33,7 +33,7 @@ async fn every_action_goes_the_whole_way() {
     let mut memory = [Memory::default(), Memory::default()];
     let wallets = [world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap()];
 
-    let mut generate = async |index: usize| -> Generation {
+    let mut generate = async |index: usize| -> ChecklistOutcome {
         let block = validator.block(BlockSelector::Latest).await.unwrap();
         events.update(&ethereum, block).await.unwrap();
         let wallet = wallets[index].key_hash();
@@ -50,17 +50,18 @@ async fn every_action_goes_the_whole_way() {
         }
         generation
     };
-    let carry_out = async |world: &mut World, wallet: &Wallet, generation: &Generation, action: Action| {
-        let proposed = generation.proposed().unwrap_or_else(|| panic!("{action}: {generation:?}"));
-        assert_eq!(proposed.case.action(), action);
-        let signed = wallet.sign(&proposed.transaction.as_ref().unwrap().unsigned).unwrap();
-        bitcoin.broadcast(&signed).await.unwrap();
-        let mined = world.carry_out(wallet, &proposed.case.subject).await.unwrap();
-        assert_eq!(mined, Some(signed), "all members build the same bytes");
-        let record = world.bridge.wallets(wallet.key_hash().into()).call().await.unwrap();
-        let main_utxo = world.main_utxo(wallet);
-        assert_eq!(record.mainUtxoHash, main_utxo.as_ref().map(main_utxo_hash).unwrap_or_default());
-    };
+    let carry_out =
+        async |world: &mut World, wallet: &Wallet, generation: &ChecklistOutcome, action: Action| {
+            let proposed = generation.proposed().unwrap_or_else(|| panic!("{action}: {generation:?}"));
+            assert_eq!(proposed.case.action(), action);
+            let signed = wallet.sign(&proposed.transaction.as_ref().unwrap().unsigned).unwrap();
+            bitcoin.broadcast(&signed).await.unwrap();
+            let mined = world.carry_out(wallet, &proposed.case.subject).await.unwrap();
+            assert_eq!(mined, Some(signed), "all members build the same bytes");
+            let record = world.bridge.wallets(wallet.key_hash().into()).call().await.unwrap();
+            let main_utxo = world.main_utxo(wallet);
+            assert_eq!(record.mainUtxoHash, main_utxo.as_ref().map(main_utxo_hash).unwrap_or_default());
+        };
     let pass = async |world: &World, seconds| {
         world.chain.mine(NETWORK.event_depth).await.unwrap();
         world.chain.advance(seconds).await.unwrap();

@@ -8,7 +8,7 @@ use coxswain_rules::Assurance;
 use super::{
     Setup,
     inbox::{Content, Kept},
-    judging::Ruling,
+    judging::Settled,
     leading::{Own, listened_by, settled_by},
     running::Running,
     seeds::{Fit, Misfit, Seen},
@@ -85,24 +85,24 @@ impl Record<'_> {
             Some(judging) => match &judging.proposal {
                 None => Agreement::NoOp,
                 Some(proposal) => match judging.ruling() {
-                    Ruling::Valid(at) => {
+                    Settled::Valid(at) => {
                         let schedule = seen.own.schedule(proposal.action());
                         Agreement::Action(Validated::new(Arc::clone(proposal), at), schedule)
                     }
-                    Ruling::Mistake { objection, block } => {
+                    Settled::Mistake { objection, block } => {
                         let mistake = FaultKind::LeaderMistake(Mistake::Rejected { objection, block });
                         self.blame(leader, mistake, Some(&judging.message.signed), None);
                         Agreement::None(NoResult::Mistake)
                     }
-                    Ruling::CameUpLater(objection) => Agreement::None(NoResult::CameUpLater(objection)),
-                    Ruling::FeeDisagreement(objection) => {
+                    Settled::CameUpLater(objection) => Agreement::None(NoResult::CameUpLater(objection)),
+                    Settled::FeeDisagreement(objection) => {
                         Agreement::None(NoResult::FeeDisagreement(objection))
                     }
-                    Ruling::OneWord(objection) => {
+                    Settled::OneWord(objection) => {
                         let proposal = Arc::clone(proposal);
                         Agreement::Undecided(Undecided::OneWord { proposal, objection })
                     }
-                    Ruling::Undecided(why) => {
+                    Settled::Undecided(why) => {
                         let proposal = Arc::clone(proposal);
                         Agreement::Undecided(Undecided::NoVerdict { proposal, why })
                     }

@@ -110,7 +110,7 @@ pub enum Entry {
 /// An entry that can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("an entry of the journal is damaged")]
-pub struct DamagedEntry;
+pub struct EntryError;
 
 /// What a leader was about to broadcast.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

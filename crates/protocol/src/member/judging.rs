@@ -26,7 +26,7 @@ pub(super) struct Judging {
 
 /// What a proposal's content came to when the window ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ruling {
+pub(super) enum Settled {
     /// Nothing stands against it.
     Valid(Validity),
     /// The leader is to blame.
@@ -91,26 +91,26 @@ impl Judging {
     }
 
     /// What the content came to.
-    pub(super) fn ruling(&self) -> Ruling {
+    pub(super) fn ruling(&self) -> Settled {
         if !self.is_over() {
             let why = match &self.newest {
                 Some((ContentVerdict::Undecided(why), _)) => why.clone(),
                 _ => "no verdict came when the window was over".to_owned(),
             };
-            return Ruling::Undecided(why);
+            return Settled::Undecided(why);
         }
         let Some((verdict, block)) = &self.newest else {
-            return Ruling::Undecided("nothing was judged".to_owned());
+            return Settled::Undecided("nothing was judged".to_owned());
         };
         let (objection, assurance) = match verdict {
             ContentVerdict::Valid(assurance) => {
-                return Ruling::Valid(Validity { block: *block, assurance: *assurance });
+                return Settled::Valid(Validity { block: *block, assurance: *assurance });
             }
-            ContentVerdict::Undecided(why) => return Ruling::Undecided(why.clone()),
+            ContentVerdict::Undecided(why) => return Settled::Undecided(why.clone()),
             ContentVerdict::Rejected { objection, assurance } => (Arc::clone(objection), *assurance),
         };
         if assurance < Assurance::Agreed {
-            return Ruling::OneWord(objection);
+            return Settled::OneWord(objection);
         }
         let first = match &self.first {
             Some(ContentVerdict::Rejected { objection: first, assurance })
@@ -118,15 +118,15 @@ impl Judging {
             {
                 first
             }
-            _ => return Ruling::CameUpLater(objection),
+            _ => return Settled::CameUpLater(objection),
         };
         if objection.timing() == Timing::Comes {
-            return Ruling::CameUpLater(objection);
+            return Settled::CameUpLater(objection);
         }
         if first.fee_disagreement() || objection.fee_disagreement() {
-            return Ruling::FeeDisagreement(objection);
+            return Settled::FeeDisagreement(objection);
         }
-        Ruling::Mistake { objection, block: *block }
+        Settled::Mistake { objection, block: *block }
     }
 }
 

@@ -159,16 +159,16 @@ pub(super) fn listened_by(window: &Window) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Network;
+    use crate::WindowParameters;
 
-    fn after(network: &Network, block: fn(&Window) -> u64) -> u64 {
+    fn after(network: &WindowParameters, block: fn(&Window) -> u64) -> u64 {
         let window = Window::numbered(network, 1).unwrap();
         block(&window) - window.block()
     }
 
     #[test]
     fn deadlines_of_listening_and_speaking_are_those_of_the_protocol() {
-        let (mainnet, local) = (Network::MAINNET, Network::LOCAL);
+        let (mainnet, local) = (WindowParameters::MAINNET, WindowParameters::LOCAL);
         assert_eq!((after(&mainnet, quiet_from), after(&local, quiet_from)), (70, 17));
         assert_eq!((after(&mainnet, listened_by), after(&local, listened_by)), (28, 4));
         assert_eq!((after(&mainnet, settled_by), after(&local, settled_by)), (11, 4));

@@ -31,7 +31,7 @@ pub struct OperatorKey {
 /// Bytes that are not a compressed secp256k1 public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a point of secp256k1")]
-pub struct InvalidKey;
+pub struct OperatorKeyError;
 
 impl OperatorKey {
     /// The key of these 33 bytes.
@@ -39,8 +39,8 @@ impl OperatorKey {
     /// # Errors
     ///
     /// When they are not a point of the curve.
-    pub fn from_compressed(compressed: [u8; 33]) -> Result<Self, InvalidKey> {
-        let key = PublicKey::from_slice(&compressed).map_err(|_| InvalidKey)?;
+    pub fn from_compressed(compressed: [u8; 33]) -> Result<Self, OperatorKeyError> {
+        let key = PublicKey::from_slice(&compressed).map_err(|_| OperatorKeyError)?;
         let [_, coordinates @ ..] = key.serialize_uncompressed();
         Ok(Self { compressed, address: Address::from_raw_public_key(&coordinates) })
     }

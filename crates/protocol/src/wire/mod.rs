@@ -11,13 +11,13 @@ mod message;
 mod proposal;
 mod read;
 
-pub use envelope::{Envelope, InvalidKey, MESSAGE_TYPE, OperatorKey, channel_name};
+pub use envelope::{Envelope, MESSAGE_TYPE, OperatorKey, OperatorKeyError, channel_name};
 pub use message::{CoordinationMessage, Decoded, Proposed, Undecodable};
-pub use read::Malformed;
+pub use read::WireError;
 
 use std::ops::RangeInclusive;
 
-use crate::{NoSuchSeat, Seat};
+use crate::{Seat, SeatError};
 
 /// The most bytes that an envelope, or a message in it, can have to be a proposal.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
@@ -44,7 +44,7 @@ pub enum DecodeError {
         /// The message being read.
         message: &'static str,
         /// What is wrong with it.
-        source: Malformed,
+        source: WireError,
     },
     /// Over a cap in bytes.
     #[error("{field} is {actual} bytes, at most {max} allowed")]
@@ -82,7 +82,7 @@ pub enum DecodeError {
     },
     /// A sender that can't be.
     #[error(transparent)]
-    Seat(#[from] NoSuchSeat),
+    Seat(#[from] SeatError),
     /// A deposit sweep needs exactly one reveal block per deposit.
     #[error("there are {deposits} deposits but {reveal_blocks} reveal blocks")]
     RevealBlockCount {

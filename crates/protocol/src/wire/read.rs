@@ -9,7 +9,7 @@ const MAX_FIELD_NUMBER: u64 = (1 << 29) - 1;
 /// What makes bytes malformed as Protocol Buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum Malformed {
+pub enum WireError {
     /// The bytes end within a field.
     #[error("it ends within a field")]
     Truncated,
@@ -81,29 +81,29 @@ pub(super) fn packed<'a>(
     })
 }
 
-fn field<'a>(rest: &mut &'a [u8]) -> Result<(u64, Value<'a>), Malformed> {
+fn field<'a>(rest: &mut &'a [u8]) -> Result<(u64, Value<'a>), WireError> {
     let (number, wire_type) = tag(rest)?;
     let value = match wire_type {
         3 => {
             skip_group(rest, number)?;
             Value::Other
         }
-        4 => return Err(Malformed::GroupEnd(number)),
+        4 => return Err(WireError::GroupEnd(number)),
         scalar => value(rest, scalar)?,
     };
     Ok((number, value))
 }
 
-fn tag(rest: &mut &[u8]) -> Result<(u64, u64), Malformed> {
+fn tag(rest: &mut &[u8]) -> Result<(u64, u64), WireError> {
     let tag = varint(rest)?;
     let number = tag >> 3;
     if number == 0 || number > MAX_FIELD_NUMBER {
-        return Err(Malformed::FieldNumber(number));
+        return Err(WireError::FieldNumber(number));
     }
     Ok((number, tag & 7))
 }
 
-fn value<'a>(rest: &mut &'a [u8], wire_type: u64) -> Result<Value<'a>, Malformed> {
+fn value<'a>(rest: &mut &'a [u8], wire_type: u64) -> Result<Value<'a>, WireError> {
     match wire_type {
         0 => varint(rest).map(Value::Varint),
         1 => take(rest, 8).map(|_| Value::Other),
@@ -112,16 +112,16 @@ fn value<'a>(rest: &mut &'a [u8], wire_type: u64) -> Result<Value<'a>, Malformed
             take(rest, length).map(Value::Bytes)
         }
         5 => take(rest, 4).map(|_| Value::Other),
-        other => Err(Malformed::WireType(other)),
+        other => Err(WireError::WireType(other)),
     }
 }
 
-fn skip_group(rest: &mut &[u8], number: u64) -> Result<(), Malformed> {
+fn skip_group(rest: &mut &[u8], number: u64) -> Result<(), WireError> {
     let mut open = [0; MAX_DEPTH];
     let mut depth = 0;
     let mut begun = number;
     loop {
-        *open.get_mut(depth).ok_or(Malformed::TooDeep)? = begun;
+        *open.get_mut(depth).ok_or(WireError::TooDeep)? = begun;
         depth += 1;
         begun = loop {
             match tag(rest)? {
@@ -129,7 +129,7 @@ fn skip_group(rest: &mut &[u8], number: u64) -> Result<(), Malformed> {
                 (number, 4) => {
                     depth -= 1;
                     if open.get(depth) != Some(&number) {
-                        return Err(Malformed::GroupEnd(number));
+                        return Err(WireError::GroupEnd(number));
                     }
                     if depth == 0 {
                         return Ok(());
@@ -143,28 +143,28 @@ fn skip_group(rest: &mut &[u8], number: u64) -> Result<(), Malformed> {
     }
 }
 
-fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], Malformed> {
+fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], WireError> {
     let taken = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
-    let (taken, left) = taken.ok_or(Malformed::Truncated)?;
+    let (taken, left) = taken.ok_or(WireError::Truncated)?;
     *rest = left;
     Ok(taken)
 }
 
-fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
+fn varint(rest: &mut &[u8]) -> Result<u64, WireError> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
-        let (&byte, left) = rest.split_first().ok_or(Malformed::Truncated)?;
+        let (&byte, left) = rest.split_first().ok_or(WireError::Truncated)?;
         *rest = left;
         let bits = u64::from(byte & 0x7f);
         if shift == 63 && bits > 1 {
-            return Err(Malformed::VarintTooLong);
+            return Err(WireError::VarintTooLong);
         }
         value |= bits << shift;
         if byte < 0x80 {
             return Ok(value);
         }
     }
-    Err(Malformed::VarintTooLong)
+    Err(WireError::VarintTooLong)
 }
 
 #[cfg(test)]
@@ -175,14 +175,14 @@ mod tests {
         Fields::new("test", bytes).map(|field| field.map(|(number, _)| number)).collect()
     }
 
-    fn malformed(bytes: &[u8]) -> Malformed {
+    fn malformed(bytes: &[u8]) -> WireError {
         match read(bytes) {
             Err(DecodeError::Malformed { message: "test", source }) => source,
             other => panic!("{other:?}"),
         }
     }
 
-    fn varint_of(mut bytes: &[u8]) -> Result<u64, Malformed> {
+    fn varint_of(mut bytes: &[u8]) -> Result<u64, WireError> {
         varint(&mut bytes)
     }
 
@@ -192,10 +192,10 @@ mod tests {
         bytes[9] = 1;
         assert_eq!(varint_of(&bytes), Ok(u64::MAX));
         bytes[9] = 2;
-        assert_eq!(varint_of(&bytes), Err(Malformed::VarintTooLong));
+        assert_eq!(varint_of(&bytes), Err(WireError::VarintTooLong));
         bytes[9] = 0x81;
-        assert_eq!(varint_of(&bytes), Err(Malformed::VarintTooLong));
-        assert_eq!(varint_of(&[0x80]), Err(Malformed::Truncated));
+        assert_eq!(varint_of(&bytes), Err(WireError::VarintTooLong));
+        assert_eq!(varint_of(&[0x80]), Err(WireError::Truncated));
         assert_eq!(varint_of(&[0x80, 0]), Ok(0), "longer than needed is allowed");
     }
 
@@ -204,31 +204,31 @@ mod tests {
         let groups = [0x0b, 0x13, 0x18, 5, 0x14, 0x0c];
         let bytes = [&[0x08, 1, 0x11][..], &[0; 8], &[0x1a, 2, 9, 9, 0x25], &[0; 4], &groups].concat();
         assert_eq!(read(&bytes).unwrap(), [1, 2, 3, 4, 1]);
-        assert_eq!(malformed(&[0x08]), Malformed::Truncated);
-        assert_eq!(malformed(&[0x09, 0, 0, 0, 0, 0, 0, 0]), Malformed::Truncated);
-        assert_eq!(malformed(&[0x0a, 2, 0]), Malformed::Truncated);
-        assert_eq!(malformed(&[0x0d, 0, 0, 0]), Malformed::Truncated);
-        assert_eq!(malformed(&[0x0e]), Malformed::WireType(6));
-        assert_eq!(malformed(&[0x0f]), Malformed::WireType(7));
+        assert_eq!(malformed(&[0x08]), WireError::Truncated);
+        assert_eq!(malformed(&[0x09, 0, 0, 0, 0, 0, 0, 0]), WireError::Truncated);
+        assert_eq!(malformed(&[0x0a, 2, 0]), WireError::Truncated);
+        assert_eq!(malformed(&[0x0d, 0, 0, 0]), WireError::Truncated);
+        assert_eq!(malformed(&[0x0e]), WireError::WireType(6));
+        assert_eq!(malformed(&[0x0f]), WireError::WireType(7));
     }
 
     #[test]
     fn field_numbers_are_1_to_2_to_the_29_less_1() {
-        assert_eq!(malformed(&[0x00, 0]), Malformed::FieldNumber(0));
+        assert_eq!(malformed(&[0x00, 0]), WireError::FieldNumber(0));
         assert_eq!(read(&[0xf8, 0xff, 0xff, 0xff, 0x0f, 0]).unwrap(), [MAX_FIELD_NUMBER]);
         assert_eq!(
             malformed(&[0x80, 0x80, 0x80, 0x80, 0x10, 0]),
-            Malformed::FieldNumber(MAX_FIELD_NUMBER + 1)
+            WireError::FieldNumber(MAX_FIELD_NUMBER + 1)
         );
     }
 
     #[test]
     fn groups_must_match_and_not_nest_too_deep() {
-        assert_eq!(malformed(&[0x0c]), Malformed::GroupEnd(1));
-        assert_eq!(malformed(&[0x0b, 0x14]), Malformed::GroupEnd(2));
-        assert_eq!(malformed(&[0x0b]), Malformed::Truncated);
+        assert_eq!(malformed(&[0x0c]), WireError::GroupEnd(1));
+        assert_eq!(malformed(&[0x0b, 0x14]), WireError::GroupEnd(2));
+        assert_eq!(malformed(&[0x0b]), WireError::Truncated);
         let nested = |depth| [vec![0x0b; depth], vec![0x0c; depth]].concat();
         assert_eq!(read(&nested(MAX_DEPTH)).unwrap(), [1]);
-        assert_eq!(malformed(&nested(MAX_DEPTH + 1)), Malformed::TooDeep);
+        assert_eq!(malformed(&nested(MAX_DEPTH + 1)), WireError::TooDeep);
     }
 }

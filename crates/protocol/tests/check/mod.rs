@@ -8,7 +8,7 @@ use alloy_consensus::Header;
 use alloy_primitives::{B256, hex};
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid, hashes::Hash};
 use coxswain_protocol::{
-    Assignment, GoRand, Network, Parameters, SafeHashes, Seat, Seed, SigningGroup, Window,
+    Assignment, GoRand, Parameters, SafeHashes, Seat, Seed, SigningGroup, Window, WindowParameters,
     wire::{CoordinationMessage, Envelope, Proposed},
 };
 use coxswain_rules::{
@@ -60,7 +60,7 @@ fn check_coordination(case: &Node) {
     let index = case.at("window_index").number();
     let assign = |p| {
         let parameters = Parameters { heartbeat_probability: p, ..Parameters::DEFAULT };
-        let network = Network::try_from(parameters).unwrap();
+        let network = WindowParameters::try_from(parameters).unwrap();
         let window = Window::numbered(&network, index).unwrap();
         Assignment::new(&network, window, wallet, &group, safe_block_hash)
     };

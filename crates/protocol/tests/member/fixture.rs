@@ -11,8 +11,8 @@ use bitcoin::{
 };
 use coxswain_protocol::{
     Agreement, Assignment, Assurance, Command, ContentVerdict, Entry, Event, Fault, FaultKind, Generation,
-    Ignored, Member, Network, Objection, Parameters, Received, SafeHashes, Seat, Setup, SigningGroup, Window,
-    WindowResult,
+    Ignored, Member, Objection, Parameters, Received, SafeHashes, Seat, Setup, SigningGroup, Window,
+    WindowParameters, WindowResult,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
 use coxswain_rules::{
@@ -26,7 +26,7 @@ pub(crate) const ACTIVE_END: u64 = C + 80;
 pub(crate) const END: u64 = C + 100;
 
 pub(crate) struct Wallet {
-    pub(crate) network: Network,
+    pub(crate) network: WindowParameters,
     pub(crate) keys: Vec<OperatorKey>,
     pub(crate) group: Arc<SigningGroup>,
     pub(crate) assignment: Assignment,
@@ -51,7 +51,7 @@ impl Wallet {
     /// Operators 1 to 4 hold seats 1 to 4; the leader holds seat 5 too.
     pub(crate) fn new() -> Self {
         let parameters = Parameters { heartbeat_probability: 0.0, ..Parameters::DEFAULT };
-        let network = Network::try_from(parameters).unwrap();
+        let network = WindowParameters::try_from(parameters).unwrap();
         let window = Window::numbered(&network, 1).unwrap();
         let keys: Vec<_> = (1..=4).map(key).collect();
         let mut holders: Vec<_> = keys.iter().map(OperatorKey::address).collect();

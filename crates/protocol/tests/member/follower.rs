@@ -2,7 +2,7 @@
 
 use coxswain_protocol::{
     Agreement, Command, FaultKind, Ignored, MAX_MESSAGES_PER_SENDER, MAX_RETAINED_PER_SENDER, Mistake,
-    NoResult, Received, Schedule, Undecided, Unreadable,
+    NoResult, Received, ReceivedError, Schedule, Undecided,
     wire::{CoordinationMessage, DecodeError, Envelope, MAX_ITEMS, MESSAGE_TYPE, Proposed},
 };
 use coxswain_rules::{Action, Amount, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
@@ -92,11 +92,11 @@ fn what_is_not_written_by_an_operator_or_cannot_be_read_is_dropped_before() {
         |author, bytes: &[u8]| Received::open(&author, &wallet.group, bytes, vec![0].into()).map(|_| ());
     assert_eq!(open(leader, &envelope(leader.compressed(), &message)), Ok(()));
     let theirs = envelope(stranger.compressed(), &message);
-    assert_eq!(open(stranger, &theirs), Err(Unreadable::NotAMember(stranger.address())));
-    assert_eq!(open(leader, &theirs), Err(Unreadable::OtherSender(leader.address())));
+    assert_eq!(open(stranger, &theirs), Err(ReceivedError::NotAMember(stranger.address())));
+    assert_eq!(open(leader, &theirs), Err(ReceivedError::OtherSender(leader.address())));
     let garbage = envelope(leader.compressed(), &[0xff]);
-    assert!(matches!(open(leader, &garbage), Err(Unreadable::Decode(DecodeError::Malformed { .. }))));
-    assert!(matches!(open(leader, &[]), Err(Unreadable::Decode(DecodeError::Identity))));
+    assert!(matches!(open(leader, &garbage), Err(ReceivedError::Decode(DecodeError::Malformed { .. }))));
+    assert!(matches!(open(leader, &[]), Err(ReceivedError::Decode(DecodeError::Identity))));
 }
 
 #[test]

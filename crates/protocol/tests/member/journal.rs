@@ -1,7 +1,7 @@
 //! What is durable before anything else happens, and what a restart makes of it.
 
 use coxswain_protocol::{
-    Agreement, Command, DamagedEntry, Entry, EntryId, Event, Generation, Member, NoResult, NotSent, Note,
+    Agreement, Command, Entry, EntryError, EntryId, Event, Generation, Member, NoResult, NotSent, Note,
 };
 use coxswain_rules::Action;
 
@@ -29,7 +29,7 @@ fn asked(driven: &Driven) -> EntryId {
 /// The same member after a restart at this block, from this journal.
 fn restarted(
     wallet: &Wallet,
-    journal: impl IntoIterator<Item = Result<Entry, DamagedEntry>>,
+    journal: impl IntoIterator<Item = Result<Entry, EntryError>>,
     block: u64,
 ) -> Driven {
     let mut setup = setup(wallet, wallet.leader());
@@ -174,7 +174,7 @@ fn a_write_that_was_lost_after_it_took_effect_is_sent_by_the_next_life_only() {
 #[test]
 fn a_torn_write_keeps_the_leader_silent_in_the_window_that_runs() {
     let wallet = Wallet::new();
-    let mut leader = restarted(&wallet, [Err(DamagedEntry)], C + 5);
+    let mut leader = restarted(&wallet, [Err(EntryError)], C + 5);
     assert_eq!((leader.broadcasts(), leader.entries.len()), (0, 0));
     let result = leader.end();
     assert_eq!(result.agreement, Agreement::None(NoResult::NotSent(NotSent::JournalDamaged)));

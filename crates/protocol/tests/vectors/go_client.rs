@@ -8,7 +8,7 @@ use bitcoin::{
     secp256k1::{PublicKey, Secp256k1, SecretKey},
 };
 use coxswain_protocol::{
-    Assignment, Network, Seat, SigningGroup,
+    Assignment, Seat, SigningGroup, WindowParameters,
     wire::{CoordinationMessage, Decoded, OperatorKey, Proposed, RESERVED_ACTIONS},
 };
 use coxswain_rules::{
@@ -214,12 +214,12 @@ fn check_run(json: &str) -> Vec<u64> {
     for recorded in run.at("windows_in_order").items() {
         let block = recorded.at("coordination_block").number();
         // At these blocks mainnet's checklists are still those of the client that was recorded.
-        let window = Network::MAINNET.window_at(block).unwrap();
+        let window = WindowParameters::MAINNET.window_at(block).unwrap();
         assert_eq!(window.safe_block(), recorded.at("safe_block").number());
         let hash = B256::from(sha256::Hash::hash(&window.safe_block().to_be_bytes()).to_byte_array());
         assert_eq!(hash.to_vec(), recorded.at("safe_block_hash").bytes());
 
-        let assignment = Assignment::new(&Network::MAINNET, window, wallet, &group, hash);
+        let assignment = Assignment::new(&WindowParameters::MAINNET, window, wallet, &group, hash);
         assert_eq!(assignment.seed.0.to_vec(), recorded.at("seed").bytes(), "{block}");
         assert_eq!(assignment.leader.to_checksum(None), recorded.at("leader").text(), "{block}");
         let ours: Vec<_> = assignment.checklist.actions().map(go_name).collect();

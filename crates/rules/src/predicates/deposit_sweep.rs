@@ -11,7 +11,7 @@ use bitcoin::{
 use super::{after, before, fee_above_zero, fee_at_most, number, time, wallet_state};
 use crate::{
     DepositExtraInfo, DepositKey, DepositRecord, DepositScript, DepositSweepProposal, Finding,
-    FundingTransaction, KeyHash, Missing, Reason, RuleId, Snapshot, Value, WalletState,
+    FundingTransaction, KeyHash, MissingError, Reason, RuleId, Snapshot, Value, WalletState,
     largest_deposit_share, output_at,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn evaluate(
     wallet: KeyHash,
     proposal: &DepositSweepProposal,
     extra_info: &[DepositExtraInfo],
-) -> Result<Vec<Finding>, Missing> {
+) -> Result<Vec<Finding>, MissingError> {
     let DepositSweepProposal { deposits, fee } = proposal;
     let record = snapshot.wallet(wallet)?;
     let size = deposits.len();
@@ -105,7 +105,7 @@ pub fn deposit_findings(
     extra_info: Option<&DepositExtraInfo>,
     index: usize,
     first: OutPoint,
-) -> Result<[Finding; 8], Missing> {
+) -> Result<[Finding; 8], MissingError> {
     let item = Item { index, outpoint, now: U256::from(snapshot.timestamp) };
     let record = snapshot.deposit(DepositKey::new(outpoint))?;
     let first = snapshot.deposit(DepositKey::new(first))?;

@@ -2,7 +2,7 @@
 
 use super::{fee_above_zero, fee_at_most, wallet_state};
 use crate::{
-    Finding, KeyHash, Missing, MovedFundsSweepProposal, Reason, RuleId, Snapshot, SweepRequestKey,
+    Finding, KeyHash, MissingError, MovedFundsSweepProposal, Reason, RuleId, Snapshot, SweepRequestKey,
     SweepRequestState, Value, WalletState,
 };
 
@@ -10,7 +10,7 @@ pub(super) fn evaluate(
     snapshot: &Snapshot,
     wallet: KeyHash,
     proposal: &MovedFundsSweepProposal,
-) -> Result<Vec<Finding>, Missing> {
+) -> Result<Vec<Finding>, MissingError> {
     let record = snapshot.wallet(wallet)?;
     let request = snapshot.sweep_request(SweepRequestKey::new(proposal.outpoint))?;
     let state = request.state as u8;

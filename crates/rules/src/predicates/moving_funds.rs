@@ -5,7 +5,7 @@ use bitcoin::Amount;
 
 use super::{fee_above_zero, fee_at_most, wallet_state};
 use crate::{
-    Finding, KeyHash, Missing, MovingFundsProposal, Reason, RuleId, Snapshot, Utxo, Value, WalletRecord,
+    Finding, KeyHash, MissingError, MovingFundsProposal, Reason, RuleId, Snapshot, Utxo, Value, WalletRecord,
     WalletState, main_utxo_hash, target_wallets_commitment,
 };
 
@@ -14,7 +14,7 @@ pub(super) fn evaluate(
     wallet: KeyHash,
     proposal: &MovingFundsProposal,
     main_utxo: &Utxo,
-) -> Result<Vec<Finding>, Missing> {
+) -> Result<Vec<Finding>, MissingError> {
     let record = snapshot.wallet(wallet)?;
     let parameters = &snapshot.moving_funds_parameters;
     Ok(vec![

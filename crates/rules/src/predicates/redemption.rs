@@ -7,7 +7,7 @@ use bitcoin::{Amount, Script};
 
 use super::{after, before, fee_above_zero, fee_at_most, number, time, wallet_state};
 use crate::{
-    Finding, KeyHash, Missing, Reason, RedemptionKey, RedemptionProposal, RuleId, Snapshot, Value,
+    Finding, KeyHash, MissingError, Reason, RedemptionKey, RedemptionProposal, RuleId, Snapshot, Value,
     WalletState, redemption_share,
 };
 
@@ -23,7 +23,7 @@ pub(super) fn evaluate(
     snapshot: &Snapshot,
     wallet: KeyHash,
     proposal: &RedemptionProposal,
-) -> Result<Vec<Finding>, Missing> {
+) -> Result<Vec<Finding>, MissingError> {
     let RedemptionProposal { scripts, fee } = proposal;
     let record = snapshot.wallet(wallet)?;
     let size = scripts.len();
@@ -68,7 +68,7 @@ pub fn redemption_findings(
     script: &Script,
     index: usize,
     share: Amount,
-) -> Result<[Finding; 4], Missing> {
+) -> Result<[Finding; 4], MissingError> {
     let key = RedemptionKey::new(wallet, script);
     let request = snapshot.redemption(key)?;
     let item = Some(index);

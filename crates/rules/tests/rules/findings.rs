@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256};
 use bitcoin::{Amount, hashes::Hash as _};
 use coxswain_rules::{
-    Case, DepositKey, DepositRecord, Finding, KeyHash, Missing, Outcome, Reason, RedemptionKey, RuleId,
+    Case, DepositKey, DepositRecord, Finding, KeyHash, MissingError, Reason, RedemptionKey, RuleId, Ruling,
     SweepRequestKey, SweepRequestState, Value, WalletState, deposit_findings, evaluate, redemption_findings,
 };
 
@@ -41,7 +41,7 @@ fn every_rule_is_in_its_actions_report_and_empty_proposals_report_all_of_them_to
         rules.sort();
         rules.dedup();
         statements.extend(rules.iter().map(|rule| (rule.id(), rule.statement())));
-        assert!(report.findings().iter().all(|finding| finding.outcome == Outcome::Holds));
+        assert!(report.findings().iter().all(|finding| finding.outcome == Ruling::Holds));
     }
     statements.sort_unstable();
     let mut expected: Vec<_> = RuleId::ALL.iter().map(|rule| (rule.id(), rule.statement())).collect();
@@ -53,7 +53,7 @@ fn every_rule_is_in_its_actions_report_and_empty_proposals_report_all_of_them_to
         let rules: Vec<_> = report.findings().iter().map(|finding| finding.rule).collect();
         let of_action = RuleId::ALL.iter().filter(|rule| rule.action() == world.case.action());
         assert!(rules.iter().eq(of_action));
-        let lacking = report.findings().iter().filter(|f| f.outcome == Outcome::NotEvaluable(needed)).count();
+        let lacking = report.findings().iter().filter(|f| f.outcome == Ruling::NotEvaluable(needed)).count();
         assert_eq!(lacking, if needed == RuleId::Ds2 { 10 } else { 5 });
     }
 }
@@ -63,7 +63,7 @@ fn rules_are_not_evaluable_only_where_a_value_does_not_exist() {
     let lacking = |world: &World| -> Vec<_> {
         let report = evaluate(&world.case, &world.snapshot).unwrap();
         let lacking = |finding: &Finding| match finding.outcome {
-            Outcome::NotEvaluable(needs) => Some((finding.rule, finding.item, needs)),
+            Ruling::NotEvaluable(needs) => Some((finding.rule, finding.item, needs)),
             _ => None,
         };
         report.findings().iter().filter_map(lacking).collect()
@@ -130,24 +130,24 @@ fn what_the_snapshot_lacks_is_an_error_and_not_a_verdict() {
         let lacks_wallet = world.case.subject != heartbeat().case.subject;
         world.snapshot.wallets.clear();
         let missing = evaluate(&world.case, &world.snapshot).err();
-        assert_eq!(missing, lacks_wallet.then_some(Missing::Wallet(wallet())));
+        assert_eq!(missing, lacks_wallet.then_some(MissingError::Wallet(wallet())));
     }
     let mut world = sweep(2);
     let key = DepositKey::new(world.sweep().0.deposits[1].outpoint);
     world.snapshot.deposits.remove(&key);
-    assert_eq!(outcome(&world), Missing::Deposit(key));
+    assert_eq!(outcome(&world), MissingError::Deposit(key));
 
     let mut world = redemption(2);
     let key = RedemptionKey::new(wallet(), &redeemer_script(1));
     world.snapshot.watchtower_delays.as_mut().unwrap().remove(&key);
-    assert_eq!(outcome(&world), Missing::WatchtowerDelay(key));
+    assert_eq!(outcome(&world), MissingError::WatchtowerDelay(key));
     world.snapshot.redemptions.remove(&key);
-    assert_eq!(outcome(&world), Missing::Redemption(key));
+    assert_eq!(outcome(&world), MissingError::Redemption(key));
 
     let mut world = moved_funds_sweep();
     let key = SweepRequestKey::new(world.moved_funds_sweep().outpoint);
     world.snapshot.sweep_requests.clear();
-    assert_eq!(outcome(&world), Missing::SweepRequest(key));
+    assert_eq!(outcome(&world), MissingError::SweepRequest(key));
 }
 
 #[test]
@@ -174,5 +174,5 @@ fn a_candidate_is_judged_alone_as_in_a_proposal() {
 fn a_case_of_another_wallet_reads_that_wallets_records() {
     let world = redemption(1);
     let case = Case { wallet: KeyHash([9; 20]), ..world.case };
-    assert_eq!(evaluate(&case, &world.snapshot), Err(Missing::Wallet(KeyHash([9; 20]))));
+    assert_eq!(evaluate(&case, &world.snapshot), Err(MissingError::Wallet(KeyHash([9; 20]))));
 }

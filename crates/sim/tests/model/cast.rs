@@ -5,8 +5,8 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use coxswain_protocol::{
-    Assignment, Assurance, ContentVerdict, Network, Objection, Parameters, SafeHashes, Setup, SigningGroup,
-    Window,
+    Assignment, Assurance, ContentVerdict, Objection, Parameters, SafeHashes, Setup, SigningGroup, Window,
+    WindowParameters,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
 use coxswain_rules::{Amount, HeartbeatProposal, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
@@ -60,7 +60,7 @@ impl Line {
 
 /// All that doesn't change in a game.
 pub(crate) struct Cast {
-    network: Network,
+    network: WindowParameters,
     keys: Vec<OperatorKey>,
     group: Arc<SigningGroup>,
     windows: [Window; WINDOWS],
@@ -78,7 +78,7 @@ impl Cast {
             heartbeat_probability: 0.0,
             ..Parameters::DEFAULT
         };
-        let network = Network::try_from(parameters).unwrap();
+        let network = WindowParameters::try_from(parameters).unwrap();
         let secp = Secp256k1::signing_only();
         let key = |byte| {
             let secret = SecretKey::from_slice(&[byte; 32]).unwrap();

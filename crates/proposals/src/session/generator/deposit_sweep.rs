@@ -8,7 +8,7 @@ use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, RuleId, Snapshot, Subject};
 
 use super::{Answer, MAX_TRIES, Progress};
 use crate::{
-    Exclusion, Nothing, Outcome, ProposedTransaction, Session, Undecided, Why,
+    ActionOutcome, Exclusion, Nothing, ProposedTransaction, Session, SessionError, Why,
     deposits::{self, Lookups, Sound},
     gas,
     outcome::Refusal,
@@ -44,7 +44,7 @@ impl Survey {
     }
 
     /// Why it can't be told of some deposit whether it can be swept.
-    pub(crate) fn unanswered(&self) -> Option<Undecided> {
+    pub(crate) fn unanswered(&self) -> Option<SessionError> {
         self.excluded.iter().find_map(|exclusion| match &exclusion.why {
             Why::Unanswered(error) => Some(error.clone().into()),
             _ => None,
@@ -53,18 +53,18 @@ impl Survey {
 }
 
 /// Whether a call that failed may have run out of gas: nodes say so in many ways.
-const fn may_lack_gas(undecided: &Undecided) -> bool {
-    use coxswain_ethereum::{RequestError, Undecided as OfEthereum};
+const fn may_lack_gas(undecided: &SessionError) -> bool {
+    use coxswain_ethereum::{ChainError, RequestError};
     matches!(
         undecided,
-        Undecided::Ethereum(
-            OfEthereum::RevertWithoutReason { .. } | OfEthereum::Request(RequestError::Rpc { .. })
+        SessionError::Ethereum(
+            ChainError::RevertWithoutReason { .. } | ChainError::Request(RequestError::Rpc { .. })
         )
     )
 }
 
 impl<B: Backend> Session<'_, B> {
-    pub(crate) async fn deposit_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<Outcome> {
+    pub(crate) async fn deposit_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<ActionOutcome> {
         let survey = self.survey().await?;
         let unanswered = survey.unanswered();
         excluded.extend(survey.excluded);
@@ -91,7 +91,7 @@ impl<B: Backend> Session<'_, B> {
                     match self.put(subject, Some(transaction)).await {
                         Ok(Answer::Accepted(proposed)) => {
                             excluded.extend(waiting);
-                            return Ok(Outcome::Proposal(proposed));
+                            return Ok(ActionOutcome::Proposal(proposed));
                         }
                         Ok(Answer::Rejected(rejection)) => Refusal::from(rejection),
                         // The endpoint may allow a call less than others do.

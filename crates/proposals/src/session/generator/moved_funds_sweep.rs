@@ -9,7 +9,7 @@ use coxswain_rules::{
 
 use super::{Answer, MAX_TRIES, Progress};
 use crate::{
-    Exclusion, Item, Nothing, Outcome, ProposedTransaction, Session, Undecided, Why, moved_funds,
+    ActionOutcome, Exclusion, Item, Nothing, ProposedTransaction, Session, SessionError, Why, moved_funds,
     session::reads::EARLIER_SEARCHES,
 };
 
@@ -28,7 +28,10 @@ impl Moved {
 }
 
 impl<B: Backend> Session<'_, B> {
-    pub(crate) async fn moved_funds_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<Outcome> {
+    pub(crate) async fn moved_funds_sweep(
+        &mut self,
+        excluded: &mut Vec<Exclusion>,
+    ) -> Progress<ActionOutcome> {
         let record = self.active().await?;
         if record.pending_moved_funds_sweep_requests_count == 0 {
             return Ok(Nothing::NoneLeft.into());
@@ -51,7 +54,7 @@ impl<B: Backend> Session<'_, B> {
                     continue;
                 }
                 Err(error) => {
-                    undecided = Some(Undecided::Bitcoin(error.clone()));
+                    undecided = Some(SessionError::Bitcoin(error.clone()));
                     exclude(error.into());
                     continue;
                 }
@@ -71,7 +74,7 @@ impl<B: Backend> Session<'_, B> {
             let funding = main_utxo.iter().filter_map(|main_utxo| main_utxo.transaction.clone()).collect();
             let transaction = ProposedTransaction { unsigned, fee, funding };
             match self.put(Subject::MovedFundsSweep(proposal), Some(transaction)).await? {
-                Answer::Accepted(proposed) => return Ok(Outcome::Proposal(proposed)),
+                Answer::Accepted(proposed) => return Ok(ActionOutcome::Proposal(proposed)),
                 Answer::Rejected(rejection) => exclude(Why::Contract(Box::new(rejection))),
             }
         }
@@ -79,7 +82,7 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// The outputs to be swept, as Bitcoin is asked about them.
-    pub(crate) async fn moved_outputs(&mut self, record: &WalletRecord) -> Result<Vec<Output>, Undecided> {
+    pub(crate) async fn moved_outputs(&mut self, record: &WalletRecord) -> Result<Vec<Output>, SessionError> {
         let script = wallet_script(self.key_hash);
         let Moved { pending, .. } = self.moved(record).await?;
         Ok(pending.into_iter().map(|outpoint| Output { outpoint, script: script.clone() }).collect())
@@ -89,7 +92,7 @@ impl<B: Backend> Session<'_, B> {
     ///
     /// If fewer are found, these can be swept all the same; but a wallet without a main UTXO must know all of them, since its
     /// own unproven transaction may show in any.
-    async fn moved(&mut self, record: &WalletRecord) -> Result<Moved, Undecided> {
+    async fn moved(&mut self, record: &WalletRecord) -> Result<Moved, SessionError> {
         if let Some(moved) = &self.moved {
             return Ok(moved.clone());
         }
@@ -105,7 +108,7 @@ impl<B: Backend> Session<'_, B> {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    failed = Some(Undecided::Ethereum(error));
+                    failed = Some(SessionError::Ethereum(error));
                     break;
                 }
             }
@@ -117,7 +120,7 @@ impl<B: Backend> Session<'_, B> {
         }
         if !moved.are_all(count) && (moved.pending.is_empty() || record.main_utxo_hash.is_zero()) {
             let found = moved.pending.len();
-            return Err(failed.unwrap_or(Undecided::MovedFundsNotFound { found, pending: count }));
+            return Err(failed.unwrap_or(SessionError::MovedFundsNotFound { found, pending: count }));
         }
         Ok(self.moved.insert(moved).clone())
     }
@@ -129,7 +132,7 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// Those of the outputs that are to be swept still.
-    async fn pending_of(&mut self, outputs: &[OutPoint]) -> Result<Moved, Undecided> {
+    async fn pending_of(&mut self, outputs: &[OutPoint]) -> Result<Moved, SessionError> {
         let sweep_requests = outputs.iter().copied().map(SweepRequestKey::new).collect();
         let snapshot = self.snapshot(SnapshotKeys { sweep_requests, ..SnapshotKeys::default() }).await?;
         let pending = moved_funds::pending(&snapshot, self.key_hash, outputs)?;

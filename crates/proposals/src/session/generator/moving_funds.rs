@@ -10,7 +10,7 @@ use coxswain_rules::{
 
 use super::Progress;
 use crate::{
-    CommitmentDue, Nothing, Outcome, ProposedTransaction, Session, Undecided, moving_funds,
+    ActionOutcome, CommitmentDue, Nothing, ProposedTransaction, Session, SessionError, moving_funds,
     session::reads::EARLIER_SEARCHES,
 };
 
@@ -18,7 +18,7 @@ use crate::{
 const NEWEST_WALLETS: usize = 250;
 
 impl<B: Backend> Session<'_, B> {
-    pub(crate) async fn moving_funds(&mut self) -> Progress<Outcome> {
+    pub(crate) async fn moving_funds(&mut self) -> Progress<ActionOutcome> {
         let wallet = self.key_hash;
         let record = self.record().await?;
         match record.state {
@@ -80,17 +80,17 @@ impl<B: Backend> Session<'_, B> {
             if let Some(targets) = moving_funds::committed_targets(commitments, wallet, head, commitment) {
                 return Ok(targets.to_vec());
             }
-            if !self.events.earlier(&self.sources.endpoint).await.map_err(Undecided::from)? {
+            if !self.events.earlier(&self.sources.endpoint).await.map_err(SessionError::from)? {
                 break;
             }
         }
-        Err(Undecided::CommitmentNotFound(commitment).into())
+        Err(SessionError::CommitmentNotFound(commitment).into())
     }
 
     /// The commitment that the Bridge will take.
-    async fn commitment(&mut self, main_utxo: Utxo) -> Progress<Outcome> {
+    async fn commitment(&mut self, main_utxo: Utxo) -> Progress<ActionOutcome> {
         let head = self.block.number;
-        let limits = self.sources.reader.wallet_limits(self.block).await.map_err(Undecided::from)?;
+        let limits = self.sources.reader.wallet_limits(self.block).await.map_err(SessionError::from)?;
         let needed =
             moving_funds::target_count(limits.live_wallets, main_utxo.value, limits.max_btc_transfer);
         let mut searches = 0;
@@ -103,11 +103,11 @@ impl<B: Backend> Session<'_, B> {
             let targets = moving_funds::targets(&snapshot, self.key_hash, &newest, head, needed)?;
             let found = targets.len();
             if u64::try_from(found) == Ok(needed) {
-                return Ok(Outcome::Commitment(Box::new(CommitmentDue { main_utxo, targets })));
+                return Ok(ActionOutcome::Commitment(Box::new(CommitmentDue { main_utxo, targets })));
             }
             // There are as many Live wallets, but for none at all: they were registered before.
             let further = limits.live_wallets > 0 && searches < EARLIER_SEARCHES;
-            if !further || !self.events.earlier(&self.sources.endpoint).await.map_err(Undecided::from)? {
+            if !further || !self.events.earlier(&self.sources.endpoint).await.map_err(SessionError::from)? {
                 return Ok(Nothing::TooFewTargets { found, needed }.into());
             }
             searches += 1;

@@ -6,11 +6,12 @@ use coxswain_rules::{Amount, RedemptionKey, Subject};
 
 use super::{Answer, MAX_TRIES, Progress};
 use crate::{
-    Exclusion, Item, Nothing, Outcome, ProposedTransaction, Session, Undecided, outcome::Refusal, redemptions,
+    ActionOutcome, Exclusion, Item, Nothing, ProposedTransaction, Session, SessionError, outcome::Refusal,
+    redemptions,
 };
 
 impl<B: Backend> Session<'_, B> {
-    pub(crate) async fn redemption(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<Outcome> {
+    pub(crate) async fn redemption(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<ActionOutcome> {
         let record = self.active().await?;
         if record.pending_redemptions_value == Amount::ZERO {
             return Ok(Nothing::NoneLeft.into());
@@ -20,7 +21,7 @@ impl<B: Backend> Session<'_, B> {
         let (from, needed) = (self.events.from_block(), redemptions::oldest_block(head, timeout));
         let requests = redemptions::newest(self.events.requests(wallet), needed..=head);
         if requests.is_empty() && from > needed {
-            return Err(Undecided::EventsTooShort { from, needed }.into());
+            return Err(SessionError::EventsTooShort { from, needed }.into());
         }
         let redemptions =
             requests.iter().map(|request| RedemptionKey::new(wallet, &request.script)).collect();
@@ -60,7 +61,7 @@ impl<B: Backend> Session<'_, B> {
             let rejection = match self.put(subject, Some(transaction)).await? {
                 Answer::Accepted(proposed) => {
                     excluded.extend(left_out);
-                    return Ok(Outcome::Proposal(proposed));
+                    return Ok(ActionOutcome::Proposal(proposed));
                 }
                 Answer::Rejected(rejection) => rejection,
             };

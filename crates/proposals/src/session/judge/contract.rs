@@ -2,21 +2,21 @@
 
 use bitcoin::{PubkeyHash, Script, ScriptBuf, WPubkeyHash};
 use coxswain_bitcoin::Backend;
-use coxswain_ethereum::{SnapshotKeys, Verdict};
+use coxswain_ethereum::{ContractVerdict, SnapshotKeys};
 use coxswain_rules::{
     Case, Cause, DepositKey, DepositScript, Finding, HeartbeatProposal, Objection, Rejection, RuleId,
     Snapshot, Subject, evaluate, output_at,
 };
 
 use super::Obstacle;
-use crate::{Session, Undecided};
+use crate::{Session, SessionError};
 
 /// What was heard of a case.
 #[derive(Clone, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct CaseAnswers {
     case: Case,
     /// The contract's verdict, if it has decided.
-    verdict: Option<Verdict>,
+    verdict: Option<ContractVerdict>,
     /// What the rules read.
     snapshot: Option<Snapshot>,
 }
@@ -55,7 +55,7 @@ impl Concurrence {
 
 impl Opinion {
     /// What the rules say of the case over this snapshot.
-    fn new(case: &Case, snapshot: &Snapshot) -> Result<Self, coxswain_rules::Missing> {
+    fn new(case: &Case, snapshot: &Snapshot) -> Result<Self, coxswain_rules::MissingError> {
         let findings = evaluate(case, snapshot)?.findings().to_vec();
         Ok(Self { findings, unspendable: unspendable(case, snapshot) })
     }
@@ -76,16 +76,16 @@ impl Opinion {
     }
 
     /// Why neither is to be trusted, if they don't concur.
-    pub fn disagreement(&self, verdict: &Verdict) -> Undecided {
+    pub fn disagreement(&self, verdict: &ContractVerdict) -> SessionError {
         let contract = match verdict {
-            Verdict::Rejected(rejection) => format!("rejects the proposal ({rejection})"),
-            Verdict::Valid | Verdict::Undecided(_) => "accepts the proposal".to_owned(),
+            ContractVerdict::Rejected(rejection) => format!("rejects the proposal ({rejection})"),
+            ContractVerdict::Valid | ContractVerdict::Undecided(_) => "accepts the proposal".to_owned(),
         };
         let rules = match self.rejection() {
             Some(rejection) => format!("reject it ({rejection})"),
             None => "accept it".to_owned(),
         };
-        Undecided::Disagreement { contract, rules }
+        SessionError::Disagreement { contract, rules }
     }
 }
 
@@ -96,12 +96,12 @@ fn rejection(finding: &Finding) -> Option<Rejection> {
 
 impl<B: Backend> Session<'_, B> {
     /// The contract's verdict on the case, asked once.
-    pub async fn contract(&mut self, case: &Case) -> Verdict {
+    pub async fn contract(&mut self, case: &Case) -> ContractVerdict {
         if let Some(verdict) = &self.heard(case).verdict {
             return verdict.clone();
         }
         let verdict = self.sources.validator.validate_at(case, self.block).await;
-        if let Verdict::Valid | Verdict::Rejected(_) = verdict {
+        if let ContractVerdict::Valid | ContractVerdict::Rejected(_) = verdict {
             self.heard(case).verdict = Some(verdict.clone());
         }
         verdict
@@ -111,17 +111,17 @@ impl<B: Backend> Session<'_, B> {
     ///
     /// # Errors
     /// If the Bridge can't be read.
-    pub async fn opinion(&mut self, case: &Case) -> Result<Opinion, Undecided> {
+    pub async fn opinion(&mut self, case: &Case) -> Result<Opinion, SessionError> {
         let snapshot = self.snapshot_of(case).await?;
         Ok(Opinion::new(case, &snapshot)?)
     }
 
     /// Whether the verdict is what the rules say; `None` if it is undecided.
-    pub async fn concurrence(&mut self, opinion: &Opinion, verdict: &Verdict) -> Option<Concurrence> {
+    pub async fn concurrence(&mut self, opinion: &Opinion, verdict: &ContractVerdict) -> Option<Concurrence> {
         let said = match verdict {
-            Verdict::Valid => None,
-            Verdict::Rejected(rejection) => Some(rejection),
-            Verdict::Undecided(_) => return None,
+            ContractVerdict::Valid => None,
+            ContractVerdict::Rejected(rejection) => Some(rejection),
+            ContractVerdict::Undecided(_) => return None,
         };
         if is_said(said, opinion.findings.iter()) {
             return Some(Concurrence::Full);
@@ -132,7 +132,7 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// What the rules read to judge the case.
-    pub(crate) async fn snapshot_of(&mut self, case: &Case) -> Result<Snapshot, Undecided> {
+    pub(crate) async fn snapshot_of(&mut self, case: &Case) -> Result<Snapshot, SessionError> {
         if let Some(snapshot) = &self.heard(case).snapshot {
             return Ok(snapshot.clone());
         }
@@ -140,9 +140,9 @@ impl<B: Backend> Session<'_, B> {
         Ok(self.heard(case).snapshot.insert(snapshot).clone())
     }
 
-    fn heard(&mut self, case: &Case) -> &mut Heard {
+    fn heard(&mut self, case: &Case) -> &mut CaseAnswers {
         let heard = self.heard.take().filter(|heard| heard.case == *case);
-        self.heard.insert(heard.unwrap_or_else(|| Heard {
+        self.heard.insert(heard.unwrap_or_else(|| CaseAnswers {
             case: case.clone(),
             verdict: None,
             snapshot: None,
@@ -152,13 +152,13 @@ impl<B: Backend> Session<'_, B> {
     /// Takes the step. A validator that accepts what nobody can spend is overruled.
     pub(super) async fn check_contract(&mut self, case: &Case) -> Result<(), Obstacle> {
         let verdict = self.contract(case).await;
-        if let Verdict::Undecided(undecided) = verdict {
-            return Err(Undecided::Ethereum(undecided).into());
+        if let ContractVerdict::Undecided(undecided) = verdict {
+            return Err(SessionError::Ethereum(undecided).into());
         }
         let opinion = self.opinion(case).await?;
         match (self.concurrence(&opinion, &verdict).await, verdict) {
-            (Some(Concurrence::Full), Verdict::Valid) => Ok(()),
-            (Some(Concurrence::Full), Verdict::Rejected(rejection)) => {
+            (Some(Concurrence::Full), ContractVerdict::Valid) => Ok(()),
+            (Some(Concurrence::Full), ContractVerdict::Rejected(rejection)) => {
                 Err(Objection::Contract(rejection).into())
             }
             (Some(Concurrence::KnownDifference), verdict) => match opinion.unspendable() {
@@ -179,7 +179,8 @@ impl<B: Backend> Session<'_, B> {
         let invalid = Subject::Heartbeat(HeartbeatProposal { message: Vec::new() });
         let case = Case { wallet: self.key_hash, subject: invalid };
         let verdict = self.sources.validator.validate_at(&case, self.block).await;
-        let is_deployed = matches!(verdict, Verdict::Rejected(Rejection { cause: Cause::Text(_), .. }));
+        let is_deployed =
+            matches!(verdict, ContractVerdict::Rejected(Rejection { cause: Cause::Text(_), .. }));
         *self.is_deployed.insert(is_deployed)
     }
 }

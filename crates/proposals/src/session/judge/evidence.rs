@@ -1,14 +1,14 @@
 //! Step 1: what a proposal builds on is found, in the Bridge's events and on Bitcoin, and the events are deep enough.
 
 use coxswain_bitcoin::{Backend, Known};
-use coxswain_ethereum::{BlockSelector, Revealed, Undecided as OfEthereum};
+use coxswain_ethereum::{BlockSelector, ChainError, Revealed};
 use coxswain_rules::{
     Case, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, Objection, OutPoint, Proposal, REDEMPTION_MAX_SIZE,
     RedemptionKey, RedemptionProposal, RevealedDeposit, Subject, Utxo, main_utxo_hash,
 };
 
 use super::Obstacle;
-use crate::{Session, Undecided};
+use crate::{Session, SessionError};
 
 impl<B: Backend> Session<'_, B> {
     /// The case of a proposal from the wire: reveals, funding transactions and the main UTXO are found for it.
@@ -37,7 +37,7 @@ impl<B: Backend> Session<'_, B> {
     ///
     /// # Errors
     /// If Ethereum or Bitcoin has no usable answer.
-    pub async fn main_utxo(&mut self) -> Result<Option<Utxo>, Undecided> {
+    pub async fn main_utxo(&mut self) -> Result<Option<Utxo>, SessionError> {
         let record = self.record().await?;
         Ok(self.find_main_utxo(&record).await?.map(|main_utxo| main_utxo.utxo))
     }
@@ -50,7 +50,7 @@ impl<B: Backend> Session<'_, B> {
     pub async fn reveals(
         &mut self,
         deposits: &[RevealedDeposit],
-    ) -> Result<Vec<Option<Revealed>>, Undecided> {
+    ) -> Result<Vec<Option<Revealed>>, SessionError> {
         let key = |deposit: &RevealedDeposit| (deposit.reveal_block, deposit.outpoint);
         let mut unknown = Vec::new();
         for deposit in deposits.iter().filter(|deposit| deposit.reveal_block <= self.block.number) {
@@ -74,7 +74,7 @@ impl<B: Backend> Session<'_, B> {
     ///
     /// # Errors
     /// If Bitcoin gives no usable answer about one of them.
-    pub async fn funding(&mut self, outpoints: &[OutPoint]) -> Result<Vec<Option<Known>>, Undecided> {
+    pub async fn funding(&mut self, outpoints: &[OutPoint]) -> Result<Vec<Option<Known>>, SessionError> {
         let unknown: Vec<_> =
             outpoints.iter().copied().filter(|outpoint| !self.funding.contains_key(outpoint)).collect();
         let answers = self.transactions(&unknown).await?;
@@ -217,11 +217,11 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// The time of the newest block that is deep enough for events to be built on; 0 if there is none.
-    async fn deep(&self) -> Result<u64, Undecided> {
+    async fn deep(&self) -> Result<u64, SessionError> {
         let Some(number) = self.block.number.checked_sub(self.event_depth()) else { return Ok(0) };
         let endpoint = &self.sources.endpoint;
-        let block = endpoint.block(BlockSelector::Number(number)).await.map_err(OfEthereum::from)?;
-        let block = block.ok_or_else(|| OfEthereum::NoBlock {
+        let block = endpoint.block(BlockSelector::Number(number)).await.map_err(ChainError::from)?;
+        let block = block.ok_or_else(|| ChainError::NoBlock {
             endpoint: endpoint.name().to_owned(),
             block: BlockSelector::Number(number),
         })?;

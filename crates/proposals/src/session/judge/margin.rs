@@ -5,11 +5,11 @@ use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{Case, Objection, Snapshot, Subject};
 
 use super::Obstacle;
-use crate::{Session, Undecided, moving_funds};
+use crate::{Session, SessionError, moving_funds};
 
 impl<B: Backend> Session<'_, B> {
     /// The time that must have come before the wallet's funds are moved, with what was read to tell.
-    pub(crate) async fn earliest_move(&mut self) -> Result<(u64, Snapshot), Undecided> {
+    pub(crate) async fn earliest_move(&mut self) -> Result<(u64, Snapshot), SessionError> {
         let (wallet, head) = (self.key_hash, self.block.number);
         // A commitment that isn't known would let the funds go too early.
         let needed = head.saturating_sub(moving_funds::COMMITMENT_LOOK_BACK);

@@ -14,7 +14,7 @@ use coxswain_rules::{
 };
 
 use super::Obstacle;
-use crate::{Session, Undecided, moving_funds::COMMITMENT_LOOK_BACK, session::reads::EARLIER_SEARCHES};
+use crate::{Session, SessionError, moving_funds::COMMITMENT_LOOK_BACK, session::reads::EARLIER_SEARCHES};
 
 /// How many deposits of a wallet without a main UTXO are looked at: with the wallet, seven calls read them.
 const MOST_DEPOSITS: usize = 7 * 250 - 1;
@@ -47,7 +47,7 @@ impl<B: Backend> Session<'_, B> {
 
     /// An output that only the wallet can spend, and that is spent; `None` if there is none. For a wallet without a main UTXO:
     /// a transaction of its own waits for its proof if there is one, and none if there is none.
-    pub(crate) async fn own_spent(&mut self) -> Result<Option<OutPoint>, Undecided> {
+    pub(crate) async fn own_spent(&mut self) -> Result<Option<OutPoint>, SessionError> {
         if self.none_waits {
             return Ok(None);
         }
@@ -60,7 +60,7 @@ impl<B: Backend> Session<'_, B> {
         Ok(spent)
     }
 
-    async fn spent_moved_funds(&mut self, record: &WalletRecord) -> Result<Option<OutPoint>, Undecided> {
+    async fn spent_moved_funds(&mut self, record: &WalletRecord) -> Result<Option<OutPoint>, SessionError> {
         let outputs = self.moved_outputs(record).await?;
         for (Output { outpoint, .. }, unspent) in outputs.iter().zip(self.unspent(&outputs).await?) {
             if !unspent? {
@@ -70,7 +70,7 @@ impl<B: Backend> Session<'_, B> {
         Ok(None)
     }
 
-    async fn spent_deposit(&mut self) -> Result<Option<OutPoint>, Undecided> {
+    async fn spent_deposit(&mut self) -> Result<Option<OutPoint>, SessionError> {
         let reveals = self.all_reveals().await?;
         let snapshot = self.snapshot_of_deposits(reveals.keys().copied()).await?;
         let mut unswept = Vec::new();
@@ -105,19 +105,19 @@ impl<B: Backend> Session<'_, B> {
             }
             refunded = refunded.or(Some(outpoint));
         }
-        refunded.map_or(Ok(None), |outpoint| Err(Undecided::SweptOrRefunded(outpoint)))
+        refunded.map_or(Ok(None), |outpoint| Err(SessionError::SweptOrRefunded(outpoint)))
     }
 
     async fn snapshot_of_deposits(
         &mut self,
         outpoints: impl Iterator<Item = OutPoint>,
-    ) -> Result<Snapshot, Undecided> {
+    ) -> Result<Snapshot, SessionError> {
         let deposits = outpoints.map(DepositKey::new).collect();
         self.snapshot(SnapshotKeys { deposits, ..SnapshotKeys::default() }).await
     }
 
     /// All deposits that were ever revealed to the wallet, but for those that were swept long ago.
-    async fn all_reveals(&mut self) -> Result<BTreeMap<OutPoint, DepositReveal>, Undecided> {
+    async fn all_reveals(&mut self) -> Result<BTreeMap<OutPoint, DepositReveal>, SessionError> {
         let (registered, head) = (self.registration().await?, self.block.number);
         let from = self.events.from_block();
         let read;
@@ -129,7 +129,7 @@ impl<B: Backend> Session<'_, B> {
             read = events;
             &read
         } else {
-            return Err(Undecided::EventsTooShort { from, needed: registered });
+            return Err(SessionError::EventsTooShort { from, needed: registered });
         };
         let mut reveals = BTreeMap::new();
         for reveal in events.reveals(self.key_hash) {
@@ -138,13 +138,13 @@ impl<B: Backend> Session<'_, B> {
             }
         }
         match reveals.len() {
-            count if count > MOST_DEPOSITS => Err(Undecided::TooManyDeposits(count)),
+            count if count > MOST_DEPOSITS => Err(SessionError::TooManyDeposits(count)),
             _ => Ok(reveals),
         }
     }
 
     /// The block in which the wallet was registered: nothing is older.
-    async fn registration(&mut self) -> Result<u64, Undecided> {
+    async fn registration(&mut self) -> Result<u64, SessionError> {
         for _ in 0..=EARLIER_SEARCHES {
             let (wallet, head) = (self.key_hash, self.block.number);
             let mut registered = self.events.new_wallets().iter();
@@ -155,7 +155,7 @@ impl<B: Backend> Session<'_, B> {
                 break;
             }
         }
-        Err(Undecided::RegistrationNotFound)
+        Err(SessionError::RegistrationNotFound)
     }
 }
 

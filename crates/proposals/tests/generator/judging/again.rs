@@ -1,6 +1,6 @@
 //! What was prepared is kept, and judged again at newer blocks.
 
-use coxswain_ethereum::Endpoint;
+use coxswain_ethereum::Endpoints;
 use coxswain_proposals::{Assessment, Memory, Session, Step};
 use coxswain_rules::{Action, Assurance, KeyHash, Objection, RuleId};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply};
@@ -21,7 +21,7 @@ async fn what_a_leader_has_prepared_is_judged_again_with_one_verdict_and_no_sear
     stage.pass(RIPE).await;
     let upstream = stage.world.chain.endpoint().parse().unwrap();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
-    let endpoint = || Endpoint::new(node.url().clone()).unwrap();
+    let endpoint = || Endpoints::new(node.url().clone()).unwrap();
     let bitcoin = stage.bitcoin.clone();
     let mut memory = Memory::default();
 
@@ -82,7 +82,9 @@ async fn a_session_judges_its_own_wallets_cases_only() {
     let mut session = Session::new(&sources, wallet.key_hash(), block, &mut stage.events, &mut memory);
     let mut generation = session.generate_first([Action::Heartbeat]).await;
     let attempt = generation.attempts.remove(0);
-    let coxswain_proposals::Outcome::Proposal(mut proposed) = attempt.outcome else { panic!("{attempt:?}") };
+    let coxswain_proposals::ActionOutcome::Proposal(mut proposed) = attempt.outcome else {
+        panic!("{attempt:?}")
+    };
     assert_eq!(session.judge(&proposed.case).await, VALID);
     proposed.case.wallet = KeyHash([7; 20]);
     let assessment = session.judge(&proposed.case).await;

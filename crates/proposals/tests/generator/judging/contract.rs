@@ -3,7 +3,7 @@
 use alloy::sol_types::{Panic, PanicKind, SolError};
 use alloy_primitives::{B256, Bytes, U256, hex};
 use coxswain_bindings::WalletProposalValidator::{FeeTooHigh, FeeZero};
-use coxswain_ethereum::Endpoint;
+use coxswain_ethereum::Endpoints;
 use coxswain_proposals::{Assessment, Step};
 use coxswain_rules::{
     Amount, Cause, HeartbeatProposal, Objection, Proposal, Reason, Rejection, RuleId, Timing,
@@ -17,7 +17,7 @@ use crate::support::{HOUR, Stage, heartbeat};
 const RIPE: u64 = 2 * HOUR + 60;
 
 /// An endpoint whose validator answers with this.
-async fn falsified(stage: &Stage, reply: Reply) -> Endpoint {
+async fn falsified(stage: &Stage, reply: Reply) -> Endpoints {
     let validator = stage.validator.to_string().to_lowercase();
     let upstream = stage.world.chain.endpoint().parse().unwrap();
     let meet = move |method: &str, parameters: &Value| {
@@ -25,7 +25,7 @@ async fn falsified(stage: &Stage, reply: Reply) -> Endpoint {
         if method == "eth_call" && to == validator { reply.clone() } else { Reply::Forward }
     };
     let node = FaultyEndpoint::start_inspecting(upstream, meet).await.unwrap();
-    let endpoint = Endpoint::new(node.url().clone()).unwrap();
+    let endpoint = Endpoints::new(node.url().clone()).unwrap();
     // It is to answer as long as the test runs.
     std::mem::forget(node);
     endpoint

@@ -1,7 +1,7 @@
 //! Steps 5 and 6: inputs, outputs and the fee.
 
 use coxswain_bindings::Bridge;
-use coxswain_proposals::{Assessment, Step, Undecided};
+use coxswain_proposals::{Assessment, SessionError, Step};
 use coxswain_rules::{Amount, Assurance, FeeObjection, FeeRuling, Objection, OutPoint, TransactionError};
 use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
 
@@ -152,5 +152,5 @@ async fn inc_33_without_an_estimate_or_a_fallback_a_fee_is_not_judged() {
     stage.bitcoin.state().rates.next_block = None;
     stage.assert_valid(&wallet, &proposal).await;
     stage.fallback = None;
-    assert_eq!(stage.undecided(&wallet, &proposal).await, (Step::Fee, Undecided::NoFeeRate));
+    assert_eq!(stage.undecided(&wallet, &proposal).await, (Step::Fee, SessionError::NoFeeRate));
 }

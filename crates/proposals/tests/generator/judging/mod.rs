@@ -7,7 +7,7 @@ mod evidence;
 mod fees_and_outputs;
 mod own_transactions;
 
-use coxswain_proposals::{Assessment, Memory, Session, Step, Undecided};
+use coxswain_proposals::{Assessment, Memory, Session, SessionError, Step};
 use coxswain_rules::{
     Amount, Assurance, DepositSweepProposal, MovedFundsSweepProposal, MovingFundsProposal, Objection,
     OutPoint, Proposal, RedemptionProposal, ScriptBuf, Timing,
@@ -28,7 +28,7 @@ impl Stage {
 
     pub(crate) async fn judge_through(
         &mut self,
-        endpoint: coxswain_ethereum::Endpoint,
+        endpoint: coxswain_ethereum::Endpoints,
         bitcoin: impl coxswain_bitcoin::Backend,
         wallet: &Wallet,
         proposal: &Proposal,
@@ -50,7 +50,7 @@ impl Stage {
     }
 
     /// Why it can't be told whether the proposal is valid.
-    pub(crate) async fn undecided(&mut self, wallet: &Wallet, proposal: &Proposal) -> (Step, Undecided) {
+    pub(crate) async fn undecided(&mut self, wallet: &Wallet, proposal: &Proposal) -> (Step, SessionError) {
         match self.judge(wallet, proposal).await {
             Assessment::Undecided { step, cause } => (step, *cause),
             other => panic!("{other:?}"),

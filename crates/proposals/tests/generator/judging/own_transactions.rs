@@ -1,7 +1,7 @@
 //! Step 3 for a wallet without a main UTXO: what of its own may wait shows only in what it alone can spend.
 
 use coxswain_ethereum::BridgeEvents;
-use coxswain_proposals::{Step, Undecided};
+use coxswain_proposals::{SessionError, Step};
 use coxswain_rules::{Objection, OutPoint};
 use coxswain_testkit::{DepositOutput, DepositSpec};
 
@@ -77,7 +77,7 @@ async fn a_deposit_that_may_have_been_refunded_leaves_it_undecided() {
     let waiting = (Step::MainUtxo, Objection::OwnTransactionWaiting(refundable.outpoint));
     assert_eq!(stage.objection(&wallet, &proposal).await, waiting);
     stage.world.chain.advance(1).await.unwrap();
-    let unclear = (Step::MainUtxo, Undecided::SweptOrRefunded(refundable.outpoint));
+    let unclear = (Step::MainUtxo, SessionError::SweptOrRefunded(refundable.outpoint));
     assert_eq!(stage.undecided(&wallet, &proposal).await, unclear);
 }
 

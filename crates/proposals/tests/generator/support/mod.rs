@@ -6,8 +6,10 @@ pub(crate) use self::bitcoin::FakeBitcoin;
 
 use alloy::providers::Provider;
 use coxswain_bitcoin::Backend;
-use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, Endpoint, ProposalValidator};
-use coxswain_proposals::{Exclusion, Generation, Item, Memory, Outcome, Proposed, Session, Sources, Why};
+use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, Endpoints, ProposalValidator};
+use coxswain_proposals::{
+    ActionOutcome, ChecklistOutcome, Exclusion, Item, Memory, PreparedProposal, Session, Sources, Why,
+};
 use coxswain_rules::{Action, Amount, HeartbeatProposal, KeyHash, Proposal, Subject, network::Parameters};
 use coxswain_testkit::{Deposit, DepositSpec, Wallet, World, our_validator};
 
@@ -65,21 +67,21 @@ impl Stage {
         Provider::get_block_number(self.world.chain.provider()).await.unwrap()
     }
 
-    pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint::new(self.world.chain.endpoint().parse().unwrap()).unwrap()
+    pub(crate) fn endpoint(&self) -> Endpoints {
+        Endpoints::new(self.world.chain.endpoint().parse().unwrap()).unwrap()
     }
 
-    pub(crate) async fn generate(&mut self, wallet: KeyHash, checklist: &[Action]) -> Generation {
+    pub(crate) async fn generate(&mut self, wallet: KeyHash, checklist: &[Action]) -> ChecklistOutcome {
         self.generate_through(self.endpoint(), self.bitcoin.clone(), wallet, checklist).await
     }
 
     pub(crate) async fn generate_through(
         &mut self,
-        endpoint: Endpoint,
+        endpoint: Endpoints,
         bitcoin: impl Backend,
         wallet: KeyHash,
         checklist: &[Action],
-    ) -> Generation {
+    ) -> ChecklistOutcome {
         let (sources, block) = self.sources(endpoint, bitcoin).await;
         let mut session = Session::new(&sources, wallet, block, &mut self.events, &mut self.memory);
         session.generate_first(checklist.iter().copied()).await
@@ -88,7 +90,7 @@ impl Stage {
     /// Whom sessions at the newest block ask, up to which the events are brought.
     pub(crate) async fn sources<B: Backend>(
         &mut self,
-        endpoint: Endpoint,
+        endpoint: Endpoints,
         bitcoin: B,
     ) -> (Sources<B>, Block) {
         let validator = ProposalValidator::new(endpoint.clone(), CHAIN, self.validator);
@@ -99,11 +101,15 @@ impl Stage {
     }
 
     /// One action, which must come to a proposal.
-    pub(crate) async fn propose(&mut self, wallet: &Wallet, action: Action) -> (Proposed, Vec<Exclusion>) {
+    pub(crate) async fn propose(
+        &mut self,
+        wallet: &Wallet,
+        action: Action,
+    ) -> (PreparedProposal, Vec<Exclusion>) {
         let generation = self.generate(wallet.key_hash(), &[action]).await;
         let attempt = generation.attempts.into_iter().next_back().unwrap();
         match attempt.outcome {
-            Outcome::Proposal(proposed) => (*proposed, attempt.excluded),
+            ActionOutcome::Proposal(proposed) => (*proposed, attempt.excluded),
             other => panic!("{action}: {other}, left out: {:?}", attempt.excluded),
         }
     }
@@ -116,7 +122,7 @@ pub(crate) fn heartbeat() -> Proposal {
 }
 
 /// The deposits proposed, by name.
-pub(crate) fn swept(proposed: &Proposed) -> Vec<coxswain_rules::OutPoint> {
+pub(crate) fn swept(proposed: &PreparedProposal) -> Vec<coxswain_rules::OutPoint> {
     match &proposed.case.subject {
         Subject::DepositSweep { proposal, .. } => {
             proposal.deposits.iter().map(|deposit| deposit.outpoint).collect()
@@ -126,7 +132,7 @@ pub(crate) fn swept(proposed: &Proposed) -> Vec<coxswain_rules::OutPoint> {
 }
 
 /// The scripts proposed to be paid.
-pub(crate) fn paid(proposed: &Proposed) -> Vec<coxswain_rules::ScriptBuf> {
+pub(crate) fn paid(proposed: &PreparedProposal) -> Vec<coxswain_rules::ScriptBuf> {
     match &proposed.case.subject {
         Subject::Redemption(proposal) => proposal.scripts.clone(),
         other => panic!("not a redemption: {other:?}"),

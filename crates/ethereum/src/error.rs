@@ -1,12 +1,12 @@
 //! Why a question to the chain has no answer to go by.
 
 use alloy::primitives::{Address, Bytes};
-use coxswain_rules::{Missing, OutPoint};
+use coxswain_rules::{MissingError, OutPoint};
 
 #[cfg(feature = "proven")]
-use crate::proof::Unproven;
+use crate::proof::ProofError;
 use crate::{
-    decision::NoDecision,
+    decision::DecisionError,
     rpc::{Block, BlockSelector, Position, RequestError},
 };
 
@@ -16,7 +16,7 @@ const EXCERPT: usize = 68;
 /// Why a case could not be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Undecided {
+pub enum ChainError {
     /// The endpoint gave no usable answer.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -114,7 +114,7 @@ pub enum Undecided {
     },
     /// The Bridge was not read as far as the rules need it.
     #[error(transparent)]
-    Unread(#[from] Missing),
+    Unread(#[from] MissingError),
     /// The Bridge was read at another block than was asked for.
     #[error(
         "{endpoint} read the Bridge in block {number} of chain {chain_id} (time {timestamp}) instead of {expected}"
@@ -157,7 +157,7 @@ pub enum Undecided {
     },
     /// No block is named by enough servers.
     #[error(transparent)]
-    NoDecision(#[from] NoDecision),
+    NoDecision(#[from] DecisionError),
     /// Too few servers say the same.
     #[error("fewer than {required} servers say the same: {said}")]
     NotAgreed {
@@ -177,7 +177,7 @@ pub enum Undecided {
     /// The state that the answer depends on is not proven.
     #[cfg(feature = "proven")]
     #[error(transparent)]
-    Unproven(#[from] Unproven),
+    Unproven(#[from] ProofError),
     /// The call succeeded with something other than `true`.
     #[error("the answer of {address} is not what it can be: {answer} ({length} bytes)")]
     UnknownAnswer {
@@ -190,7 +190,7 @@ pub enum Undecided {
     },
 }
 
-impl Undecided {
+impl ChainError {
     /// Whether the same question may well be answered a moment later.
     pub fn is_retryable(&self) -> bool {
         match self {

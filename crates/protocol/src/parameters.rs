@@ -60,18 +60,18 @@ pub enum ParametersError {
 
 /// [`Parameters`] that fit together.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Network(Parameters);
+pub struct WindowParameters(Parameters);
 
 /// Checked parameters are numbers.
-impl Eq for Network {}
+impl Eq for WindowParameters {}
 
-impl Hash for Network {
+impl Hash for WindowParameters {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.frequency, self.active_phase, self.passive_phase).hash(state);
     }
 }
 
-impl Network {
+impl WindowParameters {
     /// The preset for wallets coordinated together with Go clients.
     pub const MAINNET: Self = Self(Parameters::MAINNET);
     /// The preset for a chain on one's own machine.
@@ -114,13 +114,13 @@ impl Network {
     }
 }
 
-impl Default for Network {
+impl Default for WindowParameters {
     fn default() -> Self {
         Self(Parameters::DEFAULT)
     }
 }
 
-impl Deref for Network {
+impl Deref for WindowParameters {
     type Target = Parameters;
 
     fn deref(&self) -> &Parameters {
@@ -128,7 +128,7 @@ impl Deref for Network {
     }
 }
 
-impl TryFrom<Parameters> for Network {
+impl TryFrom<Parameters> for WindowParameters {
     type Error = ParametersError;
 
     fn try_from(parameters: Parameters) -> Result<Self, ParametersError> {
@@ -167,16 +167,16 @@ impl TryFrom<Parameters> for Network {
 mod tests {
     use super::*;
 
-    fn network(change: impl FnOnce(&mut Parameters)) -> Result<Network, ParametersError> {
+    fn network(change: impl FnOnce(&mut Parameters)) -> Result<WindowParameters, ParametersError> {
         let mut parameters = Parameters::DEFAULT;
         change(&mut parameters);
-        Network::try_from(parameters)
+        WindowParameters::try_from(parameters)
     }
 
     #[test]
     fn presets_are_sound() {
-        for preset in [Network::default(), Network::MAINNET, Network::LOCAL] {
-            assert_eq!(Network::try_from(*preset), Ok(preset));
+        for preset in [WindowParameters::default(), WindowParameters::MAINNET, WindowParameters::LOCAL] {
+            assert_eq!(WindowParameters::try_from(*preset), Ok(preset));
         }
     }
 
@@ -188,8 +188,12 @@ mod tests {
             (rule(1), rule(2), rule(3)),
             (HashRule::Canonical, HashRule::LegacyHeader, HashRule::LegacyHeader)
         );
-        let far = Window::numbered(&Network::MAINNET, 1_000_000).unwrap();
-        assert_eq!(Network::MAINNET.hash_rule(&far), HashRule::LegacyHeader, "no such block is known");
+        let far = Window::numbered(&WindowParameters::MAINNET, 1_000_000).unwrap();
+        assert_eq!(
+            WindowParameters::MAINNET.hash_rule(&far),
+            HashRule::LegacyHeader,
+            "no such block is known"
+        );
     }
 
     #[test]
