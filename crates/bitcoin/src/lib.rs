@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 mod jsonrpc;
 mod limits;
+mod merkle;
 mod spender;
 mod verbose;
 
@@ -23,4 +24,5 @@ pub use electrum::Electrum;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::BackendError;
 pub use limits::Limits;
+pub use merkle::{BranchError, MerkleBranch};
 pub use spender::{Cursor, Search, Spender};

@@ -14,6 +14,7 @@ mod frame;
 mod gate;
 mod handler;
 mod identity;
+mod inbox;
 mod memory;
 mod message;
 mod probe;
@@ -32,11 +33,12 @@ pub use crate::{
     admission::{
         Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, RefusedError,
     },
-    core::{Heard, Network, Receiver, SendError, Sender},
+    core::{Network, Receiver, SendError, Sender},
     driver::{Config, Dialer, Driver, StartError},
     frame::{Frame, FrameReader, MAX_FRAME_BYTES, MAX_SKIPPED_BYTES},
     gate::Bounds,
     identity::{Identity, KeyError, operator_of, peer_id_of, verify},
+    inbox::Heard,
     memory::{Hub, Link},
     message::{Message, MessageError, Rpc, RpcError, Subscription},
     probe::{Probe, ProbeError, probe},

@@ -21,9 +21,9 @@ use futures_util::task::AtomicWaker;
 use libp2p_identity::PeerId;
 
 use crate::{
-    core::{Heard, Inbox},
     fair_queue::{FairQueue, Limits},
     identity::{Identity, peer_id_of},
+    inbox::{Heard, Inbox},
     message::{Message, Subscription, fingerprint, frame_of, publication, subscriptions},
     rules::{ChannelRules, ChannelVerdict, Slot, open},
     status::{Counts, PeerStatus},
