@@ -7,6 +7,7 @@
 pub mod acts;
 mod address;
 mod admission;
+mod connections;
 mod core;
 mod driver;
 mod fair_queue;
@@ -34,7 +35,7 @@ pub use crate::{
         Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, RefusedError,
     },
     core::{Network, Receiver, SendError, Sender},
-    driver::{Config, Dialer, Driver, StartError},
+    driver::{Config, Dialer, DriveError, Driver, StartError},
     frame::{Frame, FrameReader, MAX_FRAME_BYTES, MAX_SKIPPED_BYTES},
     gate::Bounds,
     identity::{Identity, KeyError, operator_of, peer_id_of, verify},
