@@ -26,6 +26,7 @@ const MAX_ENVELOPE_BYTES: usize = (1 << 20) - 4096;
 #[derive(Clone)]
 pub struct Network {
     router: Arc<Mutex<Router>>,
+    changed: Arc<Notify>,
 }
 
 impl fmt::Debug for Network {
@@ -36,7 +37,8 @@ impl fmt::Debug for Network {
 
 impl Network {
     pub(crate) fn new(router: Router) -> Self {
-        Self { router: Arc::new(Mutex::new(router)) }
+        let changed = router.changed.clone();
+        Self { router: Arc::new(Mutex::new(router)), changed }
     }
 
     /// Joins a wallet's channel: what is sent is heard by the group's operators, and what they send is received. Whoever
@@ -66,12 +68,25 @@ impl Network {
         self.lock().linked_since(operator)
     }
 
+    /// Waits until [`status`](Self::status) holds what is waited for; nobody polls it meanwhile.
+    pub async fn until(&self, mut holds: impl FnMut(&Status) -> bool) {
+        loop {
+            // From here on no change is missed.
+            let changed = self.changed.notified();
+            if holds(&self.status()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Router> {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn count(&self, count: impl FnOnce(&mut Counts)) {
         count(&mut self.lock().counts);
+        self.changed.notify_waiters();
     }
 
     /// A frame has come over a connection; true if that is to be closed for what came. Signatures are checked by whoever
@@ -81,6 +96,7 @@ impl Network {
             Frame::Whole(body) => self.body(link, body, now),
             Frame::Skipped => self.count(|counts| counts.skipped_frames += 1),
         }
+        self.changed.notify_waiters();
         self.lock().is_banished(link)
     }
 
