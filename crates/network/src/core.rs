@@ -9,6 +9,7 @@ use std::{
 use alloy_primitives::Address;
 use bitcoin::secp256k1::PublicKey;
 use coxswain_protocol::SigningGroup;
+use tokio::sync::Notify;
 
 use crate::{
     frame::Frame,
