@@ -33,19 +33,60 @@ const snapshots = [
       // What is read.
       "activeWalletPubKeyHash", "contractReferences", "depositParameters", "deposits", "getRedemptionWatchtower",
       "governance", "isVaultTrusted", "liveWalletsCount", "movedFundsSweepRequests", "movingFundsParameters",
-      "pendingRedemptions", "redemptionParameters", "spentMainUTXOs", "treasury", "txProofDifficultyFactor",
-      "walletParameters", "wallets",
+      "pendingRedemptions", "redemptionParameters", "spentMainUTXOs", "timedOutRedemptions", "treasury",
+      "txProofDifficultyFactor", "walletParameters", "wallets",
       // What has happened.
       "DepositRevealed", "DepositsSwept", "MovedFundsSwept", "MovingFundsCommitmentSubmitted", "MovingFundsCompleted",
       "NewWalletRegistered", "RedemptionRequested", "RedemptionTimedOut", "RedemptionsCompleted", "WalletClosed",
       "WalletClosing", "WalletMovingFunds", "WalletTerminated",
       // What depositors, redeemers, operators and maintainers do.
-      "requestRedemption", "revealDeposit", "revealDepositWithExtraData", "submitDepositSweepProof",
+      "notifyRedemptionTimeout", "requestRedemption", "revealDeposit", "revealDepositWithExtraData", "submitDepositSweepProof",
       "submitMovedFundsSweepProof", "submitMovingFundsCommitment", "submitMovingFundsProof", "submitRedemptionProof",
       // What governance and the wallet registry do, for the testkit's own Bridge.
       "__ecdsaWalletCreatedCallback", "__ecdsaWalletHeartbeatFailedCallback", "initialize", "setRedemptionWatchtower",
       "setSpvMaintainerStatus", "setVaultStatus", "updateDepositParameters", "updateMovingFundsParameters",
       "updateRedemptionParameters", "updateWalletParameters",
+    ],
+  },
+  {
+    file: "MaintainerProxy.json",
+    source: "node_modules/@keep-network/tbtc-v2/build/contracts/maintainer/MaintainerProxy.sol/MaintainerProxy.json",
+    comesFrom: "npm install",
+    only: [
+      // What is read.
+      "allSpvMaintainers", "bridge", "isSpvMaintainer", "reimbursementPool",
+      // What a maintainer does.
+      "submitDepositSweepProof", "submitMovedFundsSweepProof", "submitMovingFundsProof", "submitRedemptionProof",
+      // What governance does, for the testkit's own.
+      "authorizeSpvMaintainer", "unauthorizeSpvMaintainer",
+    ],
+  },
+  {
+    file: "LightRelay.json",
+    source: "node_modules/@keep-network/tbtc-v2/build/contracts/relay/LightRelay.sol/LightRelay.json",
+    comesFrom: "npm install",
+    only: [
+      // What is read.
+      "authorizationRequired", "currentEpoch", "genesisEpoch", "getCurrentAndPrevEpochDifficulty", "isAuthorized",
+      "proofLength", "ready",
+      // What a maintainer does.
+      "retarget",
+      // What governance does, for the testkit's own.
+      "authorize", "genesis", "setAuthorizationStatus",
+    ],
+  },
+  {
+    file: "LightRelayMaintainerProxy.json",
+    source:
+      "node_modules/@keep-network/tbtc-v2/build/contracts/relay/LightRelayMaintainerProxy.sol/LightRelayMaintainerProxy.json",
+    comesFrom: "npm install",
+    only: [
+      // What is read.
+      "isAuthorized", "lightRelay", "reimbursementPool",
+      // What a maintainer does.
+      "retarget",
+      // What governance does, for the testkit's own.
+      "authorize",
     ],
   },
   {

@@ -21,6 +21,30 @@ pub mod bridge {
     };
 }
 
+/// What authorised maintainers send SPV proofs through: it refunds their gas.
+pub mod maintainer_proxy {
+    alloy::sol!(
+        #[sol(rpc, all_derives)]
+        MaintainerProxy,
+        "abi/MaintainerProxy.json"
+    );
+}
+
+/// What knows Bitcoin's difficulty, and the proxy that refunds the gas of telling it.
+pub mod relay {
+    alloy::sol!(
+        #[sol(rpc, all_derives)]
+        LightRelay,
+        "abi/LightRelay.json"
+    );
+
+    alloy::sol!(
+        #[sol(rpc, all_derives)]
+        LightRelayMaintainerProxy,
+        "abi/LightRelayMaintainerProxy.json"
+    );
+}
+
 /// Our validator: its structs, its calls, and what it rejects with.
 pub mod validator {
     alloy::sol!(
@@ -57,5 +81,7 @@ pub mod registry {
 }
 
 pub use bridge::Bridge;
+pub use maintainer_proxy::MaintainerProxy;
+pub use relay::{LightRelay, LightRelayMaintainerProxy};
 pub use snapshot::BridgeSnapshot;
 pub use validator::WalletProposalValidator;
