@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, Txid, block::Header};
 
-use crate::{BackendError, Cursor, MerkleBranch, Search};
+use crate::{BackendError, Cursor, Search, chain::MerkleBranch};
 
 /// The newest block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,15 @@ pub struct Mined {
     pub txid: Txid,
     /// The block's height.
     pub height: u32,
+}
+
+/// A block's first transaction, and what proves that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coinbase {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// The branch that leads to it.
+    pub branch: MerkleBranch,
 }
 
 /// What fees are held against.
@@ -90,6 +99,10 @@ pub trait Backend: Send + Sync {
         mined: &[Mined],
     ) -> impl Future<Output = Result<Answers<MerkleBranch>, BackendError>> + Send;
 
+    /// The coinbase of the best chain's block at this height. Its branch proves nothing by itself, as with
+    /// [`branches`](Self::branches).
+    fn coinbase(&self, height: u32) -> impl Future<Output = Result<Coinbase, BackendError>> + Send;
+
     /// One step of the search for the transaction that spends this output. It begins at the height of the block that made it.
     fn spender(
         &self,
@@ -137,6 +150,10 @@ impl<B: Backend> Backend for &B {
 
     async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
         B::branches(self, mined).await
+    }
+
+    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+        B::coinbase(self, height).await
     }
 
     async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {

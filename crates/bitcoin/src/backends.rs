@@ -18,8 +18,8 @@ use futures_util::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Answers, Backend, BackendError, Conditions, Cursor, Endpoint, Known, MerkleBranch, Mined, Output, Search,
-    Tip,
+    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, Endpoint, Known, Mined, Output, Search,
+    Tip, chain::MerkleBranch,
 };
 
 /// Rounds through all endpoints after the first, for what failed in passing.
@@ -323,6 +323,10 @@ impl Backend for Backends {
 
     async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
         self.each(mined, |endpoint, some| async move { endpoint.branches(&some).await }.boxed()).await
+    }
+
+    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+        self.one(|endpoint| endpoint.coinbase(height).boxed()).await
     }
 
     async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {

@@ -10,7 +10,9 @@ use std::{
 };
 
 use bitcoin::{
-    BlockHash, OutPoint, ScriptBuf, Transaction, Txid, block::Header, consensus::encode::serialize_hex,
+    Block, BlockHash, OutPoint, ScriptBuf, Transaction, Txid,
+    block::Header,
+    consensus::encode::{self, serialize_hex},
 };
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
@@ -18,16 +20,19 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    Answers, Backend, BackendError, Conditions, Cursor, FeeRates, Known, Limits, MerkleBranch, Mined, Output,
-    Search, Tip, check,
+    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Limits, Mined, Output,
+    Search, Tip,
+    chain::MerkleBranch,
+    check,
     jsonrpc::{Answer, Call, Numbered, Reply},
     verbose::{Place, Verbose, says_absent},
 };
 
 /// All that a node is asked: where `rpcwhitelist` names what the user may ask, these must be on it.
-pub const CORE_METHODS: [&str; 12] = [
+pub const CORE_METHODS: [&str; 13] = [
     "estimatefee",
     "estimatesmartfee",
+    "getblock",
     "getblockchaininfo",
     "getblockhash",
     "getblockheader",
@@ -417,6 +422,19 @@ impl Backend for Core {
         Ok(mined.iter().map(branch).collect())
     }
 
+    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+        let answers = self.ask(&[block_hash(height)]).await?;
+        let hash = answers.first().ok_or_else(|| self.unanswered("getblockhash"))?.read()?;
+        let answers = self.ask(&[block_whole(hash)]).await?;
+        let answer = answers.first().ok_or_else(|| self.unanswered(BLOCK))?;
+        let block = read_block(answer, hash)?;
+        let txids: Vec<_> = block.txdata.iter().map(Transaction::compute_txid).collect();
+        let branch = MerkleBranch::within(&txids, 0);
+        let coinbase = block.txdata.into_iter().next().zip(branch);
+        let (transaction, branch) = coinbase.ok_or_else(|| answer.garbage("the block is empty"))?;
+        Ok(Coinbase { transaction, branch })
+    }
+
     async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
         self.search(spent, from).await
     }
@@ -470,6 +488,21 @@ fn block_hash(height: u32) -> Call {
 /// With its transactions' ids.
 fn block_listed(hash: BlockHash) -> Call {
     Call::new(BLOCK, json!([hash, 1]))
+}
+
+/// Its bytes.
+fn block_whole(hash: BlockHash) -> Call {
+    Call::new(BLOCK, json!([hash, 0]))
+}
+
+/// The block of this hash, whose transactions are its own.
+fn read_block(answer: &Answer, hash: BlockHash) -> Result<Block, BackendError> {
+    let block: Block = encode::deserialize_hex(&answer.read::<String>()?)
+        .map_err(|error| answer.garbage(format!("not a block: {error}")))?;
+    if block.block_hash() == hash && block.check_merkle_root() {
+        return Ok(block);
+    }
+    Err(answer.garbage(format!("it is not block {hash}")))
 }
 
 #[derive(Deserialize)]

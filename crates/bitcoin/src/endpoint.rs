@@ -6,8 +6,8 @@ use bitcoin::{BlockHash, OutPoint, Transaction, block::Header, hashes::sha256};
 use url::Url;
 
 use crate::{
-    Answers, Backend, BackendError, Conditions, Core, Cursor, Electrum, Known, Limits, MerkleBranch, Mined,
-    Output, Search,
+    Answers, Backend, BackendError, Coinbase, Conditions, Core, Cursor, Electrum, Known, Limits, Mined,
+    Output, Search, chain::MerkleBranch,
 };
 
 /// Why a URL names no endpoint.
@@ -164,6 +164,13 @@ impl Backend for Endpoint {
         match self {
             Self::Electrum(electrum) => electrum.branches(mined).await,
             Self::Core(core) => core.branches(mined).await,
+        }
+    }
+
+    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.coinbase(height).await,
+            Self::Core(core) => core.coinbase(height).await,
         }
     }
 

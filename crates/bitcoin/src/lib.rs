@@ -13,16 +13,15 @@ mod endpoint;
 mod error;
 mod jsonrpc;
 mod limits;
-mod merkle;
 mod spender;
+pub mod spv;
 mod verbose;
 
-pub use backend::{Answers, Backend, Conditions, FeeRates, Known, Mined, Output, Tip};
+pub use backend::{Answers, Backend, Coinbase, Conditions, FeeRates, Known, Mined, Output, Tip};
 pub use backends::{Backends, Expected, Health};
 pub use core::{CORE_METHODS, Core};
 pub use electrum::Electrum;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::BackendError;
 pub use limits::Limits;
-pub use merkle::{BranchError, MerkleBranch};
 pub use spender::{Cursor, Search, Spender};

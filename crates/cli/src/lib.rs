@@ -8,7 +8,6 @@ pub mod document;
 pub mod explain;
 pub mod group;
 mod hints;
-pub mod judging;
 pub mod leader;
 #[cfg(feature = "node")]
 pub mod network;
@@ -23,6 +22,5 @@ pub mod window;
 
 pub use document::{Document, DocumentError};
 pub use explain::{Explanation, explain};
-pub use judging::{Target, ValidateError};
 pub use report::Report;
-pub use validate::validate;
+pub use validate::{Target, ValidateError, validate};

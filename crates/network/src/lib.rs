@@ -7,7 +7,6 @@
 pub mod acts;
 mod address;
 mod admission;
-mod connections;
 mod core;
 mod driver;
 mod fair_queue;
@@ -15,7 +14,6 @@ mod frame;
 mod gate;
 mod handler;
 mod identity;
-mod inbox;
 mod memory;
 mod message;
 mod probe;
@@ -34,12 +32,11 @@ pub use crate::{
     admission::{
         Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, RefusedError,
     },
-    core::{Network, Receiver, SendError, Sender},
-    driver::{Config, Dialer, DriveError, Driver, StartError},
+    core::{Heard, Network, Receiver, SendError, Sender},
+    driver::{Config, Dialer, Driver, StartError},
     frame::{Frame, FrameReader, MAX_FRAME_BYTES, MAX_SKIPPED_BYTES},
     gate::Bounds,
     identity::{Identity, KeyError, operator_of, peer_id_of, verify},
-    inbox::Heard,
     memory::{Hub, Link},
     message::{Message, MessageError, Rpc, RpcError, Subscription},
     probe::{Probe, ProbeError, probe},

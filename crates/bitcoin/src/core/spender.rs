@@ -1,9 +1,9 @@
 //! Who spends an output, as a node tells it: from its mempool, then from block after block.
 
-use bitcoin::{Block, BlockHash, consensus::encode};
+use bitcoin::BlockHash;
 use serde_json::json;
 
-use super::{BLOCK, ChainInfo, Core, RAW, Spending, block_hash, known, raw};
+use super::{ChainInfo, Core, RAW, Spending, block_hash, block_whole, known, raw, read_block};
 use crate::{
     BackendError, Cursor, Known, Output, Search, Spender,
     jsonrpc::{Answer, Call},
@@ -44,7 +44,7 @@ impl Core {
         let calls: Vec<_> = heights.clone().map(block_hash).collect();
         let hashes: Vec<BlockHash> =
             self.ask(&calls).await?.iter().map(Answer::read).collect::<Result<_, _>>()?;
-        let calls: Vec<_> = hashes.iter().map(|hash| Call::new(BLOCK, json!([hash, 0]))).collect();
+        let calls: Vec<_> = hashes.iter().map(|&hash| block_whole(hash)).collect();
         let answers = self.ask(&calls).await?;
         for ((height, hash), answer) in heights.zip(hashes).zip(&answers) {
             let transactions = read_block(answer, hash)?.txdata;
@@ -55,14 +55,4 @@ impl Core {
         let next = Cursor::at(end.max(from.height));
         Ok(if next.height > tip { Search::Ended(next) } else { Search::More(next) })
     }
-}
-
-/// The block of this hash, whose transactions are its own.
-fn read_block(answer: &Answer, hash: BlockHash) -> Result<Block, BackendError> {
-    let block: Block = encode::deserialize_hex(&answer.read::<String>()?)
-        .map_err(|error| answer.garbage(format!("not a block: {error}")))?;
-    if block.block_hash() == hash && block.check_merkle_root() {
-        return Ok(block);
-    }
-    Err(answer.garbage(format!("it is not block {hash}")))
 }

@@ -26,8 +26,10 @@ use tokio::sync::Mutex;
 
 use self::connection::Connection;
 use crate::{
-    Answers, Backend, BackendError, Conditions, Cursor, FeeRates, Known, Limits, MerkleBranch, Mined, Output,
-    Search, Tip, check,
+    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Limits, Mined, Output,
+    Search, Tip,
+    chain::MerkleBranch,
+    check,
     jsonrpc::{Answer, Call},
     verbose::{Place, Verbose, says_absent},
 };
@@ -371,6 +373,15 @@ impl Backend for Electrum {
         Ok(answers.iter().map(read_branch).collect())
     }
 
+    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+        let answer = self.ask_one(first_of_block(height)).await?;
+        let FirstOfBlock { tx_hash, merkle } = answer.read()?;
+        let transaction = bytes(&self.ask_one(get(tx_hash, false)).await?, tx_hash)?;
+        let transaction =
+            transaction.ok_or_else(|| answer.changed(format!("transaction {tx_hash} is not there")))?;
+        Ok(Coinbase { transaction, branch: MerkleBranch { position: 0, siblings: nodes(merkle) } })
+    }
+
     async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
         self.search(spent, from).await
     }
@@ -419,6 +430,11 @@ fn merkle(txid: Txid, height: u32) -> Call {
     Call::new(MERKLE, json!([txid, height]))
 }
 
+/// The id of the block's first transaction, with its branch.
+fn first_of_block(height: u32) -> Call {
+    Call::new("blockchain.transaction.id_from_pos", json!([height, 0, true]))
+}
+
 fn list_unspent(script: &Script) -> Call {
     Call::new("blockchain.scripthash.listunspent", json!([script_hash(script)]))
 }
@@ -455,6 +471,12 @@ struct Merkle {
 }
 
 #[derive(Deserialize)]
+struct FirstOfBlock {
+    tx_hash: Txid,
+    merkle: Vec<Txid>,
+}
+
+#[derive(Deserialize)]
 struct Unspent {
     tx_hash: Txid,
     tx_pos: u32,
@@ -483,8 +505,12 @@ fn read_branch(answer: &Answer) -> Result<MerkleBranch, BackendError> {
     let Merkle { merkle, pos } = answer.read()?;
     let position =
         u32::try_from(pos).map_err(|_| answer.garbage(format!("no block has a position {pos}")))?;
-    let siblings = merkle.into_iter().map(|hash| TxMerkleNode::from_raw_hash(hash.to_raw_hash())).collect();
-    Ok(MerkleBranch { position, siblings })
+    Ok(MerkleBranch { position, siblings: nodes(merkle) })
+}
+
+/// Nodes of a Merkle tree, which servers write as txids are.
+fn nodes(hashes: Vec<Txid>) -> Vec<TxMerkleNode> {
+    hashes.into_iter().map(|hash| TxMerkleNode::from_raw_hash(hash.to_raw_hash())).collect()
 }
 
 /// Where the transaction is, by the server's description; none where it gives no description.

@@ -10,7 +10,9 @@
 
 use std::slice;
 
-use coxswain_bitcoin::{Backend, BackendError, Cursor, Endpoint, Known, Mined, Output, Search, Spender};
+use coxswain_bitcoin::{
+    Backend, BackendError, Coinbase, Cursor, Endpoint, Known, Mined, Output, Search, Spender,
+};
 use coxswain_testkit::Regtest;
 
 use bitcoin::{
@@ -328,6 +330,24 @@ pub async fn proves_where_transactions_are_in_their_blocks(ground: &impl Ground)
     assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, false, false, true]);
 }
 
+pub async fn proves_which_coinbase_a_block_has(ground: &impl Ground) {
+    let chain = ground.chain();
+    let pays = chain.pay(&[coin(750, 50_000)]).unwrap();
+    let next = spend(&pays, 750, coin(751, 40_000));
+    let mut blocks = Vec::new();
+    for transactions in [&[][..], &[pays], &[next]] {
+        blocks.push((chain.height() + 1, chain.mine(transactions).unwrap()));
+    }
+    ground.settle().await;
+    for (height, block) in &blocks {
+        let Coinbase { transaction, branch } = ground.endpoint().coinbase(*height).await.unwrap();
+        assert_eq!((&transaction, branch.position), (&block.txdata[0], 0));
+        assert_eq!(branch.prove(&transaction, &block.header), Ok(()));
+        assert_eq!(branch.siblings.len(), block.txdata.len() - 1);
+    }
+    assert!(ground.endpoint().coinbase(chain.height() + 1).await.is_err());
+}
+
 /// Searches from this block on to the end: what is found, where it ended, and in how many steps.
 async fn search(ground: &impl Ground, spent: &Output, from: Cursor) -> (Option<Spender>, Cursor, usize) {
     let (mut cursor, mut steps) = (from, 1);
@@ -387,6 +407,7 @@ macro_rules! each_case {
         $run!(inc_11_the_main_utxo_is_found_among_thousands_of_dust_payments);
         $run!(answers_for_many_at_once);
         $run!(proves_where_transactions_are_in_their_blocks);
+        $run!(proves_which_coinbase_a_block_has);
         $run!(inc_40_finds_who_spends_an_output_step_by_step);
     };
 }

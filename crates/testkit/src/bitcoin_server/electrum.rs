@@ -82,6 +82,15 @@ fn answer(shared: &Shared, method: &str, params: &Value) -> Result<Value, Refuse
                 _ => Err((BAD_REQUEST, format!("tx {txid} not in block at height {at}"))),
             }
         }
+        "blockchain.transaction.id_from_pos" => {
+            let (height, position): (u32, usize) = (param(params, 0)?, param(params, 1)?);
+            let block = ledger.block(height).filter(|_| height <= shared.height(ledger));
+            let transaction = block.and_then(|block| Some((block, block.txdata.get(position)?)));
+            let (block, transaction) = transaction.ok_or_else(|| {
+                (BAD_REQUEST, format!("no tx at position {position} in block at height {height}"))
+            })?;
+            Ok(json!({ "tx_hash": transaction.compute_txid(), "merkle": merkle_branch(block, position) }))
+        }
         "blockchain.transaction.broadcast" => {
             let transaction: Transaction = encode::deserialize_hex(&param::<String>(params, 0)?)
                 .map_err(|error| (BAD_REQUEST, format!("TX decode failed: {error}")))?;

@@ -7,8 +7,8 @@ use std::{
 
 use bitcoin::{BlockHash, CompactTarget, FeeRate, TxMerkleNode, block, hashes::Hash};
 use coxswain_bitcoin::{
-    Answers, Backend, BackendError, Conditions, Cursor, FeeRates, Known, MerkleBranch, Mined, Output, Search,
-    Tip,
+    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Mined, Output, Search,
+    Tip, chain::MerkleBranch,
 };
 use coxswain_rules::{OutPoint, Txid};
 use coxswain_testkit::Deposit;
@@ -119,6 +119,10 @@ impl Backend for FakeBitcoin {
 
     async fn branches(&self, _: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
         Err(down("branches"))
+    }
+
+    async fn coinbase(&self, _: u32) -> Result<Coinbase, BackendError> {
+        Err(down("coinbase"))
     }
 
     async fn spender(&self, _: &Output, _: Cursor) -> Result<Search, BackendError> {
