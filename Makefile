@@ -89,7 +89,8 @@ bench: contracts ## Measure with criterion: leader, decoding, follower, predicat
 	cargo bench --locked --quiet -p coxswain-network
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 
-lint: contracts ## Check format and lints of Solidity and Rust, warnings denied
+lint: contracts ## Check format and lints of Solidity and Rust, warnings denied, and that no modules depend on each other in a circle
+	@node tools/check-circles.mjs
 	$(FORGE) fmt --check
 	$(FORGE) lint
 	cargo fmt --all --check

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, Txid, block::Header};
 
-use crate::{BackendError, Cursor, Search, chain::MerkleBranch};
+use crate::{BackendError, Cursor, MerkleBranch, Search};
 
 /// The newest block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

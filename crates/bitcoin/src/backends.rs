@@ -18,8 +18,8 @@ use futures_util::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, Endpoint, Known, Mined, Output, Search,
-    Tip, chain::MerkleBranch,
+    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, Endpoint, Known, MerkleBranch, Mined,
+    Output, Search, Tip,
 };
 
 /// Rounds through all endpoints after the first, for what failed in passing.

@@ -20,10 +20,8 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Limits, Mined, Output,
-    Search, Tip,
-    chain::MerkleBranch,
-    check,
+    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Limits, MerkleBranch,
+    Mined, Output, Search, Tip, check,
     jsonrpc::{Answer, Call, Numbered, Reply},
     verbose::{Place, Verbose, says_absent},
 };

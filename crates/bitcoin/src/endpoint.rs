@@ -6,8 +6,8 @@ use bitcoin::{BlockHash, OutPoint, Transaction, block::Header, hashes::sha256};
 use url::Url;
 
 use crate::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Core, Cursor, Electrum, Known, Limits, Mined,
-    Output, Search, chain::MerkleBranch,
+    Answers, Backend, BackendError, Coinbase, Conditions, Core, Cursor, Electrum, Known, Limits,
+    MerkleBranch, Mined, Output, Search,
 };
 
 /// Why a URL names no endpoint.

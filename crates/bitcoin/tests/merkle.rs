@@ -9,7 +9,7 @@ use bitcoin::{
     hashes::{Hash, HashEngine, sha256d},
     transaction,
 };
-use coxswain_bitcoin::chain::{BranchError, MerkleBranch};
+use coxswain_bitcoin::{BranchError, MerkleBranch};
 
 fn transaction(number: u8, script: usize) -> Transaction {
     Transaction {

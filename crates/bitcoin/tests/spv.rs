@@ -13,8 +13,8 @@ use bitcoin::{
     hashes::Hash,
 };
 use coxswain_bitcoin::{
-    Endpoint, Limits,
-    chain::{BranchError, HeaderRules},
+    BranchError, Endpoint, Limits,
+    chain::HeaderRules,
     spv::{
         Difficulty, EPOCH, LinkError, MOST_HEADERS, NotProvable, ProofError, ReadError, RelayDifficulties,
         RetargetError, RetargetProof, SpvProof, WorkAsked, epochs_left, headers_needed, read_proof,

@@ -3,17 +3,16 @@
 
 use std::fmt;
 
-use alloy_primitives::Address;
 use anstyle::{AnsiColor, Style};
 use coxswain_ethereum::{ChainError, ContractVerdict};
-use coxswain_proposals::{Concurrence, Opinion};
-use coxswain_rules::{Case, Finding, Ruling, Subject, Value};
+use coxswain_proposals::Concurrence;
+use coxswain_rules::{Finding, Ruling, Value};
 use serde_json::{Value as Json, json};
 
 use crate::{
     document::Document,
+    judging::{Extent, Judged, Rules, Target, ValidateError, judge},
     report::{self, Report, fields, verdict_fields},
-    validate::{Extent, Hearing, Target, ValidateError, hear},
 };
 
 /// The contract's verdict on one proposal, next to what every rule says.
@@ -25,39 +24,13 @@ pub struct Explanation {
     pub rules: Option<Result<Rules, ChainError>>,
 }
 
-/// What the rules say.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// The Bridge read: the one that the validator reads.
-    pub bridge: Address,
-    /// What they say.
-    pub opinion: Opinion,
-    /// Whether the contract says the same; none when it is undecided.
-    pub concurrence: Option<Concurrence>,
-    /// What names each item of the proposal.
-    pub(crate) items: Vec<String>,
-}
-
 /// Asks the contract for its verdict on a document's proposal, and evaluates every rule.
 ///
 /// # Errors
 /// When the document or the target makes no sense, as with [`validate`](crate::validate()).
 pub async fn explain(document: Document, target: &Target) -> Result<Explanation, ValidateError> {
-    let Hearing { report, rules } = hear(document, target, Extent::ContractAndRules).await?;
+    let Judged { report, rules } = judge(document, target, Extent::ContractAndRules).await?;
     Ok(Explanation { contract: report, rules })
-}
-
-/// What names each item of the proposal.
-pub(crate) fn items(case: &Case) -> Vec<String> {
-    match &case.subject {
-        Subject::DepositSweep { proposal, .. } => {
-            proposal.deposits.iter().map(|deposit| format!("output {}", deposit.outpoint)).collect()
-        }
-        Subject::Redemption(proposal) => {
-            proposal.scripts.iter().map(|script| format!("to script 0x{script:x}")).collect()
-        }
-        Subject::Heartbeat(_) | Subject::MovingFunds { .. } | Subject::MovedFundsSweep(_) => Vec::new(),
-    }
 }
 
 impl Explanation {

@@ -8,6 +8,7 @@ pub mod document;
 pub mod explain;
 pub mod group;
 mod hints;
+pub mod judging;
 pub mod leader;
 #[cfg(feature = "node")]
 pub mod network;
@@ -22,5 +23,6 @@ pub mod window;
 
 pub use document::{Document, DocumentError};
 pub use explain::{Explanation, explain};
+pub use judging::{Target, ValidateError};
 pub use report::Report;
-pub use validate::{Target, ValidateError, validate};
+pub use validate::validate;

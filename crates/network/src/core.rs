@@ -8,73 +8,26 @@ use std::{
 
 use alloy_primitives::Address;
 use bitcoin::secp256k1::PublicKey;
-use coxswain_protocol::{SigningGroup, wire::OperatorKey};
+use coxswain_protocol::SigningGroup;
 use tokio::sync::Notify;
 
 use crate::{
-    fair_queue::{FairQueue, Limits},
     frame::Frame,
+    inbox::{Heard, Inbox},
     message::{Message, Rpc, fingerprint},
     router::{LinkId, Router},
     rules::{Channel, ChannelRules},
     status::{Counts, Status},
 };
 
-/// What waits for a channel's reader.
-const INBOX_LIMITS: Limits = Limits { items: 256, lane_bytes: 4 << 20, bytes: 64 << 20 };
 /// The most bytes that an envelope of our own can have: what fits a frame with room for author, topic and signature.
 const MAX_ENVELOPE_BYTES: usize = (1 << 20) - 4096;
-
-/// A message that was heard: written and signed by one of the wallet's operators, and accepted by the channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
-    /// Who wrote and signed it.
-    pub author: OperatorKey,
-    /// The envelope. It names the author as its sender.
-    pub envelope: Arc<[u8]>,
-    /// The whole signed message, as evidence.
-    pub signed: Arc<[u8]>,
-}
-
-/// What waits for a channel's reader, fair by author.
-pub(crate) struct Inbox {
-    queue: Mutex<Waiting>,
-    notify: Notify,
-}
-
-struct Waiting {
-    heard: FairQueue<[u8; 33], Heard>,
-    closed: bool,
-}
-
-impl Inbox {
-    fn new() -> Arc<Self> {
-        let waiting = Waiting { heard: FairQueue::new(INBOX_LIMITS), closed: false };
-        Arc::new(Self { queue: Mutex::new(waiting), notify: Notify::new() })
-    }
-
-    /// Adds a message; gives back how many were dropped for it.
-    pub(crate) fn push(&self, heard: Heard) -> u64 {
-        let size = heard.signed.len() + heard.envelope.len();
-        let dropped = lock(&self.queue).heard.push(heard.author.compressed(), heard, size);
-        self.notify.notify_one();
-        dropped as u64
-    }
-
-    pub(crate) fn close(&self) {
-        lock(&self.queue).closed = true;
-        self.notify.notify_one();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A node's network, to be held and cloned by whoever talks over it.
 #[derive(Clone)]
 pub struct Network {
     router: Arc<Mutex<Router>>,
+    changed: Arc<Notify>,
 }
 
 impl fmt::Debug for Network {
@@ -85,7 +38,8 @@ impl fmt::Debug for Network {
 
 impl Network {
     pub(crate) fn new(router: Router) -> Self {
-        Self { router: Arc::new(Mutex::new(router)) }
+        let changed = router.changed.clone();
+        Self { router: Arc::new(Mutex::new(router)), changed }
     }
 
     /// Joins a wallet's channel: what is sent is heard by the group's operators, and what they send is received. Whoever
@@ -115,12 +69,25 @@ impl Network {
         self.lock().linked_since(operator)
     }
 
+    /// Waits until [`status`](Self::status) holds what is waited for; nobody polls it meanwhile.
+    pub async fn until(&self, mut holds: impl FnMut(&Status) -> bool) {
+        loop {
+            // From here on no change is missed.
+            let changed = self.changed.notified();
+            if holds(&self.status()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Router> {
-        lock(&self.router)
+        self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn count(&self, count: impl FnOnce(&mut Counts)) {
         count(&mut self.lock().counts);
+        self.changed.notify_waiters();
     }
 
     /// A frame has come over a connection; true if that is to be closed for what came. Signatures are checked by whoever
@@ -130,6 +97,7 @@ impl Network {
             Frame::Whole(body) => self.body(link, body, now),
             Frame::Skipped => self.count(|counts| counts.skipped_frames += 1),
         }
+        self.changed.notify_waiters();
         self.lock().is_banished(link)
     }
 
@@ -218,19 +186,7 @@ pub struct Receiver {
 impl Receiver {
     /// What was heard next, authors taking turns. None: somebody else has joined the channel.
     pub async fn recv(&mut self) -> Option<Heard> {
-        loop {
-            let notified = self.inbox.notify.notified();
-            {
-                let mut waiting = lock(&self.inbox.queue);
-                if let Some((_, heard, _)) = waiting.heard.pop() {
-                    return Some(heard);
-                }
-                if waiting.closed {
-                    return None;
-                }
-            }
-            notified.await;
-        }
+        self.inbox.pop().await
     }
 }
 

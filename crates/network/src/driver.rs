@@ -1,7 +1,7 @@
 //! A node's libp2p: listens, dials, finds others, keeps within the bounds.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     future::Future,
     io,
     net::SocketAddr,
@@ -19,17 +19,19 @@ use libp2p_kad as kad;
 use libp2p_kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p_ping as ping;
 use libp2p_swarm::{
-    ConnectionId, NetworkBehaviour, StreamProtocol, Swarm, SwarmEvent,
+    NetworkBehaviour, StreamProtocol, Swarm, SwarmEvent,
     dial_opts::{DialOpts, PeerCondition},
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval},
+    task::{JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
     address::{PeerAddress, is_global, multiaddr_of, socket_of},
     admission::{Admission, AdmissionRule},
+    connections::Connections,
     core::Network,
     gate::{Bounds, Gate},
     handler,
@@ -52,6 +54,8 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_WAIT: Duration = Duration::from_secs(8);
 /// How often configured peers are looked at.
 const REDIAL_EVERY: Duration = Duration::from_millis(500);
+/// How long a name may take to be resolved.
+pub(crate) const RESOLVE_WAIT: Duration = Duration::from_secs(10);
 /// How often old answers about connected peers are asked for again.
 const ADMISSION_EVERY: Duration = Duration::from_secs(600);
 /// Streams of a connection whose protocol is being agreed on.
@@ -114,6 +118,15 @@ pub enum StartError {
     Ended(#[source] io::Error),
 }
 
+/// Why a network that was running has ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriveError {
+    /// One of its tasks has panicked.
+    #[error("a task of the network has failed")]
+    Task(#[from] JoinError),
+}
+
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p_swarm::derive_prelude")]
 pub(crate) struct Protocols {
@@ -146,12 +159,22 @@ pub struct Driver {
     swarm: Swarm<Protocols>,
     network: Network,
     shared: Arc<Shared>,
-    bounds: Bounds,
     redial: Redial,
-    connections: BTreeMap<ConnectionId, PeerId>,
+    connections: Connections,
     listening: BTreeSet<SocketAddr>,
     dialer: Dialer,
     asked: mpsc::Receiver<(PeerAddress, Vec<SocketAddr>)>,
+    tasks: JoinSet<Done>,
+}
+
+/// What came of a task.
+enum Done {
+    /// Where a configured peer is.
+    Resolved(PeerAddress, Vec<SocketAddr>),
+    /// That can't be told: it is asked again at the next attempt.
+    Unresolved,
+    /// Operators that may no longer take part.
+    Asked(Vec<Address>),
 }
 
 /// A swarm for this configuration, what its connections share, and the network over it.
@@ -248,12 +271,12 @@ impl Driver {
             swarm,
             network: network.clone(),
             shared,
-            bounds: config.bounds,
             redial,
-            connections: BTreeMap::new(),
+            connections: Connections::new(config.bounds),
             listening,
             dialer: Dialer(dialer),
             asked,
+            tasks: JoinSet::new(),
         };
         Ok((network, driver))
     }
@@ -269,47 +292,52 @@ impl Driver {
     }
 
     /// Runs the connections until told to stop; then closes them all.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    ///
+    /// When one of its tasks has panicked.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), DriveError> {
         let mut stop = std::pin::pin!(stop);
-        let (resolved, mut to_dial) = mpsc::channel::<(PeerAddress, Vec<SocketAddr>)>(QUEUE);
-        let (ask, mut gone) = mpsc::channel::<Vec<Address>>(1);
         let mut redial = interval(REDIAL_EVERY);
         let mut admission = interval(ADMISSION_EVERY);
         for timer in [&mut redial, &mut admission] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
+        let mut is_asking = false;
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 event = self.swarm.select_next_some() => self.event(event),
-                Some((peer, sockets)) = to_dial.recv() => {
-                    self.dial(&peer, &sockets, PeerCondition::DisconnectedAndNotDialing);
-                }
                 Some((peer, sockets)) = self.asked.recv() => self.dial(&peer, &sockets, PeerCondition::Always),
-                Some(gone) = gone.recv() => self.cut_off(&gone),
+                Some(done) = self.tasks.join_next() => match done? {
+                    Done::Resolved(peer, sockets) => {
+                        self.dial(&peer, &sockets, PeerCondition::DisconnectedAndNotDialing);
+                    }
+                    Done::Unresolved => {}
+                    Done::Asked(gone) => {
+                        is_asking = false;
+                        self.cut_off(&gone);
+                    }
+                },
                 _ = redial.tick() => {
                     for peer in self.due() {
-                        let resolved = resolved.clone();
-                        tokio::spawn(async move {
-                            if let Ok(sockets) = peer.resolve().await {
-                                // The driver is gone: nobody is to be dialled.
-                                let _ = resolved.send((peer, sockets)).await;
+                        self.tasks.spawn(async move {
+                            match timeout(RESOLVE_WAIT, peer.resolve()).await {
+                                Ok(Ok(sockets)) => Done::Resolved(peer, sockets),
+                                Ok(Err(_)) | Err(_) => Done::Unresolved,
                             }
                         });
                     }
                 }
-                _ = admission.tick() => {
+                _ = admission.tick(), if !is_asking => {
+                    is_asking = true;
                     let connected = self.network.status().peers.into_iter().map(|peer| peer.operator).collect();
-                    let (shared, ask) = (self.shared.clone(), ask.clone());
-                    tokio::spawn(async move {
-                        let gone = shared.admission.ask_again(connected).await;
-                        let _ = ask.send(gone).await;
-                    });
+                    let shared = self.shared.clone();
+                    self.tasks.spawn(async move { Done::Asked(shared.admission.ask_again(connected).await) });
                 }
             }
         }
-        let peers: BTreeSet<_> = self.connections.values().copied().collect();
-        for peer in peers {
+        for peer in self.connections.peers() {
             let _ = self.swarm.disconnect_peer_id(peer);
         }
         // What is closed has to be written.
@@ -319,7 +347,8 @@ impl Driver {
                 self.event(event);
             }
         };
-        let _ = tokio::time::timeout(Duration::from_secs(1), closing).await;
+        let _ = timeout(Duration::from_secs(1), closing).await;
+        Ok(())
     }
 
     fn due(&mut self) -> Vec<PeerAddress> {
@@ -357,8 +386,7 @@ impl Driver {
     fn cut_off(&mut self, operators: &[Address]) {
         let is_gone =
             |peer: &PeerId| operator_of(peer).is_some_and(|operator| operators.contains(&operator.address()));
-        let peers: BTreeSet<_> = self.connections.values().copied().filter(is_gone).collect();
-        for peer in peers {
+        for peer in self.connections.peers().into_iter().filter(is_gone) {
             self.network.count(|counts| counts.refused_peers += 1);
             let _ = self.swarm.disconnect_peer_id(peer);
         }
@@ -387,16 +415,21 @@ impl Driver {
             }
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 self.network.count(|counts| counts.handshakes += 1);
-                self.connections.insert(connection_id, peer_id);
-                if self.is_protected(&peer_id)
+                if is_protected(&self.network, &peer_id)
                     && let Some(socket) = socket_of(endpoint.get_remote_address())
                 {
                     self.shared.know(socket.ip());
                 }
-                self.keep_within_bounds(peer_id);
+                let network = &self.network;
+                let closing =
+                    self.connections.opened(connection_id, peer_id, |peer| is_protected(network, peer));
+                for connection in closing {
+                    self.network.count(|counts| counts.trimmed += 1);
+                    self.swarm.close_connection(connection);
+                }
             }
             SwarmEvent::ConnectionClosed { connection_id, .. } => {
-                self.connections.remove(&connection_id);
+                self.connections.closed(connection_id);
             }
             SwarmEvent::NewListenAddr { address, .. } => self.listening.extend(socket_of(&address)),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
@@ -405,32 +438,29 @@ impl Driver {
             _ => {}
         }
     }
+}
 
-    fn is_protected(&self, peer: &PeerId) -> bool {
-        operator_of(peer).is_some_and(|operator| self.network.lock().is_protected(&operator.compressed()))
-    }
-
-    /// Closes the oldest connection of a peer that has too many, and the newest of strangers when there are too many.
-    fn keep_within_bounds(&mut self, peer: PeerId) {
-        let of_peer = |(id, other): (&ConnectionId, &PeerId)| (*other == peer).then_some(*id);
-        let own: Vec<_> = self.connections.iter().filter_map(of_peer).collect();
-        let mut closing: Vec<_> =
-            own.iter().take(own.len().saturating_sub(self.bounds.per_peer)).copied().collect();
-        if self.connections.len() > self.bounds.connections {
-            let excess = self.connections.len() - self.bounds.trimmed_to;
-            let strangers = self.connections.iter().rev().filter(|(_, peer)| !self.is_protected(peer));
-            closing.extend(strangers.map(|(id, _)| *id).take(excess));
-        }
-        for connection in closing {
-            self.connections.remove(&connection);
-            self.network.count(|counts| counts.trimmed += 1);
-            self.swarm.close_connection(connection);
-        }
-    }
+fn is_protected(network: &Network, peer: &PeerId) -> bool {
+    operator_of(peer).is_some_and(|operator| network.lock().is_protected(&operator.compressed()))
 }
 
 impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Driver({})", self.swarm.local_peer_id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_task_ends_the_driver_with_an_error() {
+        let identity = Identity::from_secret([1; 32]).unwrap();
+        let (_network, mut driver) =
+            Driver::bind(Config::new(identity, SystemTime::UNIX_EPOCH)).await.unwrap();
+        driver.tasks.spawn(async { panic!("as a library might") });
+        let Err(DriveError::Task(error)) = driver.run(std::future::pending()).await else { panic!() };
+        assert!(error.is_panic());
     }
 }

@@ -7,6 +7,7 @@
 pub mod acts;
 mod address;
 mod admission;
+mod connections;
 mod core;
 mod driver;
 mod fair_queue;
@@ -14,6 +15,7 @@ mod frame;
 mod gate;
 mod handler;
 mod identity;
+mod inbox;
 mod memory;
 mod message;
 mod probe;
@@ -32,11 +34,12 @@ pub use crate::{
     admission::{
         Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, RefusedError,
     },
-    core::{Heard, Network, Receiver, SendError, Sender},
-    driver::{Config, Dialer, Driver, StartError},
+    core::{Network, Receiver, SendError, Sender},
+    driver::{Config, Dialer, DriveError, Driver, StartError},
     frame::{Frame, FrameReader, MAX_FRAME_BYTES, MAX_SKIPPED_BYTES},
     gate::Bounds,
     identity::{Identity, KeyError, operator_of, peer_id_of, verify},
+    inbox::Heard,
     memory::{Hub, Link},
     message::{Message, MessageError, Rpc, RpcError, Subscription},
     probe::{Probe, ProbeError, probe},

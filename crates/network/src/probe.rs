@@ -15,14 +15,12 @@ use crate::{
     address::{PeerAddress, multiaddr_of},
     admission::{Admission, AdmissionRule, Admitted, RefusedError},
     core::Network,
-    driver::{Config, Protocols, ProtocolsEvent, StartError, swarm},
+    driver::{Config, Protocols, ProtocolsEvent, RESOLVE_WAIT, StartError, swarm},
     transport::{HandshakeError, LinkError},
 };
 
 /// How long the other may take to say what it is, and to answer a ping, after the handshake.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
-/// How long a name may take to be resolved.
-const RESOLVE_WAIT: Duration = Duration::from_secs(10);
 
 /// What a peer answered.
 #[derive(Debug)]

@@ -52,6 +52,9 @@ pub enum ChannelVerdict {
     /// Of another window, wallet, action or kind. It is dropped, and not charged to its author: else old messages, replayed
     /// by anybody, would silence it.
     Ignore,
+    /// Of a window that has not begun for us, as others may be a block or two ahead. It is dropped like others, but not
+    /// remembered as seen: else the same bytes would not be heard when they are offered again in the window.
+    Early,
     /// To be passed on and handed over, within the author's quota.
     Accept {
         /// What it is counted by.

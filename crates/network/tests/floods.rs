@@ -200,9 +200,7 @@ async fn inc_48_old_messages_of_the_leader_are_replayed_and_it_is_heard() {
     for number in 0..64 {
         before.say(&[4, 1, number], u64::from(number));
     }
-    while node.network.status().counts.ignored < 64 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    node.until("all are dropped", |status| status.counts.ignored == 64).await;
     before.stop().await;
     let leader = in_window(4, 5, &[&node]).await;
     node.linked(4).await;

@@ -26,10 +26,8 @@ use tokio::sync::Mutex;
 
 use self::connection::Connection;
 use crate::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Limits, Mined, Output,
-    Search, Tip,
-    chain::MerkleBranch,
-    check,
+    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Limits, MerkleBranch,
+    Mined, Output, Search, Tip, check,
     jsonrpc::{Answer, Call},
     verbose::{Place, Verbose, says_absent},
 };

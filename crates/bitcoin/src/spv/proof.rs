@@ -11,7 +11,7 @@ use super::{
     linked::{LinkError, check_links},
     work::{NotProvable, WorkAsked, headers_needed},
 };
-use crate::chain::{BranchError, MerkleBranch};
+use crate::{BranchError, MerkleBranch};
 
 /// Proof that a transaction is in a block, and that work was done on that block.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,15 +1,24 @@
 //! The router's rules, each by itself.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
 
-use coxswain_protocol::wire::{MAX_MESSAGE_BYTES, OperatorKey};
+use coxswain_protocol::{
+    MAX_SIGNED_BYTES,
+    wire::{MAX_MESSAGE_BYTES, OperatorKey},
+};
 
 use super::*;
 use crate::{ChannelVerdict, Rpc, Slot, message::subscriptions, open, verify};
 
 /// The rules of a channel whose payloads are a window's number and what is proposed; 9 as the first byte is nonsense.
 struct Windows {
-    window: u8,
+    window: Arc<AtomicU8>,
 }
 
 impl ChannelRules for Windows {
@@ -18,9 +27,11 @@ impl ChannelRules for Windows {
     }
 
     fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> ChannelVerdict {
+        let now = self.window.load(Ordering::Relaxed);
         match open(author, envelope).unwrap().payload {
             [9, ..] => ChannelVerdict::Reject,
-            [window, proposal, ..] if *window == self.window => ChannelVerdict::Accept {
+            [window, ..] if *window > now => ChannelVerdict::Early,
+            [window, proposal, ..] if *window == now => ChannelVerdict::Accept {
                 slot: Slot { period: u64::from(*window), lane: 0 },
                 distinct: (*proposal > 0).then_some([*proposal; 32]),
             },
@@ -30,7 +41,7 @@ impl ChannelRules for Windows {
 }
 
 fn windows() -> Box<dyn ChannelRules> {
-    Box::new(Windows { window: 5 })
+    Box::new(Windows { window: Arc::new(AtomicU8::new(5)) })
 }
 
 /// Members 1 to 5; the node is 1.
@@ -396,6 +407,63 @@ async fn messages_over_our_cap_are_handed_over_and_not_passed_on() {
         assert_eq!(bench.delivered().await, 1);
         assert_eq!(bench.written(to).len(), passed_on);
     }
+}
+
+/// A message with an unknown field, so long that the whole has this length.
+fn padded(author: &Identity, payload: &[u8], length: usize) -> Vec<u8> {
+    let mut fields = Vec::new();
+    let (from, envelope) = (author.peer_id().to_bytes(), envelope(author, payload, 1));
+    for (number, field) in [(1, &from[..]), (2, &envelope), (3, &[0, 1]), (4, topic().as_bytes())] {
+        crate::protobuf::put_bytes(&mut fields, number, field);
+    }
+    let known = fields.len();
+    // The signature is 70 to 72 bytes long: tried until all fits.
+    (0..100)
+        .map(|more| {
+            let mut unknown = Vec::new();
+            crate::protobuf::put_bytes(&mut unknown, 15, &vec![0; length - known - 120 + more]);
+            let signature = author.sign(&[b"libp2p-pubsub:", &fields[..], &unknown].concat());
+            let mut message = fields.clone();
+            crate::protobuf::put_bytes(&mut message, 5, &signature);
+            [message, unknown].concat()
+        })
+        .find(|message| message.len() == length)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_around_an_envelope_counts_toward_the_cap() {
+    let (mut bench, members) = bench();
+    let (from, to) = (bench.connect(&members[1]), bench.connect(&members[2]));
+    bench.written(to);
+    for (length, payload, passed_on) in [(MAX_SIGNED_BYTES, [5, 1], 1), (MAX_SIGNED_BYTES + 1, [5, 2], 0)] {
+        bench.message(from, &padded(&members[1], &payload, length));
+        assert_eq!((bench.delivered().await, bench.written(to).len()), (1, passed_on), "{length}");
+    }
+    assert_eq!(bench.network.status().counts.oversize, 1);
+    // And it takes no place among the first two different ones.
+    bench.message(from, &message(&members[1], 3, &[5, 2]));
+    let late = bench.connect(&members[3]);
+    assert_eq!(bench.written(late).len(), 1 + 2);
+}
+
+#[tokio::test]
+async fn inc_49_what_came_a_block_early_is_heard_when_it_is_offered_again() {
+    let members: Vec<_> = (1..=3).map(operator).collect();
+    let window = Arc::new(AtomicU8::new(5));
+    let rules = Box::new(Windows { window: window.clone() });
+    let mut bench = Bench::new(&members[0], &members.iter().collect::<Vec<_>>(), rules);
+    let link = bench.connect(&members[1]);
+    let (early, old) = (message(&members[2], 1, &[6, 1]), message(&members[2], 2, &[4, 1]));
+    bench.message(link, &early);
+    bench.message(link, &old);
+    assert_eq!(bench.delivered().await, 0);
+    window.store(6, Ordering::Relaxed);
+    bench.message(link, &early);
+    bench.message(link, &old);
+    assert_eq!(bench.delivered().await, 1);
+    let counts = bench.network.status().counts;
+    assert_eq!((counts.ignored, counts.seen), (2, 1));
 }
 
 #[tokio::test]

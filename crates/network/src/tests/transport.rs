@@ -1,23 +1,27 @@
 //! Handshakes over real sockets, with peers that do one thing wrong.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use futures_util::{AsyncReadExt, AsyncWriteExt, io::Cursor};
+use futures_util::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, io::Cursor};
 use libp2p_core::{
-    Endpoint,
+    Endpoint, Transport,
+    transport::{DialOpts, PortUse, TransportError},
     upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade},
 };
+use libp2p_swarm::{DialError, SwarmEvent, dial_opts};
 use libp2p_tcp::tokio::TcpStream;
 use multistream_select::{Negotiated, Version, dialer_select_proto, listener_select_proto};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::*;
 use crate::{
-    AdmissionRule, Bounds, HandshakeError,
+    AdmissionRule, Bounds, Config, HandshakeError, LinkError,
     acts::{ActProblem, Initiator},
+    address::multiaddr_of,
     admission::Admission,
+    driver::swarm,
     gate::Gate,
-    transport::{HandshakeStep, SECURITY, Shared, connect, initiate, respond},
+    transport::{HandshakeStep, OperatorTransport, SECURITY, Shared, connect, initiate, respond},
 };
 
 type Tls = futures_rustls_stream::Stream;
@@ -220,18 +224,18 @@ async fn inc_44_a_handshake_ends_in_time_wherever_it_stops() {
                     HandshakeStep::Tls => drop(dialer_select_proto(left, [SECURITY], Version::V1).await),
                     HandshakeStep::Acts => {
                         let kept = tls_out(left, &a).await;
-                        tokio::time::sleep(Duration::from_secs(5)).await;
+                        pending::<()>().await;
                         drop(kept);
                         return;
                     }
                     HandshakeStep::Muxer | HandshakeStep::Admission => {
                         let (peer, mut stream) = tls_out(left, &a).await;
                         initiate(&mut stream, &a, &peer, [7; 8]).await.unwrap();
-                        tokio::time::sleep(Duration::from_secs(5)).await;
+                        pending::<()>().await;
                         return;
                     }
                 }
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                pending::<()>().await;
             };
             tokio::select! {
                 () = dialer => panic!("the handshake isn't given up"),
@@ -280,5 +284,74 @@ async fn garbage_is_no_handshake() {
             connect(right, Endpoint::Listener, &shared)
         );
         assert!(connected.is_err());
+    }
+}
+
+#[tokio::test]
+async fn what_others_tell_of_is_dialled_only_if_it_is_global_and_what_is_configured_always() {
+    let shared = Arc::new(open_to_all(&operator(1)));
+    let mut transport = OperatorTransport::new(shared.clone());
+    // A dial that isn't polled goes nowhere.
+    let mut may_dial = |address: &str| {
+        let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+        match transport.dial(address.parse().unwrap(), options) {
+            Ok(_) => true,
+            Err(TransportError::Other(LinkError::NotGlobal(_))) => false,
+            Err(other) => panic!("{address}: {other}"),
+        }
+    };
+    let local = [
+        "/ip4/127.0.0.1/tcp/3919",
+        "/ip4/10.0.0.1/tcp/3919",
+        "/ip4/192.168.1.1/tcp/3919",
+        "/ip4/172.16.0.1/tcp/3919",
+        "/ip4/169.254.169.254/tcp/80",
+        "/ip4/100.64.0.1/tcp/3919",
+        "/ip4/0.0.0.0/tcp/3919",
+        "/ip6/::1/tcp/3919",
+        "/ip6/fd00::1/tcp/3919",
+        "/ip6/fe80::1/tcp/3919",
+        "/ip6/::ffff:10.0.0.1/tcp/3919",
+        // A name may lead anywhere.
+        "/dns4/node.example/tcp/3919",
+    ];
+    for address in local {
+        assert!(!may_dial(address), "{address}");
+    }
+    for address in ["/ip4/8.8.8.8/tcp/3919", "/ip6/2a01:4f8::1/tcp/3919"] {
+        assert!(may_dial(address), "{address}");
+    }
+    // A configured peer's address is one socket: no other port of that machine.
+    shared.configured(&["10.0.0.1:3919".parse().unwrap(), "[::1]:3919".parse().unwrap()]);
+    assert!(may_dial("/ip4/10.0.0.1/tcp/3919") && may_dial("/ip6/::1/tcp/3919"));
+    assert!(!may_dial("/ip4/10.0.0.1/tcp/22") && !may_dial("/ip4/10.0.0.2/tcp/3919"));
+}
+
+#[tokio::test]
+async fn a_local_address_that_was_learned_is_never_connected_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = listener.local_addr().unwrap();
+    let config = Config::new(operator(1), std::time::SystemTime::UNIX_EPOCH);
+    let (mut swarm, shared, _network) = swarm(&config).unwrap();
+    let dial = || {
+        let peer = dial_opts::DialOpts::peer_id(operator(2).peer_id());
+        peer.addresses(vec![multiaddr_of(socket)]).build()
+    };
+    swarm.dial(dial()).unwrap();
+    let error = loop {
+        if let SwarmEvent::OutgoingConnectionError { error, .. } = swarm.select_next_some().await {
+            break error;
+        }
+    };
+    let DialError::Transport(errors) = error else { panic!("{error}") };
+    let [(_, TransportError::Other(error))] = &errors[..] else { panic!("{errors:?}") };
+    assert!(error.to_string().contains("is not a global address, and not configured"), "{error}");
+    assert!(listener.accept().now_or_never().is_none(), "nobody came");
+    // The same address as a configured peer's.
+    shared.configured(&[socket]);
+    swarm.dial(dial()).unwrap();
+    tokio::select! {
+        accepted = listener.accept() => drop(accepted.unwrap()),
+        () = async { while swarm.next().await.is_some() {} } => {}
     }
 }

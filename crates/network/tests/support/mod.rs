@@ -10,7 +10,8 @@ use std::{
 use alloy_primitives::Address;
 use bitcoin::secp256k1::PublicKey;
 use coxswain_network::{
-    AdmissionRule, Channel, Config, Driver, Heard, Identity, Network, Open, PeerAddress, Receiver, Sender,
+    AdmissionRule, Channel, Config, Dialer, DriveError, Driver, Heard, Identity, Network, Open, PeerAddress,
+    Receiver, Sender, Status,
 };
 use coxswain_protocol::{
     SigningGroup,
@@ -52,8 +53,9 @@ pub(crate) struct Node {
 
 struct Running {
     address: SocketAddr,
+    dialer: Dialer,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), DriveError>>,
 }
 
 /// A configuration for loopback that lets everybody in.
@@ -82,11 +84,12 @@ impl Node {
         let (network, driver) = Driver::bind(config).await.unwrap();
         let mut node = Self::join(identity, network, seats, quota);
         let address = driver.listening().next().unwrap();
+        let dialer = driver.dialer();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(driver.run(async {
             let _ = stopped.await;
         }));
-        node.running = Some(Running { address, stop, task });
+        node.running = Some(Running { address, dialer, stop, task });
         node
     }
 
@@ -106,11 +109,16 @@ impl Node {
     pub(crate) async fn stop(mut self) {
         let running = self.running.take().unwrap();
         let _ = running.stop.send(());
-        running.task.await.unwrap();
+        running.task.await.unwrap().unwrap();
     }
 
     pub(crate) fn say(&self, payload: &[u8], sequence: u64) {
         self.sender.send(&envelope(&self.identity, payload, sequence)).unwrap();
+    }
+
+    /// Dials another node once, also if it is connected.
+    pub(crate) async fn dial(&self, other: &Self) {
+        self.running.as_ref().unwrap().dialer.dial(other.address()).await.unwrap();
     }
 
     /// What is heard within this time.
@@ -118,14 +126,18 @@ impl Node {
         timeout(wait, self.receiver.recv()).await.ok().flatten()
     }
 
+    /// Waits until the status is as it should be.
+    pub(crate) async fn until(&self, what: &str, holds: impl FnMut(&Status) -> bool) {
+        let wait = timeout(Duration::from_secs(60), self.network.until(holds)).await;
+        wait.unwrap_or_else(|_| panic!("{what}: {:?}", self.network.status()));
+    }
+
     /// Waits until the operator is linked.
     pub(crate) async fn linked(&self, number: u8) {
         let operator = identity(number).operator().address();
-        let linked = async {
-            while self.network.linked_since(operator).is_none() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(Duration::from_secs(60), linked).await.unwrap_or_else(|_| panic!("{number} is not linked"));
+        self.until(&format!("{number} is linked"), |status| {
+            status.peers.iter().any(|peer| peer.operator == operator && peer.linked_since.is_some())
+        })
+        .await;
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use bitcoin::{BlockHash, CompactTarget, FeeRate, TxMerkleNode, block, hashes::Hash};
 use coxswain_bitcoin::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Mined, Output, Search,
-    Tip, chain::MerkleBranch,
+    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, MerkleBranch, Mined,
+    Output, Search, Tip,
 };
 use coxswain_rules::{OutPoint, Txid};
 use coxswain_testkit::Deposit;

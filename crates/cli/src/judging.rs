@@ -1,0 +1,200 @@
+//! Puts a document's proposal before the contract, and before the rules if they are wanted: what `validate` and `explain` share.
+
+use std::time::SystemTime;
+
+use alloy_primitives::Address;
+use coxswain_bitcoin::{Backend, Backends, EndpointError};
+use coxswain_ethereum::{
+    Block, BlockSelector, BridgeEvents, ChainError, ConnectError, ContractVerdict, Endpoints, Judgement,
+    ResolveError, Tbtc, UnresolvedError,
+};
+use coxswain_proposals::{Concurrence, Memory, Opinion, Session, Sources};
+use coxswain_rules::{Case, Subject};
+
+use crate::{
+    arguments::{BitcoinArguments, EthereumArguments, FeeArguments},
+    completion::{complete, incomplete},
+    document::{Document, DocumentError},
+    hints::hints,
+    report::Report,
+};
+
+/// Whom to ask, and at which block.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where to ask.
+    pub ethereum: EthereumArguments,
+    /// Where to ask for what a document leaves out.
+    pub bitcoin: BitcoinArguments,
+    /// What fees are judged by.
+    pub fees: FeeArguments,
+    /// The block to judge at.
+    pub block: BlockSelector,
+    /// What time it is.
+    pub now: SystemTime,
+}
+
+/// Why there is not even an undecided verdict: what was asked makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValidateError {
+    /// The document is malformed.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The endpoint's URL can't be used.
+    #[error("--rpc-url: {0}")]
+    Connect(ConnectError),
+    /// A Bitcoin endpoint's URL can't be used.
+    #[error("--bitcoin-url: {0}")]
+    Bitcoin(#[from] EndpointError),
+    /// Only Bitcoin can supply what the document leaves out.
+    #[error("{path}: neither given, nor a Bitcoin endpoint to look it up (--bitcoin-url)")]
+    NoBitcoin {
+        /// The field.
+        path: String,
+    },
+    /// Nothing says where the validator is.
+    #[error("{0}: give its address with --validator")]
+    UnknownValidator(#[from] ResolveError),
+}
+
+impl From<ConnectError> for ValidateError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+/// Whose opinion is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Contract,
+    ContractAndRules,
+}
+
+/// What the rules say.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The Bridge read: the one that the validator reads.
+    pub bridge: Address,
+    /// What they say.
+    pub opinion: Opinion,
+    /// Whether the contract says the same; none when it is undecided.
+    pub concurrence: Option<Concurrence>,
+    /// What names each item of the proposal.
+    pub(crate) items: Vec<String>,
+}
+
+/// What the contract says, and the rules if they were asked.
+pub(crate) struct Judged {
+    pub(crate) report: Report,
+    /// What the rules say, if they were asked.
+    pub(crate) rules: Option<Result<Rules, ChainError>>,
+}
+
+/// Puts a document's proposal before the contract, and asks what else is wanted. If it isn't valid, looks for what may be mistyped.
+pub(crate) async fn judge(
+    document: Document,
+    target: &Target,
+    extent: Extent,
+) -> Result<Judged, ValidateError> {
+    let names = document.names();
+    let mut site = None;
+    let mut judged = ask(document, target, extent, &mut site).await?;
+    if let Some(Site { endpoint, chain_id, bridge, block }) = site
+        && judged.report.judgement.verdict != ContractVerdict::Valid
+    {
+        judged.report.hints = hints(&names, &endpoint, chain_id, bridge, block).await;
+    }
+    Ok(judged)
+}
+
+/// Where the proposal is judged.
+struct Site {
+    endpoint: Endpoints,
+    chain_id: u64,
+    bridge: Address,
+    block: Block,
+}
+
+async fn ask(
+    mut document: Document,
+    target: &Target,
+    extent: Extent,
+    site: &mut Option<Site>,
+) -> Result<Judged, ValidateError> {
+    // What can be said without the chain is said first.
+    let missing = document.missing()?;
+    let endpoint = target.ethereum.endpoint()?;
+    let no_bitcoin = target.bitcoin.backends(None)?.is_none();
+    if let Some(path) = missing.of_bitcoin().filter(|_| no_bitcoin) {
+        return Err(ValidateError::NoBitcoin { path });
+    }
+    let (action, wallet) = (document.action(), document.wallet());
+    let report = |chain_id, validator, block, verdict| {
+        let judgement = Judgement { block, verdict };
+        let (assessment, hints, now) = (None, Vec::new(), target.now);
+        let report = Report { action, wallet, chain_id, validator, judgement, assessment, hints, now };
+        Judged { report, rules: None }
+    };
+
+    let tbtc = match Tbtc::resolve(&endpoint, &target.ethereum.wanted(), target.block).await {
+        Ok(tbtc) => tbtc,
+        Err(UnresolvedError { error: ResolveError::Undecided(error), chain, validator, block }) => {
+            let chain_id = chain.map(|chain| chain.id);
+            return Ok(report(chain_id, validator, block, ContractVerdict::Undecided(error)));
+        }
+        Err(UnresolvedError { error, .. }) => return Err(error.into()),
+    };
+    let Tbtc { chain, bridge, block, .. } = tbtc;
+    *site = Some(Site { endpoint: endpoint.clone(), chain_id: chain.id, bridge, block });
+    let report = |verdict| report(Some(chain.id), Some(tbtc.validator), Some(block), verdict);
+    let bitcoin = target.bitcoin.backends(chain.network)?;
+    let takes_steps = bitcoin.is_some();
+    let bitcoin = bitcoin.unwrap_or_else(|| {
+        // It is not asked.
+        Backends::new(Vec::new(), coxswain_bitcoin::Expected::on(bitcoin::Network::Bitcoin))
+    });
+    let fallback = target.fees.fallback(chain.network);
+    let validator = tbtc.proposal_validator();
+    let sources = Sources::new(endpoint, chain.id, bridge, validator, bitcoin, chain.parameters(), fallback);
+    let mut events = BridgeEvents::new(bridge, block.number.saturating_add(1));
+    let mut memory = Memory::default();
+    let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
+    if let Err(error) = complete(&mut document, &missing, &mut session, bridge).await {
+        return Ok(report(ContractVerdict::Undecided(error)));
+    }
+    let case = document.into_case()?;
+    let verdict = session.contract(&case).await;
+    let rules = match extent {
+        Extent::Contract => None,
+        Extent::ContractAndRules => Some(rules(&mut session, &case, &verdict, bridge).await),
+    };
+    let assessment = if takes_steps { Some(session.judge(&case).await) } else { None };
+    let Judged { report, .. } = report(verdict);
+    Ok(Judged { report: Report { assessment, ..report }, rules })
+}
+
+/// What the rules say of a case, and whether the contract's verdict is the same.
+async fn rules<B: Backend>(
+    session: &mut Session<'_, B>,
+    case: &Case,
+    verdict: &ContractVerdict,
+    bridge: Address,
+) -> Result<Rules, ChainError> {
+    let opinion = session.opinion(case).await.map_err(incomplete)?;
+    let concurrence = session.concurrence(&opinion, verdict).await;
+    Ok(Rules { bridge, opinion, concurrence, items: items(case) })
+}
+
+/// What names each item of the proposal.
+fn items(case: &Case) -> Vec<String> {
+    match &case.subject {
+        Subject::DepositSweep { proposal, .. } => {
+            proposal.deposits.iter().map(|deposit| format!("output {}", deposit.outpoint)).collect()
+        }
+        Subject::Redemption(proposal) => {
+            proposal.scripts.iter().map(|script| format!("to script 0x{script:x}")).collect()
+        }
+        Subject::Heartbeat(_) | Subject::MovingFunds { .. } | Subject::MovedFundsSweep(_) => Vec::new(),
+    }
+}
