@@ -17,7 +17,7 @@ use bitcoin::FeeRate;
 use clap::Parser;
 use coxswain_bitcoin::{Backend, Backends, Limits};
 use coxswain_cli::{
-    Document, Target,
+    Document, Report, Target,
     arguments::{Arguments, Command, ProposeArguments},
     propose::propose,
     validate,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, Bytes};
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 use coxswain_bitcoin::{BackendError, CORE_METHODS, EndpointError, Health};
 use coxswain_ethereum::{
     Block, BlockSelector, BridgeEvents, Chain, ChainError, ConnectError, Constant, Endpoints, MAX_LAG,
@@ -14,16 +14,19 @@ use coxswain_ethereum::{
 };
 use coxswain_rules::network::Preset;
 use serde::Serialize;
-use serde_json::{Value as Json, json};
 
-use crate::{arguments::DoctorArguments, page::span};
+use crate::{
+    arguments::DoctorArguments,
+    page::span,
+    report::{Report, strong},
+};
 
 /// How far back the doctor looks for events, in blocks: what the tightest endpoints allow without a plan is one request.
 const EVENTS: u64 = 10;
 
 /// Everything that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Diagnosis {
+pub struct DoctorReport {
     ok: bool,
     checks: Vec<Check>,
 }
@@ -42,11 +45,11 @@ pub struct Check {
     remedy: Option<String>,
 }
 
-/// A line of the diagnosis for people.
+/// A line of the report for people.
 #[derive(Clone, Copy, Debug)]
 pub enum Line<'a> {
     /// The checks that follow are of this endpoint.
-    Endpoints {
+    Endpoint {
         /// What it is.
         kind: &'static str,
         /// Its host and port.
@@ -58,18 +61,18 @@ pub enum Line<'a> {
 
 /// What is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Complaint {
+struct Problem {
     what: String,
     remedy: String,
 }
 
-impl Complaint {
+impl Problem {
     fn new(what: impl fmt::Display, remedy: impl Into<String>) -> Self {
         Self { what: what.to_string(), remedy: remedy.into() }
     }
 }
 
-/// Why there is nothing to diagnose.
+/// Why there is nothing to check.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DoctorError {
@@ -89,7 +92,7 @@ pub async fn doctor(
     arguments: &DoctorArguments,
     now: SystemTime,
     mut tell: impl FnMut(Line<'_>),
-) -> Result<Diagnosis, DoctorError> {
+) -> Result<DoctorReport, DoctorError> {
     let endpoints = arguments.ethereum.endpoint()?.each();
     // A URL that can't be used is told before anything is asked.
     arguments.bitcoin.backends(None)?;
@@ -113,13 +116,13 @@ pub async fn doctor(
         .map(|(_, head)| head.number)
         .max()
         .unwrap_or_default();
-    let practice = Practice { arguments, network, chain_id, best, now };
+    let expectations = Expectations { arguments, network, chain_id, best, now };
     let ethereum = async {
         for (number, (endpoint, looked)) in endpoints.iter().zip(heads).enumerate() {
             if number > 0 {
                 record.endpoint(ETHEREUM, endpoint.name());
             }
-            practice.examine(endpoint, looked, &mut record).await;
+            expectations.check(endpoint, looked, &mut record).await;
         }
     };
     let bitcoin = async {
@@ -133,7 +136,7 @@ pub async fn doctor(
         self::bitcoin(health, &mut record);
     }
     let checks = record.checks;
-    Ok(Diagnosis { ok: checks.iter().all(|check| check.ok), checks })
+    Ok(DoctorReport { ok: checks.iter().all(|check| check.ok), checks })
 }
 
 const ETHEREUM: &str = "Ethereum";
@@ -146,7 +149,7 @@ struct Record<'a> {
 
 impl Record<'_> {
     fn endpoint(&mut self, kind: &'static str, name: &str) {
-        (self.tell)(Line::Endpoints { kind, name });
+        (self.tell)(Line::Endpoint { kind, name });
     }
 
     fn check(
@@ -154,12 +157,12 @@ impl Record<'_> {
         kind: &'static str,
         endpoint: &str,
         check: &'static str,
-        outcome: Result<String, Complaint>,
+        outcome: Result<String, Problem>,
     ) {
         let ok = outcome.is_ok();
         let (found, remedy) = match outcome {
             Ok(found) => (found, None),
-            Err(Complaint { what, remedy }) => (what, Some(remedy)),
+            Err(Problem { what, remedy }) => (what, Some(remedy)),
         };
         let check = Check { kind, endpoint: endpoint.to_owned(), check, ok, found, remedy };
         (self.tell)(Line::Check(&check));
@@ -179,7 +182,7 @@ async fn looked_at(endpoints: &[Endpoints]) -> Vec<Result<(u64, Block), ChainErr
 }
 
 /// What endpoints are held against.
-struct Practice<'a> {
+struct Expectations<'a> {
     arguments: &'a DoctorArguments,
     network: Option<Preset>,
     chain_id: Option<u64>,
@@ -187,8 +190,8 @@ struct Practice<'a> {
     now: SystemTime,
 }
 
-impl Practice<'_> {
-    async fn examine(
+impl Expectations<'_> {
+    async fn check(
         &self,
         endpoint: &Endpoints,
         looked: Result<(u64, Block), ChainError>,
@@ -196,7 +199,7 @@ impl Practice<'_> {
     ) {
         let mut check = |name, outcome| record.check(ETHEREUM, endpoint.name(), name, outcome);
         match looked {
-            Err(error) => check("answers", Err(Complaint::new(&error, remedy(&error)))),
+            Err(error) => check("answers", Err(Problem::new(&error, remedy(&error)))),
             Ok((chain_id, head)) => {
                 let chain = self.chain(chain_id);
                 let right = chain.is_ok();
@@ -209,17 +212,17 @@ impl Practice<'_> {
         }
     }
 
-    fn chain(&self, chain_id: u64) -> Result<String, Complaint> {
+    fn chain(&self, chain_id: u64) -> Result<String, Problem> {
         let named = match Preset::of_chain(chain_id) {
             Some(network) => format!("{chain_id}, {}", network.name),
             None => chain_id.to_string(),
         };
         match (self.network, self.chain_id) {
-            (Some(network), _) if !network.chain_ids.contains(&chain_id) => Err(Complaint::new(
+            (Some(network), _) if !network.chain_ids.contains(&chain_id) => Err(Problem::new(
                 format_args!("{named}, which is not {}", network.name),
                 "give an endpoint of the network, or another --network",
             )),
-            (_, Some(expected)) if expected != chain_id => Err(Complaint::new(
+            (_, Some(expected)) if expected != chain_id => Err(Problem::new(
                 format_args!("{named}, but an endpoint before it serves {expected}"),
                 "give endpoints of one chain, and say which with --network",
             )),
@@ -227,7 +230,7 @@ impl Practice<'_> {
         }
     }
 
-    fn head(&self, chain_id: u64, head: Block) -> Result<String, Complaint> {
+    fn head(&self, chain_id: u64, head: Block) -> Result<String, Problem> {
         const REMEDY: &str = "let the node sync, or leave it out";
         let mined = SystemTime::UNIX_EPOCH + Duration::from_secs(head.timestamp);
         let age = self.now.duration_since(mined).unwrap_or_default().as_secs();
@@ -235,10 +238,10 @@ impl Practice<'_> {
         let max_age = Preset::of_chain(chain_id).and_then(|network| network.max_head_age);
         if lag > MAX_LAG {
             let what = format!("{}, {lag} blocks behind the best (at most {MAX_LAG} allowed)", head.number);
-            return Err(Complaint::new(what, REMEDY));
+            return Err(Problem::new(what, REMEDY));
         }
         match max_age {
-            Some(max) if age > max => Err(Complaint::new(
+            Some(max) if age > max => Err(Problem::new(
                 format_args!("{}, {} old (at most {} allowed)", head.number, span(age), span(max)),
                 REMEDY,
             )),
@@ -252,13 +255,13 @@ impl Practice<'_> {
         endpoint: &Endpoints,
         chain_id: u64,
         head: Block,
-        mut check: impl FnMut(&'static str, Result<String, Complaint>),
+        mut check: impl FnMut(&'static str, Result<String, Problem>),
     ) {
         let Wanted { validator, mut bridge, .. } = self.arguments.ethereum.wanted().on(&Chain::new(chain_id));
         match validator {
             None => check(
                 "validator",
-                Err(Complaint::new(
+                Err(Problem::new(
                     format_args!("none is known for chain {chain_id}"),
                     "give its address with --validator",
                 )),
@@ -293,14 +296,14 @@ impl Practice<'_> {
     }
 }
 
-fn outcome<T>(result: Result<T, ChainError>) -> Result<T, Complaint> {
-    result.map_err(|error| Complaint::new(&error, remedy(&error)))
+fn outcome<T>(result: Result<T, ChainError>) -> Result<T, Problem> {
+    result.map_err(|error| Problem::new(&error, remedy(&error)))
 }
 
-async fn code(endpoint: &Endpoints, address: Address) -> Result<String, Complaint> {
+async fn code(endpoint: &Endpoints, address: Address) -> Result<String, Problem> {
     let code = endpoint.request::<_, Bytes>("eth_getCode", (address, "latest")).await;
     match outcome(code.map_err(ChainError::from))? {
-        code if code.is_empty() => Err(Complaint::new(
+        code if code.is_empty() => Err(Problem::new(
             format_args!("no code at {address}"),
             "check the address given, and that the endpoint serves the chain it is on",
         )),
@@ -308,7 +311,7 @@ async fn code(endpoint: &Endpoints, address: Address) -> Result<String, Complain
     }
 }
 
-fn constants(read: Result<[Constant; 6], ChainError>) -> Result<String, Complaint> {
+fn constants(read: Result<[Constant; 6], ChainError>) -> Result<String, Problem> {
     let constants = outcome(read)?;
     let different: Vec<_> = constants
         .iter()
@@ -318,7 +321,7 @@ fn constants(read: Result<[Constant; 6], ChainError>) -> Result<String, Complain
     if different.is_empty() {
         return Ok(format!("all {} as in the rules evaluated here", constants.len()));
     }
-    Err(Complaint::new(
+    Err(Problem::new(
         different.join("; "),
         "don't use this validator with this version: its rules are others",
     ))
@@ -327,7 +330,7 @@ fn constants(read: Result<[Constant; 6], ChainError>) -> Result<String, Complain
 fn bitcoin(health: Health, record: &mut Record<'_>) {
     let Health { endpoint, kind, software, conditions, behind, problem } = health;
     let outcome = match (problem, conditions) {
-        (Some(problem), _) => Err(Complaint::new(&problem, bitcoin_remedy(&problem))),
+        (Some(problem), _) => Err(Problem::new(&problem, bitcoin_remedy(&problem))),
         (None, Some(conditions)) => {
             let fee = match conditions.fee_rates.next_block {
                 Some(rate) => format!("next block at {} sat/vB", rate.to_sat_per_vb_ceil()),
@@ -337,7 +340,7 @@ fn bitcoin(health: Health, record: &mut Record<'_>) {
             let software = software.unwrap_or_else(|| "unnamed".to_owned());
             Ok(format!("{software}, newest block {height}, {behind} behind the best, {fee}"))
         }
-        (None, None) => Err(Complaint::new("it gave no answer", "see the node's log")),
+        (None, None) => Err(Problem::new("it gave no answer", "see the node's log")),
     };
     record.endpoint(kind, &endpoint);
     record.check(kind, &endpoint, "network, newest block", outcome);
@@ -441,24 +444,18 @@ fn bitcoin_remedy(error: &BackendError) -> String {
     text.to_owned()
 }
 
-impl Diagnosis {
-    /// The process's exit code: 0 all is well, 1 something isn't.
-    pub fn exit_code(&self) -> u8 {
+impl Report for DoctorReport {
+    /// 0 all is well, 1 something isn't.
+    fn exit_code(&self) -> u8 {
         u8::from(!self.ok)
-    }
-
-    /// The diagnosis for programs. Fields that don't apply are left out.
-    pub fn to_json(&self) -> Json {
-        json!(self)
     }
 }
 
-/// A line for people, in colour; the stream that prints it takes the colour out where it isn't wanted.
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (green, red) = (strong(AnsiColor::Green), strong(AnsiColor::Red));
         match self {
-            Line::Endpoints { kind, name } => write!(f, "{kind} at {name}"),
+            Line::Endpoint { kind, name } => write!(f, "{kind} at {name}"),
             Line::Check(Check { check, found, remedy: None, .. }) => {
                 write!(f, "  {green}ok{green:#}     {check:22}  {found}")
             }
@@ -470,7 +467,7 @@ impl fmt::Display for Line<'_> {
 }
 
 /// What it came to, for people: the lines have been told.
-impl fmt::Display for Diagnosis {
+impl fmt::Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (green, red) = (strong(AnsiColor::Green), strong(AnsiColor::Red));
         let (failed, all) = (self.checks.iter().filter(|check| !check.ok).count(), self.checks.len());
@@ -479,8 +476,4 @@ impl fmt::Display for Diagnosis {
             _ => write!(f, "\n{red}{failed} of {all} checks failed{red:#}"),
         }
     }
-}
-
-fn strong(colour: AnsiColor) -> Style {
-    Style::new().bold().fg_color(Some(colour.into()))
 }

@@ -3,23 +3,25 @@
 
 use std::fmt;
 
+use alloy_primitives::Address;
 use anstyle::{AnsiColor, Style};
-use coxswain_ethereum::{ChainError, ContractVerdict};
+use coxswain_ethereum::ChainError;
 use coxswain_proposals::Concurrence;
 use coxswain_rules::{Finding, Ruling, Value};
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 
 use crate::{
     document::Document,
     judging::{Extent, Judged, Rules, Target, ValidateError, judge},
-    report::{self, Report, fields, verdict_fields},
+    report::{self, EXIT_UNDECIDED, Report, Scalar, Text, strong},
+    verdict::{ContextFields, VerdictFields, VerdictReport},
 };
 
 /// The contract's verdict on one proposal, next to what every rule says.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// What the contract says.
-    pub contract: Report,
+    pub contract: VerdictReport,
     /// What the rules say; none when it didn't come to that, as it didn't for the contract.
     pub rules: Option<Result<Rules, ChainError>>,
 }
@@ -39,14 +41,6 @@ impl Explanation {
         self.rules.as_ref()?.as_ref().ok()?.concurrence
     }
 
-    /// The process's exit code: the contract's verdict's when the rules say the same (or differ as known), else 3.
-    pub fn exit_code(&self) -> u8 {
-        match self.concurrence() {
-            Some(Concurrence::Full | Concurrence::KnownDifference) => self.contract.exit_code(),
-            Some(Concurrence::None) | None => 3,
-        }
-    }
-
     /// Why there is no verdict although the contract has one: kind and sentence.
     fn doubt(&self) -> Option<(&'static str, String)> {
         match self.rules.as_ref()? {
@@ -58,65 +52,99 @@ impl Explanation {
             Ok(_) => None,
         }
     }
+}
 
-    /// The explanation for programs. Fields that don't apply are left out; docs/proposals.md describes them.
-    pub fn to_json(&self) -> Json {
-        let contract = verdict_fields(&self.contract.judgement.verdict);
-        let decided = !matches!(self.contract.judgement.verdict, ContractVerdict::Undecided(_));
-        let mut json = match self.doubt() {
-            Some((cause, reason)) if decided => fields([
-                ("verdict", Some("undecided".into())),
-                ("cause", Some(cause.into())),
-                ("reason", Some(reason.into())),
-                ("contract", Some(contract.into())),
-            ]),
-            _ => contract,
-        };
-        json.append(&mut self.contract.context_fields());
-        json.append(&mut fields([(
-            "agreement",
-            self.concurrence().map(|concurrence| concurrence.name().into()),
-        )]));
-        if let Some(Ok(rules)) = &self.rules {
-            let findings = rules.opinion.findings.iter().map(finding_json);
-            json.append(&mut fields([
-                ("bridge", Some(rules.bridge.to_string().into())),
-                ("rules", Some(findings.collect())),
-            ]));
+impl Report for Explanation {
+    /// The contract's verdict's when the rules say the same (or differ as known), else 3.
+    fn exit_code(&self) -> u8 {
+        match self.concurrence() {
+            Some(Concurrence::Full | Concurrence::KnownDifference) => self.contract.exit_code(),
+            Some(Concurrence::None) | None => EXIT_UNDECIDED,
         }
-        Json::Object(json)
     }
 }
 
-fn finding_json(finding: &Finding) -> Json {
-    let needs = match finding.outcome {
-        Ruling::NotEvaluable(rule) => Some(rule.id().into()),
-        Ruling::Holds | Ruling::Broken(_) => None,
-    };
-    let outcome = match finding.outcome {
-        Ruling::Holds => "holds",
-        Ruling::Broken(_) => "broken",
-        Ruling::NotEvaluable(_) => "not-evaluable",
-    };
-    Json::Object(fields([
-        ("rule", Some(finding.rule.id().into())),
-        ("statement", Some(finding.rule.statement().into())),
-        ("item", finding.item.map(|item| json!(item))),
-        ("outcome", Some(outcome.into())),
-        ("actual", finding.actual.map(report::value)),
-        ("bound", finding.bound.map(report::value)),
-        ("reason", finding.reason().map(|reason| reason.to_string().into())),
-        ("needs", needs),
-    ]))
+/// Fields that don't apply are left out; docs/proposals.md describes them.
+impl Serialize for Explanation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            #[serde(flatten)]
+            verdict: VerdictFields,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            contract: Option<VerdictFields>,
+            #[serde(flatten)]
+            context: ContextFields<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            agreement: Option<&'static str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            bridge: Option<Text<Address>>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            rules: Option<Vec<FindingFields>>,
+        }
+        let contract = VerdictFields::new(&self.contract.judgement.verdict);
+        let (verdict, contract) = match (self.doubt(), contract) {
+            (Some((cause, reason)), contract @ (VerdictFields::Valid | VerdictFields::Rejected { .. })) => {
+                (VerdictFields::Undecided { cause, reason }, Some(contract))
+            }
+            (_, contract) => (contract, None),
+        };
+        let rules = self.rules.as_ref().and_then(|rules| rules.as_ref().ok());
+        let fields = Fields {
+            verdict,
+            contract,
+            context: self.contract.context(),
+            agreement: self.concurrence().map(Concurrence::name),
+            bridge: rules.map(|rules| Text(rules.bridge)),
+            rules: rules.map(|rules| rules.opinion.findings.iter().map(FindingFields::new).collect()),
+        };
+        fields.serialize(serializer)
+    }
 }
 
-/// An explanation for people, in colour; the stream that prints it takes the colour out where it isn't wanted.
+/// What one rule says.
+#[derive(Serialize)]
+struct FindingFields {
+    rule: &'static str,
+    statement: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<usize>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actual: Option<Scalar>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<Scalar>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs: Option<&'static str>,
+}
+
+impl FindingFields {
+    fn new(finding: &Finding) -> Self {
+        let (outcome, needs) = match finding.outcome {
+            Ruling::Holds => ("holds", None),
+            Ruling::Broken(_) => ("broken", None),
+            Ruling::NotEvaluable(rule) => ("not-evaluable", Some(rule.id())),
+        };
+        Self {
+            rule: finding.rule.id(),
+            statement: finding.rule.statement(),
+            item: finding.item,
+            outcome,
+            actual: finding.actual.map(Into::into),
+            bound: finding.bound.map(Into::into),
+            reason: finding.reason().map(|reason| reason.to_string()),
+            needs,
+        }
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let strong = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
         let (yellow, red) = (strong(AnsiColor::Yellow), strong(AnsiColor::Red));
         if let Some((_, reason)) = self.doubt() {
-            let Report { action, wallet, .. } = &self.contract;
+            let VerdictReport { action, wallet, .. } = &self.contract;
             let reason = match self.concurrence() {
                 Some(_) => format!("{red}DISAGREEMENT{red:#}: {reason}"),
                 None => format!("the rules can't be evaluated: {reason}"),

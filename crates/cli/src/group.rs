@@ -2,18 +2,19 @@
 
 use std::fmt;
 
-use alloy_primitives::{Address, hex};
+use alloy_primitives::{Address, B256, hex};
 use coxswain_ethereum::{
     BlockSelector, Chain, ChainError, GroupError, Groups, WalletGroup, registry::MAINNET_REGISTRY_FROM,
 };
 use coxswain_protocol::SigningGroup;
 use coxswain_rules::{KeyHash, network::Preset};
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::{
     arguments::{GroupArguments, RegistryArguments},
     coordination::{CoordinationError, endpoint},
+    report::{Report, Text},
 };
 
 /// A wallet's signing group.
@@ -67,17 +68,26 @@ pub(crate) fn signing_group(operators: Vec<Address>) -> Result<SigningGroup, Coo
     SigningGroup::new(operators).map_err(|error| CoordinationError::Usage(error.to_string()))
 }
 
-impl GroupReport {
-    /// The report for programs.
-    pub fn to_json(&self) -> Json {
-        let operators: Vec<_> =
-            self.group.operators.iter().map(|operator| operator.to_checksum(None)).collect();
-        json!({
-            "wallet": self.wallet.to_string(),
-            "walletId": self.group.id.to_string(),
-            "publicKey": hex::encode_prefixed(self.group.key.serialize_uncompressed()),
-            "operators": operators,
-        })
+impl Report for GroupReport {}
+
+impl Serialize for GroupReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields {
+            wallet: Text<KeyHash>,
+            wallet_id: B256,
+            public_key: String,
+            operators: Vec<Text<Address>>,
+        }
+        let WalletGroup { id, key, operators, .. } = &self.group;
+        let fields = Fields {
+            wallet: Text(self.wallet),
+            wallet_id: *id,
+            public_key: hex::encode_prefixed(key.serialize_uncompressed()),
+            operators: operators.iter().copied().map(Text).collect(),
+        };
+        fields.serialize(serializer)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     completion::{complete, incomplete},
     document::{Document, DocumentError},
     hints::hints,
-    report::Report,
+    verdict::VerdictReport,
 };
 
 /// Whom to ask, and at which block.
@@ -86,7 +86,7 @@ pub struct Rules {
 
 /// What the contract says, and the rules if they were asked.
 pub(crate) struct Judged {
-    pub(crate) report: Report,
+    pub(crate) report: VerdictReport,
     /// What the rules say, if they were asked.
     pub(crate) rules: Option<Result<Rules, ChainError>>,
 }
@@ -133,7 +133,7 @@ async fn ask(
     let report = |chain_id, validator, block, verdict| {
         let judgement = Judgement { block, verdict };
         let (assessment, hints, now) = (None, Vec::new(), target.now);
-        let report = Report { action, wallet, chain_id, validator, judgement, assessment, hints, now };
+        let report = VerdictReport { action, wallet, chain_id, validator, judgement, assessment, hints, now };
         Judged { report, rules: None }
     };
 
@@ -171,7 +171,7 @@ async fn ask(
     };
     let assessment = if takes_steps { Some(session.judge(&case).await) } else { None };
     let Judged { report, .. } = report(verdict);
-    Ok(Judged { report: Report { assessment, ..report }, rules })
+    Ok(Judged { report: VerdictReport { assessment, ..report }, rules })
 }
 
 /// What the rules say of a case, and whether the contract's verdict is the same.

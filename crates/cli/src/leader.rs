@@ -6,12 +6,13 @@ use alloy_primitives::{Address, B256};
 use coxswain_ethereum::{BlockSelector, ChainError};
 use coxswain_protocol::{SafeHashes, Seed, SigningGroup, Window};
 use coxswain_rules::KeyHash;
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 
 use crate::{
     arguments::LeaderArguments,
     coordination::{CoordinationError, NamedParameters, endpoint},
     group,
+    report::{Report, Text},
     values::address,
 };
 
@@ -100,24 +101,44 @@ impl LeaderReport {
     fn heartbeat(&self) -> bool {
         self.draw < self.named.network.heartbeat_probability
     }
+}
 
-    /// The report for programs.
-    pub fn to_json(&self) -> Json {
-        let order: Vec<_> = self.order.iter().map(|(operator, _)| operator.to_checksum(None)).collect();
-        json!({
-            "network": self.named.name,
-            "wallet": self.wallet.to_string(),
-            "window": self.window.map(|window| window.index()),
-            "safeBlock": self.window.map(|window| window.safe_block()),
-            "safeBlockHash": self.safe_block_hash.to_string(),
-            "seed": self.seed.to_string(),
-            "order": order,
-            "leader": order.first(),
-            "seat": self.order.first().map(|(_, seat)| seat),
-            "heartbeatDraw": self.draw,
-            "heartbeatProbability": self.named.network.heartbeat_probability,
-            "heartbeat": self.heartbeat(),
-        })
+impl Report for LeaderReport {}
+
+impl Serialize for LeaderReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields {
+            network: &'static str,
+            wallet: Text<KeyHash>,
+            window: Option<u64>,
+            safe_block: Option<u64>,
+            safe_block_hash: B256,
+            seed: Text<Seed>,
+            order: Vec<Text<Address>>,
+            leader: Option<Text<Address>>,
+            seat: Option<u8>,
+            heartbeat_draw: f64,
+            heartbeat_probability: f64,
+            heartbeat: bool,
+        }
+        let first = self.order.first();
+        let fields = Fields {
+            network: self.named.name,
+            wallet: Text(self.wallet),
+            window: self.window.map(|window| window.index()),
+            safe_block: self.window.map(|window| window.safe_block()),
+            safe_block_hash: self.safe_block_hash,
+            seed: Text(self.seed),
+            order: self.order.iter().map(|(operator, _)| Text(*operator)).collect(),
+            leader: first.map(|(operator, _)| Text(*operator)),
+            seat: first.map(|(_, seat)| *seat),
+            heartbeat_draw: self.draw,
+            heartbeat_probability: self.named.network.heartbeat_probability,
+            heartbeat: self.heartbeat(),
+        };
+        fields.serialize(serializer)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod simulate;
 pub mod validate;
 mod values;
 mod variables;
+pub mod verdict;
 pub mod window;
 
 pub use document::{Document, DocumentError};
@@ -26,3 +27,4 @@ pub use explain::{Explanation, explain};
 pub use judging::{Target, ValidateError};
 pub use report::Report;
 pub use validate::validate;
+pub use verdict::VerdictReport;

@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    fmt::Display,
     fs::File,
     io::{self, IsTerminal, Read, Write},
     path::Path,
@@ -18,28 +17,21 @@ use coxswain_cli::{
     arguments::{Arguments, Command, ValidateArguments},
     coordination::CoordinationError,
     doctor, explain,
-    group::{GroupReport, group},
-    leader::{LeaderReport, leader},
+    group::group,
+    leader::leader,
     page,
     propose::propose,
-    report::OpenQuestion,
+    report::{EXIT_OK, EXIT_UNDECIDED, OpenQuestion, Report},
     simulate::simulate,
     validate,
-    window::{WindowReport, window},
+    window::window,
 };
 use eyre::{WrapErr, ensure};
-use serde_json::Value as Json;
 
 /// The longest document read, in bytes: far over any proposal, far under memory.
 const DOCUMENT_LIMIT: u64 = 64 << 20;
-/// The version of all that is printed as JSON: larger when a program that reads it must change.
-const JSON_VERSION: u32 = 1;
-/// Done.
-const EXIT_OK: u8 = 0;
 /// Usage, or a malformed proposal.
 const EXIT_USAGE: u8 = 2;
-/// No answer, or none that could be given.
-const EXIT_UNDECIDED: u8 = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -82,38 +74,25 @@ struct Answer {
 
 impl Answer {
     /// A report for people, or for programs.
-    fn new(
-        json: bool,
-        report: &impl Display,
-        to_json: impl FnOnce() -> serde_json::Value,
-        exit_code: u8,
-    ) -> Self {
+    fn new(json: bool, report: &impl Report) -> Self {
         let text = if json {
-            let mut json = to_json();
-            if let Json::Object(fields) = &mut json {
-                fields.insert("version".to_owned(), JSON_VERSION.into());
-            }
-            format!("{json:#}")
+            format!("{:#}", report.to_json())
         } else {
             let text = report.to_string();
             page::columns().map_or_else(|| text.clone(), |columns| page::wrap(&text, columns))
         };
-        Self { text, exit_code }
+        Self { text, exit_code: report.exit_code() }
     }
 
     /// An answer about coordination, which may be that the question is open.
-    fn coordination<R: Display>(
+    fn coordination(
         json: bool,
         what: &'static str,
-        report: Result<R, CoordinationError>,
-        to_json: impl FnOnce(&R) -> Json,
+        report: Result<impl Report, CoordinationError>,
     ) -> Result<Self, CoordinationError> {
         match report {
-            Ok(report) => Ok(Self::new(json, &report, || to_json(&report), EXIT_OK)),
-            Err(CoordinationError::Undecided(undecided)) => {
-                let open = OpenQuestion::new(what, undecided);
-                Ok(Self::new(json, &open, || open.to_json(), EXIT_UNDECIDED))
-            }
+            Ok(report) => Ok(Self::new(json, &report)),
+            Err(CoordinationError::Undecided(error)) => Ok(Self::new(json, &OpenQuestion::new(what, error))),
             Err(error) => Err(error),
         }
     }
@@ -125,46 +104,40 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             let json = arguments.json;
             let (document, target) = question(arguments)?;
             let report = validate(document, &target).await?;
-            Answer::new(json, &report, || report.to_json(), report.exit_code())
+            Answer::new(json, &report)
         }
         Command::Explain(arguments) => {
             let json = arguments.json;
             let (document, target) = question(arguments)?;
             let explanation = explain(document, &target).await?;
-            Answer::new(json, &explanation, || explanation.to_json(), explanation.exit_code())
+            Answer::new(json, &explanation)
         }
         Command::Propose(arguments) => {
             let proposing = propose(&arguments, SystemTime::now()).await?;
-            Answer::new(arguments.json, &proposing, || proposing.to_json(), proposing.exit_code())
+            Answer::new(arguments.json, &proposing)
         }
         Command::Window(arguments) => {
             let report = window(&arguments, SystemTime::now()).await;
-            Answer::coordination(arguments.json, "which window it is", report, WindowReport::to_json)?
+            Answer::coordination(arguments.json, "which window it is", report)?
         }
         Command::Leader(arguments) => {
             let report = leader(&arguments).await;
-            Answer::coordination(arguments.json, "who leads the wallet", report, LeaderReport::to_json)?
+            Answer::coordination(arguments.json, "who leads the wallet", report)?
         }
         Command::Group(arguments) => {
             let report = group(&arguments).await;
-            Answer::coordination(
-                arguments.json,
-                "who holds the wallet's seats",
-                report,
-                GroupReport::to_json,
-            )?
+            Answer::coordination(arguments.json, "who holds the wallet's seats", report)?
         }
         #[cfg(feature = "node")]
         Command::Identity(arguments) => {
             let report = identity(&arguments)?;
-            Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
+            Answer::new(arguments.json, &report)
         }
         #[cfg(feature = "node")]
         Command::Ping(arguments) => match ping(&arguments).await {
-            Ok(report) => Answer::new(arguments.json, &report, || report.to_json(), report.exit_code()),
+            Ok(report) => Answer::new(arguments.json, &report),
             Err(NetworkError::Undecided(undecided)) => {
-                let open = OpenQuestion::new("whether the peers answer", undecided);
-                Answer::new(arguments.json, &open, || open.to_json(), EXIT_UNDECIDED)
+                Answer::new(arguments.json, &OpenQuestion::new("whether the peers answer", undecided))
             }
             Err(error) => return Err(error.into()),
         },
@@ -179,7 +152,7 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
                 }
             };
             let diagnosis = doctor::doctor(&arguments, SystemTime::now(), tell).await?;
-            Answer::new(arguments.json, &diagnosis, || diagnosis.to_json(), diagnosis.exit_code())
+            Answer::new(arguments.json, &diagnosis)
         }
         Command::Completions(arguments) => {
             let mut text = Vec::new();
@@ -188,7 +161,7 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
         }
         Command::Simulate(arguments) => {
             let report = simulate(&arguments, progress());
-            Answer::new(arguments.json, &report, || report.to_json(), EXIT_OK)
+            Answer::new(arguments.json, &report)
         }
     })
 }

@@ -12,11 +12,12 @@ use coxswain_network::{
 };
 use coxswain_rules::network::Preset;
 use futures_util::{FutureExt, future::BoxFuture};
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 
 use crate::{
     arguments::{IdentityArguments, KeystoreArguments, PingArguments},
     coordination::endpoint,
+    report::{Report, Text},
 };
 
 /// The variables that a password is taken from, ours first.
@@ -63,9 +64,10 @@ fn first_line(file: &Path) -> Result<String, NetworkError> {
 }
 
 /// Who an operator is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct IdentityReport {
-    address: Address,
+    address: Text<Address>,
     peer_id: String,
     multiaddrs: Vec<String>,
 }
@@ -87,19 +89,14 @@ pub fn identity(arguments: &IdentityArguments) -> Result<IdentityReport, Network
         format!("{host}/tcp/{port}/ipfs/{peer_id}")
     };
     let multiaddrs = arguments.host.iter().map(multiaddr).collect();
-    Ok(IdentityReport { address: account.address(), peer_id, multiaddrs })
+    Ok(IdentityReport { address: Text(account.address()), peer_id, multiaddrs })
 }
 
-impl IdentityReport {
-    /// The report for programs.
-    pub fn to_json(&self) -> Json {
-        json!({ "address": self.address.to_checksum(None), "peerId": self.peer_id, "multiaddrs": self.multiaddrs })
-    }
-}
+impl Report for IdentityReport {}
 
 impl fmt::Display for IdentityReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "address    {}", self.address.to_checksum(None))?;
+        writeln!(f, "address    {}", self.address.0)?;
         write!(f, "peer id    {}", self.peer_id)?;
         for multiaddr in &self.multiaddrs {
             write!(f, "\nmultiaddr  {multiaddr}")?;
@@ -219,11 +216,6 @@ fn shown(text: &str) -> String {
 }
 
 impl PingReport {
-    /// 0 if all answered, 1 if one didn't.
-    pub fn exit_code(&self) -> u8 {
-        u8::from(self.asked.iter().any(|(_, answer)| answer.is_err()))
-    }
-
     fn admitted(&self, probe: &Probe) -> String {
         match &probe.admitted {
             _ if !self.eligibility => "not asked, as no Ethereum endpoint is given".to_owned(),
@@ -232,28 +224,65 @@ impl PingReport {
             Err(error) => format!("undecided, {}", reason(error)),
         }
     }
+}
 
-    /// The report for programs.
-    pub fn to_json(&self) -> Json {
-        let peer = |(address, answer): &(PeerAddress, Result<Probe, ProbeError>)| match answer {
-            Ok(probe) => json!({
-                "peer": address.to_string(),
-                "answers": true,
-                "operator": probe.operator.to_checksum(None),
-                "agent": shown(&probe.agent),
-                "protocols": probe.protocols.iter().map(|name| shown(name)).collect::<BTreeSet<_>>(),
-                "roundTripMicroseconds": u64::try_from(probe.round_trip.as_micros()).unwrap_or(u64::MAX),
-                "admitted": self.admitted(probe),
-            }),
+impl Report for PingReport {
+    /// 0 if all answered, 1 if one didn't.
+    fn exit_code(&self) -> u8 {
+        u8::from(self.asked.iter().any(|(_, answer)| answer.is_err()))
+    }
+}
+
+impl Serialize for PingReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            peers: Vec<PeerFields<'a>>,
+        }
+        Fields { peers: self.asked.iter().map(|asked| self.peer_fields(asked)).collect() }
+            .serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct PeerFields<'a> {
+    peer: Text<&'a PeerAddress>,
+    answers: bool,
+    operator: Text<Address>,
+    #[serde(flatten)]
+    answer: AnswerFields,
+}
+
+#[derive(Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum AnswerFields {
+    Answered { agent: String, protocols: BTreeSet<String>, round_trip_microseconds: u64, admitted: String },
+    Failed { failed_at: &'static str, reason: String, check: &'static str },
+}
+
+impl PingReport {
+    fn peer_fields<'a>(
+        &self,
+        (address, answer): &'a (PeerAddress, Result<Probe, ProbeError>),
+    ) -> PeerFields<'a> {
+        let (operator, answer) = match answer {
+            Ok(probe) => (
+                probe.operator,
+                AnswerFields::Answered {
+                    agent: shown(&probe.agent),
+                    protocols: probe.protocols.iter().map(|name| shown(name)).collect(),
+                    round_trip_microseconds: u64::try_from(probe.round_trip.as_micros()).unwrap_or(u64::MAX),
+                    admitted: self.admitted(probe),
+                },
+            ),
             Err(error) => {
-                let (step, check) = advice(error);
-                json!({
-                    "peer": address.to_string(), "answers": false, "operator": address.operator().address().to_checksum(None),
-                    "failedAt": step, "reason": reason(error), "check": check,
-                })
+                let (failed_at, check) = advice(error);
+                let answer = AnswerFields::Failed { failed_at, reason: reason(error), check };
+                (address.operator().address(), answer)
             }
         };
-        json!({ "peers": self.asked.iter().map(peer).collect::<Vec<_>>() })
+        let answers = matches!(answer, AnswerFields::Answered { .. });
+        PeerFields { peer: Text(address), answers, operator: Text(operator), answer }
     }
 }
 

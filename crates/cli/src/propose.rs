@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt, time::SystemTime};
 
 use alloy_primitives::{Address, U256, hex};
-use anstyle::{AnsiColor, Style};
-use bitcoin::{FeeRate, consensus::encode};
+use anstyle::AnsiColor;
+use bitcoin::{FeeRate, Psbt, consensus::encode};
 use coxswain_bitcoin::EndpointError;
 use coxswain_ethereum::{BridgeEvents, ChainError, ConnectError, ResolveError, Tbtc, UnresolvedError};
 use coxswain_proposals::{
@@ -13,15 +13,16 @@ use coxswain_proposals::{
 };
 use coxswain_protocol::Checklist;
 use coxswain_rules::{
-    Amount, Case, HeartbeatProposal, KeyHash, LeaderFee, RuleId, Subject, UnsignedTransaction, Value,
+    Amount, Case, HeartbeatProposal, KeyHash, OutPoint, RuleId, Subject, Txid, UnsignedTransaction, Value,
     WalletState, wallet_script,
 };
-use serde_json::{Map, Value as Json, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
 
 use crate::{
     arguments::ProposeArguments,
     document, page,
-    report::{self, fields},
+    report::{self, BlockFields, EXIT_OK, EXIT_UNDECIDED, Report, Text, strong},
 };
 
 /// Why there is not even an undecided answer: what was asked makes no sense.
@@ -136,99 +137,185 @@ impl Proposing {
     fn attempts(&self) -> &[Attempt] {
         self.result.as_ref().map(|answered| &*answered.generation.attempts).unwrap_or_default()
     }
+}
 
-    /// The process's exit code: 0 a proposal, 1 nothing to propose yet, 3 undecided.
-    pub fn exit_code(&self) -> u8 {
+impl Report for Proposing {
+    /// 0 a proposal, 1 nothing to propose yet, 3 undecided.
+    fn exit_code(&self) -> u8 {
         match self.summary() {
-            Summary::Proposal(_) => 0,
+            Summary::Proposal(_) => EXIT_OK,
             Summary::Commitment(_) | Summary::Nothing => 1,
-            Summary::Undecided { .. } => 3,
+            Summary::Undecided { .. } => EXIT_UNDECIDED,
         }
     }
+}
 
-    /// The answer for programs. Fields that don't apply are left out; docs/proposals.md describes them.
-    pub fn to_json(&self) -> Json {
-        let mut json = match self.summary() {
-            Summary::Proposal(proposed) => proposal_fields(proposed),
-            Summary::Commitment(due) => {
-                let targets: Vec<_> = due.targets.iter().map(KeyHash::to_string).collect();
-                let commitment =
-                    json!({ "targetWallets": targets, "mainUtxo": document::utxo(&due.main_utxo) });
-                fields([("outcome", Some("commitment".into())), ("commitment", Some(commitment))])
+/// Fields that don't apply are left out; docs/proposals.md describes them.
+impl Serialize for Proposing {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields {
+            #[serde(flatten)]
+            outcome: OutcomeFields,
+            wallet: Text<KeyHash>,
+            #[serde(flatten)]
+            answered: Option<AnsweredFields>,
+        }
+        let answered = self.result.as_ref().ok().map(|answered| AnsweredFields {
+            chain_id: answered.chain_id,
+            bridge: Text(answered.bridge),
+            validator: Text(answered.validator),
+            block: BlockFields::new(answered.generation.block, self.now),
+            attempts: answered.generation.attempts.iter().map(AttemptFields::new).collect(),
+        });
+        Fields { outcome: self.summary().into(), wallet: Text(self.wallet), answered }.serialize(serializer)
+    }
+}
+
+/// What it all came to.
+#[derive(Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+enum OutcomeFields {
+    Proposal(Box<ProposalFields>),
+    Commitment { commitment: CommitmentFields },
+    Nothing,
+    Undecided { cause: &'static str, reason: String },
+}
+
+impl From<Summary<'_>> for OutcomeFields {
+    fn from(summary: Summary<'_>) -> Self {
+        match summary {
+            Summary::Proposal(prepared) => Self::Proposal(Box::new(ProposalFields::new(prepared))),
+            Summary::Commitment(due) => Self::Commitment {
+                commitment: CommitmentFields {
+                    target_wallets: due.targets.iter().copied().map(Text).collect(),
+                    main_utxo: document::utxo(&due.main_utxo),
+                },
+            },
+            Summary::Nothing => Self::Nothing,
+            Summary::Undecided { cause, reason } => Self::Undecided { cause, reason },
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProposalFields {
+    action: &'static str,
+    /// The document, as `validate` reads it.
+    proposal: Json,
+    #[serde(flatten)]
+    transaction: Option<TransactionFields>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TransactionFields {
+    fee: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fee_floor: Option<u64>,
+    fee_rate: f64,
+    vsize: u64,
+    transaction: String,
+    psbt: Text<Psbt>,
+}
+
+impl ProposalFields {
+    fn new(prepared: &PreparedProposal) -> Self {
+        let transaction = prepared.transaction.as_ref().map(|transaction| TransactionFields {
+            fee: transaction.unsigned.fee().to_sat(),
+            fee_floor: transaction.fee.is_capped().then(|| transaction.fee.floor.to_sat()),
+            fee_rate: sat_per_vb(transaction.fee_rate()),
+            vsize: transaction.unsigned.vsize(),
+            transaction: encode::serialize_hex(transaction.unsigned.transaction()),
+            psbt: Text(transaction.psbt()),
+        });
+        Self { action: prepared.case.action().name(), proposal: document::write(&prepared.case), transaction }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitmentFields {
+    target_wallets: Vec<Text<KeyHash>>,
+    main_utxo: Json,
+}
+
+/// Whom it was asked of, and what each action came to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AnsweredFields {
+    chain_id: u64,
+    bridge: Text<Address>,
+    validator: Text<Address>,
+    block: BlockFields,
+    attempts: Vec<AttemptFields>,
+}
+
+#[derive(Serialize)]
+struct AttemptFields {
+    action: &'static str,
+    #[serde(flatten)]
+    outcome: AttemptOutcome,
+    excluded: Vec<ExclusionFields>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+enum AttemptOutcome {
+    Proposal,
+    Commitment,
+    Nothing { reason: String },
+    Undecided { cause: &'static str, reason: String },
+}
+
+impl AttemptFields {
+    fn new(attempt: &Attempt) -> Self {
+        let outcome = match &attempt.outcome {
+            ActionOutcome::Proposal(_) => AttemptOutcome::Proposal,
+            ActionOutcome::Commitment(_) => AttemptOutcome::Commitment,
+            ActionOutcome::Nothing(nothing) => AttemptOutcome::Nothing { reason: nothing.to_string() },
+            ActionOutcome::Undecided(error) => {
+                AttemptOutcome::Undecided { cause: error.kind(), reason: error.to_string() }
             }
-            Summary::Nothing => fields([("outcome", Some("nothing".into()))]),
-            Summary::Undecided { cause, reason } => fields([
-                ("outcome", Some("undecided".into())),
-                ("cause", Some(cause.into())),
-                ("reason", Some(reason.into())),
-            ]),
         };
-        json.append(&mut fields([("wallet", Some(self.wallet.to_string().into()))]));
-        if let Ok(answered) = &self.result {
-            json.append(&mut fields([
-                ("chainId", Some(answered.chain_id.into())),
-                ("bridge", Some(answered.bridge.to_string().into())),
-                ("validator", Some(answered.validator.to_string().into())),
-                ("block", Some(report::block(answered.generation.block, self.now))),
-                ("attempts", Some(self.attempts().iter().map(attempt_json).collect())),
-            ]));
-        }
-        Json::Object(json)
+        let excluded = attempt.excluded.iter().map(ExclusionFields::new).collect();
+        Self { action: attempt.action.name(), outcome, excluded }
     }
 }
 
-fn proposal_fields(proposed: &PreparedProposal) -> Map<String, Json> {
-    let transaction = proposed.transaction.as_ref();
-    let capped = transaction.map(|transaction| transaction.fee).filter(LeaderFee::is_capped);
-    fields([
-        ("outcome", Some("proposal".into())),
-        ("action", Some(proposed.case.action().name().into())),
-        ("proposal", Some(document::write(&proposed.case))),
-        ("fee", transaction.map(|transaction| transaction.unsigned.fee().to_sat().into())),
-        ("feeFloor", capped.map(|fee| fee.floor.to_sat().into())),
-        ("feeRate", transaction.map(|transaction| sat_per_vb(transaction.fee_rate()).into())),
-        ("vsize", transaction.map(|transaction| transaction.unsigned.vsize().into())),
-        (
-            "transaction",
-            transaction.map(|transaction| encode::serialize_hex(transaction.unsigned.transaction()).into()),
-        ),
-        ("psbt", transaction.map(|transaction| transaction.psbt().to_string().into())),
-    ])
+#[derive(Serialize)]
+struct ExclusionFields {
+    #[serde(flatten)]
+    item: ItemFields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'static str>,
+    why: &'static str,
+    reason: String,
 }
 
-fn attempt_json(attempt: &Attempt) -> Json {
-    let (outcome, cause, reason) = match &attempt.outcome {
-        ActionOutcome::Proposal(_) => ("proposal", None, None),
-        ActionOutcome::Commitment(_) => ("commitment", None, None),
-        ActionOutcome::Nothing(nothing) => ("nothing", None, Some(nothing.to_string().into())),
-        ActionOutcome::Undecided(undecided) => {
-            ("undecided", Some(undecided.kind().into()), Some(undecided.to_string().into()))
-        }
-    };
-    Json::Object(fields([
-        ("action", Some(attempt.action.name().into())),
-        ("outcome", Some(outcome.into())),
-        ("cause", cause),
-        ("reason", reason),
-        ("excluded", Some(attempt.excluded.iter().map(exclusion_json).collect())),
-    ]))
+#[derive(Serialize)]
+#[serde(tag = "item", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+enum ItemFields {
+    Deposit { txid: Txid, output_index: u32 },
+    Redemption { script: String },
+    MovedFunds { txid: Txid, output_index: u32 },
 }
 
-fn exclusion_json(Exclusion { item, why }: &Exclusion) -> Json {
-    let (kind, outpoint, script) = match item {
-        Item::Deposit(outpoint) => ("deposit", Some(outpoint), None),
-        Item::Redemption(script) => ("redemption", None, Some(script)),
-        Item::MovedFunds(outpoint) => ("moved-funds", Some(outpoint), None),
-    };
-    Json::Object(fields([
-        ("item", Some(kind.into())),
-        ("txid", outpoint.map(|outpoint| outpoint.txid.to_string().into())),
-        ("outputIndex", outpoint.map(|outpoint| outpoint.vout.into())),
-        ("script", script.map(|script| format!("0x{script:x}").into())),
-        ("rule", why.rule().map(|rule| rule.id().into())),
-        ("why", Some(why.kind().into())),
-        ("reason", Some(why.to_string().into())),
-    ]))
+impl ExclusionFields {
+    fn new(Exclusion { item, why }: &Exclusion) -> Self {
+        let item = match item {
+            Item::Deposit(OutPoint { txid, vout }) => {
+                ItemFields::Deposit { txid: *txid, output_index: *vout }
+            }
+            Item::Redemption(script) => ItemFields::Redemption { script: format!("0x{script:x}") },
+            Item::MovedFunds(OutPoint { txid, vout }) => {
+                ItemFields::MovedFunds { txid: *txid, output_index: *vout }
+            }
+        };
+        let rule = why.rule().map(RuleId::id);
+        Self { item, rule, why: why.kind(), reason: why.to_string() }
+    }
 }
 
 /// A rate in sat/vB with two decimals, rounded down.
@@ -238,10 +325,8 @@ fn sat_per_vb(rate: FeeRate) -> f64 {
     f64::from(hundredths) / 100.0
 }
 
-/// An answer for people, in colour; the stream that prints it takes the colour out where it isn't wanted.
 impl fmt::Display for Proposing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let strong = |colour: AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
         let (green, yellow) = (strong(AnsiColor::Green), strong(AnsiColor::Yellow));
         let wallet = self.wallet;
         let summary = self.summary();

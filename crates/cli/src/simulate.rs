@@ -1,14 +1,14 @@
 //! `coxswain simulate`: what many windows look like, for the probability of a heartbeat that RFC 12 suggests and for
 //! half of it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use alloy_primitives::Address;
 use coxswain_protocol::{Parameters, SigningGroup, WindowParameters};
 use coxswain_sim::statistics::{Experiment, Statistics, expected_share_with_at_least, observe};
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 
-use crate::arguments::SimulateArguments;
+use crate::{arguments::SimulateArguments, report::Report};
 
 /// RFC 12's suggestion, and what it was lowered to.
 const PROBABILITIES: [f64; 2] = [0.125, 0.0625];
@@ -56,30 +56,52 @@ pub fn simulate(arguments: &SimulateArguments, mut tell: impl FnMut(f64)) -> Sim
     SimulateReport { windows, wallets, operators, seed, runs: runs.into() }
 }
 
-impl SimulateReport {
-    /// The report for programs.
-    pub fn to_json(&self) -> Json {
-        let runs: Vec<_> = self
-            .runs
-            .iter()
-            .map(|(p, statistics)| {
-                json!({
-                    "heartbeatProbability": p,
-                    "meanInterval": statistics.mean_interval(),
-                    "expectedMeanInterval": 1.0 / p,
-                    "intervals": statistics.intervals,
-                    "windowsByHeartbeatsAtOnce": statistics.coinciding,
-                    "shareWithSeveralAtOnce": statistics.share_with_at_least(CROWD as usize),
-                    "expectedShareWithSeveralAtOnce": expected_share_with_at_least(self.wallets, CROWD, *p),
-                    "windowsLed": statistics.led.values().collect::<Vec<_>>(),
-                    "leaderChiSquare": statistics.leader_chi_square(),
-                })
-            })
-            .collect();
-        json!({
-            "windows": self.windows, "wallets": self.wallets, "operators": self.operators, "seed": self.seed,
-            "runs": runs,
-        })
+impl Report for SimulateReport {}
+
+impl Serialize for SimulateReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            windows: u64,
+            wallets: u32,
+            operators: u8,
+            seed: u64,
+            runs: Vec<RunFields<'a>>,
+        }
+        let &Self { windows, wallets, operators, seed, ref runs } = self;
+        let runs = runs.iter().map(|(p, statistics)| RunFields::new(wallets, *p, statistics)).collect();
+        Fields { windows, wallets, operators, seed, runs }.serialize(serializer)
+    }
+}
+
+/// What was drawn with one probability of a heartbeat.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RunFields<'a> {
+    heartbeat_probability: f64,
+    mean_interval: Option<f64>,
+    expected_mean_interval: f64,
+    intervals: &'a BTreeMap<u64, u64>,
+    windows_by_heartbeats_at_once: &'a [u64],
+    share_with_several_at_once: f64,
+    expected_share_with_several_at_once: f64,
+    windows_led: Vec<u64>,
+    leader_chi_square: f64,
+}
+
+impl<'a> RunFields<'a> {
+    fn new(wallets: u32, p: f64, statistics: &'a Statistics) -> Self {
+        Self {
+            heartbeat_probability: p,
+            mean_interval: statistics.mean_interval(),
+            expected_mean_interval: 1.0 / p,
+            intervals: &statistics.intervals,
+            windows_by_heartbeats_at_once: &statistics.coinciding,
+            share_with_several_at_once: statistics.share_with_at_least(CROWD as usize),
+            expected_share_with_several_at_once: expected_share_with_at_least(wallets, CROWD, p),
+            windows_led: statistics.led.values().copied().collect(),
+            leader_chi_square: statistics.leader_chi_square(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     document::Document,
     judging::{Extent, Target, ValidateError, judge},
-    report::Report,
+    verdict::VerdictReport,
 };
 
 /// Asks the contract for its verdict on a document's proposal. With a Bitcoin endpoint, the other steps of judging are taken
@@ -11,6 +11,6 @@ use crate::{
 ///
 /// # Errors
 /// When the document or the target makes no sense. What fails on the way is an undecided verdict, not an error.
-pub async fn validate(document: Document, target: &Target) -> Result<Report, ValidateError> {
+pub async fn validate(document: Document, target: &Target) -> Result<VerdictReport, ValidateError> {
     judge(document, target, Extent::Contract).await.map(|judged| judged.report)
 }

@@ -5,12 +5,13 @@ use std::{fmt, time::SystemTime};
 use coxswain_ethereum::{Block, BlockSelector, ChainError};
 use coxswain_protocol::{Phase, Window};
 use coxswain_rules::Action;
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 
 use crate::{
     arguments::WindowArguments,
     coordination::{CoordinationError, NamedParameters, endpoint},
-    page, report,
+    page,
+    report::{BlockFields, Report},
 };
 
 /// A window as seen from a block.
@@ -92,39 +93,72 @@ impl WindowReport {
             ),
         ]
     }
+}
 
-    /// The report for programs.
-    pub fn to_json(&self) -> Json {
-        let window = self.window.map(|window| {
-            let checklist: Vec<_> = self
-                .checklist(window)
-                .into_iter()
-                .map(|(action, allowed, why)| {
-                    let allowed = match allowed {
-                        Allowed::Yes => json!(true),
-                        Allowed::No => json!(false),
-                        Allowed::ByDraw => Json::Null,
-                    };
-                    json!({ "action": action.name(), "allowed": allowed, "why": why })
-                })
-                .collect();
-            json!({
-                "index": window.index(),
-                "coordinationBlock": window.block(),
-                "activePhaseEnd": window.active_end(),
-                "end": window.end(),
-                "safeBlock": window.safe_block(),
-                "phase": phase(window.phase(self.block)),
-                "checklist": checklist,
-            })
-        });
-        json!({
-            "network": self.named.name,
-            "block": self.block,
-            "head": self.head.map(|(head, now)| report::block(head, now)),
-            "window": window,
-            "nextCoordinationBlock": self.next.map(|next| next.block()),
-        })
+impl Report for WindowReport {}
+
+impl Serialize for WindowReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Fields {
+            network: &'static str,
+            block: u64,
+            head: Option<BlockFields>,
+            window: Option<WindowFields>,
+            next_coordination_block: Option<u64>,
+        }
+        let fields = Fields {
+            network: self.named.name,
+            block: self.block,
+            head: self.head.map(|(head, now)| BlockFields::new(head, now)),
+            window: self.window.map(|window| self.window_fields(window)),
+            next_coordination_block: self.next.map(|next| next.block()),
+        };
+        fields.serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WindowFields {
+    index: u64,
+    coordination_block: u64,
+    active_phase_end: u64,
+    end: u64,
+    safe_block: u64,
+    phase: &'static str,
+    checklist: Vec<ActionFields>,
+}
+
+#[derive(Serialize)]
+struct ActionFields {
+    action: &'static str,
+    /// `None` if the wallet's draw decides.
+    allowed: Option<bool>,
+    why: String,
+}
+
+impl WindowReport {
+    fn window_fields(&self, window: Window) -> WindowFields {
+        let action = |(action, allowed, why): (Action, Allowed, String)| ActionFields {
+            action: action.name(),
+            allowed: match allowed {
+                Allowed::Yes => Some(true),
+                Allowed::No => Some(false),
+                Allowed::ByDraw => None,
+            },
+            why,
+        };
+        WindowFields {
+            index: window.index(),
+            coordination_block: window.block(),
+            active_phase_end: window.active_end(),
+            end: window.end(),
+            safe_block: window.safe_block(),
+            phase: phase(window.phase(self.block)),
+            checklist: self.checklist(window).map(action).into(),
+        }
     }
 }
 

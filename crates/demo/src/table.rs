@@ -7,7 +7,7 @@ use comfy_table::{
     Cell, CellAlignment, ContentArrangement, Table,
     presets::{NOTHING, UTF8_BORDERS_ONLY},
 };
-use coxswain_cli::{Report, page};
+use coxswain_cli::{VerdictReport, page};
 use coxswain_ethereum::ContractVerdict;
 use coxswain_rules::RuleId;
 
@@ -16,7 +16,7 @@ const WIDEST: usize = 120;
 
 /// One verdict, next to what it should be.
 pub(crate) struct Row {
-    pub(crate) report: Report,
+    pub(crate) report: VerdictReport,
     pub(crate) expected: Option<RuleId>,
     pub(crate) time: Duration,
 }
