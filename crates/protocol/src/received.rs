@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, keccak256};
+use coxswain_rules::KeyHash;
 
 use crate::{
-    Acceptance, SigningGroup,
+    Acceptance, Ignored, Seat, SigningGroup, Window,
     wire::{
         CoordinationMessage, DecodeError, Decoded, Envelope, MAX_EVIDENCE_BYTES, MAX_MESSAGE_BYTES,
         MESSAGE_TYPE, OperatorKey, Undecodable,
@@ -135,6 +136,53 @@ impl Received {
             Some(Decoded::Message(message)) => Some(message),
             Some(Decoded::Undecodable(_)) | None => None,
         }
+    }
+
+    /// The seat, window and wallet that it names, if it is a coordination message.
+    fn header(&self) -> Option<(Seat, u64, KeyHash)> {
+        self.body().map(|body| match body {
+            Decoded::Message(message) => (message.seat, message.coordination_block, message.wallet),
+            Decoded::Undecodable(it) => (it.seat, it.coordination_block, it.wallet),
+        })
+    }
+
+    /// The seat that it says it comes from, if it is a coordination message.
+    pub fn seat(&self) -> Option<Seat> {
+        self.header().map(|(seat, ..)| seat)
+    }
+
+    /// The first block of the window that it is for, if it is a coordination message.
+    pub fn coordination_block(&self) -> Option<u64> {
+        self.header().map(|(_, block, _)| block)
+    }
+
+    /// A follower's checks 1 and 3 to 5: it is a coordination message of this wallet's window, through a seat that its
+    /// author holds, which is given back. They need no seed, so that the network makes them too.
+    ///
+    /// # Errors
+    ///
+    /// The first check that it fails.
+    pub fn check(&self, group: &SigningGroup, wallet: KeyHash, window: &Window) -> Result<Seat, Ignored> {
+        let (seat, block, named) = self.header().ok_or(Ignored::NotACoordinationMessage)?;
+        if group.holder(seat) != Some(self.author) {
+            return Err(Ignored::SeatNotHeld { seat, author: self.author });
+        }
+        if block != window.block() {
+            return Err(Ignored::OtherWindow(block));
+        }
+        if named != wallet {
+            return Err(Ignored::OtherWallet);
+        }
+        Ok(seat)
+    }
+
+    /// Names what it proposes, alike for all bytes that say the same. `None` if it can't be read to its last field, or
+    /// doesn't come through the seat that its author can lead through: it is no leader's proposal then.
+    pub fn proposal_id(&self, group: &SigningGroup) -> Option<B256> {
+        let message = self.message()?;
+        let leads_through = group.first_seat(self.author) == Some(message.seat);
+        // Of one author and window, nothing but what is proposed differs.
+        leads_through.then(|| message.encode().ok()).flatten().map(keccak256)
     }
 
     /// The network message around it, as its author signed it.

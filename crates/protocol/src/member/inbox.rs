@@ -77,27 +77,15 @@ impl Inbox {
         if !place.group.contains(author) {
             return Err(Ignored::NotAMember(author));
         }
-        let (seat, block, wallet, content) = match received.body() {
+        if let Some(seat) = received.seat().filter(|seat| place.group.holder(*seat) == Some(place.me)) {
+            return Err(Ignored::OwnSeat(seat));
+        }
+        let seat = received.check(place.group, place.wallet, &place.window)?;
+        let content = match received.body() {
             None => return Err(Ignored::NotACoordinationMessage),
-            Some(Decoded::Message(message)) => {
-                let content = Content::Proposed(message.proposed.clone());
-                (message.seat, message.coordination_block, message.wallet, content)
-            }
-            Some(Decoded::Undecodable(it)) => {
-                (it.seat, it.coordination_block, it.wallet, Content::Undecodable(it.error))
-            }
+            Some(Decoded::Message(message)) => Content::Proposed(message.proposed.clone()),
+            Some(Decoded::Undecodable(it)) => Content::Undecodable(it.error),
         };
-        match place.group.holder(seat) {
-            Some(holder) if holder == place.me => return Err(Ignored::OwnSeat(seat)),
-            Some(holder) if holder == author => {}
-            _ => return Err(Ignored::SeatNotHeld { seat, author }),
-        }
-        if block != place.window.block() {
-            return Err(Ignored::OtherWindow(block));
-        }
-        if wallet != place.wallet {
-            return Err(Ignored::OtherWallet);
-        }
 
         let sender = self.senders.entry(author).or_default();
         let heard = (received.sequence(), received.payload_hash());
