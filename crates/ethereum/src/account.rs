@@ -3,8 +3,13 @@
 use std::{fmt, path::Path};
 
 use alloy::{
-    primitives::Address,
-    signers::local::{LocalSignerError, PrivateKeySigner},
+    consensus::{SignableTransaction, TxEip1559},
+    eips::eip2718::Encodable2718,
+    primitives::{Address, B256, Bytes},
+    signers::{
+        SignerSync,
+        local::{LocalSignerError, PrivateKeySigner},
+    },
 };
 
 /// The largest file that is read as a keystore, in bytes: those are under a kilobyte.
@@ -27,6 +32,9 @@ pub enum AccountError {
     /// It is no keystore, or the password is wrong.
     #[error("the keystore can't be opened: the file is no keystore, or the password is another")]
     Open(#[source] LocalSignerError),
+    /// It doesn't sign.
+    #[error("the key does not sign")]
+    Sign(#[source] alloy::signers::Error),
 }
 
 impl Account {
@@ -45,6 +53,16 @@ impl Account {
     /// The address.
     pub const fn address(&self) -> Address {
         self.0.address()
+    }
+
+    /// The transaction, signed: its hash, and its bytes as they are sent.
+    ///
+    /// # Errors
+    /// If the key doesn't sign.
+    pub fn sign(&self, transaction: TxEip1559) -> Result<(B256, Bytes), AccountError> {
+        let signature = self.0.sign_hash_sync(&transaction.signature_hash()).map_err(AccountError::Sign)?;
+        let signed = transaction.into_signed(signature);
+        Ok((*signed.hash(), signed.encoded_2718().into()))
     }
 
     /// The private key, big-endian: it is the operator's network identity as well.

@@ -14,6 +14,8 @@ pub mod proof;
 mod quorum;
 pub mod registry;
 pub mod rpc;
+#[cfg(feature = "account")]
+pub mod submit;
 mod tbtc;
 pub mod validator;
 
