@@ -13,6 +13,7 @@ mod panel;
 pub mod proof;
 mod quorum;
 pub mod registry;
+mod relay;
 pub mod rpc;
 #[cfg(feature = "account")]
 pub mod submit;
@@ -21,7 +22,7 @@ pub mod validator;
 
 #[cfg(feature = "account")]
 pub use account::{Account, AccountError};
-pub use bridge::{SnapshotKeys, SnapshotReader, WalletLimits};
+pub use bridge::{ProofTerms, SnapshotKeys, SnapshotReader, WalletLimits};
 pub use error::ChainError;
 pub use events::{
     BridgeEvents, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, Revealed,
@@ -30,6 +31,7 @@ pub use events::{
 pub use panel::{Assured, Panel, PanelError};
 pub use quorum::{Quorum, QuorumError, servers};
 pub use registry::{Eligible, EligibleError, GroupError, Groups, WalletGroup};
+pub use relay::{Relay, RelayState, SpvMaintainers};
 pub use rpc::{
     Block, BlockSelector, BlockSelectorError, Called, Condition, ConnectError, Endpoints, Expected,
     HashedHeader, Health, MAX_LAG, Position, RequestError, UnfitError, revert_of,

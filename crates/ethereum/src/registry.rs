@@ -24,7 +24,7 @@ use crate::{
 const EXCERPT: usize = 68;
 
 /// Asks a view that never reverts.
-async fn ask<Call: SolCall>(
+pub(crate) async fn ask<Call: SolCall>(
     endpoint: &Endpoints,
     address: Address,
     call: Call,

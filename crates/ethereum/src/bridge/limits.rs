@@ -38,7 +38,7 @@ impl SnapshotReader {
         })
     }
 
-    async fn view<C: SolCall>(&self, call: C, block: Block) -> Result<C::Return, ChainError> {
+    pub(super) async fn view<C: SolCall>(&self, call: C, block: Block) -> Result<C::Return, ChainError> {
         let input = TransactionInput::new(call.abi_encode().into());
         let transaction = TransactionRequest::default().to(self.bridge()).input(input);
         let unreadable = ChainError::UnreadableBridge { bridge: self.bridge(), block };
