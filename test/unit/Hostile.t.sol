@@ -92,6 +92,16 @@ contract HostileTest is HostileViews {
         _undecidedWithout(sha256_, Bitcoin.depositScript(_deposit(0)));
     }
 
+    /// The only use of RIPEMD-160, for a deposit in P2SH.
+    function test_INC28_aHash160NotMadeDecidesNothing() external {
+        Sweep memory sweep = _sweep(2);
+        Bitcoin.Deposit memory deposit = _deposit(0);
+        deposit.outputType = Bitcoin.OutputType.P2sh;
+        _putDeposit(sweep, 0, deposit, 1, 2);
+        calls[0] = _data(sweep);
+        _undecidedWithout(address(3), bytes.concat(sha256(Bitcoin.depositScript(deposit))));
+    }
+
     function _undecidedWithout(address precompile, bytes memory input) private {
         vm.mockCallRevert(precompile, input, "");
         (bool success,) = precompile.staticcall(input);
