@@ -12,6 +12,7 @@ mod support;
 use std::{io::Write, net::SocketAddr, time::SystemTime};
 
 use coxswain_network::{AdmissionRule, Config, Driver, Identity};
+use coxswain_testkit::{DOUBLE_BRIDGE, DOUBLE_REGISTRY, Registry};
 use support::coxswain;
 use tempfile::NamedTempFile;
 use tokio::{io::AsyncWriteExt, net::TcpListener};
@@ -126,4 +127,59 @@ async fn a_group_needs_an_endpoint() {
     let hash = format!("0x{}", "11".repeat(32));
     let run = coxswain(&["leader", "--wallet", wallet, "--safe-block-hash", &hash], "").await;
     assert!(run.code == 2 && run.stderr.contains("--operators"), "{run:?}");
+}
+
+/// The wallet that the double knows, and where.
+fn of_the_double(url: &str) -> Vec<String> {
+    let wallet = Registry::wallet().to_string();
+    let (bridge, registry) = (DOUBLE_BRIDGE.to_string(), DOUBLE_REGISTRY.to_string());
+    let arguments = ["--wallet", &wallet, "--bridge", &bridge, "--registry", &registry, "--rpc-url", url];
+    arguments.map(ToOwned::to_owned).into()
+}
+
+#[tokio::test]
+async fn a_group_is_read_from_the_chain_by_seat_and_a_leader_drawn_from_it() {
+    let served = Registry::of_five().serve().await.unwrap();
+    let of_the_double = of_the_double(served.url().as_str());
+    let run = async |command: &[&str]| {
+        let arguments: Vec<_> =
+            command[..1].iter().copied().chain(of_the_double.iter().map(|word| &word[..])).collect();
+        coxswain(&[&arguments[..], &command[1..]].concat(), "").await
+    };
+    let [first, second] = [11, 13].map(|id| Registry::operator(id).to_checksum(None));
+    let group = run(&["group"]).await;
+    assert_eq!((group.code, group.stdout.as_str()), (0, &format!("{first}\n{second}\n{first}\n")[..]));
+    let json = run(&["group", "--json"]).await.json();
+    assert_eq!(json["operators"], serde_json::json!([first, second, first]));
+    assert_eq!(json["wallet"], Registry::wallet().to_string());
+
+    // What it prints is what `leader` reads; without a file, it reads the chain itself.
+    let block = ["leader", "--block", "600", "--json"];
+    let from_chain = run(&block).await;
+    assert_eq!(from_chain.code, 0, "{from_chain:?}");
+    let file = file(&group.stdout);
+    let from_file = run(&[&block[..], &["--operators", path(&file)]].concat()).await;
+    assert_eq!(from_chain.json(), from_file.json());
+    assert!([&first, &second].contains(&&from_chain.json()["leader"].as_str().unwrap().to_owned()));
+}
+
+#[tokio::test]
+async fn a_wallet_without_a_group_exits_1_and_a_group_that_cant_be_trusted_3() {
+    let run = async |change: fn(&mut Registry)| {
+        let mut registry = Registry::of_five();
+        change(&mut registry);
+        let served = registry.serve().await.unwrap();
+        let arguments = of_the_double(served.url().as_str());
+        let arguments: Vec<_> = ["group"].into_iter().chain(arguments.iter().map(|word| &word[..])).collect();
+        let run = coxswain(&arguments, "").await;
+        (run.code, run.stdout + &run.stderr)
+    };
+    let (code, said) = run(|registry| registry.wallets.clear()).await;
+    assert!(code == 1 && said.contains("no wallet"), "{code}: {said}");
+    let (code, said) = run(|registry| registry.kept.clear()).await;
+    assert!(code == 1 && said.contains("closed"), "{code}: {said}");
+    let (code, said) = run(|registry| registry.submitted[0].1.result.members[2] = 12).await;
+    assert!(code == 3 && said.contains("its members have another hash"), "{code}: {said}");
+    let (code, said) = run(|registry| registry.dead = true).await;
+    assert!(code == 3 && said.contains("out of service"), "{code}: {said}");
 }
