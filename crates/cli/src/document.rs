@@ -4,21 +4,23 @@
 //! integers or decimal strings. Reading is strict: what is unknown, repeated or of a wrong length is an error that names
 //! the field.
 
-use std::{fmt, marker::PhantomData, str::FromStr};
+mod fields;
+mod write;
 
-use alloy_primitives::hex;
-use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, Txid, consensus::encode, hashes::Hash as _};
+use std::str::FromStr;
+
+use bitcoin::{OutPoint, ScriptBuf, Transaction};
 use coxswain_ethereum::Revealed;
 use coxswain_rules::{
     Action, Case, DepositExtraInfo, DepositSweepProposal, FundingTransaction, HeartbeatProposal, KeyHash,
     MovedFundsSweepProposal, MovingFundsProposal, RedemptionProposal, RevealedDeposit, Subject, Utxo,
 };
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
-};
-use serde_json::{Value as Json, json, value::RawValue};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
+use self::fields::{ActionName, Bytes, Fixed, Object, RawTransaction, Satoshis, TxidText, given};
+pub(crate) use self::write::utxo;
+pub use self::write::write;
 use crate::hints::Names;
 
 /// A text that is no proposal document.
@@ -90,8 +92,11 @@ pub struct DepositSweepDocument {
 struct DepositDocument {
     txid: TxidText,
     output_index: u32,
+    #[serde(default, deserialize_with = "given")]
     reveal_block: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
     funding_transaction: Option<RawTransaction>,
+    #[serde(default, deserialize_with = "given")]
     script: Option<Object<ScriptDocument>>,
 }
 
@@ -123,6 +128,7 @@ pub struct MovingFundsDocument {
     wallet: Fixed<20>,
     fee: Satoshis,
     target_wallets: Vec<Fixed<20>>,
+    #[serde(default, deserialize_with = "given")]
     main_utxo: Option<Object<UtxoDocument>>,
 }
 
@@ -415,216 +421,5 @@ impl DepositDocument {
             refund_key_hash: KeyHash(script.refund_public_key_hash.0),
             refund_locktime: script.refund_locktime.0,
         })
-    }
-}
-
-/// The document of a case: what reads back as it.
-pub fn write(case: &Case) -> Json {
-    let mut document = json!({ "action": case.action().name(), "wallet": case.wallet.to_string() });
-    let fields = match &case.subject {
-        Subject::Heartbeat(proposal) => json!({ "message": prefixed(&proposal.message) }),
-        Subject::DepositSweep { proposal, extra_info } => json!({
-            "fee": proposal.fee.to_sat(),
-            "deposits": proposal.deposits.iter().zip(extra_info).map(deposit).collect::<Vec<_>>(),
-        }),
-        Subject::Redemption(proposal) => json!({
-            "fee": proposal.fee.to_sat(),
-            "redeemerOutputScripts": proposal.scripts.iter().map(|script| prefixed(script.as_bytes())).collect::<Vec<_>>(),
-        }),
-        Subject::MovingFunds { proposal, main_utxo } => json!({
-            "fee": proposal.fee.to_sat(),
-            "targetWallets": proposal.targets.iter().map(KeyHash::to_string).collect::<Vec<_>>(),
-            "mainUtxo": utxo(main_utxo),
-        }),
-        Subject::MovedFundsSweep(proposal) => json!({
-            "fee": proposal.fee.to_sat(),
-            "movingFundsTxid": proposal.outpoint.txid.to_string(),
-            "movingFundsOutputIndex": proposal.outpoint.vout,
-        }),
-    };
-    if let (Json::Object(document), Json::Object(mut fields)) = (&mut document, fields) {
-        document.append(&mut fields);
-    }
-    document
-}
-
-/// A main UTXO as documents write it.
-pub(crate) fn utxo(utxo: &Utxo) -> Json {
-    let Utxo { outpoint, value } = utxo;
-    json!({ "txid": outpoint.txid.to_string(), "outputIndex": outpoint.vout, "value": value.to_sat() })
-}
-
-fn deposit((deposit, info): (&RevealedDeposit, &DepositExtraInfo)) -> Json {
-    let FundingTransaction { version, input_vector, output_vector, locktime } = &info.funding_transaction;
-    json!({
-        "txid": deposit.outpoint.txid.to_string(),
-        "outputIndex": deposit.outpoint.vout,
-        "revealBlock": deposit.reveal_block,
-        "fundingTransaction": prefixed(&[&version[..], input_vector, output_vector, locktime].concat()),
-        "script": {
-            "blindingFactor": prefixed(&info.blinding_factor),
-            "walletPublicKeyHash": info.wallet.to_string(),
-            "refundPublicKeyHash": info.refund_key_hash.to_string(),
-            "refundLocktime": prefixed(&info.refund_locktime),
-        },
-    })
-}
-
-fn prefixed(bytes: &[u8]) -> String {
-    hex::encode_prefixed(bytes)
-}
-
-/// What is written as an object. On its own, serde would also take an array of the fields' values, in an order that no document
-/// promises.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with named fields")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-/// An [`Action`] by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct ActionName(Action);
-
-impl<'de> Deserialize<'de> for ActionName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Action::ALL.into_iter().find(|action| action.name() == text).map(Self).ok_or_else(|| {
-            let names = Action::ALL.map(Action::name).join(", ");
-            D::Error::custom(format_args!("`{text}` is no action: expected one of {names}"))
-        })
-    }
-}
-
-/// Reads the bytes behind `0x`.
-fn hex_bytes<E: serde::de::Error>(text: &str) -> Result<Vec<u8>, E> {
-    let digits = text.strip_prefix("0x").ok_or_else(|| E::custom("expected hex with a 0x prefix"))?;
-    raw_hex(digits)
-}
-
-fn raw_hex<E: serde::de::Error>(digits: &str) -> Result<Vec<u8>, E> {
-    if let Some((position, digit)) = digits.char_indices().find(|(_, digit)| !digit.is_ascii_hexdigit()) {
-        return Err(E::custom(format_args!("`{digit}` at position {position} is no hex digit")));
-    }
-    if !digits.len().is_multiple_of(2) {
-        return Err(E::custom(format_args!("an odd number of hex digits ({})", digits.len())));
-    }
-    hex::decode(digits).map_err(E::custom)
-}
-
-/// A byte string of a fixed length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fixed<const N: usize>([u8; N]);
-
-impl<'de, const N: usize> Deserialize<'de> for Fixed<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = hex_bytes(&String::deserialize(deserializer)?)?;
-        let length = bytes.len();
-        let bytes = bytes.try_into().map_err(|_| {
-            D::Error::custom(format_args!("expected {N} bytes ({} hex digits), got {length}", 2 * N))
-        })?;
-        Ok(Self(bytes))
-    }
-}
-
-/// A byte string of any length.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Bytes(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        hex_bytes(&String::deserialize(deserializer)?).map(Self)
-    }
-}
-
-/// A transaction id, in Bitcoin's display order, without a prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct TxidText(Txid);
-
-impl<'de> Deserialize<'de> for TxidText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text.starts_with("0x") {
-            return Err(D::Error::custom("a txid is in Bitcoin's display order, without a 0x prefix"));
-        }
-        let mut bytes: Vec<u8> = raw_hex(&text)?;
-        bytes.reverse();
-        let length = bytes.len();
-        let bytes = bytes.try_into().map_err(|_| {
-            D::Error::custom(format_args!("expected a txid of 32 bytes (64 hex digits), got {length}"))
-        })?;
-        Ok(Self(Txid::from_byte_array(bytes)))
-    }
-}
-
-/// A raw transaction, with or without witness. The 0x prefix may be left out, as Bitcoin programs do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct RawTransaction(Transaction);
-
-impl<'de> Deserialize<'de> for RawTransaction {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes: Vec<u8> = raw_hex(text.strip_prefix("0x").unwrap_or(&text))?;
-        match encode::deserialize_partial(&bytes) {
-            Ok((transaction, length)) if length == bytes.len() => Ok(Self(transaction)),
-            Ok((_, length)) => Err(D::Error::custom(format_args!(
-                "not a Bitcoin transaction: {} bytes follow after its end",
-                bytes.len().saturating_sub(length)
-            ))),
-            Err(encode::Error::Io(_)) => Err(D::Error::custom(format_args!(
-                "not a Bitcoin transaction: it breaks off after {} bytes",
-                bytes.len()
-            ))),
-            Err(error) => Err(D::Error::custom(format_args!("not a Bitcoin transaction: {error}"))),
-        }
-    }
-}
-
-/// An amount in satoshis: an integer, or a decimal string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Satoshis(Amount);
-
-impl<'de> Deserialize<'de> for Satoshis {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SatoshisVisitor;
-
-        impl Visitor<'_> for SatoshisVisitor {
-            type Value = Satoshis;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "whole satoshis from 0 to {}, as an integer or a decimal string", u64::MAX)
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, satoshis: u64) -> Result<Satoshis, E> {
-                Ok(Satoshis(Amount::from_sat(satoshis)))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Satoshis, E> {
-                let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-                let satoshis = digits.then(|| text.parse().ok()).flatten();
-                satoshis
-                    .map(|satoshis| Satoshis(Amount::from_sat(satoshis)))
-                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_any(SatoshisVisitor)
     }
 }

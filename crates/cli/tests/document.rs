@@ -228,6 +228,27 @@ fn numbers_out_of_range_are_named() {
 }
 
 #[test]
+fn null_is_no_way_to_leave_a_field_out() {
+    let null = Value::Null;
+    refused(
+        Action::DepositSweep,
+        |d| d["deposits"][0]["script"] = null.clone(),
+        "deposits[0].script",
+        "null",
+    );
+    for field in ["revealBlock", "fundingTransaction"] {
+        let path = format!("deposits[0].{field}");
+        refused(
+            Action::DepositSweep,
+            |d| d["deposits"][0][field] = null.clone(),
+            &path,
+            "invalid type: null",
+        );
+    }
+    refused(Action::MovingFunds, |d| d["mainUtxo"] = null, "mainUtxo", "invalid type: null");
+}
+
+#[test]
 fn an_unknown_action_is_named_with_those_there_are() {
     refused(
         Action::Heartbeat,
