@@ -16,6 +16,7 @@ pub mod page;
 pub mod propose;
 pub mod report;
 pub mod simulate;
+pub mod terminal;
 pub mod validate;
 mod values;
 mod variables;

@@ -6,7 +6,7 @@ use std::{
     io::{self, IsTerminal, Read, Write},
     path::Path,
     process::ExitCode,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use clap::CommandFactory;
@@ -23,6 +23,7 @@ use coxswain_cli::{
     propose::propose,
     report::{EXIT_OK, EXIT_UNDECIDED, OpenQuestion, Report},
     simulate::simulate,
+    terminal::{self, Progress},
     validate,
     window::window,
 };
@@ -166,22 +167,12 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
     })
 }
 
-/// How long a run may be before a person is told how far it is.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Shows a person the share that is done, while it takes long.
 fn progress() -> impl FnMut(f64) {
-    let shows = io::stderr().is_terminal();
-    let mut next = Instant::now() + PATIENCE;
-    let mut shown = false;
+    let mut progress = Progress::new(io::stderr().is_terminal(), Instant::now());
     move |share| {
-        let is_done = share >= 1.0;
-        if shows && (Instant::now() >= next || (is_done && shown)) {
-            // The line goes when it is done.
-            let line = if is_done { String::new() } else { format!("{:3.0} % drawn", 100.0 * share) };
+        if let Some(line) = progress.line(share, Instant::now()) {
             let _ = write!(anstream::stderr(), "\r\u{1b}[K{line}");
-            next = Instant::now() + PATIENCE / 4;
-            shown = true;
         }
     }
 }
@@ -199,11 +190,11 @@ fn is_stdin(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// Standard input. If a person would have to type it, says so, rather than seem to hang.
+/// Standard input. If a person would have to type it, says so.
 fn stdin() -> io::Stdin {
     let stdin = io::stdin();
-    if stdin.is_terminal() {
-        let _ = writeln!(anstream::stderr(), "reading the proposal from standard input; end it with Ctrl-D");
+    if let Some(notice) = terminal::reading(stdin.is_terminal()) {
+        let _ = writeln!(anstream::stderr(), "{notice}");
     }
     stdin
 }
