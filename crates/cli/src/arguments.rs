@@ -1,17 +1,17 @@
 //! The command line: one definition from which parsing and help come.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use alloy_primitives::{Address, B256};
 use bitcoin::FeeRate;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use coxswain_bitcoin::{Backends, EndpointError, Limits};
-use coxswain_ethereum::{BlockSelector, ConnectError, Endpoints, Wanted};
+use coxswain_ethereum::{BlockSelector, ConnectError, Endpoints, Expected, REQUEST_TIMEOUT, Wanted};
 use coxswain_rules::{Action, KeyHash, network::Preset};
 use url::Url;
 
-use crate::values::{address, bitcoin_url, ethereum_url, key_hash};
+use crate::values::{address, bitcoin_url, duration, ethereum_url, key_hash};
 
 /// Says whether a tBTC wallet's next action is allowed, and why.
 #[derive(Debug, Parser)]
@@ -105,8 +105,8 @@ Example:
 
 #[cfg(feature = "node")]
 const IDENTITY_HELP: &str = "\
-The operator's Ethereum key is its identity in the network. The password is taken from --password-file, else from the
-variable COXSWAIN_ETHEREUM__PASSWORD or KEEP_ETHEREUM_PASSWORD.
+The operator's Ethereum key is its identity in the network. The password is taken from --password-file, else from the file
+that the variable COXSWAIN_ETHEREUM__PASSWORD_FILE names, else from COXSWAIN_ETHEREUM__PASSWORD or KEEP_ETHEREUM_PASSWORD.
 
 Exit codes: 0 shown, 2 usage, or a file that can't be opened.
 
@@ -194,6 +194,28 @@ pub struct EthereumArguments {
     /// The Bridge that the validator must read [default: the network's, else the one it reads]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub bridge: Option<Address>,
+    /// How long is waited.
+    #[command(flatten)]
+    pub timeout: TimeoutArguments,
+}
+
+/// How long an Ethereum endpoint is waited for.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct TimeoutArguments {
+    /// How long an Ethereum endpoint may take to answer, as 500ms, 30s or 2m [default: COXSWAIN_ETHEREUM__REQUEST_TIMEOUT,
+    /// else 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub rpc_timeout: Option<Duration>,
+}
+
+impl TimeoutArguments {
+    /// The endpoints at these URLs, which are waited for so long.
+    ///
+    /// # Errors
+    /// When a URL can't be used.
+    pub fn endpoints(&self, urls: &[Url], expected: Expected) -> Result<Endpoints, ConnectError> {
+        Endpoints::within(urls.to_vec(), expected, self.rpc_timeout.unwrap_or(REQUEST_TIMEOUT))
+    }
 }
 
 impl EthereumArguments {
@@ -207,7 +229,7 @@ impl EthereumArguments {
     /// # Errors
     /// When a URL can't be used.
     pub fn endpoint(&self) -> Result<Endpoints, ConnectError> {
-        Endpoints::several(self.rpc_url.clone(), self.wanted().expected())
+        self.timeout.endpoints(&self.rpc_url, self.wanted().expected())
     }
 }
 
@@ -224,6 +246,10 @@ pub struct BitcoinArguments {
     /// with a local Ethereum chain, else bitcoin]
     #[arg(long, value_name = "NETWORK")]
     pub bitcoin_network: Option<bitcoin::Network>,
+    /// How long a Bitcoin endpoint may take to answer, as 500ms, 30s or 2m [default: COXSWAIN_BITCOIN__REQUEST_TIMEOUT, else
+    /// 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub bitcoin_timeout: Option<Duration>,
 }
 
 impl BitcoinArguments {
@@ -232,7 +258,11 @@ impl BitcoinArguments {
     /// # Errors
     /// When a URL can't be used.
     pub fn backends(&self, ethereum: Option<Preset>) -> Result<Option<Backends>, EndpointError> {
-        let endpoint = |url| coxswain_bitcoin::Endpoint::new(url, Limits::default());
+        let mut limits = Limits::default();
+        if let Some(timeout) = self.bitcoin_timeout {
+            (limits.answer, limits.connect) = (timeout, limits.connect.min(timeout));
+        }
+        let endpoint = |url| coxswain_bitcoin::Endpoint::new(url, limits);
         let endpoints = self.bitcoin_url.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?;
         let network = ethereum.map_or(bitcoin::Network::Bitcoin, |network| network.bitcoin);
         let network = self.bitcoin_network.unwrap_or(network);
@@ -346,6 +376,9 @@ pub struct WindowArguments {
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
+    /// How long is waited.
+    #[command(flatten)]
+    pub timeout: TimeoutArguments,
     /// Print the window as JSON
     #[arg(long)]
     pub json: bool,
@@ -377,6 +410,9 @@ pub struct LeaderArguments {
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
+    /// How long is waited.
+    #[command(flatten)]
+    pub timeout: TimeoutArguments,
     /// Print the draw as JSON
     #[arg(long)]
     pub json: bool,
@@ -408,6 +444,9 @@ pub struct GroupArguments {
     /// Where to look.
     #[command(flatten)]
     pub registry: RegistryArguments,
+    /// How long is waited.
+    #[command(flatten)]
+    pub timeout: TimeoutArguments,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -420,7 +459,7 @@ pub struct KeystoreArguments {
     /// The operator's keystore file, as Ethereum's clients write it
     #[arg(long, value_name = "FILE")]
     pub keystore: PathBuf,
-    /// A file whose first line is the keystore's password
+    /// A file whose first line is the keystore's password [default: COXSWAIN_ETHEREUM__PASSWORD_FILE]
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 }
@@ -463,6 +502,20 @@ pub struct PingArguments {
     /// The WalletRegistry that knows operators' stakes [default: the network's]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub registry: Option<Address>,
+    /// A configured peer of the node, which it lets in whatever its stake; any number of times. Without it, those between white
+    /// space in the variable COXSWAIN_NETWORK__PEERS
+    #[arg(long, value_name = "MULTIADDR")]
+    pub configured: Vec<coxswain_network::PeerAddress>,
+    /// A wallet of the node, whose operators it lets in whatever their stake, as HASH160 of the wallet's public key; any number of
+    /// times
+    #[arg(long, value_name = "0x…", value_parser = key_hash)]
+    pub wallet: Vec<KeyHash>,
+    /// The Bridge that knows the wallets [default: the network's]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub bridge: Option<Address>,
+    /// How long is waited.
+    #[command(flatten)]
+    pub timeout: TimeoutArguments,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

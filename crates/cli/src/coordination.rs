@@ -7,6 +7,8 @@ use coxswain_protocol::WindowParameters;
 use coxswain_rules::network::Preset;
 use url::Url;
 
+use crate::arguments::TimeoutArguments;
+
 /// A network's coordination parameters, under the name that a person knows them by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NamedParameters {
@@ -76,17 +78,27 @@ impl CoordinationError {
     /// The process's exit code: 1 no such wallet, 2 usage, 3 undecided.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Group(error) => match **error {
-                GroupError::NoWallet(_) | GroupError::Gone(_) => 1,
-                _ => 3,
-            },
+            Self::Group(error) if matches!(**error, GroupError::NoWallet(_) | GroupError::Gone(_)) => 1,
             Self::Usage(_) | Self::Connect(_) => 2,
-            Self::Undecided(_) => 3,
+            Self::Group(_) | Self::Undecided(_) => 3,
+        }
+    }
+
+    /// The kind of failure that leaves the question open, if it is open.
+    pub fn cause(&self) -> Option<&'static str> {
+        match self {
+            Self::Undecided(error) => Some(error.kind()),
+            Self::Group(_) if self.exit_code() == 3 => Some("contradiction"),
+            Self::Group(_) | Self::Usage(_) | Self::Connect(_) => None,
         }
     }
 }
 
 /// The endpoints at the URLs.
-pub(crate) fn endpoint(urls: &[Url], network: Option<Preset>) -> Result<Endpoints, CoordinationError> {
-    Ok(Endpoints::several(urls.to_vec(), Expected { network, ..Expected::default() })?)
+pub(crate) fn endpoint(
+    urls: &[Url],
+    network: Option<Preset>,
+    timeout: &TimeoutArguments,
+) -> Result<Endpoints, CoordinationError> {
+    Ok(timeout.endpoints(urls, Expected { network, ..Expected::default() })?)
 }

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::{
-    arguments::{GroupArguments, RegistryArguments},
+    arguments::{GroupArguments, RegistryArguments, TimeoutArguments},
     coordination::{CoordinationError, endpoint},
     report::{Report, Text},
 };
@@ -29,8 +29,8 @@ pub struct GroupReport {
 /// # Errors
 /// If the wallet is unknown or gone, or the endpoint gives no usable answer.
 pub async fn group(arguments: &GroupArguments) -> Result<GroupReport, CoordinationError> {
-    let GroupArguments { wallet, rpc_url, network, registry, .. } = arguments;
-    let group = read(*wallet, rpc_url, network.map(Into::into), registry).await?;
+    let GroupArguments { wallet, rpc_url, network, registry, timeout, .. } = arguments;
+    let group = read(*wallet, rpc_url, network.map(Into::into), registry, timeout).await?;
     Ok(GroupReport { wallet: *wallet, group })
 }
 
@@ -40,8 +40,9 @@ pub(crate) async fn read(
     urls: &[Url],
     network: Option<Preset>,
     arguments: &RegistryArguments,
+    timeout: &TimeoutArguments,
 ) -> Result<WalletGroup, CoordinationError> {
-    let endpoint = endpoint(urls, network)?;
+    let endpoint = endpoint(urls, network, timeout)?;
     let contracts = Chain::served(&endpoint, network).await?.network.and_then(|network| network.contracts);
     let needed = |argument: &str| {
         CoordinationError::Usage(format!("{argument} is needed on a chain whose contracts aren't known"))

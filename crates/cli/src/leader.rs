@@ -43,8 +43,14 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
             return Err(CoordinationError::Usage(problem.to_owned()));
         }
         None => {
-            let read =
-                group::read(arguments.wallet, &arguments.rpc_url, network, &arguments.registry).await?;
+            let read = group::read(
+                arguments.wallet,
+                &arguments.rpc_url,
+                network,
+                &arguments.registry,
+                &arguments.timeout,
+            )
+            .await?;
             group::signing_group(read.operators)?
         }
     };
@@ -52,7 +58,7 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
         match (arguments.safe_block_hash, arguments.rpc_url.as_slice(), arguments.block) {
             (Some(hash), ..) => (NamedParameters::chosen(network), None, hash),
             (None, urls @ [_, ..], Some(block)) => {
-                let endpoint = endpoint(urls, network)?;
+                let endpoint = endpoint(urls, network, &arguments.timeout)?;
                 let named = NamedParameters::served(&endpoint, network).await?;
                 let window = named.network.window_at(block).ok_or_else(|| no_window(named, block))?;
                 let header =

@@ -93,8 +93,10 @@ impl Answer {
     ) -> Result<Self, CoordinationError> {
         match report {
             Ok(report) => Ok(Self::new(json, &report)),
-            Err(CoordinationError::Undecided(error)) => Ok(Self::new(json, &OpenQuestion::new(what, error))),
-            Err(error) => Err(error),
+            Err(error) => match error.cause() {
+                Some(cause) => Ok(Self::new(json, &OpenQuestion::new(what, cause, error))),
+                None => Err(error),
+            },
         }
     }
 }
@@ -137,8 +139,8 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
         #[cfg(feature = "node")]
         Command::Ping(arguments) => match ping(&arguments).await {
             Ok(report) => Answer::new(arguments.json, &report),
-            Err(NetworkError::Undecided(undecided)) => {
-                Answer::new(arguments.json, &OpenQuestion::new("whether the peers answer", undecided))
+            Err(NetworkError::Undecided(cause, reason)) => {
+                Answer::new(arguments.json, &OpenQuestion::new("whether the peers answer", cause, reason))
             }
             Err(error) => return Err(error.into()),
         },

@@ -7,20 +7,23 @@ use coxswain_ethereum::{
     Account, AccountError, Chain, ChainError, Eligible, EligibleError, Expected, registry::ServersError,
 };
 use coxswain_network::{
-    AdmissionRule, Config, DEFAULT_PORT, Eligibility, EligibilityError, HandshakeError, HandshakeStep,
-    Identity, KeyError, PeerAddress, Probe, ProbeError, RefusedError, probe,
+    AdmissionRule, Admitted, Config, DEFAULT_PORT, Eligibility, EligibilityError, HandshakeError,
+    HandshakeStep, Identity, KeyError, PeerAddress, Probe, ProbeError, RefusedError, probe,
 };
 use coxswain_rules::network::Preset;
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    arguments::{IdentityArguments, KeystoreArguments, PingArguments},
-    coordination::endpoint,
+    arguments::{IdentityArguments, KeystoreArguments, PingArguments, RegistryArguments},
+    coordination::{CoordinationError, endpoint},
+    group,
     report::{Report, Text},
+    variables::PASSWORD_FILE,
 };
 
-/// The variables that a password is taken from, ours first.
+/// The variables that a password is taken from, ours first. (One that names its file is read as the others that stand for
+/// arguments.)
 const PASSWORDS: [&str; 2] = ["COXSWAIN_ETHEREUM__PASSWORD", "KEEP_ETHEREUM_PASSWORD"];
 
 /// Why a question about the network can't be asked.
@@ -28,7 +31,7 @@ const PASSWORDS: [&str; 2] = ["COXSWAIN_ETHEREUM__PASSWORD", "KEEP_ETHEREUM_PASS
 #[non_exhaustive]
 pub enum NetworkError {
     /// There is no password.
-    #[error("a password is needed: give --password-file <FILE>, or set {}", PASSWORDS[0])]
+    #[error("a password is needed: give --password-file <FILE>, or set {} or {}", PASSWORD_FILE, PASSWORDS[0])]
     NoPassword,
     /// The password's file can't be read.
     #[error("the password file can't be read")]
@@ -42,12 +45,27 @@ pub enum NetworkError {
     /// Nobody can be asked about stakes.
     #[error(transparent)]
     Servers(#[from] ServersError),
-    /// The endpoint gave no usable answer.
-    #[error(transparent)]
-    Undecided(#[from] ChainError),
+    /// The endpoint gave no usable answer: of which kind the failure is, and what failed.
+    #[error("{1}")]
+    Undecided(&'static str, String),
     /// The arguments make no sense.
     #[error("{0}")]
     Usage(String),
+}
+
+impl From<CoordinationError> for NetworkError {
+    fn from(error: CoordinationError) -> Self {
+        match error.cause() {
+            Some(cause) => Self::Undecided(cause, error.to_string()),
+            None => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+impl From<ChainError> for NetworkError {
+    fn from(error: ChainError) -> Self {
+        Self::Undecided(error.kind(), error.to_string())
+    }
 }
 
 fn account(arguments: &KeystoreArguments) -> Result<Account, NetworkError> {
@@ -111,6 +129,8 @@ pub struct PingReport {
     asked: Vec<(PeerAddress, Result<Probe, ProbeError>)>,
     /// Whether it was asked who may take part.
     eligibility: bool,
+    /// Who holds a seat of one of the node's wallets.
+    members: BTreeSet<Address>,
 }
 
 /// Asks each peer, as the operator.
@@ -121,15 +141,34 @@ pub async fn ping(arguments: &PingArguments) -> Result<PingReport, NetworkError>
     let account = account(&arguments.keystore)?;
     let identity = Identity::from_secret(account.secret())?;
     let eligibility = eligibility(arguments).await?;
+    let members = members(arguments).await?;
     let mut asked = Vec::new();
     for address in &arguments.peers {
         let mut config = Config::new(identity.clone(), SystemTime::now());
+        config.peers.clone_from(&arguments.configured);
         config.admission = eligibility.clone().map_or(AdmissionRule::Any, |eligible| {
             AdmissionRule::Eligible(std::sync::Arc::new(Registry(eligible)))
         });
         asked.push((address.clone(), probe(config, address).await));
     }
-    Ok(PingReport { asked, eligibility: eligibility.is_some() })
+    Ok(PingReport { asked, eligibility: eligibility.is_some(), members })
+}
+
+/// The operators of the node's wallets, as the chain says.
+async fn members(arguments: &PingArguments) -> Result<BTreeSet<Address>, NetworkError> {
+    let PingArguments { wallet, rpc_url, network, bridge, registry, timeout, .. } = arguments;
+    if rpc_url.is_empty() && !wallet.is_empty() {
+        return Err(NetworkError::Usage(
+            "--wallet needs an Ethereum endpoint: give --rpc-url <URL>".to_owned(),
+        ));
+    }
+    let contracts = RegistryArguments { bridge: *bridge, registry: *registry };
+    let mut members = BTreeSet::new();
+    for wallet in wallet {
+        let group = group::read(*wallet, rpc_url, network.map(Into::into), &contracts, timeout).await?;
+        members.extend(group.operators);
+    }
+    Ok(members)
 }
 
 /// Whom to ask about stakes, if there is an endpoint.
@@ -138,8 +177,7 @@ async fn eligibility(arguments: &PingArguments) -> Result<Option<Eligible>, Netw
         return Ok(None);
     }
     let network: Option<Preset> = arguments.network.map(Into::into);
-    let endpoint =
-        endpoint(&arguments.rpc_url, network).map_err(|error| NetworkError::Usage(error.to_string()))?;
+    let endpoint = endpoint(&arguments.rpc_url, network, &arguments.timeout)?;
     let contracts = Chain::served(&endpoint, network).await?.network.and_then(|network| network.contracts);
     let registry = arguments.registry.or(contracts.map(|contracts| contracts.wallet_registry));
     let registry = registry.ok_or_else(|| {
@@ -218,6 +256,8 @@ fn shown(text: &str) -> String {
 impl PingReport {
     fn admitted(&self, probe: &Probe) -> String {
         match &probe.admitted {
+            _ if self.members.contains(&probe.operator) => format!("yes, {}", Admitted::Member),
+            Ok(admitted @ Admitted::Configured) => format!("yes, {admitted}"),
             _ if !self.eligibility => "not asked, as no Ethereum endpoint is given".to_owned(),
             Ok(admitted) => format!("yes, {admitted}"),
             Err(error @ RefusedError::NotEligible(_)) => format!("no, {error}"),

@@ -4,7 +4,7 @@ use std::{fmt, time::SystemTime};
 
 use alloy_primitives::{B256, U256};
 use anstyle::{AnsiColor, Style};
-use coxswain_ethereum::{Block, ChainError};
+use coxswain_ethereum::Block;
 use coxswain_rules::Value;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
@@ -123,13 +123,13 @@ pub struct OpenQuestion {
     #[serde(skip)]
     what: &'static str,
     cause: &'static str,
-    reason: Text<ChainError>,
+    reason: String,
 }
 
 impl OpenQuestion {
-    /// What is open, and why.
-    pub fn new(what: &'static str, error: ChainError) -> Self {
-        Self { what, cause: error.kind(), reason: Text(error) }
+    /// What is open, the kind of failure, and why.
+    pub fn new(what: &'static str, cause: &'static str, reason: impl fmt::Display) -> Self {
+        Self { what, cause, reason: reason.to_string() }
     }
 }
 
@@ -141,6 +141,6 @@ impl Report for OpenQuestion {
 
 impl fmt::Display for OpenQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        undecided(f, self.what, &self.reason.0)
+        undecided(f, self.what, &self.reason)
     }
 }

@@ -1,5 +1,7 @@
 //! What a person writes on the command line, read with words that say what is wrong with it.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use alloy_primitives::{Address, hex};
 use coxswain_rules::KeyHash;
 use url::Url;
@@ -38,6 +40,29 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
         Err(format!(
             "`{text}` has a wrong checksum, so that it is mistyped; of these digits {checksummed} would be right"
         ))
+    }
+}
+
+/// The shortest time that an endpoint may be given, and the longest.
+const TIMES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+
+/// Reads a duration with its unit. A bare number means seconds to some and nanoseconds to others.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let number = digits
+        .parse::<u64>()
+        .map_err(|_| format!("`{text}` is no duration: expected one as 500ms, 30s or 2m"))?;
+    let duration = match text.strip_prefix(digits) {
+        Some("ms") => Duration::from_millis(number),
+        Some("s") => Duration::from_secs(number),
+        Some("m") => Duration::from_secs(number.saturating_mul(60)),
+        Some("") => return Err(format!("`{text}` has no unit: write {text}s for seconds")),
+        _ => return Err(format!("`{text}` has another unit than ms, s or m")),
+    };
+    if TIMES.contains(&duration) {
+        Ok(duration)
+    } else {
+        Err(format!("`{text}` is not between 100ms and 10m"))
     }
 }
 
@@ -84,6 +109,31 @@ mod tests {
         assert!(address(&right.replace("80B", "81B")).unwrap_err().contains("wrong checksum"));
         for text in ["0x00", "", "0x", right.trim_start_matches("0x"), &format!("{right}00")] {
             assert!(address(text).unwrap_err().contains("is no address"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_has_a_unit_and_bounds() {
+        for (text, milliseconds) in
+            [("100ms", 100), ("30s", 30_000), ("2m", 120_000), ("600s", 600_000), ("10m", 600_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for (text, words) in [
+            ("30", "has no unit: write 30s"),
+            ("30h", "another unit"),
+            ("99ms", "not between"),
+            ("601s", "not between"),
+            ("18446744073709551615m", "not between"),
+            ("0s", "not between"),
+            ("s", "is no duration"),
+            ("", "is no duration"),
+            ("-1s", "is no duration"),
+            ("1.5s", "is no duration"),
+            ("1 s", "is no duration"),
+        ] {
+            let error = duration(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
         }
     }
 

@@ -1,20 +1,29 @@
 //! Environment variables, `COXSWAIN_SECTION__KEY`, for what the command line leaves out: where to ask, so that it isn't typed each
 //! time, and keys show in no process list. What decides a verdict, the contracts and the block, is on the command line only.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
 use clap::{Parser, ValueEnum, error::ErrorKind};
 use url::Url;
 
+#[cfg(feature = "node")]
+use crate::arguments::KeystoreArguments;
 use crate::{
     arguments::{Arguments, BitcoinArguments, Command, EthereumArguments, NetworkName},
     values,
 };
 
+// The names are those of a configuration's sections and keys. README.md lists them: a test says so.
 const ETHEREUM_URLS: &str = "COXSWAIN_ETHEREUM__URLS";
 const ETHEREUM_NETWORK: &str = "COXSWAIN_ETHEREUM__NETWORK";
+const ETHEREUM_TIMEOUT: &str = "COXSWAIN_ETHEREUM__REQUEST_TIMEOUT";
+#[cfg(feature = "node")]
+pub(crate) const PASSWORD_FILE: &str = "COXSWAIN_ETHEREUM__PASSWORD_FILE";
 const BITCOIN_URLS: &str = "COXSWAIN_BITCOIN__URLS";
 const BITCOIN_NETWORK: &str = "COXSWAIN_BITCOIN__NETWORK";
+const BITCOIN_TIMEOUT: &str = "COXSWAIN_BITCOIN__REQUEST_TIMEOUT";
+#[cfg(feature = "node")]
+const NETWORK_PEERS: &str = "COXSWAIN_NETWORK__PEERS";
 
 /// Looks a variable up by its name.
 struct Variables<Look>(Look);
@@ -49,25 +58,33 @@ impl Arguments {
                     variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
                 }
                 variables.network(&mut asked.network)?;
+                variables.timeout(&mut asked.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
             }
             Command::Leader(asked) => {
                 if asked.safe_block_hash.is_none() {
                     variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
                 }
                 variables.network(&mut asked.network)?;
+                variables.timeout(&mut asked.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
             }
             Command::Group(asked) => {
                 variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
                 variables.network(&mut asked.network)?;
+                variables.timeout(&mut asked.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
                 needed(&asked.rpc_url)?;
             }
             #[cfg(feature = "node")]
             Command::Ping(asked) => {
                 variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
                 variables.network(&mut asked.network)?;
+                variables.timeout(&mut asked.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
+                variables.keystore(&mut asked.keystore);
+                variables.list(&mut asked.configured, NETWORK_PEERS, "peer", |word| {
+                    word.parse().map_err(|error: coxswain_network::AddressError| error.to_string())
+                })?;
             }
             #[cfg(feature = "node")]
-            Command::Identity(_) => {}
+            Command::Identity(asked) => variables.keystore(&mut asked.keystore),
             Command::Simulate(_) | Command::Completions(_) => {}
         }
         Ok(arguments)
@@ -78,11 +95,13 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
     fn ethereum(&self, arguments: &mut EthereumArguments) -> Result<(), clap::Error> {
         self.urls(&mut arguments.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
         self.network(&mut arguments.network)?;
+        self.timeout(&mut arguments.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
         needed(&arguments.rpc_url)
     }
 
     fn bitcoin(&self, arguments: &mut BitcoinArguments) -> Result<(), clap::Error> {
         self.urls(&mut arguments.bitcoin_url, BITCOIN_URLS, values::bitcoin_url)?;
+        self.timeout(&mut arguments.bitcoin_timeout, BITCOIN_TIMEOUT)?;
         if arguments.bitcoin_network.is_none()
             && let Some(text) = self.text(BITCOIN_NETWORK)?
         {
@@ -103,6 +122,24 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
         Ok(())
     }
 
+    fn timeout(&self, timeout: &mut Option<Duration>, name: &str) -> Result<(), clap::Error> {
+        if timeout.is_none()
+            && let Some(text) = self.text(name)?
+        {
+            *timeout = Some(values::duration(&text).map_err(|problem| invalid(name, &problem))?);
+        }
+        Ok(())
+    }
+
+    /// A path is no text: it need not be Unicode.
+    #[cfg(feature = "node")]
+    fn keystore(&self, arguments: &mut KeystoreArguments) {
+        if arguments.password_file.is_none() {
+            let file = (self.0)(PASSWORD_FILE).filter(|file| !file.is_empty());
+            arguments.password_file = file.map(Into::into);
+        }
+    }
+
     /// URLs between white space. An error doesn't repeat them, as there may be a key in one.
     fn urls(
         &self,
@@ -110,13 +147,24 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
         name: &str,
         read: impl Fn(&str) -> Result<Url, String>,
     ) -> Result<(), clap::Error> {
-        if urls.is_empty()
+        self.list(urls, name, "URL", read)
+    }
+
+    /// A list between white space.
+    fn list<T>(
+        &self,
+        items: &mut Vec<T>,
+        name: &str,
+        item: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<(), clap::Error> {
+        if items.is_empty()
             && let Some(text) = self.text(name)?
         {
-            let url = |(number, word)| {
-                read(word).map_err(|problem| invalid(name, &format!("URL {number}: {problem}")))
+            let read = |(number, word)| {
+                read(word).map_err(|problem| invalid(name, &format!("{item} {number}: {problem}")))
             };
-            *urls = (1..).zip(text.split_whitespace()).map(url).collect::<Result<_, _>>()?;
+            *items = (1..).zip(text.split_whitespace()).map(read).collect::<Result<_, _>>()?;
         }
         Ok(())
     }
@@ -187,6 +235,75 @@ mod tests {
         assert_eq!(texts(&asked.bitcoin.bitcoin_url), ["tcp://flag:9"]);
         assert_eq!(asked.ethereum.network, Some(NetworkName::Local));
         assert_eq!(asked.bitcoin.bitcoin_network, Some(bitcoin::Network::Regtest));
+    }
+
+    #[test]
+    fn variables_say_how_long_to_wait() {
+        let url = (ETHEREUM_URLS, "http://one:1");
+        let variables = [url, (ETHEREUM_TIMEOUT, " 2s "), (BITCOIN_TIMEOUT, "500ms")];
+        let asked = doctor("coxswain doctor", &variables).unwrap();
+        let waits = |asked: &crate::arguments::DoctorArguments| {
+            (asked.ethereum.timeout.rpc_timeout, asked.bitcoin.bitcoin_timeout)
+        };
+        assert_eq!(waits(&asked), (Some(Duration::from_secs(2)), Some(Duration::from_millis(500))));
+        let asked = doctor("coxswain doctor --rpc-timeout 1m --bitcoin-timeout 7s", &variables).unwrap();
+        assert_eq!(waits(&asked), (Some(Duration::from_secs(60)), Some(Duration::from_secs(7))));
+        let asked = doctor("coxswain doctor", &[url]).unwrap();
+        assert_eq!(waits(&asked), (None, None));
+        let error = doctor("coxswain doctor", &[url, (ETHEREUM_TIMEOUT, "30")]).unwrap_err();
+        assert!(error.contains(ETHEREUM_TIMEOUT) && error.contains("has no unit"), "{error}");
+        for line in [
+            "window",
+            "leader --wallet 0x1212121212121212121212121212121212121212 --block 60",
+            "group --wallet 0x1212121212121212121212121212121212121212",
+        ] {
+            let timeout = match read(&format!("coxswain {line}"), &variables).unwrap() {
+                Command::Window(asked) => asked.timeout,
+                Command::Leader(asked) => asked.timeout,
+                Command::Group(asked) => asked.timeout,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(timeout.rpc_timeout, Some(Duration::from_secs(2)), "{line}");
+        }
+    }
+
+    #[cfg(feature = "node")]
+    #[test]
+    fn variables_name_the_passwords_file_and_the_nodes_peers() {
+        const PEER: &str = "/ip4/10.0.0.1/tcp/3919/p2p/16Uiu2HAmHzBkRq62mG95vsjKMuYQBezZCtjPXYWUoyVxMxi71aB3";
+        let peers = format!("{PEER}\n {PEER}");
+        let variables = [(PASSWORD_FILE, "/run/a secret"), (NETWORK_PEERS, peers.as_str())];
+        let line = format!("coxswain ping --keystore key {PEER}");
+        let Ok(Command::Ping(asked)) = read(&line, &variables) else { panic!() };
+        assert_eq!(asked.keystore.password_file.as_deref(), Some("/run/a secret".as_ref()));
+        assert_eq!(asked.configured.len(), 2);
+        let given = format!("{line} --password-file other --configured {PEER}");
+        let Ok(Command::Ping(asked)) = read(&given, &variables) else { panic!() };
+        assert_eq!(asked.keystore.password_file.as_deref(), Some("other".as_ref()));
+        assert_eq!(asked.configured.len(), 1);
+        let Ok(Command::Identity(asked)) = read("coxswain identity --keystore key", &variables) else {
+            panic!()
+        };
+        assert_eq!(asked.keystore.password_file.as_deref(), Some("/run/a secret".as_ref()));
+        let Ok(Command::Identity(asked)) = read("coxswain identity --keystore key", &[(PASSWORD_FILE, "")])
+        else {
+            panic!()
+        };
+        assert_eq!(asked.keystore.password_file, None);
+        let error = read(&line, &[(NETWORK_PEERS, "nowhere")]).unwrap_err();
+        assert!(error.contains(NETWORK_PEERS) && error.contains("peer 1: not a multiaddr"), "{error}");
+    }
+
+    #[test]
+    fn the_readme_lists_every_variable() {
+        let readme = include_str!("../../../README.md");
+        let here = include_str!("variables.rs");
+        let names = here.split('"').filter(|word| word.starts_with("COXSWAIN_") && !word.contains(' '));
+        let names: std::collections::BTreeSet<_> = names.filter(|name| *name != "COXSWAIN_").collect();
+        assert!(names.len() >= 8, "{names:?}");
+        for name in names {
+            assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+        }
     }
 
     #[test]

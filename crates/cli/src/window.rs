@@ -41,7 +41,7 @@ pub async fn window(arguments: &WindowArguments, now: SystemTime) -> Result<Wind
     let network = arguments.network.map(Into::into);
     let (named, block, head) = match (arguments.rpc_url.as_slice(), arguments.block) {
         (urls @ [_, ..], _) => {
-            let endpoint = endpoint(urls, network)?;
+            let endpoint = endpoint(urls, network, &arguments.timeout)?;
             let named = NamedParameters::served(&endpoint, network).await?;
             let head = endpoint.block(BlockSelector::Latest).await?.ok_or_else(|| ChainError::NoBlock {
                 endpoint: endpoint.name().to_owned(),

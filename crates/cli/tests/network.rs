@@ -183,3 +183,81 @@ async fn a_wallet_without_a_group_exits_1_and_a_group_that_cant_be_trusted_3() {
     let (code, said) = run(|registry| registry.dead = true).await;
     assert!(code == 3 && said.contains("out of service"), "{code}: {said}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ping_says_by_which_rule_a_peer_is_let_in() {
+    let (keystore, password) = (file(KEYSTORE), file("correct horse"));
+    let peer = node(0x22, AdmissionRule::Any).await;
+    let stranger = node(0x33, AdmissionRule::Any).await;
+    let admitted = async |more: &[&str]| {
+        let base = ["ping", "--keystore", path(&keystore), "--password-file", path(&password), "--json"];
+        let run = coxswain(&[&base[..], more].concat(), "").await;
+        assert_eq!(run.code, 0, "{run:?}");
+        let json = run.json();
+        let peers = json["peers"].as_array().unwrap().iter();
+        peers.map(|peer| peer["admitted"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(admitted(&[&peer]).await, ["not asked, as no Ethereum endpoint is given"]);
+    assert_eq!(admitted(&[&peer, "--configured", &peer]).await, ["yes, it is a configured peer"]);
+
+    let mut registry = Registry::of_five();
+    let operator = Identity::from_secret([0x22; 32]).unwrap().operator().address();
+    registry.operators.insert(13, operator);
+    let served = registry.clone().serve().await.unwrap();
+    let (bridge, contract) = (DOUBLE_BRIDGE.to_string(), DOUBLE_REGISTRY.to_string());
+    let url = served.url().as_str();
+    let contracts = ["--rpc-url", url, "--registry", &contract, "--bridge", &bridge];
+    let said = admitted(&[&contracts[..], &[&peer]].concat()).await;
+    assert!(said[0].starts_with("no, ") && said[0].ends_with("is not eligible"), "{said:?}");
+    let wallet = Registry::wallet().to_string();
+    let said = admitted(&[&contracts[..], &["--wallet", &wallet, &peer, &stranger]].concat()).await;
+    assert_eq!(said[0], "yes, it holds a seat of one of our wallets");
+    assert!(said[1].starts_with("no, "), "{said:?}");
+    registry.providers.insert(operator, Registry::operator(111));
+    let served = registry.serve().await.unwrap();
+    let said = admitted(&["--rpc-url", served.url().as_str(), "--registry", &contract, &peer]).await;
+    assert_eq!(said, ["yes, it is eligible"]);
+}
+
+#[tokio::test]
+async fn an_open_question_looks_alike_in_all_commands() {
+    let (keystore, password) = (file(KEYSTORE), file("correct horse"));
+    let (wallet, nowhere) = (Registry::wallet().to_string(), "http://127.0.0.1:1");
+    let contract = DOUBLE_REGISTRY.to_string();
+    let peer = multiaddr("127.0.0.1:1".parse().unwrap(), PEER_ID);
+    let heartbeat = serde_json::json!({
+        "action": "heartbeat", "wallet": wallet, "message": "0xffffffffffffffff0123456789abcdef",
+    });
+    let commands: [&[&str]; 7] = [
+        &["validate", "--validator", &contract],
+        &["explain", "--validator", &contract],
+        &["propose", "--validator", &contract, "--wallet", &wallet, "--bitcoin-url", "tcp://127.0.0.1:1"],
+        &["window"],
+        &["leader", "--wallet", &wallet, "--block", "600", "--bridge", &contract, "--registry", &contract],
+        &["group", "--wallet", &wallet, "--bridge", &contract, "--registry", &contract],
+        &["ping", "--keystore", path(&keystore), "--password-file", path(&password), &peer],
+    ];
+    for command in commands {
+        let command = [command, &["--rpc-url", nowhere]].concat();
+        let run = coxswain(&command, &heartbeat.to_string()).await;
+        assert_eq!((run.code, run.stderr.as_str()), (3, ""), "{run:?}");
+        let [first, second] = [0, 1].map(|line| run.stdout.lines().nth(line).unwrap().to_owned());
+        assert!(first.starts_with("UNDECIDED  ") && second.starts_with(&" ".repeat(11)), "{run:?}");
+        let reason = second.trim_start();
+        let json = coxswain(&[&command[..], &["--json"]].concat(), &heartbeat.to_string()).await.json();
+        assert_eq!(json["cause"], "unreachable", "{json:#}");
+        assert!(json["reason"].as_str().unwrap().starts_with(reason), "{json:#}");
+        let outcome = json.get("verdict").or(json.get("outcome")).unwrap();
+        assert_eq!(outcome, "undecided", "{json:#}");
+    }
+    // What servers show and can't be is as open as what they don't say.
+    let mut registry = Registry::of_five();
+    registry.submitted.clear();
+    let served = registry.serve().await.unwrap();
+    let of_the_double = of_the_double(served.url().as_str());
+    let arguments: Vec<_> = of_the_double.iter().map(|word| &word[..]).chain(["--json"]).collect();
+    for command in [&["group"][..], &["leader", "--block", "600"]] {
+        let run = coxswain(&[command, &arguments].concat(), "").await;
+        assert_eq!((run.code, &run.json()["cause"]), (3, &serde_json::json!("contradiction")), "{run:?}");
+    }
+}

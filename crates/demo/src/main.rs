@@ -10,7 +10,7 @@ use std::{
 
 use coxswain_cli::{
     Target,
-    arguments::{BitcoinArguments, EthereumArguments, FeeArguments},
+    arguments::{BitcoinArguments, EthereumArguments, FeeArguments, TimeoutArguments},
     validate,
 };
 use coxswain_demo::{
@@ -46,8 +46,9 @@ async fn demo() -> Result<ExitCode> {
             network: None,
             validator: Some(validator),
             bridge: Some(*scene.world.bridge.address()),
+            timeout: TimeoutArguments::default(),
         },
-        bitcoin: BitcoinArguments { bitcoin_url: Vec::new(), bitcoin_network: None },
+        bitcoin: BitcoinArguments { bitcoin_url: Vec::new(), bitcoin_network: None, bitcoin_timeout: None },
         fees: FeeArguments::default(),
         block: BlockSelector::Latest,
         now: SystemTime::now(),

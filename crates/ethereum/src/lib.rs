@@ -34,7 +34,7 @@ pub use registry::{Eligible, EligibleError, GroupError, Groups, WalletGroup};
 pub use relay::{Relay, RelayState, SpvMaintainers};
 pub use rpc::{
     Block, BlockSelector, BlockSelectorError, Called, Condition, ConnectError, Endpoints, Expected,
-    HashedHeader, Health, MAX_LAG, Position, RequestError, UnfitError, revert_of,
+    HashedHeader, Health, MAX_LAG, Position, REQUEST_TIMEOUT, RequestError, UnfitError, revert_of,
 };
 pub use tbtc::{Chain, ResolveError, Tbtc, UnresolvedError, Wanted};
 pub use validator::{Constant, ContractVerdict, Judgement, ProposalValidator, calldata, reason};

@@ -17,7 +17,10 @@ use crate::{
     decision::{Decider, Decision, Named, Pace, Response, ancestor, named},
     error::{ChainError, excerpt},
     quorum::{Quorum, QuorumError, servers},
-    rpc::{BlockSelector, Called, ConnectError, Connection, HashedHeader, RequestError, revert_of},
+    rpc::{
+        BlockSelector, Called, ConnectError, Connection, HashedHeader, REQUEST_TIMEOUT, RequestError,
+        revert_of,
+    },
     validator::{ContractVerdict, ProposalValidator, calldata},
 };
 
@@ -82,7 +85,7 @@ impl Panel {
             .collect();
         for (url, place) in urls.iter().zip(places) {
             if let Some(server) = panel.get_mut(place) {
-                server.connections.push(Connection::new(url.clone())?);
+                server.connections.push(Connection::new(url.clone(), REQUEST_TIMEOUT)?);
             }
         }
         #[cfg(feature = "proven")]

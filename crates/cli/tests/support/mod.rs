@@ -28,10 +28,14 @@ pub(crate) async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_coxswain"))
         .args(arguments)
         .env("NO_COLOR", "1")
-        .env_remove("COXSWAIN_ETHEREUM__URLS")
-        .env_remove("COXSWAIN_ETHEREUM__NETWORK")
-        .env_remove("COXSWAIN_BITCOIN__URLS")
-        .env_remove("COXSWAIN_BITCOIN__NETWORK")
+        .envs([
+            ("COXSWAIN_ETHEREUM__URLS", ""),
+            ("COXSWAIN_BITCOIN__URLS", ""),
+            ("COXSWAIN_NETWORK__PEERS", ""),
+        ])
+        .envs([("COXSWAIN_ETHEREUM__NETWORK", ""), ("COXSWAIN_BITCOIN__NETWORK", "")])
+        .envs([("COXSWAIN_ETHEREUM__REQUEST_TIMEOUT", ""), ("COXSWAIN_BITCOIN__REQUEST_TIMEOUT", "")])
+        .env("COXSWAIN_ETHEREUM__PASSWORD_FILE", "")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

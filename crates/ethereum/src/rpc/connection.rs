@@ -22,8 +22,8 @@ use super::error::{RequestError, is_refusal};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one attempt at a request may take, the answer included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one attempt at a request may take, the answer included, unless somebody wants otherwise.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How large an answer may be, in bytes.
 const MAX_ANSWER: usize = 8 << 20;
 /// How often a request may be sent on to another place on the same host.
@@ -57,7 +57,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(url: Url) -> Result<Self, ConnectError> {
+    /// `timeout` is how long one attempt at a request may take, the answer included.
+    pub(crate) fn new(url: Url, timeout: Duration) -> Result<Self, ConnectError> {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ConnectError::Scheme(url.scheme().to_owned()));
         }
@@ -66,8 +67,8 @@ impl Connection {
         let name =
             url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .timeout(timeout)
             .redirect(redirect::Policy::custom(within_the_host))
             .build()
             .map_err(ConnectError::Client)?;

@@ -24,7 +24,7 @@ use url::Url;
 
 use super::{
     block::{Block, BlockSelector, RpcBlock},
-    connection::{ConnectError, Connection},
+    connection::{ConnectError, Connection, REQUEST_TIMEOUT},
     error::{RequestError, UnfitError},
     header::HashedHeader,
 };
@@ -115,7 +115,20 @@ impl Endpoints {
     /// # Errors
     /// When there is no URL, one is not http or https, or the HTTP client can't be set up.
     pub fn several(urls: impl IntoIterator<Item = Url>, expected: Expected) -> Result<Self, ConnectError> {
-        let connections = urls.into_iter().map(Connection::new).collect::<Result<Vec<_>, _>>()?;
+        Self::within(urls, expected, REQUEST_TIMEOUT)
+    }
+
+    /// As [`several`](Self::several), each attempt at a request taking no longer than this.
+    ///
+    /// # Errors
+    /// As with [`several`](Self::several).
+    pub fn within(
+        urls: impl IntoIterator<Item = Url>,
+        expected: Expected,
+        timeout: Duration,
+    ) -> Result<Self, ConnectError> {
+        let connection = |url| Connection::new(url, timeout);
+        let connections = urls.into_iter().map(connection).collect::<Result<Vec<_>, _>>()?;
         if connections.is_empty() {
             return Err(ConnectError::NoUrl);
         }

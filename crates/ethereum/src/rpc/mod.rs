@@ -13,8 +13,8 @@ mod revert;
 
 pub use block::{Block, BlockSelector, BlockSelectorError, Position};
 pub use call::Called;
-pub use connection::ConnectError;
 pub(crate) use connection::Connection;
+pub use connection::{ConnectError, REQUEST_TIMEOUT};
 pub use endpoints::{Condition, Endpoints, Expected, Health, MAX_LAG};
 pub use error::{RequestError, UnfitError};
 pub use header::HashedHeader;
