@@ -1,0 +1,3 @@
+//! A running operator.
+
+pub mod channel;
