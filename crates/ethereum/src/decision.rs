@@ -7,9 +7,9 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use alloy::primitives::B256;
-use coxswain_rules::network::Preset;
+use coxswain_rules::{Quorum, network::Preset};
 
-use crate::{quorum::Quorum, rpc::HashedHeader};
+use crate::rpc::HashedHeader;
 
 /// How old a head may be by our clock, in seconds.
 const MAX_HEAD_AGE: u64 = 180;

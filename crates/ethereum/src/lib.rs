@@ -11,7 +11,6 @@ pub mod events;
 mod panel;
 #[cfg(feature = "proven")]
 pub mod proof;
-mod quorum;
 pub mod registry;
 mod relay;
 pub mod rpc;
@@ -28,8 +27,7 @@ pub use events::{
     BridgeEvents, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, Revealed,
     WalletTransaction,
 };
-pub use panel::{Assured, Panel, PanelError};
-pub use quorum::{Quorum, QuorumError, servers};
+pub use panel::{Panel, PanelError};
 pub use registry::{Eligible, EligibleError, GroupError, Groups, WalletGroup};
 pub use relay::{Relay, RelayState, SpvMaintainers};
 pub use rpc::{

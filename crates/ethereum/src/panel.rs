@@ -7,7 +7,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, U64},
     rpc::types::{BlockId, Header as RpcHeader, TransactionInput, TransactionRequest},
 };
-use coxswain_rules::{Assurance, Case};
+use coxswain_rules::{Assurance, Assured, Case, Quorum, QuorumError, servers};
 use futures_util::future::join_all;
 use url::Url;
 
@@ -16,10 +16,9 @@ use crate::proof::{Call, ProofError, Proven, Prover};
 use crate::{
     decision::{Decider, Decision, Named, Pace, Response, ancestor, named},
     error::{ChainError, excerpt},
-    quorum::{Quorum, QuorumError, servers},
     rpc::{
         BlockSelector, Called, ConnectError, Connection, HashedHeader, REQUEST_TIMEOUT, RequestError,
-        revert_of,
+        address, revert_of,
     },
     validator::{ContractVerdict, ProposalValidator, calldata},
 };
@@ -49,15 +48,6 @@ pub struct Panel {
     prover: Prover,
 }
 
-/// What is known of a fact, and how far it is to be believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assured<T> {
-    /// The fact.
-    pub fact: T,
-    /// How far.
-    pub assurance: Assurance,
-}
-
 /// One server, behind one URL or more.
 #[derive(Debug)]
 struct Server {
@@ -78,7 +68,7 @@ impl Panel {
         at_least: usize,
         loopback_is_one: bool,
     ) -> Result<Self, PanelError> {
-        let places = servers(urls, loopback_is_one);
+        let places = servers(urls.iter().map(address), loopback_is_one);
         let quorum = Quorum::new(places.iter().max().map_or(0, |last| last + 1), at_least)?;
         let mut panel: Vec<_> = (0..quorum.servers())
             .map(|_| Server { connections: Vec::new(), has_spoken: AtomicBool::new(false) })

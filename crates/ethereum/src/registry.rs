@@ -10,14 +10,16 @@ use coxswain_bindings::{
     Bridge,
     registry::{EcdsaSortitionPool::getIDOperatorsCall, WalletRegistry},
 };
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, Quorum, QuorumError, servers};
 use futures_util::future::join_all;
 use url::Url;
 
 use crate::{
     error::ChainError,
-    quorum::{Quorum, QuorumError, servers},
-    rpc::{Block, BlockSelector, Called, ConnectError, End, Endpoints, Expected, LogRanges, RequestError},
+    rpc::{
+        Block, BlockSelector, Called, ConnectError, End, Endpoints, Expected, LogRanges, RequestError,
+        address,
+    },
 };
 
 /// How much of an unknown answer is shown, in bytes.
@@ -103,7 +105,7 @@ impl Eligible {
         registry: Address,
         at_least: usize,
     ) -> Result<Self, ServersError> {
-        let of = servers(urls, false);
+        let of = servers(urls.iter().map(address), false);
         let count = of.iter().max().map_or(0, |last| last + 1);
         let quorum = Quorum::new(count, at_least)?;
         let server = |server| {

@@ -13,10 +13,10 @@ use alloy::{
     rpc::types::Header as RpcHeader,
 };
 use coxswain_ethereum::{
-    Assured, Block, ChainError, ContractVerdict, Panel, ProposalValidator,
+    Block, ChainError, ContractVerdict, Panel, ProposalValidator,
     decision::{Decision, Pace},
 };
-use coxswain_rules::{Action, Assurance, Case, network::Preset};
+use coxswain_rules::{Action, Assurance, Assured, Case, network::Preset};
 use coxswain_testkit::{Change, FaultyEndpoint, Reply, Scene};
 use serde_json::{Value, json};
 use url::Url;

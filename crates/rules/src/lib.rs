@@ -9,6 +9,7 @@ mod objection;
 mod output_vector;
 mod predicates;
 mod proposal;
+mod quorum;
 mod reason;
 mod rule;
 mod shares;
@@ -22,7 +23,7 @@ pub use fees::{
     LEADER_LEAST_RATE, LeaderFee, MaximumFeeError, NextBlock,
 };
 pub use keys::{DepositKey, RedemptionKey, SweepRequestKey, main_utxo_hash, target_wallets_commitment};
-pub use objection::{Assurance, Objection, Timing};
+pub use objection::{Assurance, Assured, Objection, Timing};
 pub use output_vector::{OutputVectorError, VectorOutput, output_at};
 pub use predicates::{
     DEPOSIT_MIN_AGE, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, Finding, REDEMPTION_MAX_SIZE,
@@ -34,6 +35,7 @@ pub use proposal::{
     MovedFundsSweepProposal, MovingFundsProposal, Proposal, RedemptionProposal, RevealedDeposit, Subject,
     Utxo,
 };
+pub use quorum::{Quorum, QuorumError, servers};
 pub use reason::{Cause, Reason, Rejection, SweepRequestState, Value, WalletState, rule_of_deployed_reason};
 pub use rule::RuleId;
 pub use shares::{largest_deposit_share, redemption_share};

@@ -34,6 +34,15 @@ impl fmt::Display for Assurance {
     }
 }
 
+/// What is known of a fact, and how far it is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assured<T> {
+    /// The fact.
+    pub fact: T,
+    /// How far.
+    pub assurance: Assurance,
+}
+
 /// What the passing of time does to an objection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timing {

@@ -20,3 +20,8 @@ pub use error::{RequestError, UnfitError};
 pub use header::HashedHeader;
 pub(crate) use ranges::{End, LogRanges};
 pub use revert::revert_of;
+
+/// The host and the port that a URL names.
+pub(crate) fn address(url: &url::Url) -> (&str, Option<u16>) {
+    (url.host_str().unwrap_or_default(), url.port_or_known_default())
+}

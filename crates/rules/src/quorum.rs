@@ -1,6 +1,6 @@
-//! How many servers are enough to go by, and which URLs are one server.
+//! How many servers are enough to go by, and which addresses are one server.
 
-use url::{Host, Url};
+use std::net::IpAddr;
 
 /// A quorum that can't be met, or no servers at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,9 @@ pub struct Quorum {
 }
 
 impl Quorum {
+    /// The quorum of one server alone.
+    pub const ONE: Self = Self { servers: 1, at_least: 0 };
+
     /// The quorum among this many servers, raised to `at_least` by a setting.
     ///
     /// # Errors
@@ -46,29 +49,29 @@ impl Quorum {
     }
 }
 
-/// Which server each URL is of, counted from 0: URLs of one host are one server, except that on this machine each port is
-/// one, unless a setting says otherwise.
-pub fn servers(urls: &[Url], loopback_is_one: bool) -> Vec<usize> {
+/// Which server each address is of, a host and a port, counted from 0: addresses of one host are one server, except that on
+/// this machine each port is one, unless a setting says otherwise.
+pub fn servers<'a>(
+    addresses: impl IntoIterator<Item = (&'a str, Option<u16>)>,
+    loopback_is_one: bool,
+) -> Vec<usize> {
     let mut known = Vec::new();
-    let mut server = |url: &Url| {
-        let port = url.port_or_known_default().filter(|_| is_loopback(url) && !loopback_is_one);
-        let host = url.host_str().map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+    let server = |(host, port): (&str, Option<u16>)| {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let port = port.filter(|_| is_loopback(&host) && !loopback_is_one);
         let name = (host, port);
         known.iter().position(|known| *known == name).unwrap_or_else(|| {
             known.push(name);
             known.len() - 1
         })
     };
-    urls.iter().map(&mut server).collect()
+    addresses.into_iter().map(server).collect()
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
+/// Whether the host, in lower case, is this machine. URLs have IPv6 addresses in brackets.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host == "localhost" || address.is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -97,23 +100,21 @@ mod tests {
     }
 
     #[test]
-    fn urls_of_one_host_are_one_server() {
-        let urls = |urls: &[&str]| urls.iter().map(|url| url.parse().unwrap()).collect::<Vec<Url>>();
-        let public = urls(&[
-            "https://a.example/v3/key",
-            "http://A.example.:8545/",
-            "https://b.example",
-            "https://eth.a.example",
-        ]);
-        assert_eq!(servers(&public, false), [0, 0, 1, 2]);
-        let local = urls(&[
-            "http://127.0.0.1:8545",
-            "http://127.0.0.1:8546/x",
-            "http://localhost:8545",
-            "http://[::1]:1",
-            "http://127.0.0.1:8545/y",
-        ]);
-        assert_eq!(servers(&local, false), [0, 1, 2, 3, 0]);
-        assert_eq!(servers(&local, true), [0, 0, 1, 2, 0]);
+    fn addresses_of_one_host_are_one_server() {
+        let https = Some(443);
+        let public =
+            [("a.example", https), ("A.example.", Some(8545)), ("b.example", https), ("eth.a.example", None)];
+        assert_eq!(servers(public, false), [0, 0, 1, 2]);
+        let local = [
+            ("127.0.0.1", Some(8545)),
+            ("127.0.0.1", Some(8546)),
+            ("localhost", Some(8545)),
+            ("[::1]", Some(1)),
+            ("127.0.0.1", Some(8545)),
+        ];
+        assert_eq!(servers(local, false), [0, 1, 2, 3, 0]);
+        assert_eq!(servers(local, true), [0, 0, 1, 2, 0]);
+        let unbracketed = [("::1", Some(1)), ("::1", Some(2))];
+        assert_eq!(servers(unbracketed, false), [0, 1]);
     }
 }
