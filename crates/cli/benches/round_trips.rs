@@ -22,7 +22,7 @@ use coxswain_cli::{
     propose::propose,
     validate,
 };
-use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoints, ProposalValidator};
+use coxswain_ethereum::{BlockSelector, Endpoints, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{Memory, Session, Sources};
 use coxswain_rules::{Action, Amount, network::Parameters};
 use coxswain_testkit::{
@@ -109,13 +109,13 @@ impl Bench<'_> {
         let validator = ProposalValidator::new(endpoint.clone(), ANVIL, self.validator);
         let block = validator.block(BlockSelector::Latest).await.unwrap();
         let bridge = *self.world.bridge.address();
-        let mut events = BridgeEvents::new(bridge, 0);
-        events.update(&endpoint, block).await.unwrap();
+        let events = EventReader::new(endpoint, EventLog::new(bridge, 0), Parameters::LOCAL.final_depth);
+        events.follow(block).await.unwrap();
         let fallback = Some(FeeRate::from_sat_per_vb_u32(5));
-        let sources = Sources::new(endpoint, ANVIL, bridge, validator, bitcoin, Parameters::LOCAL, fallback);
+        let sources = Sources::new(events, ANVIL, validator, bitcoin, Parameters::LOCAL, fallback);
         let mut memory = Memory::default();
         let wallet = self.wallet.key_hash();
-        let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
+        let mut session = Session::new(&sources, wallet, block, &mut memory);
         let generation = session.generate_first([Action::Redemption, Action::DepositSweep]).await;
         assert!(generation.proposed().is_some(), "{generation:?}");
         let asked = self.show("generate", run, ONE_BY_ONE * self.revealed);

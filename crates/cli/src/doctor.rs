@@ -9,8 +9,8 @@ use alloy_primitives::{Address, Bytes};
 use anstyle::AnsiColor;
 use coxswain_bitcoin::{BackendError, CORE_METHODS, EndpointError, Health};
 use coxswain_ethereum::{
-    Block, BlockSelector, BridgeEvents, Chain, ChainError, ConnectError, Constant, Endpoints, MAX_LAG,
-    ProposalValidator, RequestError, SnapshotKeys, SnapshotReader, UnfitError, Wanted,
+    Block, BlockSelector, Chain, ChainError, ConnectError, Constant, Endpoints, EventLog, EventReader,
+    MAX_LAG, ProposalValidator, RequestError, SnapshotKeys, SnapshotReader, UnfitError, Wanted,
 };
 use coxswain_rules::network::Preset;
 use serde::Serialize;
@@ -288,9 +288,9 @@ impl Expectations<'_> {
                 let reader = SnapshotReader::new(endpoint.clone(), chain_id, bridge);
                 let snapshot = reader.snapshot(head, &SnapshotKeys::default()).await;
                 check("Bridge's state", outcome(snapshot.map(|_| "readable in one call".to_owned())));
-                let mut events = BridgeEvents::new(bridge, head.number.saturating_sub(EVENTS - 1));
-                let read = events.update(endpoint, head).await;
-                check("Bridge's events", outcome(read.map(|()| "readable".to_owned())));
+                let log = EventLog::new(bridge, head.number.saturating_sub(EVENTS - 1));
+                let read = EventReader::new(endpoint.clone(), log, 0).follow(head).await;
+                check("Bridge's events", outcome(read.map(|_| "readable".to_owned())));
             }
         }
     }

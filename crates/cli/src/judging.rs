@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use alloy_primitives::Address;
 use coxswain_bitcoin::{Backend, Backends, EndpointError};
 use coxswain_ethereum::{
-    Block, BlockSelector, BridgeEvents, ChainError, ConnectError, ContractVerdict, Endpoints, Judgement,
-    ResolveError, Tbtc, UnresolvedError,
+    Block, BlockSelector, ChainError, ConnectError, ContractVerdict, Endpoints, EventLog, EventReader,
+    Judgement, ResolveError, Tbtc, UnresolvedError,
 };
 use coxswain_proposals::{Concurrence, Memory, Opinion, Session, Sources};
 use coxswain_rules::{Case, Subject};
@@ -156,10 +156,11 @@ async fn ask(
     });
     let fallback = target.fees.fallback(chain.network);
     let validator = tbtc.proposal_validator();
-    let sources = Sources::new(endpoint, chain.id, bridge, validator, bitcoin, chain.parameters(), fallback);
-    let mut events = BridgeEvents::new(bridge, block.number.saturating_add(1));
+    let log = EventLog::new(bridge, block.number.saturating_add(1));
+    let events = EventReader::new(endpoint, log, chain.parameters().final_depth);
+    let sources = Sources::new(events, chain.id, validator, bitcoin, chain.parameters(), fallback);
     let mut memory = Memory::default();
-    let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
+    let mut session = Session::new(&sources, wallet, block, &mut memory);
     if let Err(error) = complete(&mut document, &missing, &mut session, bridge).await {
         return Ok(report(ContractVerdict::Undecided(error)));
     }

@@ -6,10 +6,12 @@ use alloy_primitives::{Address, U256, hex};
 use anstyle::AnsiColor;
 use bitcoin::{FeeRate, Psbt, consensus::encode};
 use coxswain_bitcoin::EndpointError;
-use coxswain_ethereum::{BridgeEvents, ChainError, ConnectError, ResolveError, Tbtc, UnresolvedError};
+use coxswain_ethereum::{
+    ChainError, ConnectError, EventLog, EventReader, ResolveError, Tbtc, UnresolvedError,
+};
 use coxswain_proposals::{
-    ActionOutcome, Attempt, ChecklistOutcome, Exclusion, Item, Memory, Nothing, PreparedProposal, Session,
-    Sources, Why, moving_funds::COMMITMENT_LOOK_BACK,
+    ActionOutcome, Attempt, ChecklistOutcome, EVENT_LOOK_BACK, Exclusion, Item, Memory, Nothing,
+    PreparedProposal, Session, Sources, Why,
 };
 use coxswain_protocol::Checklist;
 use coxswain_rules::{
@@ -80,28 +82,22 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
     };
     let Tbtc { chain, bridge, validator, block, .. } = tbtc;
     let bitcoin = arguments.bitcoin.backends(chain.network)?.ok_or(ProposeError::NoBitcoin)?;
-    let since = arguments.since.unwrap_or(block.number.saturating_sub(COMMITMENT_LOOK_BACK));
-    let mut events = BridgeEvents::new(bridge, since);
-    if let Err(error) = events.update(&endpoint, block).await {
+    let since = arguments.since.unwrap_or(block.number.saturating_sub(EVENT_LOOK_BACK));
+    let log = EventLog::new(bridge, since);
+    let events = EventReader::new(endpoint, log, chain.parameters().final_depth);
+    if let Err(error) = events.follow(block).await {
         return undecided(error);
     }
 
     let fallback = arguments.fees.fallback(chain.network);
-    let sources = Sources::new(
-        endpoint,
-        chain.id,
-        bridge,
-        tbtc.proposal_validator(),
-        bitcoin,
-        chain.parameters(),
-        fallback,
-    );
+    let sources =
+        Sources::new(events, chain.id, tbtc.proposal_validator(), bitcoin, chain.parameters(), fallback);
     let checklist = match &*arguments.action {
         [] => Checklist::PRIORITY.to_vec(),
         actions => actions.to_vec(),
     };
     let mut memory = Memory::default();
-    let mut session = Session::new(&sources, wallet, block, &mut events, &mut memory);
+    let mut session = Session::new(&sources, wallet, block, &mut memory);
     let generation = session.generate_first(checklist).await;
     let result = Ok(Answered { chain_id: chain.id, bridge, validator, generation });
     Ok(Proposing { wallet, result, now })

@@ -24,8 +24,8 @@ pub use account::{Account, AccountError};
 pub use bridge::{ProofTerms, SnapshotKeys, SnapshotReader, WalletLimits};
 pub use error::ChainError;
 pub use events::{
-    BridgeEvents, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, Revealed,
-    WalletTransaction,
+    BridgeEvent, ChangeSet, Commitment, CompletedMove, DepositReveal, EventLog, EventReader, Extent,
+    NewWallet, RedemptionRequest, Revealed, WalletTransaction,
 };
 pub use panel::{Panel, PanelError};
 pub use registry::{Eligible, EligibleError, GroupError, Groups, WalletGroup};

@@ -17,7 +17,9 @@ use alloy::{
     providers::{Provider, ext::AnvilApi},
     rpc::types::Filter,
 };
-use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, ChainError, Endpoints, Position};
+use coxswain_ethereum::{
+    Block, BlockSelector, BridgeEvent, ChainError, Endpoints, EventLog, EventReader, Extent, Position,
+};
 use coxswain_rules::{Action, Amount, KeyHash, RevealedDeposit};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Scene, World};
 use serde_json::{Value, json};
@@ -34,16 +36,22 @@ fn through(node: &FaultyEndpoint) -> Endpoints {
     Endpoints::new(node.url().clone()).unwrap()
 }
 
-async fn read(endpoint: &Endpoints, world: &World) -> BridgeEvents {
-    let mut events = BridgeEvents::new(*world.bridge.address(), 0);
-    events.update(endpoint, head(endpoint).await).await.unwrap();
-    events
+/// How deep a block is when it doesn't change any more.
+const FINAL_DEPTH: u64 = 96;
+
+/// Nothing read yet, of which all from this block on is wanted.
+fn reader(endpoint: Endpoints, world: &World, from_block: u64) -> EventReader {
+    EventReader::new(endpoint, EventLog::new(*world.bridge.address(), from_block), FINAL_DEPTH)
+}
+
+async fn read(endpoint: &Endpoints, world: &World) -> Arc<EventLog> {
+    reader(endpoint.clone(), world, 0).follow(head(endpoint).await).await.unwrap()
 }
 
 /// What was read, whatever it took.
 type Read<'a> = (Vec<String>, Vec<String>, String);
 
-fn contents(events: &BridgeEvents, wallets: &[KeyHash]) -> Read<'static> {
+fn contents(events: &EventLog, wallets: &[KeyHash]) -> Read<'static> {
     let reveals = wallets.iter().flat_map(|&wallet| events.reveals(wallet).map(|event| format!("{event:?}")));
     let requests =
         wallets.iter().flat_map(|&wallet| events.requests(wallet).map(|event| format!("{event:?}")));
@@ -185,7 +193,7 @@ async fn spread() -> (World, Vec<KeyHash>) {
 #[tokio::test]
 async fn inc_30_ranges_are_split_to_what_the_endpoint_allows() {
     let (world, wallets) = spread().await;
-    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    let whole = contents(&*read(&endpoint(&world), &world).await, &wallets);
     assert_eq!(whole.0.len(), 4);
     let last = head(&endpoint(&world)).await.number;
     for (most, error, refusals) in [
@@ -208,7 +216,7 @@ async fn inc_30_ranges_are_split_to_what_the_endpoint_allows() {
 #[tokio::test]
 async fn inc_30_blocks_that_hold_too_much_are_read_in_smaller_parts_and_empty_ones_in_greater_again() {
     let (world, wallets) = spread().await;
-    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    let whole = contents(&*read(&endpoint(&world), &world).await, &wallets);
     let last = head(&endpoint(&world)).await.number;
     // No more than one block with events at once.
     let provider = world.chain.provider();
@@ -230,7 +238,7 @@ async fn inc_30_blocks_that_hold_too_much_are_read_in_smaller_parts_and_empty_on
     };
     let url = world.chain.endpoint().parse().unwrap();
     let node = FaultyEndpoint::start_inspecting(url, meet).await.unwrap();
-    assert_eq!(contents(&read(&through(&node), &world).await, &wallets), whole);
+    assert_eq!(contents(&*read(&through(&node), &world).await, &wallets), whole);
     assert_covered(&asked, 0, last);
     let asked = asked.lock().unwrap();
     let widths: Vec<_> =
@@ -266,69 +274,177 @@ async fn failing_once(world: &World, most: u64, failing: usize) -> (FaultyEndpoi
 #[tokio::test]
 async fn inc_30_what_was_read_before_a_failure_is_not_read_again() {
     let (world, wallets) = spread().await;
-    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    let whole = contents(&*read(&endpoint(&world), &world).await, &wallets);
     let block = head(&endpoint(&world)).await;
     // Ten blocks at once; the sixth request fails, once.
     let (node, asked) = failing_once(&world, 10, 5).await;
-    let mut events = BridgeEvents::new(*world.bridge.address(), 0);
-    let undecided = events.update(&through(&node), block).await.unwrap_err();
+    let events = reader(through(&node), &world, 0);
+    let undecided = events.follow(block).await.unwrap_err();
     assert_eq!(undecided.kind(), "rpc-error", "{undecided}");
-    events.update(&through(&node), block).await.unwrap();
-    assert_eq!(contents(&events, &wallets), whole);
+    let log = events.follow(block).await.unwrap();
+    assert_eq!(contents(&log, &wallets), whole);
     assert_covered(&asked, 0, block.number);
 }
 
 #[tokio::test]
-async fn events_follow_the_chain_through_a_reorganisation_and_up_to_the_block_asked_for_only() {
+async fn events_follow_the_chain_through_a_reorganisation() {
     let mut world = World::start().await.unwrap();
     let wallet = world.wallet(1).await.unwrap();
-    let endpoint = endpoint(&world);
     let first = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
     world.chain.mine(100).await.unwrap();
-    let before = head(&endpoint).await;
     let gone = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-    let at_gone = head(&endpoint).await;
-    let kept = |events: &BridgeEvents| {
-        events.reveals(wallet.key_hash()).map(|event| event.outpoint).collect::<Vec<_>>()
-    };
+    let node =
+        FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let through = through(&node);
+    let at_gone = head(&through).await;
+    let kept =
+        |log: &EventLog| log.reveals(wallet.key_hash()).map(|event| event.outpoint).collect::<Vec<_>>();
+    let asked = || node.methods().iter().filter(|method| *method == "eth_getLogs").count();
 
-    let mut events = BridgeEvents::new(*world.bridge.address(), 0);
-    events.update(&endpoint, at_gone).await.unwrap();
-    assert_eq!(kept(&events), [first.outpoint, gone.outpoint]);
-    events.update(&endpoint, before).await.unwrap();
-    assert_eq!(kept(&events), [first.outpoint], "the later block's event is not of the earlier one");
-    let early = endpoint.block(BlockSelector::Number(1)).await.unwrap().unwrap();
-    events.update(&endpoint, early).await.unwrap();
-    assert_eq!(kept(&events), [], "not even when the earlier one is final");
-    events.update(&endpoint, at_gone).await.unwrap();
-    assert_eq!(kept(&events), [first.outpoint, gone.outpoint]);
+    let events = reader(through.clone(), &world, 0);
+    let before = events.follow(at_gone).await.unwrap();
+    assert_eq!((kept(&before), asked()), (vec![first.outpoint, gone.outpoint], 1));
+    // A block that is final has been read.
+    let early = through.block(BlockSelector::Number(1)).await.unwrap().unwrap();
+    events.follow(early).await.unwrap();
+    assert_eq!(asked(), 1);
+    // One that may still change is read, and the later events stay.
+    let parent = through.block(BlockSelector::Number(at_gone.number - 1)).await.unwrap().unwrap();
+    let log = events.follow(parent).await.unwrap();
+    assert_eq!((kept(&log), asked()), (vec![first.outpoint, gone.outpoint], 2));
+    events.follow(parent).await.unwrap();
+    events.follow(at_gone).await.unwrap();
+    events.follow(parent).await.unwrap();
+    assert_eq!(asked(), 3, "the parent stays known, as the newer block is read");
 
     // Another block in the place of the newest, without the reveal.
     let provider = world.chain.provider();
     provider.anvil_rollback(Some(1)).await.unwrap();
     world.chain.mine(1).await.unwrap();
-    let node =
-        FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
-    let through = through(&node);
-    events.update(&through, head(&through).await).await.unwrap();
-    assert_eq!(kept(&events), [first.outpoint]);
-    assert_eq!(node.methods(), ["eth_getBlockByNumber", "eth_getLogs"]);
+    let log = events.follow(head(&through).await).await.unwrap();
+    assert_eq!((kept(&log), asked()), (vec![first.outpoint], 4));
+    assert_eq!(kept(&before), [first.outpoint, gone.outpoint], "who holds a log holds it as it was");
+    let changes = log.changes_since(&before);
+    let removed: Vec<_> = changes.removed.iter().map(|event| event.at().block).collect();
+    assert_eq!((removed, changes.added), (vec![at_gone.number], vec![]));
 }
 
 #[tokio::test]
-async fn the_last_96_blocks_are_read_anew_and_no_more() {
+async fn for_a_new_block_the_last_96_are_read_anew_and_no_more() {
     let (world, wallets) = spread().await;
-    let whole = contents(&read(&endpoint(&world), &world).await, &wallets);
+    let whole = contents(&*read(&endpoint(&world), &world).await, &wallets);
     let (node, asked) = limited(&world, u64::MAX, Value::Null).await;
-    let through = through(&node);
-    let mut events = read(&through, &world).await;
-    let last = head(&through).await.number;
-    events.update(&through, head(&through).await).await.unwrap();
+    let events = reader(through(&node), &world, 0);
+    let block = head(events.endpoints()).await;
+    events.follow(block).await.unwrap();
+    events.follow(block).await.unwrap();
     world.chain.mine(1).await.unwrap();
-    events.update(&through, head(&through).await).await.unwrap();
-    assert_eq!(contents(&events, &wallets), whole);
+    let log = events.follow(head(events.endpoints()).await).await.unwrap();
+    assert_eq!(contents(&log, &wallets), whole);
     let asked: Vec<_> = asked.lock().unwrap().iter().map(|asked| asked.0).collect();
-    assert_eq!(asked, [(0, last), (last - 95, last), (last - 95, last + 1)]);
+    assert_eq!(asked, [(0, block.number), (block.number - 95, block.number + 1)]);
+}
+
+#[tokio::test]
+async fn wallets_share_one_log_and_one_window_asks_once() {
+    let (world, wallets) = spread().await;
+    let whole = read(&endpoint(&world), &world).await;
+    let (node, asked) = limited(&world, u64::MAX, Value::Null).await;
+    let block = head(&endpoint(&world)).await;
+    let events = reader(through(&node), &world, block.number);
+    let all = (0..1000).map(|_| events.clone()).map(|events| async move { events.follow(block).await });
+    for log in futures_util::future::join_all(all).await {
+        assert_eq!(log.unwrap().extent().unsettled, block.number);
+    }
+    assert_eq!(asked.lock().unwrap().len(), 1);
+    // Nor is anything searched for twice.
+    let all = (0..1000).map(|_| events.clone()).map(|events| async move { events.reach_back(0).await });
+    for log in futures_util::future::join_all(all).await {
+        assert!(log.unwrap().transactions(wallets[0]).eq(whole.transactions(wallets[0])));
+    }
+    let all = (0..1000).map(|_| events.clone()).map(|events| async move { events.extend_to(0, block).await });
+    for log in futures_util::future::join_all(all).await {
+        assert_eq!(*log.unwrap(), *whole);
+    }
+    let asked: Vec<_> = asked.lock().unwrap().iter().map(|asked| asked.0).collect();
+    assert_eq!(asked, [(block.number, block.number), (0, block.number - 1), (0, block.number - 1)]);
+}
+
+#[tokio::test]
+async fn a_log_that_is_stored_goes_on_where_it_was() {
+    let (world, _) = spread().await;
+    let whole = read(&endpoint(&world), &world).await;
+    let stored = serde_json::to_string(&*whole).unwrap();
+    let restored: EventLog = serde_json::from_str(&stored).unwrap();
+    assert_eq!(restored, *whole);
+    world.chain.mine(1).await.unwrap();
+    let (node, asked) = limited(&world, u64::MAX, Value::Null).await;
+    let events = EventReader::new(through(&node), restored, FINAL_DEPTH);
+    let block = head(events.endpoints()).await;
+    let log = events.follow(block).await.unwrap();
+    assert_eq!(asked.lock().unwrap()[..], [((block.number - 96, block.number), true)]);
+    assert_eq!(log.events(), whole.events());
+}
+
+#[tokio::test]
+async fn changes_make_one_log_of_another() {
+    let (world, _) = spread().await;
+    let whole = read(&endpoint(&world), &world).await;
+    let block = head(&endpoint(&world)).await;
+    let mut stored = EventLog::new(*world.bridge.address(), block.number - 50);
+    // As the log grows at both ends, each change set is stored as it comes.
+    let events = EventReader::new(endpoint(&world), stored.clone(), FINAL_DEPTH);
+    let mut handled = events.log();
+    for log in [
+        events.follow(block).await.unwrap(),
+        events.reach_back(block.number / 2).await.unwrap(),
+        events.extend_to(0, block).await.unwrap(),
+    ] {
+        let changes = log.changes_since(&handled);
+        let read_back = serde_json::from_str(&serde_json::to_string(&changes).unwrap()).unwrap();
+        assert_eq!(changes, read_back);
+        stored.apply(&read_back);
+        stored.apply(&read_back);
+        assert_eq!(stored, *log, "twice means the same as once");
+        handled = log;
+    }
+    assert_eq!(stored, *whole);
+    let Extent { from_block, searched, unsettled } = stored.extent();
+    assert_eq!((from_block, searched, unsettled), (0, 0, block.number - 95));
+    // And back again.
+    let none = EventLog::new(*world.bridge.address(), 0);
+    stored.apply(&none.changes_since(&whole));
+    assert_eq!(stored, none);
+}
+
+#[tokio::test]
+async fn inc_39_an_event_seen_twice_shows_once_and_stays_open_until_it_is_dealt_with() {
+    let (world, _) = spread().await;
+    let whole = read(&endpoint(&world), &world).await;
+    let block = head(&endpoint(&world)).await;
+    // Ten blocks at once; the sixth request fails, once.
+    let (node, _) = failing_once(&world, 10, 5).await;
+    let events = reader(through(&node), &world, 0);
+    let mut handled = events.log();
+    let mut seen: Vec<BridgeEvent> = Vec::new();
+    assert!(events.follow(block).await.is_err(), "the answer is lost");
+    // What came before the failure is dealt with; what didn't is still to come.
+    let log = events.log();
+    seen.extend(log.changes_since(&handled).added);
+    handled = log;
+    assert!(!seen.is_empty() && seen.len() < whole.events().len());
+    let log = events.follow(block).await.unwrap();
+    // Whoever fails to deal with the events is shown them again, however often the same blocks are read.
+    let open = log.changes_since(&handled).added;
+    for _ in 0..2 {
+        world.chain.mine(1).await.unwrap();
+        let log = events.follow(head(&endpoint(&world)).await).await.unwrap();
+        assert_eq!(log.changes_since(&handled).added, open);
+    }
+    seen.extend(open);
+    assert_eq!(seen, whole.events(), "each once");
+    let log = events.log();
+    assert_eq!(events.follow(head(&endpoint(&world)).await).await.unwrap().changes_since(&log).added, []);
 }
 
 #[tokio::test]
@@ -349,8 +465,8 @@ async fn inc_28_logs_that_were_not_asked_for_are_left_out_and_those_that_cannot_
             _ => Reply::Forward,
         };
         let node = FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), meet).await.unwrap();
-        let mut events = BridgeEvents::new(*world.bridge.address(), 0);
-        events.update(&through(&node), block).await.map(|()| events.reveals(wallet.key_hash()).count())
+        let log = reader(through(&node), &world, 0).follow(block).await?;
+        Ok(log.reveals(wallet.key_hash()).count())
     };
     let with = |name: &str, value: Value| {
         let mut log = reveal.clone();
@@ -419,18 +535,18 @@ async fn inc_11_a_wallets_newest_transaction_is_found_however_long_ago_it_was() 
     // At most 60 blocks at once, so that a search takes several requests.
     let (node, asked) =
         limited(&world, 60, json!({ "code": -32602, "message": "exceed maximum block range: 60" })).await;
-    let through = through(&node);
-    let mut events = BridgeEvents::new(*world.bridge.address(), last.number + 1);
-    events.update(&through, last).await.unwrap();
+    let events = reader(through(&node), &world, last.number + 1);
+    let log = events.follow(last).await.unwrap();
     assert!(asked.lock().unwrap().is_empty(), "there is nothing to read yet");
     let [first, second] = [wallets[0], wallets[1]];
-    assert_eq!(events.transactions(second).count(), 0);
-    assert_eq!(events.earlier_transactions(&through, second).await, Ok(true));
+    assert_eq!(log.transactions(second).count(), 0);
+    let log = events.reach_back(0).await.unwrap();
     for wallet in [first, second] {
-        assert!(events.transactions(wallet).eq(whole.transactions(wallet)));
+        assert!(log.transactions(wallet).eq(whole.transactions(wallet)));
     }
-    assert_eq!(events.new_wallets(), whole.new_wallets());
-    assert_eq!(events.reveals(first).count(), 0, "nothing is sought but what lasts");
+    assert_eq!(log.new_wallets(), whole.new_wallets());
+    assert_eq!(log.registration(second), whole.new_wallets().last());
+    assert_eq!(log.reveals(first).count(), 0, "nothing is sought but what lasts");
     {
         let answered: Vec<_> = asked.lock().unwrap().iter().filter(|a| a.1).map(|a| a.0).collect();
         assert_eq!(answered[0].1, last.number, "the newest first: {answered:?}");
@@ -438,25 +554,8 @@ async fn inc_11_a_wallets_newest_transaction_is_found_however_long_ago_it_was() 
         assert_eq!(answered.last().unwrap().0, 0);
     }
     let requests = node.methods().len();
-    assert_eq!(events.earlier_transactions(&through, second).await, Ok(false));
-    assert_eq!(events.earlier_transactions(&through, KeyHash([9; 20])).await, Ok(false));
+    events.reach_back(0).await.unwrap();
     assert_eq!(node.methods().len(), requests, "there is nothing before the chain's first block");
-}
-
-#[tokio::test]
-async fn inc_11_the_search_ends_where_the_wallet_was_registered() {
-    let (world, wallets) = spread().await;
-    let whole = read(&endpoint(&world), &world).await;
-    let registered = whole.new_wallets()[1];
-    assert_eq!(registered.wallet, wallets[1]);
-    let node =
-        FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
-    let through = through(&node);
-    let mut events = BridgeEvents::new(*world.bridge.address(), registered.at.block);
-    events.update(&through, head(&through).await).await.unwrap();
-    assert_eq!(events.earlier_transactions(&through, wallets[1]).await, Ok(false));
-    assert_eq!(node.methods(), ["eth_getBlockByNumber", "eth_getLogs"]);
-    assert_eq!(events.earlier_transactions(&through, KeyHash([9; 20])).await, Ok(true));
 }
 
 #[tokio::test]
@@ -465,10 +564,10 @@ async fn inc_11_inc_30_a_search_that_fails_goes_on_where_it_was() {
     let whole = read(&endpoint(&world), &world).await;
     let last = head(&endpoint(&world)).await;
     let (node, asked) = failing_once(&world, 40, 2).await;
-    let mut events = BridgeEvents::new(*world.bridge.address(), last.number + 1);
-    assert!(events.earlier_transactions(&through(&node), wallets[0]).await.is_err());
-    events.earlier_transactions(&through(&node), wallets[0]).await.unwrap();
-    assert!(events.transactions(wallets[0]).eq(whole.transactions(wallets[0])));
+    let events = reader(through(&node), &world, last.number + 1);
+    assert!(events.reach_back(0).await.is_err());
+    let log = events.reach_back(0).await.unwrap();
+    assert!(log.transactions(wallets[0]).eq(whole.transactions(wallets[0])));
     let asked = asked.lock().unwrap();
     assert_eq!(asked[2].0, asked[3].0, "{asked:?}");
     assert!(asked[3..].windows(2).all(|pair| pair[1].0.1 + 1 == pair[0].0.0), "{asked:?}");
@@ -480,13 +579,13 @@ async fn inc_32_moves_of_funds_are_found_however_long_ago_they_were() {
     let world = &scene.world;
     let whole = read(&endpoint(world), world).await;
     let last = head(&endpoint(world)).await;
-    let mut events = BridgeEvents::new(*world.bridge.address(), last.number + 1);
-    events.update(&endpoint(world), last).await.unwrap();
-    assert_eq!((events.commitments().len(), events.completed_moves().len()), (0, 0));
-    assert_eq!(events.earlier(&endpoint(world)).await, Ok(true));
-    assert_eq!((events.commitments().len(), events.completed_moves().len()), (2, 1));
-    assert_eq!(events.commitments(), whole.commitments());
-    assert_eq!(events.completed_moves(), whole.completed_moves());
+    let events = reader(endpoint(world), world, last.number + 1);
+    let log = events.follow(last).await.unwrap();
+    assert_eq!((log.commitments().len(), log.completed_moves().len()), (0, 0));
+    let log = events.reach_back(0).await.unwrap();
+    assert_eq!((log.commitments().len(), log.completed_moves().len()), (2, 1));
+    assert_eq!(log.commitments(), whole.commitments());
+    assert_eq!(log.completed_moves(), whole.completed_moves());
 }
 
 #[tokio::test]
@@ -495,17 +594,13 @@ async fn inc_32_a_step_of_a_search_is_bounded_and_the_next_goes_on_where_it_was(
     world.chain.mine(400).await.unwrap();
     let (node, asked) =
         limited(&world, 2, json!({ "code": -32602, "message": "exceed maximum block range: 2" })).await;
-    let mut events = BridgeEvents::new(*world.bridge.address(), 300);
+    let events = reader(through(&node), &world, 300);
     let answered = |asked: &Asked| asked.lock().unwrap().iter().filter(|(_, answered)| *answered).count();
-    for (step, searched) in [(1, 100), (2, 0)] {
-        assert_eq!(events.earlier(&through(&node)).await, Ok(true));
-        assert_eq!(
-            (events.searched(), answered(&asked)),
-            (searched, usize::try_from(300 - searched).unwrap() / 2),
-            "{step}"
-        );
+    for searched in [100, 0] {
+        let log = events.reach_back(0).await.unwrap();
+        let requests = usize::try_from(300 - searched).unwrap() / 2;
+        assert_eq!((log.searched(), answered(&asked)), (searched, requests));
     }
     let ranges: Vec<_> = asked.lock().unwrap().iter().filter(|asked| asked.1).map(|asked| asked.0).collect();
     assert!(ranges.windows(2).all(|pair| pair[1].1 + 1 == pair[0].0), "none twice: {ranges:?}");
-    assert_eq!(events.earlier(&through(&node)).await, Ok(false));
 }

@@ -17,8 +17,8 @@ use std::{
 
 use alloy::primitives::Address;
 use coxswain_ethereum::{
-    BlockSelector, BridgeEvents, ChainError, Condition, ContractVerdict, Endpoints, Expected, MAX_LAG,
-    ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
+    BlockSelector, ChainError, Condition, ContractVerdict, Endpoints, EventLog, EventReader, Expected,
+    MAX_LAG, ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
 };
 use coxswain_rules::network::Preset;
 use coxswain_rules::{Case, HeartbeatProposal, KeyHash, Subject};
@@ -358,9 +358,9 @@ async fn inc_25_reads_pinned_to_a_block_go_on_at_an_endpoint_that_has_it() {
     left.store(0, Ordering::SeqCst);
 
     let bridge = *world.bridge.address();
-    let mut events = BridgeEvents::new(bridge, 0);
-    events.update(&endpoint, block).await.unwrap();
-    assert_eq!(events.reveals(wallet.key_hash()).count(), 1);
+    let events = EventReader::new(endpoint.clone(), EventLog::new(bridge, 0), 96);
+    let log = events.follow(block).await.unwrap();
+    assert_eq!(log.reveals(wallet.key_hash()).count(), 1);
     assert!(!second.methods().contains(&"eth_getLogs".to_owned()), "{:?}", second.methods());
     let reader = SnapshotReader::new(endpoint.clone(), ANVIL, bridge);
     let keys = SnapshotKeys { wallets: [wallet.key_hash()].into(), ..SnapshotKeys::default() };
@@ -369,7 +369,8 @@ async fn inc_25_reads_pinned_to_a_block_go_on_at_an_endpoint_that_has_it() {
 
     // Nobody has it.
     let endpoint = several([second.url()]);
-    let undecided = BridgeEvents::new(bridge, 0).update(&endpoint, block).await.unwrap_err();
+    let events = EventReader::new(endpoint, EventLog::new(bridge, 0), 96);
+    let undecided = events.follow(block).await.unwrap_err();
     assert_eq!(undecided.kind(), "no-block", "{undecided}");
     assert!(undecided.is_retryable());
 }
@@ -393,9 +394,9 @@ async fn inc_25_an_endpoint_that_dies_between_any_two_requests_is_replaced() {
         let (first, second) = (node(&url, meet).await, node(&url, |_| Reply::Forward).await);
         let endpoint = several([first.url(), second.url()]);
         let block = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
-        let mut events = BridgeEvents::new(bridge, 0);
-        events.update(&endpoint, block).await.unwrap();
-        assert_eq!(events.reveals(wallet.key_hash()).count(), 1, "{requests}");
+        let events = EventReader::new(endpoint.clone(), EventLog::new(bridge, 0), 96);
+        let log = events.follow(block).await.unwrap();
+        assert_eq!(log.reveals(wallet.key_hash()).count(), 1, "{requests}");
         let reader = SnapshotReader::new(endpoint.clone(), ANVIL, bridge);
         reader.snapshot(block, &SnapshotKeys::default()).await.unwrap();
         if first.methods().len() <= requests {

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256};
 use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bindings::Bridge;
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
-use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoints, ProposalValidator, SnapshotKeys};
+use coxswain_ethereum::{BlockSelector, Endpoints, EventLog, EventReader, ProposalValidator, SnapshotKeys};
 use coxswain_proposals::{Assessment, Memory, Session, Sources, Step};
 use coxswain_rules::{
     Amount, Assurance, DepositKey, DepositSweepProposal, FeeObjection, MovedFundsSweepProposal,
@@ -34,7 +34,7 @@ const FAIR: Amount = Amount::from_sat(3_000);
 struct Peers {
     world: World,
     validator: Address,
-    events: BridgeEvents,
+    events: EventReader,
     /// The kinds of objections raised so far.
     raised: BTreeSet<&'static str>,
 }
@@ -44,7 +44,9 @@ impl Peers {
         let node = Btcd::start().await.unwrap();
         let world = World::start().await.unwrap().with_node(node).await.unwrap();
         let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        let events = BridgeEvents::new(*world.bridge.address(), 0);
+        let ethereum = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let log = EventLog::new(*world.bridge.address(), 0);
+        let events = EventReader::new(ethereum, log, NETWORK.final_depth);
         Self { world, validator, events, raised: BTreeSet::new() }
     }
 
@@ -55,14 +57,13 @@ impl Peers {
 
     /// What a follower says of the proposal now that knows nothing but what is on the wire.
     async fn judge(&mut self, wallet: &Wallet, proposal: &Proposal) -> Assessment {
-        let ethereum = Endpoints::new(self.world.chain.endpoint().parse().unwrap()).unwrap();
-        let validator = ProposalValidator::new(ethereum.clone(), CHAIN, self.validator);
+        let events = self.events.clone();
+        let validator = ProposalValidator::new(events.endpoints().clone(), CHAIN, self.validator);
         let block = validator.block(BlockSelector::Latest).await.unwrap();
-        self.events.update(&ethereum, block).await.unwrap();
-        let (bridge, bitcoin) = (*self.world.bridge.address(), self.bitcoin());
-        let sources = Sources::new(ethereum, CHAIN, bridge, validator, bitcoin, NETWORK, FALLBACK);
+        events.follow(block).await.unwrap();
+        let sources = Sources::new(events, CHAIN, validator, self.bitcoin(), NETWORK, FALLBACK);
         let mut memory = Memory::default();
-        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut self.events, &mut memory);
+        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
         session.judge_proposal(proposal).await.1
     }
 

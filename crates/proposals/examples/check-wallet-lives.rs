@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Known, Limits};
-use coxswain_ethereum::{BlockSelector, BridgeEvents, Endpoints, ProposalValidator};
+use coxswain_ethereum::{BlockSelector, Endpoints, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{ChecklistOutcome, Item, Memory, Session, Sources, Why};
 use coxswain_rules::{Action, Amount, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
@@ -27,8 +27,7 @@ struct Peers {
     world: World,
     server: ElectrumX,
     validator: ProposalValidator,
-    ethereum: Endpoints,
-    events: BridgeEvents,
+    events: EventReader,
     memories: BTreeMap<KeyHash, Memory>,
 }
 
@@ -40,8 +39,9 @@ impl Peers {
         let address = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
         let ethereum = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
         let validator = ProposalValidator::new(ethereum.clone(), CHAIN, address);
-        let events = BridgeEvents::new(*world.bridge.address(), 0);
-        Self { world, server, validator, ethereum, events, memories: BTreeMap::new() }
+        let events =
+            EventReader::new(ethereum, EventLog::new(*world.bridge.address(), 0), NETWORK.final_depth);
+        Self { world, server, validator, events, memories: BTreeMap::new() }
     }
 
     /// The Electrum server first, then the node.
@@ -56,12 +56,11 @@ impl Peers {
     async fn generate(&mut self, wallet: &Wallet, action: Action) -> ChecklistOutcome {
         self.server.follow(&self.world.bitcoin).await.unwrap();
         let block = self.validator.block(BlockSelector::Latest).await.unwrap();
-        self.events.update(&self.ethereum, block).await.unwrap();
-        let bridge = *self.world.bridge.address();
-        let (ethereum, validator) = (self.ethereum.clone(), self.validator.clone());
-        let sources = Sources::new(ethereum, CHAIN, bridge, validator, self.bitcoin(), NETWORK, FALLBACK);
+        self.events.follow(block).await.unwrap();
+        let (events, validator) = (self.events.clone(), self.validator.clone());
+        let sources = Sources::new(events, CHAIN, validator, self.bitcoin(), NETWORK, FALLBACK);
         let memory = self.memories.entry(wallet.key_hash()).or_default();
-        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut self.events, memory);
+        let mut session = Session::new(&sources, wallet.key_hash(), block, memory);
         session.generate_first([action]).await
     }
 

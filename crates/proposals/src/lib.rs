@@ -30,3 +30,7 @@ pub use outcome::{
     SessionError,
 };
 pub use session::{Assessment, Concurrence, Obstacle, Opinion, Session, Sources, Step, main_utxo_in};
+
+/// How many blocks back a session's events reach, unless somebody knows better: 30 days. Deposits and redemption requests that
+/// are older have been dealt with, or have timed out.
+pub const EVENT_LOOK_BACK: u64 = 216_000;

@@ -6,18 +6,20 @@ mod judge;
 mod main_utxo;
 mod reads;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use alloy_primitives::Address;
 use bitcoin::FeeRate;
 use coxswain_bitcoin::{Backend, Known};
-use coxswain_ethereum::{Block, BridgeEvents, Endpoints, ProposalValidator, Revealed, SnapshotReader};
+use coxswain_ethereum::{
+    Block, ChainError, Endpoints, EventLog, EventReader, ProposalValidator, Revealed, SnapshotReader,
+};
 use coxswain_rules::{FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
 
 use self::{
     generator::{Moved, Survey},
     judge::CaseAnswers,
     main_utxo::MainUtxo,
+    reads::EARLIER_STEP,
 };
 use crate::{Head, Memory};
 
@@ -27,7 +29,7 @@ pub use self::main_utxo::main_utxo_in;
 /// Whom all sessions of one Bridge ask.
 #[derive(Clone, Debug)]
 pub struct Sources<B> {
-    pub(crate) endpoint: Endpoints,
+    pub(crate) events: EventReader,
     pub(crate) reader: SnapshotReader,
     pub(crate) validator: ProposalValidator,
     pub(crate) bitcoin: B,
@@ -36,19 +38,18 @@ pub struct Sources<B> {
 }
 
 impl<B: Backend> Sources<B> {
-    /// The Bridge at `bridge` on chain `chain_id`, this validator, and this Bitcoin backend, on a network with these parameters.
-    /// `fallback_fee_rate` is taken for the estimate of fees if Bitcoin has none.
+    /// The Bridge whose events these are, on chain `chain_id`, this validator, and this Bitcoin backend, on a network with
+    /// these parameters. `fallback_fee_rate` is taken for the estimate of fees if Bitcoin has none.
     pub fn new(
-        endpoint: Endpoints,
+        events: EventReader,
         chain_id: u64,
-        bridge: Address,
         validator: ProposalValidator,
         bitcoin: B,
         network: Parameters,
         fallback_fee_rate: Option<FeeRate>,
     ) -> Self {
-        let reader = SnapshotReader::new(endpoint.clone(), chain_id, bridge);
-        Self { endpoint, reader, validator, bitcoin, network, fallback_fee_rate }
+        let reader = SnapshotReader::new(events.endpoints().clone(), chain_id, events.bridge());
+        Self { events, reader, validator, bitcoin, network, fallback_fee_rate }
     }
 }
 
@@ -61,7 +62,8 @@ pub struct Session<'a, B> {
     pub(crate) sources: &'a Sources<B>,
     pub(crate) key_hash: KeyHash,
     pub(crate) block: Block,
-    pub(crate) events: &'a mut BridgeEvents,
+    /// The Bridge's events, as they were when the session last asked. They may be of later blocks than its own.
+    pub(crate) events: Arc<EventLog>,
     pub(crate) memory: &'a mut Memory,
     /// The wallet's record, and the Bridge's parameters.
     basis: Option<Snapshot>,
@@ -85,15 +87,10 @@ pub struct Session<'a, B> {
 impl<'a, B: Backend> Session<'a, B> {
     /// The wallet as of this block. Nothing is asked yet.
     ///
-    /// `events` must have been brought up to the block, and reach back as far as anything pending; for what lasts, they are
-    /// searched further back. `memory` is the wallet's own.
-    pub const fn new(
-        sources: &'a Sources<B>,
-        wallet: KeyHash,
-        block: Block,
-        events: &'a mut BridgeEvents,
-        memory: &'a mut Memory,
-    ) -> Self {
+    /// The sources' events must have been brought up to the block ([`EventReader::follow`]), and reach back as far as anything
+    /// pending; for what lasts, they are searched further back. `memory` is the wallet's own.
+    pub fn new(sources: &'a Sources<B>, wallet: KeyHash, block: Block, memory: &'a mut Memory) -> Self {
+        let events = sources.events.log();
         Self {
             sources,
             key_hash: wallet,
@@ -116,6 +113,24 @@ impl<'a, B: Backend> Session<'a, B> {
     /// The block that everything is read at.
     pub const fn block(&self) -> Block {
         self.block
+    }
+
+    /// Who is asked of Ethereum.
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        self.sources.events.endpoints()
+    }
+
+    /// Searches one step further back for what lasts. `false`, without a request, if the chain's first block has been read.
+    pub(crate) async fn search_earlier(&mut self) -> Result<bool, ChainError> {
+        let Some(goal) = self.events.searched().checked_sub(1) else { return Ok(false) };
+        self.search_back_to((goal + 1).saturating_sub(EARLIER_STEP)).await?;
+        Ok(true)
+    }
+
+    /// Searches back towards this block for what lasts.
+    pub(crate) async fn search_back_to(&mut self, goal: u64) -> Result<(), ChainError> {
+        self.events = self.sources.events.reach_back(goal).await?;
+        Ok(())
     }
 
     /// The block, as events are held against it.

@@ -37,6 +37,8 @@ pub struct Parameters {
     pub signing: SigningTimes,
     /// An event counts once its block is this many blocks deep.
     pub event_depth: u64,
+    /// Blocks that a block is buried under when it is taken to be final: three epochs. What is above is read anew.
+    pub final_depth: u64,
     /// What becomes of a redemption's change if it is dust.
     pub dust_change: DustChange,
 }
@@ -193,6 +195,7 @@ impl Parameters {
             last_round: 20,
         },
         event_depth: 32,
+        final_depth: 96,
         dust_change: DustChange::Refused,
     };
 

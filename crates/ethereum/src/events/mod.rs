@@ -1,9 +1,14 @@
-//! The Bridge's events: a log of those that wallets' actions follow from, and the reveals that a proposal names.
+//! An incrementally updated log of the Bridge events that wallet actions depend on. Handles reorgs and `eth_getLogs` range
+//! limits. Beside it, the reveals that a proposal names.
 
+mod event;
 mod log;
+mod reader;
 mod reveal;
 
-pub use log::{
-    BridgeEvents, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, WalletTransaction,
+pub use event::{
+    BridgeEvent, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, WalletTransaction,
 };
+pub use log::{ChangeSet, EventLog, Extent};
+pub use reader::EventReader;
 pub use reveal::Revealed;

@@ -6,6 +6,7 @@ use alloy::{primitives::Address, rpc::types::Filter, sol_types::SolEvent};
 use bitcoin::{OutPoint, Txid, hashes::Hash as _};
 use coxswain_bindings::Bridge::DepositRevealed;
 use coxswain_rules::{KeyHash, RevealedDeposit};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::ChainError,
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// The parts of a deposit's script that its revealer chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revealed {
     /// Random bytes that make the script unique.
     pub blinding_factor: [u8; 8],

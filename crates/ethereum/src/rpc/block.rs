@@ -23,7 +23,7 @@ impl fmt::Display for Block {
 }
 
 /// Where an event stands in the chain: events order by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// Its block's number.
     pub block: u64,

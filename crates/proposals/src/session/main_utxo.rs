@@ -60,7 +60,8 @@ impl<B: Backend> Session<'_, B> {
             if !outpoints.is_empty() {
                 return Ok(Search::Among(outpoints));
             }
-            if !self.events.earlier_transactions(&self.sources.endpoint, self.key_hash).await? {
+            // Before its registration it has made none.
+            if self.events.registration(self.key_hash).is_some() || !self.search_earlier().await? {
                 break;
             }
         }

@@ -12,6 +12,8 @@ use crate::{Nothing, SessionError, outcome::Progress};
 /// How many steps one generation searches back for what is older than the events: a transaction, moved funds, a commitment, or
 /// wallets. That is five years where the endpoint allows it; else the next generation goes on where this one stopped.
 pub(crate) const EARLIER_SEARCHES: usize = 60;
+/// How much further back one such step goes, in blocks: 30 days.
+pub(crate) const EARLIER_STEP: u64 = 216_000;
 
 /// Whether outputs are unspent, as far as Bitcoin has an answer.
 pub(crate) type Unspent = BTreeMap<OutPoint, Result<bool, BackendError>>;

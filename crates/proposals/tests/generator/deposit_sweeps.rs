@@ -6,7 +6,7 @@ use alloy::sol_types::SolError;
 use alloy_primitives::U256;
 use bitcoin::FeeRate;
 use coxswain_bitcoin::FeeRates;
-use coxswain_ethereum::{BridgeEvents, Endpoints};
+use coxswain_ethereum::Endpoints;
 use coxswain_proposals::{
     ActionOutcome, FUNDING_CONFIRMATIONS, Item, Memory, Nothing, SessionError, Why, gas,
 };
@@ -457,7 +457,7 @@ async fn inc_11_a_main_utxo_older_than_the_events_is_searched_for() {
     let since = stage.height().await + 1;
     let there = stage.deposit(&wallet, DepositSpec::default()).await;
     stage.pass(RIPE).await;
-    stage.events = BridgeEvents::new(*stage.world.bridge.address(), since);
+    stage.events = stage.events_from(since);
     let (proposed, _) = stage.propose(&wallet, Action::DepositSweep).await;
     assert_eq!(swept(&proposed), outpoints([&there]));
     let transaction = proposed.transaction.as_ref().unwrap().unsigned.transaction();

@@ -12,5 +12,6 @@ mod failover;
 mod judging;
 mod redemptions;
 mod retirement;
+mod shared_events;
 mod support;
 mod whole_way;

@@ -1,7 +1,6 @@
 //! Redemptions.
 
 use coxswain_bindings::Bridge;
-use coxswain_ethereum::BridgeEvents;
 use coxswain_proposals::{ActionOutcome, Item, Nothing, SessionError, Why};
 use coxswain_rules::{Action, Amount, RuleId, ScriptBuf, network::DustChange, redemption_share};
 use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
@@ -151,7 +150,7 @@ async fn what_was_paid_and_asked_for_again_is_paid_once_more() {
     assert_eq!((paid(&proposed), excluded), (vec![again], vec![]));
 
     // With events that don't reach back to the request, it can't be told what is pending.
-    stage.events = BridgeEvents::new(*stage.world.bridge.address(), stage.height().await);
+    stage.forget_events().await;
     let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
     let undecided = generation.undecided();
     assert!(matches!(undecided, Some(SessionError::EventsTooShort { .. })), "{generation:?}");

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use coxswain_bindings::Bridge;
-use coxswain_ethereum::{BridgeEvents, Endpoints};
+use coxswain_ethereum::Endpoints;
 use coxswain_proposals::{ActionOutcome, Item, Nothing, SessionError, Why};
 use coxswain_rules::{Action, Amount, KeyHash, OutPoint, Subject, WalletState};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
@@ -78,8 +78,8 @@ async fn a_retiring_wallet_commits_and_moves_its_funds() {
 
     // Where events reach back less far than their registration, that is searched for.
     let head = stage.height().await;
-    let events =
-        std::mem::replace(&mut stage.events, BridgeEvents::new(*stage.world.bridge.address(), head - 2));
+    let none = stage.events_from(head - 2);
+    let events = std::mem::replace(&mut stage.events, none);
     assert_eq!(stage.targets_due(&wallet).await, targets);
     stage.events = events;
 
@@ -98,7 +98,7 @@ async fn a_retiring_wallet_commits_and_moves_its_funds() {
     stage.world.commit_targets(&other, &targets).await.unwrap();
     let head = stage.height().await;
     stage.world.chain.mine(2).await.unwrap();
-    stage.events = BridgeEvents::new(*stage.world.bridge.address(), head + 1);
+    stage.events = stage.events_from(head + 1);
     let (proposed, _) = stage.propose(&other, Action::MovingFunds).await;
     let Subject::MovingFunds { proposal, .. } = &proposed.case.subject else { panic!("{proposed:?}") };
     assert_eq!(proposal.targets, targets);
@@ -213,11 +213,6 @@ impl Stage {
         proposal.outpoint
     }
 
-    /// Forgets all events up to the newest block.
-    async fn forget_events(&mut self) {
-        self.events = BridgeEvents::new(*self.world.bridge.address(), self.height().await);
-    }
-
     /// Generates through an endpoint that meets each `eth_getLogs` as this says, given its number, from 0, and how many blocks it
     /// is about. Says how many it was asked.
     async fn generate_by_logs(
@@ -262,16 +257,16 @@ async fn inc_32_moved_funds_are_found_behind_an_event_older_than_any_look_back()
     let (outcome, asked) = stage.generate_by_logs(&target, narrow).await;
     assert!(matches!(outcome, ActionOutcome::Proposal(_)) && asked > 200, "{asked}: {outcome:?}");
     assert_eq!(stage.swept_move(&target).await, old);
-    let searched = stage.events.searched();
+    let searched = stage.events.log().searched();
 
     // A newer one makes two: the search goes on until both are found, and no further. The older comes first.
     let new = OutPoint::new(moved(&mut stage, 3, &[target.key_hash()]).await.compute_txid(), 0);
     assert_eq!(stage.swept_move(&target).await, old);
-    assert_eq!(stage.events.searched(), searched, "both are known");
+    assert_eq!(stage.events.log().searched(), searched, "both are known");
     let head = stage.height().await;
-    stage.events = BridgeEvents::new(*stage.world.bridge.address(), head - 60);
+    stage.events = stage.events_from(head - 60);
     assert_eq!(stage.swept_move(&target).await, old);
-    assert_eq!(stage.events.completed_moves().len(), 2);
+    assert_eq!(stage.events.log().completed_moves().len(), 2);
 
     // With the old one swept, the new one alone is looked for.
     stage.bitcoin.state().spent.remove(&old);
@@ -279,9 +274,9 @@ async fn inc_32_moved_funds_are_found_behind_an_event_older_than_any_look_back()
     let sweep = stage.world.carry_out(&target, &proposed.case.subject).await.unwrap().unwrap();
     stage.bitcoin.buries(&sweep, 1);
     let head = stage.height().await;
-    stage.events = BridgeEvents::new(*stage.world.bridge.address(), head - 60);
+    stage.events = stage.events_from(head - 60);
     assert_eq!(stage.swept_move(&target).await, new);
-    assert_eq!(stage.events.searched(), head - 60);
+    assert_eq!(stage.events.log().searched(), head - 60);
 }
 
 #[tokio::test]
@@ -319,14 +314,14 @@ async fn inc_32_what_is_found_is_swept_though_the_rest_is_not() {
     moved(&mut stage, 5, &[fresh.key_hash()]).await;
     // Nothing older is served.
     let meet = |asked, _| if asked == 0 { Reply::Forward } else { Reply::Result(json!([])) };
-    stage.events = BridgeEvents::new(*stage.world.bridge.address(), since);
+    stage.events = stage.events_from(since);
     let (outcome, _) = stage.generate_by_logs(&target, meet).await;
     let ActionOutcome::Proposal(proposed) = outcome else { panic!("{outcome:?}") };
     let Subject::MovedFundsSweep(proposal) = &proposed.case.subject else { panic!("{proposed:?}") };
     assert_eq!(proposal.outpoint, there);
 
     // A wallet without a main UTXO may have spent the one that isn't found.
-    stage.events = BridgeEvents::new(*stage.world.bridge.address(), since);
+    stage.events = stage.events_from(since);
     let (outcome, _) = stage.generate_by_logs(&fresh, meet).await;
     let unknown = SessionError::MovedFundsNotFound { found: 1, pending: 2 };
     assert_eq!(outcome, ActionOutcome::Undecided(unknown));

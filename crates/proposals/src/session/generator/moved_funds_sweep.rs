@@ -104,7 +104,7 @@ impl<B: Backend> Session<'_, B> {
             if moved.are_all(count) {
                 break;
             }
-            match self.events.earlier(&self.sources.endpoint).await {
+            match self.search_earlier().await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {

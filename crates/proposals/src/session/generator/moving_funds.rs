@@ -80,7 +80,7 @@ impl<B: Backend> Session<'_, B> {
             if let Some(targets) = moving_funds::committed_targets(commitments, wallet, head, commitment) {
                 return Ok(targets.to_vec());
             }
-            if !self.events.earlier(&self.sources.endpoint).await.map_err(SessionError::from)? {
+            if !self.search_earlier().await.map_err(SessionError::from)? {
                 break;
             }
         }
@@ -107,7 +107,7 @@ impl<B: Backend> Session<'_, B> {
             }
             // There are as many Live wallets, but for none at all: they were registered before.
             let further = limits.live_wallets > 0 && searches < EARLIER_SEARCHES;
-            if !further || !self.events.earlier(&self.sources.endpoint).await.map_err(SessionError::from)? {
+            if !further || !self.search_earlier().await.map_err(SessionError::from)? {
                 return Ok(Nothing::TooFewTargets { found, needed }.into());
             }
             searches += 1;

@@ -64,7 +64,7 @@ impl<B: Backend> Session<'_, B> {
         }
         if !unknown.is_empty() {
             let bridge = self.sources.reader.bridge();
-            let found = self.sources.endpoint.reveals(bridge, &unknown).await?;
+            let found = self.endpoints().reveals(bridge, &unknown).await?;
             self.reveals.extend(unknown.iter().map(key).zip(found));
         }
         Ok(deposits.iter().map(|deposit| self.reveals.get(&key(deposit)).copied().flatten()).collect())
@@ -219,7 +219,7 @@ impl<B: Backend> Session<'_, B> {
     /// The time of the newest block that is deep enough for events to be built on; 0 if there is none.
     async fn deep(&self) -> Result<u64, SessionError> {
         let Some(number) = self.block.number.checked_sub(self.event_depth()) else { return Ok(0) };
-        let endpoint = &self.sources.endpoint;
+        let endpoint = &self.endpoints();
         let block = endpoint.block(BlockSelector::Number(number)).await.map_err(ChainError::from)?;
         let block = block.ok_or_else(|| ChainError::NoBlock {
             endpoint: endpoint.name().to_owned(),

@@ -14,7 +14,7 @@ impl<B: Backend> Session<'_, B> {
         // A commitment that isn't known would let the funds go too early.
         let needed = head.saturating_sub(moving_funds::COMMITMENT_LOOK_BACK);
         while self.events.searched() > needed {
-            self.events.earlier(&self.sources.endpoint).await?;
+            self.search_back_to(needed).await?;
         }
         let sources = moving_funds::naming(self.events.commitments(), wallet, head);
         let wallets = sources.map(|commitment| commitment.source).collect();

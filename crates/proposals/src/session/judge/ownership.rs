@@ -7,17 +7,20 @@
 use std::collections::BTreeMap;
 
 use coxswain_bitcoin::{Backend, Output};
-use coxswain_ethereum::{BridgeEvents, DepositReveal, SnapshotKeys};
+use coxswain_ethereum::{DepositReveal, SnapshotKeys};
 use coxswain_rules::{
     Case, DepositExtraInfo, DepositKey, DepositRecord, DepositScript, Objection, OutPoint, Snapshot, Subject,
     Utxo, WalletRecord, wallet_script,
 };
 
 use super::Obstacle;
-use crate::{Session, SessionError, moving_funds::COMMITMENT_LOOK_BACK, session::reads::EARLIER_SEARCHES};
+use crate::{Session, SessionError, session::reads::EARLIER_SEARCHES};
 
 /// How many deposits of a wallet without a main UTXO are looked at: with the wallet, seven calls read them.
 const MOST_DEPOSITS: usize = 7 * 250 - 1;
+/// How far back all events are read for such a wallet, in blocks: 30 days. An older one has swept long ago, or is looked at by
+/// whoever keeps the events.
+const MOST_BLOCKS: u64 = 216_000;
 /// How many seconds before its refund time a spent deposit is taken to be the wallet's doing: Bitcoin's clock may be ahead.
 const CLOCK_ALLOWANCE: u64 = 2 * 3600;
 
@@ -120,19 +123,14 @@ impl<B: Backend> Session<'_, B> {
     async fn all_reveals(&mut self) -> Result<BTreeMap<OutPoint, DepositReveal>, SessionError> {
         let (registered, head) = (self.registration().await?, self.block.number);
         let from = self.events.from_block();
-        let read;
-        let events = if from <= registered {
-            &*self.events
-        } else if head.saturating_sub(registered) <= COMMITMENT_LOOK_BACK {
-            let mut events = BridgeEvents::new(self.sources.reader.bridge(), registered);
-            events.update(&self.sources.endpoint, self.block).await?;
-            read = events;
-            &read
-        } else {
-            return Err(SessionError::EventsTooShort { from, needed: registered });
-        };
+        if registered < from {
+            if head.saturating_sub(registered) > MOST_BLOCKS {
+                return Err(SessionError::EventsTooShort { from, needed: registered });
+            }
+            self.events = self.sources.events.extend_to(registered, self.block).await?;
+        }
         let mut reveals = BTreeMap::new();
-        for reveal in events.reveals(self.key_hash) {
+        for reveal in self.events.reveals(self.key_hash) {
             if reveal.at.block <= head && !self.memory.is_swept(reveal.outpoint) {
                 reveals.insert(reveal.outpoint, reveal.clone());
             }
@@ -147,11 +145,11 @@ impl<B: Backend> Session<'_, B> {
     async fn registration(&mut self) -> Result<u64, SessionError> {
         for _ in 0..=EARLIER_SEARCHES {
             let (wallet, head) = (self.key_hash, self.block.number);
-            let mut registered = self.events.new_wallets().iter();
-            if let Some(event) = registered.find(|event| event.wallet == wallet && event.at.block <= head) {
+            let registration = self.events.registration(wallet);
+            if let Some(event) = registration.filter(|event| event.at.block <= head) {
                 return Ok(event.at.block);
             }
-            if !self.events.earlier(&self.sources.endpoint).await? {
+            if !self.search_earlier().await? {
                 break;
             }
         }

@@ -27,7 +27,7 @@ async fn what_a_leader_has_prepared_is_judged_again_with_one_verdict_and_no_sear
 
     // At the block that it was generated at, the contract is not asked again; the rules are evaluated over one reading more.
     let (sources, block) = stage.sources(endpoint(), bitcoin.clone()).await;
-    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut stage.events, &mut memory);
+    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
     let generation = session.generate_first([Action::DepositSweep]).await;
     let prepared = generation.proposed().unwrap().clone();
     let before = node.methods().len();
@@ -40,7 +40,7 @@ async fn what_a_leader_has_prepared_is_judged_again_with_one_verdict_and_no_sear
         let (sources, block) = stage.sources(endpoint(), bitcoin.clone()).await;
         let before = node.methods().len();
         bitcoin.state().calls.clear();
-        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut stage.events, &mut memory);
+        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
         assert_eq!(session.judge(&prepared.case).await, VALID);
         assert_eq!(node.methods()[before..], ["eth_call", "eth_call"]);
         let asked = [("transactions", 20), ("unspent", 1), ("unspent", 20), ("conditions", 0)];
@@ -60,7 +60,7 @@ async fn an_objection_that_time_lifts_is_gone_at_a_newer_block() {
     let mut memory = Memory::default();
     let (endpoint, bitcoin) = (stage.endpoint(), stage.bitcoin.clone());
     let (sources, block) = stage.sources(endpoint, bitcoin).await;
-    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut stage.events, &mut memory);
+    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
     let (case, assessment) = session.judge_proposal(&sweep([&deposit], FAIR)).await;
     assert_eq!(assessment.objection().and_then(Objection::rule), Some(RuleId::Ds8), "{assessment:?}");
     let case = case.expect("its evidence is there");
@@ -68,7 +68,7 @@ async fn an_objection_that_time_lifts_is_gone_at_a_newer_block() {
     stage.world.chain.advance(2 * HOUR).await.unwrap();
     let (endpoint, bitcoin) = (stage.endpoint(), stage.bitcoin.clone());
     let (sources, block) = stage.sources(endpoint, bitcoin).await;
-    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut stage.events, &mut memory);
+    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
     assert_eq!(session.judge(&case).await, VALID);
 }
 
@@ -79,7 +79,7 @@ async fn a_session_judges_its_own_wallets_cases_only() {
     let mut memory = Memory::default();
     let (endpoint, bitcoin) = (stage.endpoint(), stage.bitcoin.clone());
     let (sources, block) = stage.sources(endpoint, bitcoin).await;
-    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut stage.events, &mut memory);
+    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
     let mut generation = session.generate_first([Action::Heartbeat]).await;
     let attempt = generation.attempts.remove(0);
     let coxswain_proposals::ActionOutcome::Proposal(mut proposed) = attempt.outcome else {

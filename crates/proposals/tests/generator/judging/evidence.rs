@@ -1,7 +1,6 @@
 //! Step 1.
 
 use alloy::providers::Provider;
-use coxswain_ethereum::BridgeEvents;
 use coxswain_proposals::Step;
 use coxswain_rules::{Amount, Objection, Proposal, RevealedDeposit, RuleId};
 use coxswain_testkit::{DepositSpec, standard_scripts};
@@ -24,7 +23,7 @@ async fn a_reveal_that_is_not_in_the_block_named_is_an_objection() {
         Proposal::DepositSweep(proposal)
     };
     // With the events at hand, and with none: then the endpoint is asked.
-    let none = BridgeEvents::new(*stage.world.bridge.address(), stage.height().await + 1);
+    let none = stage.events_from(stage.height().await + 1);
     let all = stage.events.clone();
     for events in [all, none] {
         for block in [deposit.reveal_block - 1, deposit.reveal_block + 1, 0] {

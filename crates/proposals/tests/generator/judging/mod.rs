@@ -35,7 +35,7 @@ impl Stage {
     ) -> Assessment {
         let (sources, block) = self.sources(endpoint, bitcoin).await;
         let mut memory = Memory::default();
-        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut self.events, &mut memory);
+        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
         session.judge_proposal(proposal).await.1
     }
 

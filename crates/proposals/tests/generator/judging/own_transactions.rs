@@ -1,6 +1,5 @@
 //! Step 3 for a wallet without a main UTXO: what of its own may wait shows only in what it alone can spend.
 
-use coxswain_ethereum::BridgeEvents;
 use coxswain_proposals::{SessionError, Step};
 use coxswain_rules::{Objection, OutPoint};
 use coxswain_testkit::{DepositOutput, DepositSpec};
@@ -112,7 +111,7 @@ async fn deposits_are_looked_for_since_the_wallets_registration() {
     stage.pass(RIPE).await;
     let proposal = sweep([&deposit], FAIR);
     // The events known begin after all of it.
-    let events = BridgeEvents::new(*stage.world.bridge.address(), stage.height().await);
+    let events = stage.events_from(stage.height().await);
     stage.events = events.clone();
     stage.assert_valid(&wallet, &proposal).await;
     stage.events = events;

@@ -6,7 +6,7 @@ pub(crate) use self::bitcoin::FakeBitcoin;
 
 use alloy::providers::Provider;
 use coxswain_bitcoin::Backend;
-use coxswain_ethereum::{Block, BlockSelector, BridgeEvents, Endpoints, ProposalValidator};
+use coxswain_ethereum::{Block, BlockSelector, Endpoints, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{
     ActionOutcome, ChecklistOutcome, Exclusion, Item, Memory, PreparedProposal, Session, Sources, Why,
 };
@@ -14,6 +14,7 @@ use coxswain_rules::{Action, Amount, HeartbeatProposal, KeyHash, Proposal, Subje
 use coxswain_testkit::{Deposit, DepositSpec, Wallet, World, our_validator};
 
 pub(crate) const CHAIN: u64 = 31337;
+const FINAL_DEPTH: u64 = Parameters::MAINNET.final_depth;
 pub(crate) const HOUR: u64 = 3600;
 pub(crate) const DAY: u64 = 24 * HOUR;
 pub(crate) const FEE: Amount = Amount::from_sat(10_000);
@@ -24,7 +25,7 @@ pub(crate) struct Stage {
     pub(crate) bitcoin: FakeBitcoin,
     pub(crate) validator: alloy_primitives::Address,
     pub(crate) memory: Memory,
-    pub(crate) events: BridgeEvents,
+    pub(crate) events: EventReader,
     pub(crate) network: Parameters,
     pub(crate) fallback: Option<::bitcoin::FeeRate>,
 }
@@ -33,7 +34,8 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let world = World::start().await.unwrap();
         let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        let events = BridgeEvents::new(*world.bridge.address(), 0);
+        let endpoint = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let events = EventReader::new(endpoint, EventLog::new(*world.bridge.address(), 0), FINAL_DEPTH);
         let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
         let (bitcoin, memory) = (FakeBitcoin::new(), Memory::default());
         Self { world, bitcoin, validator, memory, events, network: Parameters::MAINNET, fallback }
@@ -83,7 +85,7 @@ impl Stage {
         checklist: &[Action],
     ) -> ChecklistOutcome {
         let (sources, block) = self.sources(endpoint, bitcoin).await;
-        let mut session = Session::new(&sources, wallet, block, &mut self.events, &mut self.memory);
+        let mut session = Session::new(&sources, wallet, block, &mut self.memory);
         session.generate_first(checklist.iter().copied()).await
     }
 
@@ -95,9 +97,21 @@ impl Stage {
     ) -> (Sources<B>, Block) {
         let validator = ProposalValidator::new(endpoint.clone(), CHAIN, self.validator);
         let block = validator.block(BlockSelector::Latest).await.unwrap();
-        self.events.update(&endpoint, block).await.unwrap();
-        let bridge = *self.world.bridge.address();
-        (Sources::new(endpoint, CHAIN, bridge, validator, bitcoin, self.network, self.fallback), block)
+        // The same log, through this endpoint.
+        self.events = EventReader::new(endpoint, EventLog::clone(&self.events.log()), FINAL_DEPTH);
+        self.events.follow(block).await.unwrap();
+        let events = self.events.clone();
+        (Sources::new(events, CHAIN, validator, bitcoin, self.network, self.fallback), block)
+    }
+
+    /// No events yet, of which those from this block on are wanted.
+    pub(crate) fn events_from(&self, block: u64) -> EventReader {
+        EventReader::new(self.endpoint(), EventLog::new(*self.world.bridge.address(), block), FINAL_DEPTH)
+    }
+
+    /// Forgets all events up to the newest block.
+    pub(crate) async fn forget_events(&mut self) {
+        self.events = self.events_from(self.height().await);
     }
 
     /// One action, which must come to a proposal.

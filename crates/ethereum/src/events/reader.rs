@@ -1,0 +1,174 @@
+//! Reads the Bridge's events into a log that all who ask share: follows the chain, and reaches back.
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    ops::RangeInclusive,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+};
+
+use alloy::{
+    primitives::{Address, B256},
+    rpc::types::Filter,
+};
+use tokio::sync::Mutex;
+
+use super::{
+    event::{self, LASTING},
+    log::{EventLog, Kinds},
+};
+use crate::{
+    error::ChainError,
+    rpc::{Block, BlockSelector, End, Endpoints, LogRanges},
+};
+
+/// How many requests one step back sends at most: an endpoint that allows few blocks at once takes more steps.
+const STEP_REQUESTS: usize = 100;
+
+/// The Bridge's events, to be cloned by all who ask for them: they share one log, and what one has read no other asks for
+/// again.
+#[derive(Clone, Debug)]
+pub struct EventReader(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    endpoints: Endpoints,
+    bridge: Address,
+    final_depth: u64,
+    log: StdMutex<Arc<EventLog>>,
+    /// Held by whoever asks.
+    asking: Mutex<Asking>,
+}
+
+#[derive(Debug)]
+struct Asking {
+    ranges: LogRanges,
+    /// Blocks up to which the log is read, of those that may still change.
+    followed: BTreeMap<u64, B256>,
+}
+
+impl EventReader {
+    /// Goes on with this log. Blocks that have `final_depth` or more of the chain upon them don't change any more; those above
+    /// are read anew for every block that is followed.
+    pub fn new(endpoints: Endpoints, log: EventLog, final_depth: u64) -> Self {
+        let asking = Asking { ranges: LogRanges::new(), followed: BTreeMap::new() };
+        let bridge = log.bridge();
+        let log = StdMutex::new(Arc::new(log));
+        Self(Arc::new(Shared { endpoints, bridge, final_depth, log, asking: Mutex::new(asking) }))
+    }
+
+    /// Who is asked.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.0.endpoints
+    }
+
+    /// Where the Bridge is.
+    pub fn bridge(&self) -> Address {
+        self.0.bridge
+    }
+
+    /// The log as it is now.
+    pub fn log(&self) -> Arc<EventLog> {
+        Arc::clone(&self.0.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Brings the log up to this block. Nothing is asked if it was brought there before.
+    ///
+    /// Sends one `eth_getLogs` if the endpoint allows the range, else as many as it takes. Reads are by height: what is
+    /// decided by the events is to be checked with reads by the block's hash. If it fails in the middle, the blocks already
+    /// read are not read again.
+    ///
+    /// # Errors
+    /// If the endpoint gives no usable answer, an event can't be read, or the block isn't in the endpoint's chain, as far as
+    /// the events show that. The log is then incomplete.
+    pub async fn follow(&self, block: Block) -> Result<Arc<EventLog>, ChainError> {
+        let mut asking = self.0.asking.lock().await;
+        let mut next = self.log().extent().unsettled;
+        if block.number < next || asking.followed.get(&block.number) == Some(&block.hash) {
+            return Ok(self.log());
+        }
+        let mut followed = mem::take(&mut asking.followed);
+        while next <= block.number {
+            let range = next..=block.number;
+            let last = self.read(&mut asking, Some(block), Kinds::All, range, End::First, |log, read| {
+                log.read_to(*read.end(), block.number, self.0.final_depth);
+            });
+            next = last.await?.1.saturating_add(1);
+        }
+        let log = self.log();
+        followed.retain(|height, _| (log.extent().unsettled..block.number).contains(height));
+        followed.insert(block.number, block.hash);
+        asking.followed = followed;
+        Ok(log)
+    }
+
+    /// Reaches back towards the block `goal` for what lasts: all wallets' transactions, registrations, commitments and moves
+    /// of funds. Sends up to 100 requests, newest blocks first. Nothing is asked if it was searched before.
+    ///
+    /// # Errors
+    /// As with [`follow`](Self::follow). The blocks already read are not read again.
+    pub async fn reach_back(&self, goal: u64) -> Result<Arc<EventLog>, ChainError> {
+        let mut asking = self.0.asking.lock().await;
+        for _ in 0..STEP_REQUESTS {
+            let Some(last) = self.log().searched().checked_sub(1).filter(|last| goal <= *last) else { break };
+            let read = self.read(&mut asking, None, Kinds::Lasting, goal..=last, End::Last, |log, read| {
+                log.searched_from(*read.start());
+            });
+            read.await?;
+        }
+        Ok(self.log())
+    }
+
+    /// Reaches back to the block `first` for events of all kinds, which are wanted from there on then. `block` is the newest.
+    ///
+    /// # Errors
+    /// As with [`follow`](Self::follow). The blocks already read are not read again.
+    pub async fn extend_to(&self, first: u64, block: Block) -> Result<Arc<EventLog>, ChainError> {
+        let mut asking = self.0.asking.lock().await;
+        loop {
+            // Above the newest block there is nothing to read.
+            let before = self.log().from_block().checked_sub(1).map(|last| last.min(block.number));
+            let Some(last) = before.filter(|last| first <= *last) else { break };
+            let range = first..=last;
+            let depth = self.0.final_depth;
+            let read = self.read(&mut asking, Some(block), Kinds::All, range, End::Last, |log, read| {
+                log.read_from(*read.start(), block.number, depth);
+            });
+            read.await?;
+        }
+        Ok(self.log())
+    }
+
+    /// Reads one range, as much of it as the endpoint allows, into the log. Returns the first and the last block read.
+    async fn read(
+        &self,
+        asking: &mut Asking,
+        at: Option<Block>,
+        kinds: Kinds,
+        range: RangeInclusive<u64>,
+        end: End,
+        note: impl FnOnce(&mut EventLog, &RangeInclusive<u64>),
+    ) -> Result<(u64, u64), ChainError> {
+        let Shared { endpoints, bridge, log, .. } = &*self.0;
+        let signatures = match kinds {
+            Kinds::All => event::all(),
+            Kinds::Lasting => LASTING.to_vec(),
+        };
+        let filter = Filter::new().address(*bridge).event_signature(signatures);
+        let (range, logs) = asking.ranges.read(endpoints, at, filter, range, end).await?;
+        let logs = event::in_order(*bridge, logs, &range)?;
+        if let (Some(block), Some(newest)) = (at, logs.values().next_back())
+            && newest.block_number == Some(block.number)
+            && newest.block_hash != Some(block.hash)
+        {
+            let endpoint = endpoints.name().to_owned();
+            return Err(ChainError::NoBlock { endpoint, block: BlockSelector::Hash(block.hash) });
+        }
+        let events = event::decode(*bridge, logs)?;
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = Arc::make_mut(&mut log);
+        log.replace(&range, kinds, events);
+        note(log, &range);
+        Ok(range.into_inner())
+    }
+}
