@@ -484,6 +484,32 @@ async fn help_names_every_command_option_and_exit_code() {
 }
 
 #[test]
+fn every_answer_for_programs_has_a_schema_and_a_version() {
+    let schema: Value = serde_json::from_str(include_str!("../../../docs/output.schema.json")).unwrap();
+    let requires_version = |of: &Value| {
+        let required = of["required"].as_array().is_some_and(|names| names.contains(&json!("version")));
+        required && of["properties"]["version"] == json!({ "$ref": "#/$defs/version" })
+    };
+    let command = <coxswain_cli::arguments::Arguments as clap::CommandFactory>::command();
+    let mut of_programs = 0;
+    for command in command.get_subcommands() {
+        if command.get_arguments().all(|argument| argument.get_id() != "json") {
+            continue;
+        }
+        let definition = &schema["$defs"][command.get_name()];
+        let either: Vec<_> = definition["anyOf"].as_array().into_iter().flatten().collect();
+        let forms = if either.is_empty() { vec![definition] } else { either };
+        for form in forms {
+            let named = form["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/"));
+            let form = named.map_or(form, |name| &schema["$defs"][name]);
+            assert!(requires_version(form), "{}: {form:#}", command.get_name());
+        }
+        of_programs += 1;
+    }
+    assert!(of_programs >= 8, "{of_programs}");
+}
+
+#[test]
 fn every_command_has_a_man_page() {
     let folder = std::env::temp_dir().join(format!("coxswain-man-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

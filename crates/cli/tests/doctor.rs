@@ -291,6 +291,17 @@ async fn each_cause_of_a_bitcoin_servers_refusal_has_its_remedy() {
         .await
         .unwrap();
     assert!(bitcoin_remedy(&bench, node.url().as_str()).await.contains("the node is starting"));
+
+    // Another network, and a node that isn't synced: four blocks behind the other one.
+    let other = Serving { network: bitcoin::Network::Signet, ..Serving::default() };
+    let server = BitcoinServer::core(chain, other, |_, _| Reply::Forward).await.unwrap();
+    let remedy = bitcoin_remedy(&bench, server.url().as_str()).await;
+    assert_eq!(remedy, "give an endpoint of the network, or another --bitcoin-network");
+    let behind = Serving { behind: 4, ..Serving::default() };
+    let server = BitcoinServer::core(chain, behind, |_, _| Reply::Forward).await.unwrap();
+    let urls = ["--bitcoin-url", core.url().as_str(), "--bitcoin-url", server.url().as_str()];
+    let run = bench.doctor(&[&bench.url], &urls).await;
+    assert!(run.code == 1 && run.stdout.contains("let the node sync, or leave it out"), "{run:?}");
 }
 
 #[tokio::test]
@@ -309,6 +320,34 @@ async fn each_cause_of_an_ethereum_endpoints_refusal_has_its_remedy() {
         let remedy = run.json()["checks"][0]["remedy"].as_str().unwrap().to_owned();
         assert!(remedy.contains(words), "{status}: {remedy}");
     }
+    let remedy = async |urls: &[&str], more: &[&str]| {
+        let run = bench.doctor(urls, &[more, &["--json"]].concat()).await;
+        let json = run.json();
+        let wrong = json["checks"].as_array().unwrap().iter().find(|check| check["ok"] == json!(false));
+        wrong.unwrap_or_else(|| panic!("{run:?}"))["remedy"].as_str().unwrap().to_owned()
+    };
+    let other = remedy(&[&bench.url], &["--network", "mainnet"]).await;
+    assert_eq!(other, "give an endpoint of the network, or another --network");
+    // A node that isn't synced is twenty blocks behind the other one.
+    bench.world.chain.mine(20).await.unwrap();
+    let meet = |method: &str, params: &Value| match (method, &params[0]) {
+        ("eth_getBlockByNumber", tag) if tag == "latest" => Reply::Instead(json!(["0x1", false])),
+        _ => Reply::Forward,
+    };
+    let node = FaultyEndpoint::start_inspecting(bench.url.parse().unwrap(), meet).await.unwrap();
+    let unsynced = remedy(&[&bench.url, node.url().as_str()], &[]).await;
+    assert_eq!(unsynced, "let the node sync, or leave it out");
+    let nobody = remedy(&["http://127.0.0.1:1"], &[]).await;
+    assert!(nobody.starts_with("check the address"), "{nobody}");
+}
+
+#[tokio::test]
+async fn a_silent_endpoint_is_waited_for_as_long_as_is_wanted() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let run = coxswain(&["doctor", "--rpc-url", &url, "--rpc-timeout", "100ms", "--json"], "").await;
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(wrong(&run)[0].1.ends_with("did not answer within 100ms"), "{run:?}");
 }
 
 #[test]

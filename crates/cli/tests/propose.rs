@@ -162,6 +162,10 @@ async fn every_poison_at_once_is_left_out_by_name_and_the_rest_is_proposed() {
     ] {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
+    // A time is a date, and how far away that is.
+    let dated =
+        |line: &&str| line.contains("bound: 20") && line.contains(" UTC, in ") && line.contains(" min)");
+    assert!(run.stdout.lines().any(|line| dated(&line)), "{}", run.stdout);
     assert_eq!(
         run.stdout.matches(" s old (0x").count()
             + run.stdout.matches("ahead of this machine's clock").count(),

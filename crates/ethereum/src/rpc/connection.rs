@@ -52,6 +52,7 @@ pub(crate) struct Connection {
     http: reqwest::Client,
     url: Url,
     name: String,
+    timeout: Duration,
     /// The id of the next request: an answer to another one is no answer.
     next_id: Arc<AtomicU64>,
 }
@@ -72,7 +73,7 @@ impl Connection {
             .redirect(redirect::Policy::custom(within_the_host))
             .build()
             .map_err(ConnectError::Client)?;
-        Ok(Self { http, url, name, next_id: Arc::default() })
+        Ok(Self { http, url, name, timeout, next_id: Arc::default() })
     }
 
     /// Host and port.
@@ -227,7 +228,7 @@ impl Connection {
         if is_connect {
             RequestError::Unreachable { method, endpoint, cause }
         } else if is_timeout {
-            RequestError::TimedOut { method, endpoint, seconds: REQUEST_TIMEOUT.as_secs() }
+            RequestError::TimedOut { method, endpoint, deadline: self.timeout }
         } else {
             RequestError::Interrupted { method, endpoint, cause }
         }

@@ -475,8 +475,8 @@ impl Member {
         };
         let endpoint = || self.connection.name().to_owned();
         let looked = tokio::time::timeout(CHECK_TIMEOUT, looking).await.unwrap_or_else(|_| {
-            let seconds = CHECK_TIMEOUT.as_secs();
-            Err(RequestError::TimedOut { method: "eth_getBlockByNumber", endpoint: endpoint(), seconds })
+            let (method, deadline) = ("eth_getBlockByNumber", CHECK_TIMEOUT);
+            Err(RequestError::TimedOut { method, endpoint: endpoint(), deadline })
         });
         let (chain_id, head, codes) = looked.map_err(|error| UnfitError::Failed(Box::new(error)))?;
         let (actual, head) = (chain_id.to(), Block::from(head));

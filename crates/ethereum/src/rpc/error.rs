@@ -1,5 +1,7 @@
 //! Why a request has no usable answer, and why an endpoint is not asked at all.
 
+use std::time::Duration;
+
 use alloy::primitives::Address;
 
 use super::{block::Block, refusal::Refusal, revert::revert_of};
@@ -47,14 +49,14 @@ pub enum RequestError {
         cause: String,
     },
     /// No answer came in time.
-    #[error("{method}: {endpoint} did not answer within {seconds} s")]
+    #[error("{method}: {endpoint} did not answer within {deadline:?}")]
     TimedOut {
         /// The JSON-RPC method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
         /// How long was waited.
-        seconds: u64,
+        deadline: Duration,
     },
     /// An HTTP status other than success.
     #[error("{method}: {endpoint} answered with HTTP status {status}{}", behind_colon(&shown(.body)))]
