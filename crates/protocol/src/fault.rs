@@ -8,7 +8,7 @@ use coxswain_rules::{Action, KeyHash, Objection};
 use crate::{Seat, Window, wire::DecodeError};
 
 /// What a leader said that it shouldn't have.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Mistake {
     /// It proposed an action that the window doesn't allow.
     NotOnChecklist(Action),
@@ -26,12 +26,13 @@ pub enum Mistake {
     /// It sent two different messages.
     Equivocation {
         /// The second one, as its author signed it.
+        #[serde(with = "crate::stored::bytes")]
         second: Arc<[u8]>,
     },
 }
 
 /// What a member did wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum FaultKind {
     /// The leader sent nothing that could be accepted.
     LeaderIdleness {
@@ -78,7 +79,7 @@ impl fmt::Display for FaultKind {
 }
 
 /// A record of what a member did wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Fault {
     /// The wallet.
     pub wallet: KeyHash,
@@ -89,5 +90,6 @@ pub struct Fault {
     /// For what.
     pub kind: FaultKind,
     /// The network message that proves it, as its author signed it. `None` for idleness.
+    #[serde(with = "crate::stored::bytes_if_any")]
     pub signed: Option<Arc<[u8]>>,
 }

@@ -10,7 +10,7 @@ use crate::Seed;
 pub const MAX_SEATS: usize = 255;
 
 /// A seat in a wallet's final signing group, counted from 1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Seat(NonZeroU8);
 
 impl Seat {
@@ -21,7 +21,7 @@ impl Seat {
 }
 
 /// A number that no seat has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[error("there is no seat {0}, seats are 1 to 255")]
 pub struct SeatError(pub u64);
 

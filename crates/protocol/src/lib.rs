@@ -16,6 +16,7 @@ mod received;
 mod safe_block;
 mod schedule;
 mod seed;
+mod stored;
 mod watch;
 mod window;
 pub mod wire;

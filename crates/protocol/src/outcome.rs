@@ -11,7 +11,7 @@ use crate::{Fault, HashRule, Schedule, Window, wire::DecodeError};
 pub const MAX_RECORDS: usize = 64;
 
 /// How a window ended for a wallet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct WindowResult {
     /// The wallet.
     pub wallet: KeyHash,
@@ -30,7 +30,7 @@ pub struct WindowResult {
 }
 
 /// The safe block's hash that a result rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Basis {
     /// The hash, by the network's rule.
     pub safe_block_hash: B256,
@@ -41,7 +41,7 @@ pub struct Basis {
 }
 
 /// What a window agreed on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Agreement {
     /// That the wallet does nothing.
     NoOp,
@@ -54,14 +54,14 @@ pub enum Agreement {
 }
 
 /// A proposal that the window allows and that was found valid. Only this can become an action.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Validated {
     proposal: Arc<Proposal>,
     at: Validity,
 }
 
 /// Where a proposal was found valid last, and how far that is to be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Validity {
     /// The block.
     pub block: u64,
@@ -87,7 +87,7 @@ impl Validated {
 }
 
 /// Why a window has no result.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum NoResult {
     /// The leader's message is a mistake, as the faults say.
     Mistake,
@@ -112,7 +112,7 @@ pub enum NoResult {
 }
 
 /// Why it can't be told how a window ended.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Undecided {
     /// The safe block's hash was never read.
     NoSeed,
@@ -137,7 +137,7 @@ pub enum Undecided {
 }
 
 /// Why nobody is blamed for what looks like a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Doubt {
     /// Too few servers named the safe block's hash.
     Word,
@@ -154,7 +154,7 @@ pub enum Doubt {
 }
 
 /// Why a leader sent nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum NotSent {
     /// No proposal was ready before the last eighth of the active phase.
     TooLate,
@@ -171,7 +171,7 @@ pub enum NotSent {
 }
 
 /// What happened in a window that nobody is blamed for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Note {
     /// Looks like a fault, but isn't proven.
     Unproven {
@@ -187,6 +187,7 @@ pub enum Note {
         /// The hash.
         safe_block_hash: B256,
         /// The message.
+        #[serde(with = "crate::stored::bytes")]
         signed: Arc<[u8]>,
     },
     /// A message fits the other hash rule only.
@@ -196,6 +197,7 @@ pub enum Note {
         /// The rule that it fits.
         rule: HashRule,
         /// The message.
+        #[serde(with = "crate::stored::bytes")]
         signed: Arc<[u8]>,
     },
     /// A message of an action that we don't know.
@@ -205,6 +207,7 @@ pub enum Note {
         /// The action's number.
         number: u32,
         /// The message.
+        #[serde(with = "crate::stored::bytes")]
         signed: Arc<[u8]>,
     },
     /// The safe block's hash changed.
@@ -226,7 +229,7 @@ pub enum Note {
 }
 
 /// Why a leader went on to the next action.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum NotGenerated {
     /// The generator failed.
     Failed(String),
@@ -241,7 +244,7 @@ pub enum NotGenerated {
 }
 
 /// What an operator should look at.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Alarm {
     /// At least three of a leader's last five windows ended without a result and without a fault.
     Failures {

@@ -5,7 +5,7 @@ use coxswain_rules::{Action, network::ActionTimes};
 use crate::Window;
 
 /// An action's deadlines, in blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Schedule {
     /// The action starts here, with its validation: the window's end.
     pub start: u64,

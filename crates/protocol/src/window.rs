@@ -16,7 +16,7 @@ pub enum Phase {
 }
 
 /// One coordination window. Ordered by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Window {
     index: u64,
     block: u64,

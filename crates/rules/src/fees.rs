@@ -165,23 +165,27 @@ pub enum FeeRuling {
 }
 
 /// Why a follower refuses a fee.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum FeeObjection {
     /// The fee can't relay.
     #[error("the fee is {} sat, at least {} sat needed to relay", fee.to_sat(), least.to_sat())]
     TooLow {
         /// The fee proposed.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         fee: Amount,
         /// The relay minimum.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         least: Amount,
     },
     /// The fee burns the wallet's money.
     #[error("the fee is {} sat, at most {} sat reasonable", fee.to_sat(), most.to_sat())]
     TooHigh {
         /// The fee proposed.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         fee: Amount,
         /// [`FOLLOWER_ESTIMATE_FACTOR`] × the estimate and [`FOLLOWER_ALLOWANCE`], or what the follower itself would have
         /// paid if that is more.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         most: Amount,
     },
 }

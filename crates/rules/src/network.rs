@@ -103,7 +103,7 @@ impl SigningTimes {
 }
 
 /// What counts as a block's hash. On blocks before Prague both rules agree.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum HashRule {
     /// The chain's own: keccak-256 of the whole header.
     #[default]

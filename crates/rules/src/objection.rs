@@ -7,7 +7,7 @@ use bitcoin::{Amount, OutPoint, ScriptBuf};
 use crate::{FeeObjection, KeyHash, Rejection, RuleId, TransactionError};
 
 /// How far a fact, or a verdict that rests on it, is to be believed. They are ordered: a verdict has the least of its facts'.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Assurance {
     /// One server says so.
     Word,
@@ -55,7 +55,7 @@ pub enum Timing {
 }
 
 /// Why a proposal's content is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum Objection {
     /// The deposit's reveal is not among the events of the block that the proposal names.
@@ -125,8 +125,10 @@ pub enum Objection {
     #[error("the inputs are worth {} sat, {} sat needed", inputs.to_sat(), needed.to_sat())]
     InputsTooSmall {
         /// What the inputs are worth.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         inputs: Amount,
         /// What outputs and fee come to.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         needed: Amount,
     },
     /// The transaction can't be built for another reason.
@@ -138,8 +140,10 @@ pub enum Objection {
         /// Which output of the transaction, counted from 0.
         index: usize,
         /// What it is worth.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         value: Amount,
         /// The least that relays.
+        #[serde(with = "bitcoin::amount::serde::as_sat")]
         least: Amount,
     },
     /// Its fee can't relay, or burns the wallet's money.

@@ -49,7 +49,7 @@ impl From<KeyHash> for FixedBytes<20> {
 }
 
 /// The five kinds of action, with their numbers on the wire. (0, the no-op, is no action.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Action {
     /// Sign a harmless message, to prove that the wallet is alive.
     Heartbeat = 1,
@@ -97,7 +97,7 @@ pub struct Utxo {
 }
 
 /// A deposit as a sweep proposal names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct RevealedDeposit {
     /// The funding transaction's output that holds the deposit.
     pub outpoint: OutPoint,
@@ -106,50 +106,55 @@ pub struct RevealedDeposit {
 }
 
 /// Sweep these deposits, in this order, for this Bitcoin fee.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct DepositSweepProposal {
     /// The deposits, in the order of the transaction's inputs.
     pub deposits: Vec<RevealedDeposit>,
     /// The whole transaction's fee.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub fee: Amount,
 }
 
 /// Pay these redemption requests, in this order, for this Bitcoin fee.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct RedemptionProposal {
     /// The redeemers' output scripts, *without* the length prefix that contracts and events show.
     pub scripts: Vec<ScriptBuf>,
     /// The whole transaction's fee.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub fee: Amount,
 }
 
 /// Sign this message.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct HeartbeatProposal {
     /// 16 bytes, the first 8 of them `ff` (rule HB-1).
+    #[serde(with = "alloy_primitives::hex")]
     pub message: Vec<u8>,
 }
 
 /// Move the wallet's whole balance to these wallets, in the order of its commitment.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct MovingFundsProposal {
     /// The wallets that receive equal shares, the last one the remainder too.
     pub targets: Vec<KeyHash>,
     /// The whole transaction's fee.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub fee: Amount,
 }
 
 /// Merge one output of another wallet's moving funds transaction into the main UTXO.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct MovedFundsSweepProposal {
     /// The moving funds transaction's output that pays this wallet.
     pub outpoint: OutPoint,
     /// The whole transaction's fee.
+    #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub fee: Amount,
 }
 
 /// A proposed action. Which wallet it is for stands beside it: in the coordination message, or in a [`Case`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Proposal {
     /// See [`HeartbeatProposal`].
     Heartbeat(HeartbeatProposal),

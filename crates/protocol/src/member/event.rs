@@ -99,7 +99,7 @@ pub enum Command {
 }
 
 /// What a member's journal keeps.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Entry {
     /// This envelope is about to be broadcast. There is at most one of a window.
     Sent(Sent),
@@ -113,11 +113,12 @@ pub enum Entry {
 pub struct EntryError;
 
 /// What a leader was about to broadcast.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Sent {
     /// The window.
     pub window: Window,
     /// The envelope. Whatever else happens, no other one is sent in this window.
+    #[serde(with = "crate::stored::bytes")]
     pub envelope: Arc<[u8]>,
     /// The block at which it was to be sent first.
     pub first_sent: u64,

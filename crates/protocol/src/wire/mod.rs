@@ -34,15 +34,19 @@ pub const MAX_SCRIPT_BYTES: usize = 10_000;
 /// The most bytes that a fee can have, leading zeros included.
 pub const MAX_FEE_BYTES: usize = 8;
 
+/// The name of a message or field. (An alias: derived code takes a plain reference for a piece of what is read.)
+type Name = &'static str;
+
 /// Why bytes are not a message. Field names are those of the coordination protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// Not Protocol Buffers at all.
     #[error("{message} is malformed")]
     Malformed {
         /// The message being read.
-        message: &'static str,
+        #[serde(deserialize_with = "crate::stored::name")]
+        message: Name,
         /// What is wrong with it.
         source: WireError,
     },
@@ -50,7 +54,8 @@ pub enum DecodeError {
     #[error("{field} is {actual} bytes, at most {max} allowed")]
     TooLong {
         /// The field, or the whole message.
-        field: &'static str,
+        #[serde(deserialize_with = "crate::stored::name")]
+        field: Name,
         /// Its length.
         actual: usize,
         /// The cap.
@@ -60,7 +65,8 @@ pub enum DecodeError {
     #[error("{field} is {actual} bytes, {expected} expected")]
     WrongLength {
         /// The field.
-        field: &'static str,
+        #[serde(deserialize_with = "crate::stored::name")]
+        field: Name,
         /// Its length.
         actual: usize,
         /// The length of every such field.
@@ -70,7 +76,8 @@ pub enum DecodeError {
     #[error("there are more than {max} {field}")]
     TooMany {
         /// The repeated field.
-        field: &'static str,
+        #[serde(deserialize_with = "crate::stored::name")]
+        field: Name,
         /// The cap.
         max: usize,
     },
@@ -78,7 +85,8 @@ pub enum DecodeError {
     #[error("{field} is missing")]
     Missing {
         /// The field.
-        field: &'static str,
+        #[serde(deserialize_with = "crate::stored::name")]
+        field: Name,
     },
     /// A sender that can't be.
     #[error(transparent)]

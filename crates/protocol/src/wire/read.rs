@@ -7,7 +7,7 @@ const MAX_DEPTH: usize = 100;
 const MAX_FIELD_NUMBER: u64 = (1 << 29) - 1;
 
 /// What makes bytes malformed as Protocol Buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum WireError {
     /// The bytes end within a field.
