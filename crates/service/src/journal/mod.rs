@@ -1,0 +1,263 @@
+//! The journal: what a program must not forget, and must not do twice, in one SQLite file.
+//!
+//! *Write-ahead log*, since readers then never keep the writer waiting: `coxswain history` can read while a message waits to
+//! be recorded before it is sent. The price is that the file must be on a local disk. `synchronous=FULL` makes each commit
+//! reach the disk before it is acknowledged. One thread writes; what waits for it is written in one commit, so that a
+//! thousand wallets' results cost one wait for the disk.
+//!
+//! A lock beside the file keeps a second process off. It goes with the process that holds it, however that ends.
+
+mod row;
+mod schema;
+mod writer;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use coxswain_protocol::{Entry, EntryError};
+use coxswain_rules::KeyHash;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+
+pub use row::Kind;
+use writer::{Job, Writer};
+
+/// How many entries may wait for the writer. Whoever brings more waits before.
+const QUEUE: usize = 1024;
+/// How many of a wallet's newest entries a node starts from: more than the last five windows of each of a hundred leaders.
+const RESTORED: u32 = 1024;
+
+/// Where a journal is, and how much it keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The file.
+    pub path: PathBuf,
+    /// For how many windows a wallet's entries are kept.
+    pub keep_windows: u64,
+    /// How large the file may become, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Settings {
+    /// A journal at this path that keeps about a year of windows, in 4 GiB at most.
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path, keep_windows: 3_000, max_bytes: 4 << 30 }
+    }
+}
+
+/// Why a journal can't be opened.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process writes it.
+    #[error("another process holds the journal {0}")]
+    Locked(PathBuf),
+    /// The file can't be opened or made.
+    #[error("the journal {0} can't be opened")]
+    File(PathBuf, #[source] Arc<std::io::Error>),
+    /// The file is of something else.
+    #[error("{0} is no journal of this program")]
+    Foreign(PathBuf),
+    /// The file is damaged.
+    #[error("the journal {path} is damaged: {what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file was written by a later version of this program.
+    #[error("the journal {path} has format {found}, this program knows formats up to {known}")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format that is known.
+        known: i64,
+    },
+    /// There is no room for it.
+    #[error("the disk is full, or the journal {0} as large as it may become")]
+    Full(PathBuf),
+    /// SQLite refuses otherwise.
+    #[error("the journal {0} can't be opened")]
+    Sqlite(PathBuf, #[source] Arc<rusqlite::Error>),
+}
+
+impl OpenError {
+    fn sqlite(path: &Path, error: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Self::Damaged { path, what: error.to_string() }
+            }
+            Some(ErrorCode::DiskFull) => Self::Full(path),
+            _ => Self::Sqlite(path, Arc::new(error)),
+        }
+    }
+}
+
+/// Why an entry is not recorded, as far as is known.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Another entry of this kind is recorded for the window. It stays.
+    #[error("another entry ({kind}) is recorded for window {window} of wallet {wallet}")]
+    Conflict {
+        /// The wallet.
+        wallet: KeyHash,
+        /// The window's index.
+        window: u64,
+        /// The kind.
+        kind: Kind,
+    },
+    /// There is no room.
+    #[error("the disk is full, or the journal as large as it may become")]
+    Full,
+    /// The entry can't be written down.
+    #[error("the entry can't be written down")]
+    Unwritable(#[source] Arc<serde_json::Error>),
+    /// SQLite refuses otherwise. The entry may have been written.
+    #[error("the journal can't be written")]
+    Sqlite(#[source] Arc<rusqlite::Error>),
+    /// The journal is closed. The entry may have been written.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for AppendError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Sqlite(Arc::new(error)),
+        }
+    }
+}
+
+/// A journal that is open for writing. At most one process has it.
+#[derive(Debug)]
+pub struct Journal {
+    jobs: mpsc::Sender<Job>,
+    reader: Reader,
+    writer: JoinHandle<()>,
+}
+
+impl Journal {
+    /// Opens a journal, or makes it if there is none. Reads it whole, to see that it isn't damaged.
+    ///
+    /// # Errors
+    /// If it can't be, or another process has it.
+    pub fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let path = &settings.path;
+        let lock = lock(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let sqlite = |error| OpenError::sqlite(path, error);
+        let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        schema::prepare(&mut connection, settings)?;
+        let reader = Reader::open(path)?;
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        let writer = Writer::new(connection, lock, settings.keep_windows);
+        let writer = thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run(waiting));
+        let writer = writer.map_err(|error| OpenError::File(path.clone(), Arc::new(error)))?;
+        Ok(Self { jobs, reader, writer })
+    }
+
+    /// Records an entry. It is on the disk when this returns `Ok`; otherwise it may or may not be. Of a wallet's window there
+    /// is one entry of each kind: the same again is recorded already, and another one is refused.
+    ///
+    /// # Errors
+    /// If it can't be told that the entry is recorded.
+    pub async fn append(&self, wallet: KeyHash, entry: Entry) -> Result<(), AppendError> {
+        let (done, recorded) = oneshot::channel();
+        self.jobs.send(Job { wallet, entry, done }).await.map_err(|_| AppendError::Closed)?;
+        recorded.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// A wallet's newest entries, in the order in which they were written.
+    ///
+    /// # Errors
+    /// If they can't be read. That an entry of them is damaged is no error of all.
+    pub fn restore(&self, wallet: KeyHash) -> Result<Vec<Result<Entry, EntryError>>, rusqlite::Error> {
+        self.reader.newest(wallet, RESTORED)
+    }
+
+    /// Reads it.
+    pub const fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Waits until nothing can be recorded any more: the writer has failed.
+    pub async fn failed(&self) {
+        self.jobs.closed().await;
+    }
+
+    /// Records what waits, and gives the file up.
+    pub fn close(self) {
+        let Self { jobs, reader, writer } = self;
+        // The last to leave puts the write-ahead log into the file, and only the writer can.
+        drop(reader);
+        drop(jobs);
+        // That it has panicked was seen by all who waited for it.
+        let _ = writer.join();
+    }
+}
+
+/// Reads a journal, also one that another process writes.
+#[derive(Debug)]
+pub struct Reader(Mutex<Connection>);
+
+impl Reader {
+    /// Opens a journal for reading.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags);
+        let connection = connection.map_err(|error| OpenError::sqlite(path, error))?;
+        schema::check(&connection, path)?;
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    /// A wallet's newest entries, in the order in which they were written.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn newest(
+        &self,
+        wallet: KeyHash,
+        limit: u32,
+    ) -> Result<Vec<Result<Entry, EntryError>>, rusqlite::Error> {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        row::newest(&connection, wallet, limit)
+    }
+
+    /// The wallets that there are entries of.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn wallets(&self) -> Result<Vec<KeyHash>, rusqlite::Error> {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        row::wallets(&connection)
+    }
+}
+
+/// Locks the journal at this path for as long as the file is held.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let failed = |error| OpenError::File(path.to_owned(), Arc::new(error));
+    let file = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name));
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
