@@ -74,7 +74,7 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 SECONDS := $(or $(SECONDS),600)
 fuzz: ## Feed mutated frames, envelopes and multiaddrs to what reads them: SECONDS=600 a target, SEED=…
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
-		cargo test --release --quiet --locked -p coxswain-network --test fuzz -- --nocapture --test-threads 1
+		cargo test --release --quiet --locked -p coxswain-network --test all -- fuzz:: --nocapture --test-threads 1
 	@echo "fuzz: no target failed, SEED=$(SEED), $(SECONDS) s each"
 
 soak: ## Flood and attack nodes for a minute each, at full speed, and show what that took

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a case fails by panicking")]
 
-#[path = "../tests/backends/conformance.rs"]
+#[path = "../tests/all/backends/conformance.rs"]
 mod conformance;
 
 use std::time::Instant;

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is a test that `make test` doesn't run")]
 
-#[path = "../tests/validators/mod.rs"]
+#[path = "../tests/all/validators/mod.rs"]
 mod validators;
 
 use alloy::primitives::B256;

@@ -1,6 +1,6 @@
 //! Checks vectors from standard input, as `peers/` makes them with Go: `go run ./peers | check-vectors`.
 
-#[path = "../tests/check/mod.rs"]
+#[path = "../tests/all/check/mod.rs"]
 mod check;
 
 fn main() -> std::io::Result<()> {

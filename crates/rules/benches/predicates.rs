@@ -2,7 +2,7 @@
 
 #![allow(missing_docs, reason = "criterion's macros expand to undocumented items")]
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/all/common/mod.rs"]
 mod common;
 
 use std::hint::black_box;

@@ -1,0 +1,412 @@
+//! Several endpoints: which are believed, and what happens when one dies.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+use std::{
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use bitcoin::{Network, OutPoint};
+use coxswain_bitcoin::{Backend, BackendError, Backends, Endpoint, Expected, Known, Limits, Output};
+use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
+use serde_json::{Value, json};
+
+use crate::backends::conformance::{coin, first_output, mined, spend};
+
+/// How a server serves.
+type Meet = fn(&str, &Value) -> Reply;
+
+const HONEST: Meet = |_, _| Reply::Forward;
+const KINDS: [Kind; 2] = [Kind::Electrum, Kind::Core];
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Electrum,
+    Core,
+}
+
+impl Kind {
+    async fn start(
+        self,
+        chain: &Regtest,
+        serving: Serving,
+        meet: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static,
+    ) -> BitcoinServer {
+        match self {
+            Self::Electrum => BitcoinServer::electrum(chain, serving, meet).await.unwrap(),
+            Self::Core => BitcoinServer::core(chain, serving, meet).await.unwrap(),
+        }
+    }
+}
+
+fn endpoint(server: &BitcoinServer) -> Endpoint {
+    Endpoint::new(server.url(), Limits::default()).unwrap()
+}
+
+fn together<'a>(servers: impl IntoIterator<Item = &'a BitcoinServer>) -> Backends {
+    Backends::new(servers.into_iter().map(endpoint).collect(), Expected::on(Network::Regtest))
+}
+
+/// What the endpoint at the position has been asked.
+fn round_trips(backends: &Backends, position: usize) -> u64 {
+    backends.endpoints().nth(position).unwrap().round_trips()
+}
+
+#[tokio::test]
+async fn inc_24_an_endpoint_of_another_network_is_not_believed() {
+    for kind in KINDS {
+        let chain = Regtest::new();
+        let serving = Serving { network: Network::Bitcoin, ..Serving::default() };
+        let stranger = kind.start(&chain, serving, HONEST).await;
+        let sound = kind.start(&chain, Serving::default(), HONEST).await;
+
+        let alone = together([&stranger]);
+        let error = alone.conditions().await.unwrap_err();
+        let name = format!("127.0.0.1:{}", stranger.url().port().unwrap());
+        assert!(
+            matches!(&error, BackendError::WrongNetwork { endpoint, .. } if *endpoint == name),
+            "{kind:?}: {error:?}"
+        );
+        assert!(!error.is_retryable());
+
+        let both = together([&stranger, &sound]);
+        assert_eq!(both.tip().await.unwrap().height, chain.height());
+        let health = both.health().await;
+        assert_eq!(health[0].problem.as_ref().map(BackendError::kind), Some("wrong-network"));
+        assert_eq!(health[1].problem, None);
+    }
+}
+
+#[tokio::test]
+async fn inc_24_an_endpoint_far_behind_the_others_is_not_believed() {
+    // The last that is near enough, the first that isn't.
+    for (behind, believed) in [(2, true), (3, false)] {
+        let chain = Regtest::new();
+        let slow = Kind::Electrum.start(&chain, Serving { behind, ..Serving::default() }, HONEST).await;
+        let sound = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+        let backends = together([&slow, &sound]);
+        let health = backends.health().await;
+        assert_eq!(health[0].behind, Some(behind));
+        assert_eq!(health[0].problem.as_ref().map(BackendError::kind), (!believed).then_some("behind"));
+        let expected = if believed { chain.height() - behind } else { chain.height() };
+        assert_eq!(backends.tip().await.unwrap().height, expected);
+    }
+}
+
+#[tokio::test]
+async fn inc_24_an_endpoint_that_falls_behind_while_running_is_noticed() {
+    let chain = Regtest::new();
+    let stuck_at = chain.blocks_from(chain.height())[0].header;
+    let stuck =
+        json!({ "height": chain.height(), "hex": bitcoin::consensus::encode::serialize_hex(&stuck_at) });
+    let meet = move |method: &str, _: &Value| match method {
+        "blockchain.headers.subscribe" => Reply::Result(stuck.clone()),
+        _ => Reply::Forward,
+    };
+    let stuck = Kind::Electrum.start(&chain, Serving::default(), meet).await;
+    let sound = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+    let backends = together([&stuck, &sound]);
+    assert_eq!(backends.tip().await.unwrap().height, chain.height(), "at first it is as good as any");
+    chain.mine_empty(3).unwrap();
+    assert_eq!(backends.tip().await.unwrap().height, chain.height() - 3, "nobody has told of more");
+    backends.health().await;
+    assert_eq!(backends.tip().await.unwrap().height, chain.height());
+}
+
+#[tokio::test]
+async fn inc_24_a_newest_block_that_is_too_old_is_not_believed() {
+    /// When the chain's newest block is mined: 200 blocks after the start, a minute each.
+    const MINED: u64 = 1_700_000_000 + 200 * 60;
+    const BOUND: u64 = 3 * 3600;
+    let clock_just_before: fn() -> SystemTime =
+        || SystemTime::UNIX_EPOCH + Duration::from_secs(MINED + BOUND);
+    let clock_just_after: fn() -> SystemTime =
+        || SystemTime::UNIX_EPOCH + Duration::from_secs(MINED + BOUND + 1);
+    let clock_behind: fn() -> SystemTime = || SystemTime::UNIX_EPOCH + Duration::from_secs(MINED - 60);
+    let chain = Regtest::new();
+    let server = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+    for (clock, believed) in [(clock_behind, true), (clock_just_before, true), (clock_just_after, false)] {
+        let most_tip_age = Some(Duration::from_secs(BOUND));
+        let expected = Expected { most_tip_age, clock, ..Expected::on(Network::Regtest) };
+        let backends = Backends::new(vec![endpoint(&server)], expected);
+        let tip = backends.tip().await;
+        assert_eq!(tip.as_ref().err().map(BackendError::kind), (!believed).then_some("stale"), "{tip:?}");
+    }
+}
+
+#[tokio::test]
+async fn inc_24_a_newest_block_that_grows_too_old_while_running_is_noticed() {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    let clock: fn() -> SystemTime =
+        || SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.load(Ordering::Relaxed));
+    let chain = Regtest::new();
+    NOW.store(chain.blocks_from(chain.height())[0].header.time.into(), Ordering::Relaxed);
+    let server = Kind::Electrum.start(&chain, Serving::default(), HONEST).await;
+    let most_tip_age = Some(Duration::from_secs(3600));
+    let expected = Expected { most_tip_age, clock, ..Expected::on(Network::Regtest) };
+    let backends = Backends::new(vec![endpoint(&server)], expected);
+    backends.conditions().await.unwrap();
+    NOW.fetch_add(3601, Ordering::Relaxed);
+    assert_eq!(backends.conditions().await.unwrap_err().kind(), "stale");
+    NOW.fetch_sub(1, Ordering::Relaxed);
+    backends.conditions().await.unwrap();
+}
+
+/// A server that answers this many requests, and then closes every connection.
+async fn dying(kind: Kind, chain: &Regtest, after: usize) -> BitcoinServer {
+    let answered = Arc::new(AtomicUsize::new(0));
+    let meet = move |_: &str, _: &Value| {
+        if answered.fetch_add(1, Ordering::Relaxed) < after { Reply::Forward } else { Reply::Cut }
+    };
+    kind.start(chain, Serving::default(), meet).await
+}
+
+/// Wherever in a call the first endpoint dies, the second finishes it.
+#[tokio::test]
+async fn inc_25_an_endpoint_that_dies_in_the_middle_of_a_call_is_replaced() {
+    for kind in KINDS {
+        let chain = Regtest::new();
+        let funding: Vec<_> = (0..3).map(|number| mined(&chain, number, 50_000)).collect();
+        let outputs: Vec<Output> = funding.iter().map(first_output).collect();
+        let outpoints: Vec<OutPoint> = outputs.iter().map(|output| output.outpoint).collect();
+        let spare = kind.start(&chain, Serving::default(), HONEST).await;
+
+        let mut requests = None;
+        for after in 0.. {
+            let first = dying(kind, &chain, after).await;
+            let backends = together([&first, &spare]);
+            let tip = backends.tip().await.unwrap();
+            assert_eq!(tip.height, chain.height());
+            let known = backends.transactions(&outpoints).await.unwrap();
+            for ((depth, transaction), known) in (1..=3).rev().zip(&funding).zip(known) {
+                let expected = Known { transaction: transaction.clone(), confirmations: depth };
+                assert_eq!(known, Ok(Some(expected)), "{kind:?} dies after {after}");
+            }
+            let unspent = backends.unspent(&outputs).await.unwrap();
+            assert_eq!(unspent, vec![Ok(true); 3], "{kind:?} dies after {after}");
+            let headers = backends.headers(tip.height, 1).await.unwrap();
+            assert_eq!(headers, [tip.header]);
+            if round_trips(&backends, 1) == 0 {
+                requests = Some(after);
+                break;
+            }
+            let problem = backends.health().await[0].problem.clone().unwrap();
+            assert_eq!(problem.kind(), "interrupted", "{problem}");
+        }
+        assert!(requests.unwrap() > 10, "{kind:?} was killed {requests:?} times");
+    }
+}
+
+#[tokio::test]
+async fn inc_25_an_endpoint_that_is_gone_is_replaced_and_asked_again_after_a_rest() {
+    let chain = Regtest::new();
+    let gone = Kind::Electrum.start(&chain, Serving::default(), HONEST).await;
+    let spare = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+    let expected = Expected { rest: Duration::from_secs(3600), ..Expected::on(Network::Regtest) };
+    let endpoints = vec![endpoint(&gone), endpoint(&spare)];
+    drop(gone);
+    let backends = Backends::new(endpoints, expected);
+    assert_eq!(backends.tip().await.unwrap().height, chain.height());
+    let tried = round_trips(&backends, 0);
+    assert_eq!(tried, 1);
+    assert_eq!(backends.tip().await.unwrap().height, chain.height());
+    assert_eq!(round_trips(&backends, 0), tried, "it rests");
+    let problem = backends.health().await[0].problem.clone().unwrap();
+    assert_eq!(problem.kind(), "unreachable", "{problem}");
+
+    // Without a rest it is asked at once.
+    let gone = endpoint(&BitcoinServer::electrum(&chain, Serving::default(), HONEST).await.unwrap());
+    let restless = Expected { rest: Duration::ZERO, ..expected };
+    let backends = Backends::new(vec![gone, endpoint(&spare)], restless);
+    for times in 1..=3 {
+        assert_eq!(backends.tip().await.unwrap().height, chain.height());
+        assert_eq!(round_trips(&backends, 0), times);
+    }
+}
+
+#[tokio::test]
+async fn inc_25_an_endpoint_that_never_answers_is_replaced_at_its_deadline() {
+    for kind in KINDS {
+        let chain = Regtest::new();
+        let stalls = kind.start(&chain, Serving::default(), |_, _| Reply::Stall).await;
+        let spare = kind.start(&chain, Serving::default(), HONEST).await;
+        let impatient = Limits { answer: Duration::from_millis(50), ..Limits::default() };
+        let stalled = Endpoint::new(stalls.url(), impatient).unwrap();
+        let backends = Backends::new(vec![stalled, endpoint(&spare)], Expected::on(Network::Regtest));
+        assert_eq!(backends.tip().await.unwrap().height, chain.height());
+        let problem = backends.health().await[0].problem.clone().unwrap();
+        assert_eq!(problem.kind(), "timed-out", "{problem}");
+        assert!(problem.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn inc_25_when_all_are_gone_each_is_named() {
+    let chain = Regtest::new();
+    let servers = [
+        Kind::Electrum.start(&chain, Serving::default(), HONEST).await,
+        Kind::Core.start(&chain, Serving::default(), HONEST).await,
+    ];
+    let ports = servers.each_ref().map(|server| server.url().port().unwrap());
+    let backends = together(&servers);
+    drop(servers);
+    let error = backends.tip().await.unwrap_err();
+    assert!(error.is_retryable() && error.kind() == "exhausted");
+    for port in ports {
+        assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+    }
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let none = Backends::new(Vec::new(), Expected::on(Network::Regtest));
+    assert_eq!(none.tip().await.unwrap_err(), BackendError::Exhausted(Vec::new()));
+}
+
+/// A wallet's address that was paid more often than an Electrum server lists: that item alone has no answer there, and has one
+/// at a node.
+#[tokio::test]
+async fn inc_11_what_one_server_refuses_to_list_another_answers() {
+    let chain = Regtest::new();
+    let (main, other) = (mined(&chain, 1, 5_000_000), mined(&chain, 2, 5_000_000));
+    chain.mine(&[chain.pay(&vec![coin(1, 546); 100]).unwrap()]).unwrap();
+    let outputs = [first_output(&main), first_output(&other)];
+    for (most_listed, listed) in [(101, true), (100, false)] {
+        let serving = Serving { most_listed, ..Serving::default() };
+        let electrum = Kind::Electrum.start(&chain, serving, HONEST).await;
+        let alone = together([&electrum]).unspent(&outputs).await.unwrap();
+        assert_eq!(alone[0].is_ok(), listed);
+        assert_eq!(alone[1], Ok(true), "the others stand");
+        if let Err(error) = &alone[0] {
+            assert!(
+                matches!(error, BackendError::Rpc { message, .. } if message.contains("too large")),
+                "{error}"
+            );
+        }
+        let core = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+        let both = together([&electrum, &core]);
+        assert_eq!(both.unspent(&outputs).await.unwrap(), [Ok(true), Ok(true)]);
+        let asked = core.methods().iter().filter(|method| *method == "gettxout").count();
+        assert_eq!(asked, usize::from(!listed), "only what is open is asked of the second");
+    }
+}
+
+/// One item without an answer doesn't cost the deadline of an endpoint that is known to be dead, each time.
+#[tokio::test]
+async fn an_endpoint_that_rests_is_not_asked_what_another_could_not_answer() {
+    let chain = Regtest::new();
+    let main = mined(&chain, 1, 5_000_000);
+    let serving = Serving { most_listed: 0, ..Serving::default() };
+    let refuses = Kind::Electrum.start(&chain, serving, HONEST).await;
+    let dead = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+    let backends = together([&dead, &refuses]);
+    drop(dead);
+    backends.tip().await.unwrap();
+    let tried = round_trips(&backends, 0);
+    let answers = backends.unspent(&[first_output(&main)]).await.unwrap();
+    assert_eq!(answers[0].as_ref().unwrap_err().kind(), "rpc-error");
+    assert_eq!(round_trips(&backends, 0), tried);
+}
+
+/// An endpoint that once claimed a height that nobody has spoils the others only until it is asked again.
+#[tokio::test]
+async fn a_height_claimed_once_does_not_hold_for_ever() {
+    let chain = Regtest::new();
+    let claims = Arc::new(AtomicUsize::new(0));
+    let header = bitcoin::consensus::encode::serialize_hex(&chain.blocks_from(chain.height())[0].header);
+    let (height, shared) = (chain.height(), Arc::clone(&claims));
+    let boast = move |method: &str, _: &Value| match method {
+        "blockchain.headers.subscribe" => {
+            let more = if shared.load(Ordering::Relaxed) == 0 { 1_000_000 } else { 0 };
+            Reply::Result(json!({ "height": height + more, "hex": header }))
+        }
+        _ => Reply::Forward,
+    };
+    let boaster = Kind::Electrum.start(&chain, Serving::default(), boast).await;
+    let sound = Kind::Core.start(&chain, Serving::default(), HONEST).await;
+    let backends = together([&sound, &boaster]);
+    let problems = |health: Vec<coxswain_bitcoin::Health>| {
+        health.iter().map(|health| health.problem.as_ref().map(BackendError::kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(backends.health().await), [Some("behind"), None]);
+    claims.store(1, Ordering::Relaxed);
+    assert_eq!(problems(backends.health().await), [None, None]);
+}
+
+#[tokio::test]
+async fn a_refusal_to_relay_counts_against_no_endpoint() {
+    let chain = Regtest::new();
+    let funding = mined(&chain, 1, 50_000);
+    chain.mine(slice::from_ref(&spend(&funding, 1, coin(2, 40_000)))).unwrap();
+    let rival = spend(&funding, 1, coin(3, 40_000));
+    for kind in KINDS {
+        let servers = [
+            kind.start(&chain, Serving::default(), HONEST).await,
+            kind.start(&chain, Serving::default(), HONEST).await,
+        ];
+        let backends = together(&servers);
+        let error = backends.broadcast(&rival).await.unwrap_err();
+        assert_eq!(error.kind(), "rpc-error", "{error}");
+        let asked = |server: &BitcoinServer| server.methods().len();
+        let before = servers.each_ref().map(asked);
+        backends.tip().await.unwrap();
+        assert!(asked(&servers[0]) > before[0], "the first is still preferred");
+        assert_eq!(asked(&servers[1]), before[1]);
+    }
+}
+
+/// What a sweep of twenty costs: once connected and checked, at most four batches.
+#[tokio::test]
+async fn twenty_deposits_take_four_round_trips() {
+    let chain = Regtest::new();
+    let funding: Vec<_> = (0..20).map(|number| mined(&chain, number, 50_000)).collect();
+    let outputs: Vec<Output> = funding.iter().map(first_output).collect();
+    let outpoints: Vec<OutPoint> = outputs.iter().map(|output| output.outpoint).collect();
+    for kind in KINDS {
+        let server = kind.start(&chain, Serving::default(), HONEST).await;
+        let backends = together([&server]);
+        backends.tip().await.unwrap();
+        let before = round_trips(&backends, 0);
+        backends.conditions().await.unwrap();
+        assert!(
+            backends
+                .transactions(&outpoints)
+                .await
+                .unwrap()
+                .iter()
+                .all(|answer| matches!(answer, Ok(Some(_))))
+        );
+        assert_eq!(backends.unspent(&outputs).await.unwrap(), vec![Ok(true); 20]);
+        assert_eq!(round_trips(&backends, 0) - before, 4, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn health_names_software_fees_and_lag() {
+    let chain = Regtest::new();
+    let serving = Serving { estimate: Some(0.000_123_4), behind: 1, ..Serving::default() };
+    let servers = [
+        Kind::Electrum.start(&chain, serving, HONEST).await,
+        Kind::Core.start(&chain, Serving::default(), HONEST).await,
+    ];
+    let health = together(&servers).health().await;
+    let shown: Vec<_> = health
+        .iter()
+        .map(|health| {
+            let fee_rates = health.conditions.unwrap().fee_rates;
+            let next_block = fee_rates.next_block.map(|rate| rate.to_sat_per_kwu());
+            (health.kind, health.software.as_deref().unwrap(), health.behind.unwrap(), next_block)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [("Electrum", "coxswain-testkit", 1, Some(3_085)), ("Bitcoin Core", "/coxswain-testkit/", 0, None)]
+    );
+    assert!(health.iter().all(|health| health.problem.is_none()));
+}

@@ -1,0 +1,17 @@
+//! The program, as a person or another program uses it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+mod cli;
+mod completion;
+mod coordination;
+mod doctor;
+mod document;
+mod explain;
+mod network;
+mod propose;
+mod support;

@@ -1,0 +1,12 @@
+//! The operators' network over real sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+mod channels;
+mod fuzz;
+mod processes;
+mod support;
