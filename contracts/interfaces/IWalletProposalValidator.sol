@@ -276,8 +276,8 @@ interface IWalletProposalValidator {
     /// @notice May the wallet move its funds to these wallets?
     ///         - MF-1: the wallet is MovingFunds.
     ///         - MF-2: it has submitted its commitment to target wallets.
-    ///         - MF-3: these are those, in the same order.
-    ///         - MF-4: if it has a main UTXO, the given one is it.
+    ///         - MF-3: the target wallets equal the committed ones, in order.
+    ///         - MF-4: if the wallet has a main UTXO, the given UTXO is that one.
     ///         - MF-5: its balance (that UTXO's value, zero without one) is at least the Bridge's `movingFundsDustThreshold`.
     ///         - MF-6: the fee isn't zero.
     ///         - MF-7: the fee is at most the Bridge's `movingFundsTxMaxTotalFee`.

@@ -65,7 +65,7 @@ pub mod snapshot {
     );
 }
 
-/// The wallet registry, as far as a wallet's signing group and an operator's stake are read.
+/// The parts of the wallet registry that tell a wallet's signing group and an operator's stake.
 pub mod registry {
     alloy::sol!(
         #[sol(all_derives)]

@@ -56,7 +56,7 @@ pub struct Coinbase {
 pub struct FeeRates {
     /// The backend's own least rate for relaying a transaction.
     pub relay_minimum: FeeRate,
-    /// The rate for confirmation in the next block; none when the backend can't tell.
+    /// The rate for confirmation in the next block. `None` if the backend can't tell.
     pub next_block: Option<FeeRate>,
 }
 
@@ -78,7 +78,7 @@ pub trait Backend: Send + Sync {
     /// The newest block, and what fees are held against now.
     fn conditions(&self) -> impl Future<Output = Result<Conditions, BackendError>> + Send;
 
-    /// The transaction of each output; none where neither a block of the best chain nor the mempool has it. No address
+    /// The transaction of each output. `None` if neither a block of the best chain nor the mempool has it. No address
     /// history is asked for.
     ///
     /// A backend without an index of transactions finds one by its output while that is unspent, and otherwise can't tell:

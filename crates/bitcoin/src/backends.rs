@@ -34,7 +34,7 @@ pub struct Expected {
     pub genesis: BlockHash,
     /// How many blocks it may be behind the best of the others.
     pub most_behind: u32,
-    /// How old the newest block may be, by its timestamp; none where blocks come when they come.
+    /// How old the newest block may be, by its timestamp. `None` if blocks come when they come.
     pub most_tip_age: Option<Duration>,
     /// How long an endpoint that failed is not asked while another answers.
     pub rest: Duration,
@@ -98,7 +98,7 @@ pub struct Health {
     pub conditions: Option<Conditions>,
     /// How many blocks it is behind the best of all.
     pub behind: Option<u32>,
-    /// Why it isn't to be used; none when it is.
+    /// Why it isn't to be used. `None` if it is.
     pub problem: Option<BackendError>,
 }
 
@@ -173,7 +173,7 @@ impl Backends {
         Err(BackendError::WrongNetwork { endpoint: endpoint.name().to_owned(), actual, expected })
     }
 
-    /// That the endpoint's newest block is the chain's, as far as can be told.
+    /// Checks that the endpoint's newest block belongs to the chain, if that is known.
     fn fresh(&self, endpoint: &Endpoint, tip: &Tip) -> Result<(), BackendError> {
         let endpoint = || endpoint.name().to_owned();
         let best = self.0.best.fetch_max(tip.height, Ordering::Relaxed);

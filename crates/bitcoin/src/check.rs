@@ -70,7 +70,7 @@ pub(crate) fn in_block(txid: Txid, branch: &[Txid], position: u64, header: &Head
     Err(format!("transaction {txid} is not proven to be in block {}", header.block_hash()))
 }
 
-/// A fee rate given in bitcoins per 1,000 virtual bytes, rounded up to a satoshi per 1,000 weight units; none for what isn't one, such as −1.
+/// A fee rate given in bitcoins per 1,000 virtual bytes, rounded up to a satoshi per 1,000 weight units. `None` for what isn't one, such as −1.
 pub(crate) fn fee_rate(bitcoins: f64) -> Option<FeeRate> {
     const SATOSHIS: f64 = 1e8;
     const WEIGHT_PER_VIRTUAL_BYTE: u64 = 4;

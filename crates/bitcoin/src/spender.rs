@@ -27,7 +27,7 @@ pub struct Spender {
     pub height: Option<u32>,
 }
 
-/// What a step of a search came to.
+/// The result of one step of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Search {
     /// The spender is found. Its own bytes show what it spends.

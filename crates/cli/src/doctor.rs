@@ -466,7 +466,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// What it came to, for people: the lines have been told.
+/// The result for people. The lines have been printed before.
 impl fmt::Display for DoctorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (green, red) = (strong(AnsiColor::Green), strong(AnsiColor::Red));

@@ -225,7 +225,7 @@ pub struct LookUps {
 }
 
 impl LookUps {
-    /// The field that only Bitcoin can supply; none when the document holds all of those.
+    /// The field that only Bitcoin can supply. `None` if the document holds all of those.
     pub fn of_bitcoin(&self) -> Option<String> {
         match self.funding.first() {
             Some((index, _)) => Some(format!("deposits[{index}].fundingTransaction")),

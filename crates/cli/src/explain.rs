@@ -22,7 +22,7 @@ use crate::{
 pub struct Explanation {
     /// What the contract says.
     pub contract: VerdictReport,
-    /// What the rules say; none when it didn't come to that, as it didn't for the contract.
+    /// What the rules say. `None` if the contract was not asked either.
     pub rules: Option<Result<Rules, ChainError>>,
 }
 
@@ -36,7 +36,7 @@ pub async fn explain(document: Document, target: &Target) -> Result<Explanation,
 }
 
 impl Explanation {
-    /// Whether the contract says what the rules say; none when one of them is undecided.
+    /// Whether the contract says what the rules say. `None` if one of them is undecided.
     pub fn concurrence(&self) -> Option<Concurrence> {
         self.rules.as_ref()?.as_ref().ok()?.concurrence
     }

@@ -108,7 +108,7 @@ fn of_deposit(item: usize, deposit: &RevealedDeposit, snapshot: &Snapshot, block
     })
 }
 
-/// When the deposit was revealed; none if it wasn't.
+/// When the deposit was revealed. `None` if it wasn't.
 fn revealed_at(outpoint: OutPoint, snapshot: &Snapshot) -> Option<u32> {
     let record = snapshot.deposit(DepositKey::new(outpoint)).ok()?;
     Some(record.revealed_at).filter(|&at| at > 0)

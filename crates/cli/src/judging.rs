@@ -64,7 +64,7 @@ impl From<ConnectError> for ValidateError {
     }
 }
 
-/// Whose opinion is wanted.
+/// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     Contract,
@@ -78,7 +78,7 @@ pub struct Rules {
     pub bridge: Address,
     /// What they say.
     pub opinion: Opinion,
-    /// Whether the contract says the same; none when it is undecided.
+    /// Whether the contract says the same. `None` if it is undecided.
     pub concurrence: Option<Concurrence>,
     /// What names each item of the proposal.
     pub(crate) items: Vec<String>,

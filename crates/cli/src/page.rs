@@ -13,7 +13,7 @@ const NARROWEST: usize = 80;
 /// Where a line's last column of text begins at most: what stands further right is no column.
 const LAST_COLUMN: usize = 40;
 
-/// The terminal's columns; none if standard output is no terminal: then no line is broken.
+/// The terminal's columns. `None` if standard output is no terminal: then no line is broken.
 pub fn columns() -> Option<usize> {
     let columns = || terminal_size().map_or(NARROWEST, |(Width(columns), _)| columns.into()).max(NARROWEST);
     stdout().is_terminal().then(columns)

@@ -49,7 +49,7 @@ pub enum ProposeError {
 #[derive(Clone, Debug)]
 pub struct Proposing {
     wallet: KeyHash,
-    /// What was read and asked, and what it came to; or why it didn't come to that.
+    /// The contracts, and the result; or why there is none.
     result: Result<Answered, ChainError>,
     now: SystemTime,
 }
@@ -103,7 +103,7 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
     Ok(Proposing { wallet, result, now })
 }
 
-/// What it all came to.
+/// The result in short.
 enum Summary<'a> {
     Proposal(&'a PreparedProposal),
     Commitment(&'a coxswain_proposals::CommitmentDue),
@@ -168,7 +168,7 @@ impl Serialize for Proposing {
     }
 }
 
-/// What it all came to.
+/// The result in short, as fields.
 #[derive(Serialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 enum OutcomeFields {
@@ -237,7 +237,7 @@ struct CommitmentFields {
     main_utxo: Json,
 }
 
-/// Whom it was asked of, and what each action came to.
+/// The contracts and the block, and the result of each action.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AnsweredFields {
@@ -468,7 +468,7 @@ fn items(case: &Case) -> String {
     }
 }
 
-/// A row for each item left out; those that only wait for their turn in one for each reason.
+/// Writes a row for each item left out. Items that only wait for their turn share a row for each reason.
 fn write_excluded(f: &mut fmt::Formatter<'_>, excluded: &[&Exclusion], now: u64) -> fmt::Result {
     if excluded.is_empty() {
         return Ok(());

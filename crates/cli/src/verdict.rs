@@ -21,9 +21,9 @@ pub struct VerdictReport {
     pub action: Action,
     /// The wallet that would act.
     pub wallet: KeyHash,
-    /// The chain asked. `None` if it could not be told.
+    /// The chain asked. `None` if the endpoint didn't tell it.
     pub chain_id: Option<u64>,
-    /// The validator asked. `None` if it didn't come to that.
+    /// The validator asked. `None` if none was.
     pub validator: Option<Address>,
     /// The verdict, and its block.
     pub judgement: Judgement,
@@ -142,7 +142,7 @@ pub(crate) struct ContextFields<'a> {
     judging: Option<JudgingFields>,
 }
 
-/// What judging came to, and how far the steps were taken.
+/// The result of judging, and the steps that were passed.
 #[derive(Debug, Serialize)]
 struct JudgingFields {
     #[serde(flatten)]

@@ -19,7 +19,7 @@ use crate::{
 pub struct WindowReport {
     named: NamedParameters,
     block: u64,
-    /// The endpoint's head, and when it was asked for; none if a block was given.
+    /// The endpoint's head, and when it was asked for. `None` if a block was given.
     head: Option<(Block, SystemTime)>,
     /// The latest window that has started; none before the first.
     window: Option<Window>,

@@ -5,7 +5,7 @@ use coxswain_rules::{KeyHash, OutPoint, RuleId, ScriptBuf};
 use coxswain_testkit::{Deposit, Error, Scene};
 use serde_json::{Value, json};
 
-/// A proposal document, and the rule that it should be rejected by; none when it should be valid.
+/// A proposal document, and the rule that it should be rejected by. `None` if it should be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DemoProposal {
     /// The document.

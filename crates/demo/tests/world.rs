@@ -105,7 +105,7 @@ fn is_open(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// The processes that a process has started; none if the system doesn't tell.
+/// The processes that a process has started. `None` if the system doesn't tell.
 fn children(of: &Child) -> Vec<String> {
     let path = format!("/proc/{0}/task/{0}/children", of.id());
     let children = fs::read_to_string(path).unwrap_or_default();

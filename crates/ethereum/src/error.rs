@@ -1,4 +1,4 @@
-//! Why a question to the chain has no answer to go by.
+//! Why a question to the chain has no usable answer.
 
 use alloy::primitives::{Address, Bytes};
 use coxswain_rules::{MissingError, OutPoint};
@@ -104,7 +104,7 @@ pub enum ChainError {
         /// The number.
         state: u8,
     },
-    /// What the case needs besides, as from Bitcoin, could not be had.
+    /// Something else that the case needs, from Bitcoin for example, is not available.
     #[error("the proposal can't be completed: {reason}")]
     Incomplete {
         /// A stable name for the kind of failure, for programs.
@@ -112,7 +112,7 @@ pub enum ChainError {
         /// What could not be had, and why.
         reason: String,
     },
-    /// The Bridge was not read as far as the rules need it.
+    /// The rules need something of the Bridge that was not read.
     #[error(transparent)]
     Unread(#[from] MissingError),
     /// The Bridge was read at another block than was asked for.

@@ -98,7 +98,7 @@ pub struct Tbtc {
     pub block: Block,
 }
 
-/// Why there is nothing to decide on, and what is known all the same.
+/// Why chain, contracts and block are not all known, and which of them are.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct UnresolvedError {
@@ -134,7 +134,7 @@ impl Tbtc {
     ///
     /// # Errors
     /// If the endpoint gives no usable answer, serves another chain, has no such block, no validator is known for its
-    /// chain, or the validator reads another Bridge. The error says what is known all the same.
+    /// chain, or the validator reads another Bridge. The error also says what is known.
     pub async fn resolve(
         endpoint: &Endpoints,
         wanted: &Wanted,

@@ -53,7 +53,7 @@ pub struct Sound {
 /// What Bitcoin's answer makes of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It can be swept, as far as that answer goes.
+    /// By that answer, it can be swept.
     Sound(Box<Sound>),
     /// It can't be swept, or not yet.
     Wanting(Why),
@@ -185,7 +185,7 @@ pub fn candidates<'a>(
     Ok((candidates, excluded))
 }
 
-/// Why the Bridge's state rules the deposit out; none when it doesn't.
+/// Why the Bridge's state rules the deposit out. `None` if it doesn't.
 fn refused(
     snapshot: &Snapshot,
     wallet: KeyHash,

@@ -116,7 +116,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// The validation rule broken; none when it is not one of the contract's.
+    /// The validation rule broken. `None` if it is not one of the contract's.
     pub fn rule(&self) -> Option<RuleId> {
         match self {
             Self::Rule(finding) | Self::Expiring { finding, .. } => Some(finding.rule),

@@ -38,7 +38,7 @@ struct Wanting {
 }
 
 impl Memory {
-    /// Why, and until when, Bitcoin is not to be asked about this deposit; none when it is.
+    /// Why, and until when, Bitcoin is not to be asked about this deposit. `None` if it is.
     pub fn postponed(&self, deposit: OutPoint, now: u64) -> Option<Why> {
         let wanting = self.wanting.get(&deposit).filter(|wanting| now < wanting.until)?;
         Some(match wanting.until {
@@ -54,7 +54,7 @@ impl Memory {
     }
 
     /// Remembers a deposit that was found wanting, to be asked about again after a growing pause; never, when what is
-    /// wrong with it can't change. A deposit of which nothing is known is not remembered.
+    /// wrong with it can't change. A deposit about which nothing is known is not remembered.
     pub(crate) fn found_wanting(&mut self, deposit: OutPoint, why: Why, now: u64) {
         if why.is_open() {
             return;

@@ -80,7 +80,7 @@ pub fn targets(
     Ok(targets)
 }
 
-/// The targets that the wallet has committed to, from the event that tells them; none when no event does.
+/// The targets that the wallet has committed to, from the event that tells them. `None` if no event does.
 pub fn committed_targets(
     commitments: &[Commitment],
     wallet: KeyHash,

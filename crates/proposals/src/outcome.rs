@@ -1,4 +1,4 @@
-//! What a generation comes to: a proposal, a commitment to submit first, nothing to propose, or no answer.
+//! The result of generating: a proposal, a commitment to submit first, nothing to propose, or undecided.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -13,7 +13,7 @@ use coxswain_rules::{
 
 use crate::{Exclusion, Why};
 
-/// What a checklist came to, at one block.
+/// The result of one pass over a checklist, at one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChecklistOutcome {
     /// The block that everything was read at.
@@ -22,18 +22,18 @@ pub struct ChecklistOutcome {
     pub attempts: Vec<Attempt>,
 }
 
-/// What one action came to.
+/// The result of one action, with what was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The action.
     pub action: Action,
-    /// What it came to.
+    /// The result.
     pub outcome: ActionOutcome,
     /// What was left out, and why.
     pub excluded: Vec<Exclusion>,
 }
 
-/// What an action came to.
+/// The result of one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionOutcome {
     /// This can be proposed: the contract accepts it.
@@ -42,7 +42,7 @@ pub enum ActionOutcome {
     Commitment(Box<CommitmentDue>),
     /// There is nothing to propose.
     Nothing(Nothing),
-    /// That could not be told.
+    /// Undecided, and why.
     Undecided(SessionError),
 }
 
@@ -51,7 +51,7 @@ pub enum ActionOutcome {
 pub struct PreparedProposal {
     /// The proposal, with all that it takes to judge it.
     pub case: Case,
-    /// Its transaction; none for a heartbeat.
+    /// Its transaction. `None` for a heartbeat.
     pub transaction: Option<ProposedTransaction>,
 }
 
@@ -62,7 +62,7 @@ pub struct ProposedTransaction {
     pub unsigned: UnsignedTransaction,
     /// The fee proposed. Change that is left out is paid on top of it.
     pub fee: LeaderFee,
-    /// The transactions whose outputs it spends, as far as they were looked up.
+    /// The transactions whose outputs it spends, if they were looked up.
     pub funding: Vec<Transaction>,
 }
 
@@ -194,7 +194,7 @@ impl Nothing {
     }
 }
 
-/// Why it could not be told what to propose. Never the same as nothing to propose.
+/// Why it is undecided what to propose. That never means that there is nothing to propose.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -210,7 +210,7 @@ pub enum SessionError {
     /// None of the wallet's recorded transactions makes the output that the Bridge knows.
     #[error("the main UTXO that hashes to {0} is not found among the wallet's recorded transactions")]
     MainUtxoNotFound(B256),
-    /// Requests are pending, and the events don't reach back as far as they can be.
+    /// Requests are pending, and some may be older than the first event known.
     #[error("redemptions are pending, but events are known from block {from} on only, not from {needed}")]
     EventsTooShort {
         /// The first block whose events are known.
@@ -221,7 +221,7 @@ pub enum SessionError {
     /// The event of the wallet's commitment was not found.
     #[error("no event tells the target wallets that hash to {0}")]
     CommitmentNotFound(B256),
-    /// The Bridge counts moved funds sweeps of the wallet that no event tells of, as far as they have been searched.
+    /// The Bridge counts pending moved funds sweeps of the wallet for which the search has found no event.
     #[error("{pending} moved funds sweeps are pending, and events tell of {found}")]
     MovedFundsNotFound {
         /// How many events tell of.
@@ -242,16 +242,15 @@ pub enum SessionError {
         /// What the rules do with it.
         rules: String,
     },
-    /// The wallet has no main UTXO, and it can't be told whether the wallet has swept a deposit that is spent: it could have
-    /// been refunded.
+    /// The wallet has no main UTXO, and one of its deposits is spent. Either the wallet has swept it, or it was refunded.
     #[error("deposit {0} is spent: whether the wallet has swept it or it was refunded can't be told")]
     SweptOrRefunded(OutPoint),
-    /// The wallet has no main UTXO, and so many deposits that it can't be told whether it has swept one of them.
+    /// The wallet has no main UTXO, and too many deposits to check whether it has swept one of them.
     #[error(
         "the wallet has no main UTXO and {0} deposits: whether it has swept one of them is not looked into"
     )]
     TooManyDeposits(usize),
-    /// The wallet has no main UTXO, and it can't be told since when it may have swept deposits.
+    /// The wallet has no main UTXO, and its registration, from which on it may have swept deposits, is not found.
     #[error("no event tells when the wallet was registered")]
     RegistrationNotFound,
     /// The case is about another wallet than the session.
@@ -294,7 +293,7 @@ impl SessionError {
 }
 
 impl ChecklistOutcome {
-    /// The proposal; none when there is none.
+    /// The proposal. `None` if there is none.
     pub fn proposed(&self) -> Option<&PreparedProposal> {
         self.attempts.iter().find_map(|attempt| match &attempt.outcome {
             ActionOutcome::Proposal(proposed) => Some(&**proposed),
@@ -302,7 +301,7 @@ impl ChecklistOutcome {
         })
     }
 
-    /// The commitment to submit; none when there is none.
+    /// The commitment to submit. `None` if there is none.
     pub fn commitment(&self) -> Option<&CommitmentDue> {
         self.attempts.iter().find_map(|attempt| match &attempt.outcome {
             ActionOutcome::Commitment(commitment) => Some(&**commitment),

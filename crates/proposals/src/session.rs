@@ -1,5 +1,5 @@
-//! The room in which one wallet's proposals are made and judged, at one block: what was read once is there for the next
-//! question.
+//! One wallet at one block: its proposals are generated and judged here. A session keeps what it has read, so that nothing
+//! is read twice.
 
 mod generator;
 mod judge;
@@ -26,7 +26,7 @@ use crate::{Head, Memory};
 pub use self::judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
 pub use self::main_utxo::main_utxo_in;
 
-/// Whom all sessions of one Bridge ask.
+/// The chain, the Bridge and Bitcoin, as all sessions of one Bridge read them.
 #[derive(Clone, Debug)]
 pub struct Sources<B> {
     pub(crate) events: EventReader,
@@ -76,7 +76,7 @@ pub struct Session<'a, B> {
     pub(crate) reveals: BTreeMap<(u64, OutPoint), Option<Revealed>>,
     /// What Bitcoin knows of proposals' funding transactions.
     pub(crate) funding: BTreeMap<OutPoint, Known>,
-    /// What was heard of the case asked about last.
+    /// The answers about the last case that was judged.
     pub(crate) heard: Option<CaseAnswers>,
     /// Whether the validator is the one deployed on mainnet.
     pub(crate) is_deployed: Option<bool>,

@@ -49,7 +49,7 @@ pub enum Agreement {
     Action(Validated, Schedule),
     /// There is no result.
     None(NoResult),
-    /// It can't be told what the result is.
+    /// The result is undecided.
     Undecided(Undecided),
 }
 
@@ -111,7 +111,7 @@ pub enum NoResult {
     NotSent(NotSent),
 }
 
-/// Why it can't be told how a window ended.
+/// Why a window's result is undecided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Undecided {
     /// The safe block's hash was never read.
@@ -162,7 +162,7 @@ pub enum NotSent {
     NothingDecided,
     /// What should have been sent could not be recorded.
     NotJournaled,
-    /// It can't be told from the journal whether something was sent before.
+    /// The journal does not say whether something was sent before.
     JournalDamaged,
     /// Something was sent in this window that does not fit the seed.
     SentBefore,

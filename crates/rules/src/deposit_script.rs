@@ -70,7 +70,7 @@ impl DepositScript {
         }
     }
 
-    /// How `output_script` commits to this script; none when it doesn't, and nobody with this script can spend it.
+    /// How `output_script` commits to this script. `None` if it doesn't, and nobody with this script can spend it.
     pub fn output_type(&self, output_script: &[u8]) -> Option<DepositOutputType> {
         [DepositOutputType::P2sh, DepositOutputType::P2wsh]
             .into_iter()

@@ -53,7 +53,7 @@ pub struct FeeConditions {
     pub next_block: NextBlock,
 }
 
-/// What the fee of one transaction depends on, besides the conditions.
+/// What the fee of one transaction depends on, apart from the conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeeTerms {
     /// The transaction's virtual size.

@@ -31,7 +31,7 @@ use crate::{
 pub struct Finding {
     /// The rule.
     pub rule: RuleId,
-    /// Which item of the proposal, counted from 0; none when the rule is about the proposal as a whole.
+    /// Which item of the proposal, counted from 0. `None` if the rule is about the proposal as a whole.
     pub item: Option<usize>,
     /// Whether it holds.
     pub outcome: Ruling,
@@ -66,7 +66,7 @@ impl Finding {
         Self { rule, item, outcome: Ruling::NotEvaluable(needs), actual: None, bound: None }
     }
 
-    /// Why the rule is broken; none when it isn't.
+    /// Why the rule is broken. `None` if it isn't.
     pub const fn reason(&self) -> Option<&Reason> {
         match &self.outcome {
             Ruling::Broken(reason) => Some(reason),
@@ -88,7 +88,7 @@ impl RuleReport {
         &self.findings
     }
 
-    /// The rule that the contract rejects the proposal for, the first one broken; none for a valid proposal.
+    /// The rule that the contract rejects the proposal for, the first one broken. `None` for a valid proposal.
     pub fn first(&self) -> Option<Rejection> {
         self.findings.iter().find_map(|finding| {
             let cause = Cause::Reason(finding.reason()?.clone());

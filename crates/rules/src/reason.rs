@@ -117,7 +117,7 @@ impl fmt::Display for Value {
 }
 
 impl Reason {
-    /// The rule that this reason breaks in a proposal of the given action; none when the contract never gives this
+    /// The rule that this reason breaks in a proposal of the given action. `None` if the contract never gives this
     /// reason for that action.
     pub const fn rule(&self, action: Action) -> Option<RuleId> {
         use Action::{DepositSweep, Heartbeat, MovedFundsSweep, MovingFunds, Redemption};
@@ -167,7 +167,7 @@ impl Reason {
         })
     }
 
-    /// Which item of the proposal is at fault, counted from 0; none when the proposal as a whole is.
+    /// Which item of the proposal is at fault, counted from 0. `None` if the proposal as a whole is.
     pub const fn item(&self) -> Option<U256> {
         match self {
             Self::DepositNotRevealed { index }

@@ -100,7 +100,7 @@ pub struct MovingFundsParameters {
     pub moved_funds_sweep_tx_max_total_fee: Amount,
 }
 
-/// The Bridge's state at one block, as far as it was read.
+/// The part of the Bridge's state at one block that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Snapshot {
     /// The block's timestamp, Unix seconds: the only clock of the rules.
@@ -111,7 +111,7 @@ pub struct Snapshot {
     pub deposits: BTreeMap<DepositKey, DepositRecord>,
     /// The redemption requests that were read.
     pub redemptions: BTreeMap<RedemptionKey, RedemptionRecord>,
-    /// The watchtower's delays of the requests that were read, in seconds; none when the Bridge has no watchtower.
+    /// The watchtower's delays of the requests that were read, in seconds. `None` if the Bridge has no watchtower.
     pub watchtower_delays: Option<BTreeMap<RedemptionKey, u32>>,
     /// The moved funds sweep requests that were read.
     pub sweep_requests: BTreeMap<SweepRequestKey, SweepRequestRecord>,

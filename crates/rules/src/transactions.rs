@@ -73,7 +73,7 @@ pub enum TransactionError {
         deducted.to_sat()
     )]
     NegativeOutput {
-        /// Which redemption request it pays; none for what the wallet pays to itself or to other wallets.
+        /// Which redemption request it pays. `None` for what the wallet pays to itself or to other wallets.
         item: Option<usize>,
         /// What there is.
         #[serde(with = "bitcoin::amount::serde::as_sat")]
@@ -106,7 +106,7 @@ pub enum TransactionError {
 }
 
 impl TransactionError {
-    /// Which item of the proposal is at fault, counted from 0; none when the proposal as a whole is.
+    /// Which item of the proposal is at fault, counted from 0. `None` if the proposal as a whole is.
     pub const fn item(&self) -> Option<usize> {
         match self {
             Self::NoExtraInfo { item }

@@ -65,7 +65,7 @@ pub fn observe(setup: &Experiment, mut after: impl FnMut()) -> Statistics {
 }
 
 impl Statistics {
-    /// The mean number of windows between two heartbeats of an idle wallet; none when none had two. Expected: 1 / p.
+    /// The mean number of windows between two heartbeats of an idle wallet. `None` if none had two. Expected: 1 / p.
     pub fn mean_interval(&self) -> Option<f64> {
         let count: u64 = self.intervals.values().sum();
         let windows: u64 = self.intervals.iter().map(|(interval, count)| interval * count).sum();

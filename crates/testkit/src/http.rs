@@ -7,13 +7,13 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A request, as far as it matters.
+/// The parts of a request that matter here.
 pub(crate) struct Request {
     pub(crate) authorization: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
-/// The request; none when the client goes away before it is whole.
+/// The request. `None` if the client goes away before it is whole.
 pub(crate) async fn receive(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
     let (mut length, mut authorization) = (0, None);
     loop {

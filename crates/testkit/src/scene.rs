@@ -1,4 +1,4 @@
-//! A world in which each of the five actions is due, at the same block: where validators are put to the question.
+//! A world in which each of the five actions is due, at the same block: for tests that ask validators about every rule.
 
 use coxswain_rules::{
     Action, Amount, Case, DepositSweepProposal, HeartbeatProposal, MovedFundsSweepProposal,

@@ -511,7 +511,7 @@ fn nodes(hashes: Vec<Txid>) -> Vec<TxMerkleNode> {
     hashes.into_iter().map(|hash| TxMerkleNode::from_raw_hash(hash.to_raw_hash())).collect()
 }
 
-/// Where the transaction is, by the server's description; none where it gives no description.
+/// Where the transaction is, by the server's description. `None` if it gives no description.
 fn described(answer: &Answer, txid: Txid, tip: u32) -> Result<Option<Sighting>, BackendError> {
     let verbose: Verbose = match answer.read() {
         Ok(verbose) => verbose,
@@ -532,7 +532,7 @@ fn described(answer: &Answer, txid: Txid, tip: u32) -> Result<Option<Sighting>, 
     }))
 }
 
-/// The transaction of the bytes that the server gives; none when it says that there is none.
+/// The transaction of the bytes that the server gives. `None` if it says that there is none.
 fn bytes(answer: &Answer, txid: Txid) -> Result<Option<Transaction>, BackendError> {
     match answer.read::<String>() {
         Ok(hex) => check::transaction(&hex, txid).map(Some).map_err(|cause| answer.garbage(cause)),

@@ -32,7 +32,7 @@ use crate::{
 /// allow it (7.6 for deposits, most of it the price of code).
 const ITEMS_PER_CALL: usize = 250;
 
-/// What to read of the Bridge besides its parameters.
+/// What to read of the Bridge, in addition to its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotKeys {
     /// Wallets.

@@ -31,12 +31,12 @@ pub struct EventLog {
     new_wallets: Vec<NewWallet>,
 }
 
-/// What of the chain a log has read.
+/// The blocks that a log has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// The first block whose events are wanted.
     pub from_block: u64,
-    /// The first block of which all that lasts is read.
+    /// The first block from which on all lasting events are read.
     pub searched: u64,
     /// The first block whose events are not read, or may still change.
     pub unsettled: u64,
@@ -50,7 +50,7 @@ struct WalletEvents {
     transactions: Vec<WalletTransaction>,
 }
 
-/// What of the events in some blocks was read.
+/// Which events of some blocks were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kinds {
     All,
@@ -68,7 +68,7 @@ pub struct ChangeSet {
     pub removed: Vec<BridgeEvent>,
     /// Events that were not there.
     pub added: Vec<BridgeEvent>,
-    /// What of the chain has been read now.
+    /// The blocks that have been read now.
     pub extent: Extent,
 }
 
@@ -90,7 +90,7 @@ impl EventLog {
         self.bridge
     }
 
-    /// What of the chain is read.
+    /// The blocks that have been read.
     pub const fn extent(&self) -> Extent {
         self.extent
     }
@@ -196,7 +196,7 @@ impl EventLog {
         self.extent = changes.extent;
     }
 
-    /// The events of these blocks are these, as far as such were read: in order, each once.
+    /// Replaces the events of these kinds in these blocks. The new ones are in order, each once.
     pub(super) fn replace(&mut self, range: &RangeInclusive<u64>, kinds: Kinds, events: Vec<BridgeEvent>) {
         match kinds {
             Kinds::All => self.retain(|at| !range.contains(&at.block)),

@@ -149,7 +149,7 @@ impl Endpoints {
         }))
     }
 
-    /// Host and port of the endpoint that is asked, as far as is known: the first that isn't unfit.
+    /// Host and port of the endpoint that will be asked: the first that is not known to be unfit.
     pub fn name(&self) -> &str {
         let members = &self.0.members;
         let asked = members.iter().find(|member| !matches!(member.condition(), Condition::Unfit(_)));
@@ -185,7 +185,7 @@ impl Endpoints {
         self.request::<_, U64>("eth_chainId", ()).await.map(|id| id.to())
     }
 
-    /// The block that the selector names now; none when no endpoint has such a block.
+    /// The block that the selector names now. `None` if no endpoint has such a block.
     ///
     /// # Errors
     /// When the endpoint gives no usable answer.
@@ -225,7 +225,7 @@ impl Endpoints {
         Ok(Some(block))
     }
 
-    /// The header of the block at this height; none when no endpoint has such a block.
+    /// The header of the block at this height. `None` if no endpoint has such a block.
     ///
     /// # Errors
     /// When the endpoint gives no usable answer: a header whose fields don't hash to the hash that comes with it is
@@ -371,7 +371,7 @@ impl Endpoints {
 }
 
 impl Shared {
-    /// Whether endpoints are checked at all: one of which nothing is expected shows its faults by its answers.
+    /// Whether endpoints are checked at all. If nothing is expected of a single endpoint, its answers show its faults.
     fn is_checked(&self) -> bool {
         self.members.len() > 1 || self.expected.network.is_some() || !self.expected.contracts.is_empty()
     }

@@ -26,14 +26,14 @@ pub enum ContractVerdict {
     Valid,
     /// A rule is broken.
     Rejected(Rejection),
-    /// There is no answer to go by.
+    /// There is no usable answer.
     Undecided(ChainError),
 }
 
 /// A verdict, and the block that it holds for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// The block judged at; none when it could not be told.
+    /// The block judged at. `None` if it could not be told.
     pub block: Option<Block>,
     /// What the contract said.
     pub verdict: ContractVerdict,

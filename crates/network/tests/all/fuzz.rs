@@ -42,7 +42,7 @@ impl Mutator {
         usize::try_from(self.random.next_u64() % bound.max(1) as u64).unwrap()
     }
 
-    /// The next input; none when the time is over.
+    /// The next input. `None` if the time is over.
     fn next(&mut self) -> Option<Vec<u8>> {
         if self.runs.is_multiple_of(64) && Instant::now() >= self.until {
             println!("{} inputs", self.runs);

@@ -71,7 +71,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// What judging comes to. The first step that isn't passed ends it: later ones are not taken.
+/// The result of judging. The first step that isn't passed ends it: later ones are not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Assessment {
     /// Every step is passed.

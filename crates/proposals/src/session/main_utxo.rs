@@ -26,7 +26,7 @@ pub(crate) struct MainUtxo {
 
 /// Where the main UTXO may be found.
 pub(crate) enum Search {
-    /// It is this one; none when the wallet has none.
+    /// It is this one. `None` if the wallet has none.
     Over(Option<MainUtxo>),
     /// One of these outputs' transactions makes it.
     Among(Vec<OutPoint>),
@@ -151,7 +151,7 @@ impl<B: Backend> Session<'_, B> {
         }
     }
 
-    /// The main UTXO, spent or not; none when the wallet has none.
+    /// The main UTXO, spent or not. `None` if the wallet has none.
     pub(crate) async fn find_main_utxo(
         &mut self,
         record: &WalletRecord,
@@ -161,7 +161,7 @@ impl<B: Backend> Session<'_, B> {
         self.found(record, search, answers)
     }
 
-    /// The main UTXO, unspent; none when the wallet has none.
+    /// The main UTXO, unspent. `None` if the wallet has none.
     pub(crate) async fn unspent_main_utxo(&mut self, record: &WalletRecord) -> Progress<Option<MainUtxo>> {
         let main_utxo = self.find_main_utxo(record).await?;
         let outputs: Vec<_> = self.unsettled(main_utxo.as_ref()).into_iter().collect();
@@ -172,7 +172,7 @@ impl<B: Backend> Session<'_, B> {
     }
 }
 
-/// The output of the transaction that hashes to what the Bridge stores; none when no output does.
+/// The output of the transaction that hashes to what the Bridge stores. `None` if no output does.
 pub fn main_utxo_in(transaction: &Transaction, wallet: KeyHash, hash: B256) -> Option<Utxo> {
     let script = wallet_script(wallet);
     let txid = transaction.compute_txid();

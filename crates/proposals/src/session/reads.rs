@@ -15,7 +15,7 @@ pub(crate) const EARLIER_SEARCHES: usize = 60;
 /// How much further back one such step goes, in blocks: 30 days.
 pub(crate) const EARLIER_STEP: u64 = 216_000;
 
-/// Whether outputs are unspent, as far as Bitcoin has an answer.
+/// Whether each output is unspent, or why Bitcoin has no answer.
 pub(crate) type Unspent = BTreeMap<OutPoint, Result<bool, BackendError>>;
 
 impl<B: Backend> Session<'_, B> {

@@ -133,7 +133,7 @@ pub enum Generation {
     Proposal(Arc<Proposal>),
     /// The wallet has nothing of this kind to do.
     NotPossible,
-    /// It can't be told: what failed.
+    /// Undecided: what failed.
     Failed(String),
 }
 
@@ -149,6 +149,6 @@ pub enum ContentVerdict {
         /// How far it is to be believed.
         assurance: Assurance,
     },
-    /// It can't be told: what failed.
+    /// Undecided: what failed.
     Undecided(String),
 }

@@ -37,7 +37,7 @@ pub(super) enum Settled {
     FeeDisagreement(Arc<Objection>),
     /// One server says so.
     OneWord(Arc<Objection>),
-    /// It can't be told: what failed.
+    /// Undecided: what failed.
     Undecided(String),
 }
 

@@ -1,7 +1,7 @@
 //! What members say to each other, in Protocol Buffers (proto3), byte for byte as the Go client does.
 //!
 //! Decoding is total: any bytes give a value or a [`DecodeError`], and no more is allocated than the caps allow. A
-//! message of which only the proposal can't be read is a value too: [`Undecodable`].
+//! message whose proposal alone can't be read is a value too: [`Undecodable`].
 //! Like Go's decoder, it skips fields that it doesn't know or whose type is another, lets the last of several scalars
 //! win, merges repeated sub-messages, and reads repeated integers packed or not.
 

@@ -1,4 +1,4 @@
-//! Bitcoin Core's JSON-RPC, as far as it is asked for.
+//! The part of Bitcoin Core's JSON-RPC that is used.
 
 use std::io;
 

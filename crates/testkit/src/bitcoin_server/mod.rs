@@ -47,7 +47,7 @@ pub struct Serving {
     pub index: bool,
     /// Whether an Electrum server describes transactions (`verbose`).
     pub verbose: bool,
-    /// The estimate for the next block, in bitcoins per 1,000 virtual bytes; none where none is made.
+    /// The estimate for the next block, in bitcoins per 1,000 virtual bytes. `None` if none is made.
     pub estimate: Option<f64>,
     /// How many coins of one script an Electrum server lists; it refuses to list more.
     pub most_listed: usize,

@@ -19,7 +19,7 @@ pub(super) fn script_pubkey() -> ScriptBuf {
     witness_script().to_p2wsh()
 }
 
-/// A transaction that pays these outputs, before the change, from as many of the coins as it takes; none when they don't
+/// A transaction that pays these outputs, before the change, from as many of the coins as it takes. `None` if they don't
 /// suffice.
 pub(super) fn pay(
     outputs: &[TxOut],

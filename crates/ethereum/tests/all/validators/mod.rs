@@ -1,5 +1,5 @@
-//! Where validators are put to the question: our contract and the one deployed on mainnet, on the real Bridge, must give
-//! the same verdicts, and for each way to say no the same rule.
+//! Asks two validators on the real Bridge about every rule: our contract and the one deployed on mainnet. Their verdicts
+//! must be the same, and for a rejection the rule too.
 
 use std::collections::BTreeSet;
 

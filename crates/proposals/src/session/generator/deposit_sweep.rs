@@ -20,7 +20,7 @@ const ROUNDS: usize = 2;
 /// How many deposits of a vault are asked to be unspent: a batch, and as many that could take the place of spent ones.
 const CHECKED_PER_VAULT: usize = 2 * DEPOSIT_SWEEP_MAX_SIZE as usize;
 
-/// The wallet's deposits, as far as they were looked at.
+/// The wallet's deposits that were looked at.
 #[derive(Clone, Debug)]
 pub(crate) struct Survey {
     snapshot: Snapshot,
@@ -43,7 +43,7 @@ impl Survey {
         self.sound.len().saturating_add(self.excluded.iter().filter(soon).count())
     }
 
-    /// Why it can't be told of some deposit whether it can be swept.
+    /// Why it is undecided whether some deposit can be swept.
     pub(crate) fn unanswered(&self) -> Option<SessionError> {
         self.excluded.iter().find_map(|exclusion| match &exclusion.why {
             Why::Unanswered(error) => Some(error.clone().into()),

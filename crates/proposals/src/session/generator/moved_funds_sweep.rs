@@ -125,7 +125,7 @@ impl<B: Backend> Session<'_, B> {
         Ok(self.moved.insert(moved).clone())
     }
 
-    /// The outputs that pay the wallet what others have moved, as far as events tell.
+    /// The outputs in which other wallets have moved funds to this one, from the events known.
     fn moved_by_events(&self) -> Vec<OutPoint> {
         let (commitments, completed) = (self.events.commitments(), self.events.completed_moves());
         moved_funds::outputs(commitments, completed, self.key_hash, self.block.number)

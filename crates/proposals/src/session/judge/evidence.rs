@@ -14,7 +14,7 @@ impl<B: Backend> Session<'_, B> {
     /// The case of a proposal from the wire: reveals, funding transactions and the main UTXO are found for it.
     ///
     /// # Errors
-    /// If one of them is not there, or it can't be told.
+    /// If one of them is not there, or that is undecided.
     pub async fn evidence(&mut self, proposal: &Proposal) -> Result<Case, Obstacle> {
         let subject = match proposal {
             Proposal::Heartbeat(proposal) => Subject::Heartbeat(proposal.clone()),
