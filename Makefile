@@ -72,9 +72,11 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
 
 SECONDS := $(or $(SECONDS),600)
-fuzz: ## Feed mutated frames, envelopes and multiaddrs to what reads them: SECONDS=600 a target, SEED=…
+fuzz: ## Feed mutated frames, envelopes, multiaddrs and Bitcoin servers' answers to what reads them: SECONDS=600 a target, SEED=…
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-network --test all -- fuzz:: --nocapture --test-threads 1
+	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
+		cargo test --release --quiet --locked -p coxswain-bitcoin --lib -- fuzz:: --nocapture --test-threads 1
 	@echo "fuzz: no target failed, SEED=$(SEED), $(SECONDS) s each"
 
 soak: ## Flood and attack nodes for a minute each, at full speed, and show what that took
@@ -84,9 +86,10 @@ soak: ## Flood and attack nodes for a minute each, at full speed, and show what 
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run
 
-bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; and count the round trips of a proposal
+bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; count the round trips of a proposal, and what Bitcoin's header chain costs
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
 	cargo bench --locked --quiet -p coxswain-network
+	cargo bench --locked --quiet -p coxswain-bitcoin --bench headers
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 
 lint: contracts ## Check format and lints of Solidity and Rust, warnings denied, and that no modules depend on each other in a circle

@@ -4,13 +4,15 @@
 use std::{
     fs,
     path::Path,
+    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
 use bitcoin::consensus::encode::serialize_hex;
 use coxswain_bitcoin::{
     Endpoint, Limits,
-    chain::{HeaderChain, HeaderRules, Standing, Start, follow},
+    chain::{HeaderChain, HeaderRules, Standing, Start},
+    follow,
 };
 
 /// How many blocks must stand on the new start.
@@ -24,12 +26,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     let now = u32::try_from(now)?;
-    let mut chain = HeaderChain::new(Start::mainnet(), HeaderRules::MAINNET);
+    let chain = Mutex::new(HeaderChain::new(Start::mainnet(), HeaderRules::MAINNET));
     let mut newest = Vec::new();
     for url in &urls {
         let endpoint = Endpoint::new(&url.parse()?, Limits::default())?;
-        newest.push((endpoint.name().to_owned(), follow(&mut chain, &endpoint, now).await?));
+        newest.push((endpoint.name().to_owned(), follow(&chain, &endpoint, now).await?));
     }
+    let chain = chain.into_inner()?;
     for (name, tip) in newest {
         match chain.standing(tip) {
             Standing::Current => {}

@@ -1,21 +1,13 @@
-//! What is asked of Bitcoin, whoever answers.
+//! What is asked of Bitcoin, whoever answers, and how far each answer is to be believed.
 
 use std::future::Future;
 
-use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, Txid, block::Header};
+use bitcoin::{FeeRate, OutPoint, Transaction, block::Header};
+use coxswain_rules::{Assured, RelayMinimum};
 
-use crate::{BackendError, Cursor, MerkleBranch, Search};
+use crate::{Answers, BackendError, Coinbase, Cursor, MerkleBranch, Mined, Output, Search, Tip};
 
-/// The newest block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tip {
-    /// Its height.
-    pub height: u32,
-    /// Its header.
-    pub header: Header,
-}
-
-/// A transaction that the backend knows.
+/// A transaction that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// The transaction, whose txid is the one asked for.
@@ -24,73 +16,35 @@ pub struct Known {
     pub confirmations: u32,
 }
 
-/// An output, with its script: some backends find it by that.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Output {
-    /// Which output.
-    pub outpoint: OutPoint,
-    /// What locks it.
-    pub script: ScriptBuf,
-}
-
-/// A transaction that is in a block of the best chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mined {
-    /// Which transaction.
-    pub txid: Txid,
-    /// The block's height.
-    pub height: u32,
-}
-
-/// A block's first transaction, and what proves that it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Coinbase {
-    /// The transaction.
-    pub transaction: Transaction,
-    /// The branch that leads to it.
-    pub branch: MerkleBranch,
-}
-
 /// What fees are held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeeRates {
-    /// The backend's own least rate for relaying a transaction.
-    pub relay_minimum: FeeRate,
-    /// The rate for confirmation in the next block. `None` if the backend can't tell.
+pub struct Fees {
+    /// The least rates for relaying a transaction.
+    pub relay_minimum: RelayMinimum,
+    /// The rate for confirmation in the next block; `None` if nobody can tell.
     pub next_block: Option<FeeRate>,
 }
 
-/// Where the chain stands, and what it asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conditions {
-    /// The newest block.
-    pub tip: Tip,
-    /// What fees are held against.
-    pub fee_rates: FeeRates,
-}
-
-/// The answer to each item of a list, in its place. An error is one item's: the others stand.
-pub type Answers<T> = Vec<Result<T, BackendError>>;
-
-/// A Bitcoin node or server, or several of them. Each call is a bounded number of round trips, however many items it asks
-/// for.
+/// Bitcoin, as far as it is known. Each call is a bounded number of round trips, however many items it asks for.
 pub trait Backend: Send + Sync {
-    /// The newest block, and what fees are held against now.
-    fn conditions(&self) -> impl Future<Output = Result<Conditions, BackendError>> + Send;
+    /// The newest block.
+    fn tip(&self) -> impl Future<Output = Result<Tip, BackendError>> + Send;
 
-    /// The transaction of each output. `None` if neither a block of the best chain nor the mempool has it. No address
-    /// history is asked for.
-    ///
-    /// A backend without an index of transactions finds one by its output while that is unspent, and otherwise can't tell:
-    /// [`BackendError::Unindexed`].
+    /// What fees are held against now.
+    fn fees(&self) -> impl Future<Output = Result<Assured<Fees>, BackendError>> + Send;
+
+    /// The transaction of each output; `None` if neither a block of the best chain nor the mempool has it. No address history is
+    /// asked for.
     fn transactions(
         &self,
         outpoints: &[OutPoint],
-    ) -> impl Future<Output = Result<Answers<Option<Known>>, BackendError>> + Send;
+    ) -> impl Future<Output = Result<Answers<Assured<Option<Known>>>, BackendError>> + Send;
 
     /// Whether each output exists and no transaction spends it, the mempool included.
-    fn unspent(&self, outputs: &[Output])
-    -> impl Future<Output = Result<Answers<bool>, BackendError>> + Send;
+    fn unspent(
+        &self,
+        outputs: &[Output],
+    ) -> impl Future<Output = Result<Answers<Assured<bool>>, BackendError>> + Send;
 
     /// The branch of the Merkle tree that leads to each transaction, in the block of the best chain that has it. It proves
     /// nothing by itself: [`MerkleBranch::prove`] holds it against the block's header.
@@ -104,6 +58,7 @@ pub trait Backend: Send + Sync {
     fn coinbase(&self, height: u32) -> impl Future<Output = Result<Coinbase, BackendError>> + Send;
 
     /// One step of the search for the transaction that spends this output. It begins at the height of the block that made it.
+    /// A spender that is found shows it by its own bytes; that there is none is a word.
     fn spender(
         &self,
         spent: &Output,
@@ -117,34 +72,28 @@ pub trait Backend: Send + Sync {
         count: u32,
     ) -> impl Future<Output = Result<Vec<Header>, BackendError>> + Send;
 
-    /// Hands the transaction to the network. It is no error when the backend has it already.
+    /// Hands the transaction to the network. It is no error if that has it already.
     fn broadcast(&self, transaction: &Transaction) -> impl Future<Output = Result<(), BackendError>> + Send;
-
-    /// The chain's identity: the genesis block's hash.
-    fn genesis(&self) -> impl Future<Output = Result<BlockHash, BackendError>> + Send;
-
-    /// The newest block.
-    fn tip(&self) -> impl Future<Output = Result<Tip, BackendError>> + Send {
-        async { self.conditions().await.map(|conditions| conditions.tip) }
-    }
-
-    /// What fees are held against now.
-    fn fee_rates(&self) -> impl Future<Output = Result<FeeRates, BackendError>> + Send {
-        async { self.conditions().await.map(|conditions| conditions.fee_rates) }
-    }
 }
 
 /// So that several can ask one.
 impl<B: Backend> Backend for &B {
-    async fn conditions(&self) -> Result<Conditions, BackendError> {
-        B::conditions(self).await
+    async fn tip(&self) -> Result<Tip, BackendError> {
+        B::tip(self).await
     }
 
-    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+    async fn fees(&self) -> Result<Assured<Fees>, BackendError> {
+        B::fees(self).await
+    }
+
+    async fn transactions(
+        &self,
+        outpoints: &[OutPoint],
+    ) -> Result<Answers<Assured<Option<Known>>>, BackendError> {
         B::transactions(self, outpoints).await
     }
 
-    async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
+    async fn unspent(&self, outputs: &[Output]) -> Result<Answers<Assured<bool>>, BackendError> {
         B::unspent(self, outputs).await
     }
 
@@ -166,9 +115,5 @@ impl<B: Backend> Backend for &B {
 
     async fn broadcast(&self, transaction: &Transaction) -> Result<(), BackendError> {
         B::broadcast(self, transaction).await
-    }
-
-    async fn genesis(&self) -> Result<BlockHash, BackendError> {
-        B::genesis(self).await
     }
 }

@@ -1,11 +1,6 @@
 //! What an endpoint says, held against what it must be.
 
-use bitcoin::{
-    Amount, FeeRate, Transaction, Txid,
-    block::Header,
-    consensus::encode,
-    hashes::{Hash, HashEngine, sha256d},
-};
+use bitcoin::{Amount, FeeRate, Transaction, Txid, block::Header, consensus::encode};
 
 /// The transaction of these bytes, when they are the one asked for.
 pub(crate) fn transaction(hex: &str, txid: Txid) -> Result<Transaction, String> {
@@ -50,24 +45,6 @@ pub(crate) fn chained(headers: &[Header]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// That this branch of the header's Merkle tree leads from the transaction at `position` to the root. Its hashes are
-/// written as txids are.
-pub(crate) fn in_block(txid: Txid, branch: &[Txid], position: u64, header: &Header) -> Result<(), String> {
-    let mut rest = position;
-    let root = branch.iter().fold(txid, |hash, &sibling| {
-        let (left, right) = if rest.is_multiple_of(2) { (hash, sibling) } else { (sibling, hash) };
-        rest /= 2;
-        let mut engine = sha256d::Hash::engine();
-        engine.input(left.as_byte_array());
-        engine.input(right.as_byte_array());
-        Txid::from_raw_hash(sha256d::Hash::from_engine(engine))
-    });
-    if rest == 0 && root.to_raw_hash() == header.merkle_root.to_raw_hash() {
-        return Ok(());
-    }
-    Err(format!("transaction {txid} is not proven to be in block {}", header.block_hash()))
 }
 
 /// A fee rate given in bitcoins per 1,000 virtual bytes, rounded up to a satoshi per 1,000 weight units. `None` for what isn't one, such as −1.

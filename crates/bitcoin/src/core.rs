@@ -1,6 +1,9 @@
 //! Bitcoin as a Bitcoin Core node tells it over JSON-RPC, or one that speaks likewise (btcd).
 
+#[cfg(test)]
+mod fuzz;
 mod spender;
+mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,32 +12,32 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use bitcoin::{
-    Block, BlockHash, OutPoint, ScriptBuf, Transaction, Txid,
-    block::Header,
-    consensus::encode::{self, serialize_hex},
-};
+use bitcoin::{BlockHash, OutPoint, Transaction, Txid, block::Header, consensus::encode::serialize_hex};
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
+use self::wire::{
+    BLOCK, ChainInfo, Estimate, HEADER, Listed, RAW, Spending, TxOut, block_hash, block_header, block_listed,
+    block_whole, chain_info, highest, in_order, raw, read_block, read_header, sighted, tx_out,
+};
 use crate::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Limits, MerkleBranch,
-    Mined, Output, Search, Tip, check,
-    jsonrpc::{Answer, Call, Numbered, Reply},
+    Answers, BackendError, Coinbase, Cursor, FeeRates, Limits, MerkleBranch, Mined, Output, Search, Server,
+    Sighting, Tip, check,
+    jsonrpc::{Answer, Call, Numbered},
+    limits::place_in_flight,
     verbose::{Place, Verbose, says_absent},
 };
 
-/// All that a node is asked: where `rpcwhitelist` names what the user may ask, these must be on it.
-pub const CORE_METHODS: [&str; 13] = [
-    "estimatefee",
+/// All that Bitcoin Core is asked: where `rpcwhitelist` names what the user may ask, these must be on it. (What only btcd has is
+/// asked where a node doesn't have these.)
+pub const CORE_METHODS: [&str; 11] = [
     "estimatesmartfee",
     "getblock",
     "getblockchaininfo",
     "getblockhash",
     "getblockheader",
-    "getinfo",
     "getmempoolinfo",
     "getnetworkinfo",
     "getrawtransaction",
@@ -47,6 +50,10 @@ pub const CORE_METHODS: [&str; 13] = [
 const ALREADY_MINED: i64 = -27;
 /// `RPC_INVALID_PARAMETER`, and what btcd says instead: no block has this height yet.
 const OUT_OF_RANGE: [i64; 2] = [-8, -1];
+/// JSON-RPC's own: there is no such method.
+const METHOD_NOT_FOUND: i64 = -32601;
+/// How many headers are asked for in one batch: they are small.
+const HEADERS: usize = 2_016;
 
 /// A Bitcoin Core node, or one that speaks likewise (btcd).
 ///
@@ -100,6 +107,11 @@ impl Core {
         self.round_trips.load(Ordering::Relaxed)
     }
 
+    /// The host and the port that it is reached at.
+    pub fn address(&self) -> (&str, Option<u16>) {
+        (self.url.host_str().unwrap_or_default(), self.url.port_or_known_default())
+    }
+
     /// What the node calls itself.
     ///
     /// # Errors
@@ -113,30 +125,42 @@ impl Core {
         struct Info {
             version: u64,
         }
-        let answers =
-            self.ask(&[Call::new("getnetworkinfo", json!([])), Call::new("getinfo", json!([]))]).await?;
-        let [network, info] = answers.as_slice() else { return Err(self.unanswered("getnetworkinfo")) };
-        if let Ok(Network { subversion }) = network.read() {
+        if let Ok(Network { subversion }) = self.ask_one(Call::new("getnetworkinfo", json!([]))).await?.read()
+        {
             return Ok(crate::jsonrpc::excerpt(&subversion));
         }
+        let info = self.ask_one(Call::new("getinfo", json!([]))).await?;
         info.read().map(|Info { version }| format!("version {version}"))
     }
 
     /// Asks all, in as many batches as the limit makes of them. A batch whose answers are too large together is asked in
     /// halves: nobody's large transaction keeps the others from being looked up.
     async fn ask(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
+        self.ask_in_batches_of(self.limits.batch, calls).await
+    }
+
+    async fn ask_in_batches_of(&self, most: usize, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
         let mut answers = Vec::with_capacity(calls.len());
-        let mut batches: Vec<_> = calls.rchunks(self.limits.batch.max(1)).collect();
+        // In their order, so that what comes first can be passed over where the list is long.
+        let mut batches: Vec<_> = calls.chunks(most.max(1)).rev().collect();
         while let Some(batch) = batches.pop() {
-            match self.batch(batch).await {
-                Err(BackendError::TooLarge { .. }) if batch.len() > 1 => {
+            match (self.batch(batch).await, batch) {
+                (Err(error @ BackendError::TooLarge { .. }), [call]) => {
+                    answers.push(Answer::failed(call, &self.name, error));
+                }
+                (Err(BackendError::TooLarge { .. }), _) => {
                     let (first, second) = batch.split_at(batch.len() / 2);
                     batches.extend([second, first]);
                 }
-                some => answers.extend(some?),
+                (some, _) => answers.extend(some?),
             }
         }
         Ok(answers)
+    }
+
+    async fn ask_one(&self, call: Call) -> Result<Answer, BackendError> {
+        let mut answers = self.ask(std::slice::from_ref(&call)).await?;
+        answers.pop().ok_or_else(|| self.unanswered(call.method))
     }
 
     async fn batch(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
@@ -152,19 +176,7 @@ impl Core {
         let request =
             self.client.post(self.url.clone()).header("content-type", "application/json").body(body);
         let body = self.receive(self.admitted(request).await.map_err(refused)?, method).await?;
-        let replies: Vec<Reply> =
-            serde_json::from_slice(&body).map_err(|error| garbage(error.to_string()))?;
-
-        let mut answers: Vec<Option<Answer>> = calls.iter().map(|_| None).collect();
-        for reply in replies {
-            let place = reply.place(0).and_then(|place| Some((calls.get(place)?, answers.get_mut(place)?)));
-            let Some((call, answer)) = place else {
-                return Err(garbage("it answers what was not asked".to_owned()));
-            };
-            *answer = Some(Answer::new(call, endpoint, reply));
-        }
-        let answers: Option<Vec<Answer>> = answers.into_iter().collect();
-        answers.ok_or_else(|| garbage("a request of the batch is not answered".to_owned()))
+        in_order(calls, endpoint, &body)
     }
 
     async fn admitted(&self, request: RequestBuilder) -> Result<RequestBuilder, String> {
@@ -187,6 +199,7 @@ impl Core {
         if !status.is_success() {
             return Err(BackendError::Http { method, endpoint: self.name.clone(), status: status.as_u16() });
         }
+        let _place = place_in_flight().await;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len().saturating_add(chunk.len()) > self.limits.bytes {
@@ -220,11 +233,11 @@ impl Core {
     }
 
     /// The transactions that no index leads to: by their outputs, while unspent, and those outputs' blocks.
-    async fn by_output(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+    async fn by_output(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Sighting>>, BackendError> {
         if outpoints.is_empty() {
             return Ok(Vec::new());
         }
-        let mut calls = vec![Call::new("getblockchaininfo", json!([]))];
+        let mut calls = vec![chain_info()];
         calls.extend(outpoints.iter().map(|&outpoint| tx_out(outpoint)));
         let answers = self.ask(&calls).await?;
         let (info, answers) = answers.split_first().ok_or_else(|| self.unanswered("getblockchaininfo"))?;
@@ -269,7 +282,7 @@ impl Core {
             .map(|(outpoint, block)| {
                 block?;
                 let answer = answers.next().ok_or_else(|| self.unanswered(RAW))?;
-                known(&answer, &answer.read()?, outpoint.txid)
+                sighted(&answer, &answer.read()?, outpoint.txid, best.blocks)
             })
             .collect())
     }
@@ -281,61 +294,75 @@ impl fmt::Debug for Core {
     }
 }
 
-impl Backend for Core {
-    async fn conditions(&self) -> Result<Conditions, BackendError> {
+impl Server for Core {
+    async fn genesis(&self) -> Result<BlockHash, BackendError> {
+        self.ask_one(block_hash(0)).await?.read()
+    }
+
+    async fn tip(&self) -> Result<Tip, BackendError> {
+        let ChainInfo { blocks, bestblockhash } = self.ask_one(chain_info()).await?.read()?;
+        let answer = self.ask_one(block_header(bestblockhash)).await?;
+        Ok(Tip { height: blocks, header: read_header(&answer, bestblockhash)? })
+    }
+
+    async fn fee_rates(&self) -> Result<FeeRates, BackendError> {
         let calls = [
-            Call::new("getblockchaininfo", json!([])),
             Call::new("getmempoolinfo", json!([])),
             Call::new("getnetworkinfo", json!([])),
-            Call::new("getinfo", json!([])),
             Call::new("estimatesmartfee", json!([1])),
-            Call::new("estimatefee", json!([1])),
         ];
         let answers = self.ask(&calls).await?;
-        let [info, relays @ .., smart, plain] = answers.as_slice() else {
-            return Err(self.unanswered("getblockchaininfo"));
+        let [relays @ .., smart] = answers.as_slice() else {
+            return Err(self.unanswered("getmempoolinfo"));
         };
-        let ChainInfo { blocks, bestblockhash } = info.read()?;
         // Which of these there are depends on the node's kind and age.
-        let relay_minimum = relays
-            .iter()
-            .filter_map(|answer| answer.read::<Relay>().ok())
-            .flat_map(|relay| [relay.mempoolminfee, relay.minrelaytxfee, relay.relayfee])
-            .filter_map(|rate| check::fee_rate(rate?))
-            .max();
+        let mut relay_minimum = highest(relays);
+        if relay_minimum.is_none() {
+            relay_minimum = highest(&[self.ask_one(Call::new("getinfo", json!([]))).await?]);
+        }
         let relay_minimum = relay_minimum.ok_or_else(|| BackendError::Garbage {
             method: "getmempoolinfo",
             endpoint: self.name.clone(),
             cause: "neither this nor getnetworkinfo nor getinfo tells the least fee rate for relaying"
                 .to_owned(),
         })?;
-        let smart = smart.read::<Estimate>().ok().and_then(|estimate| estimate.feerate);
-        let next_block = smart.or_else(|| plain.read().ok()).and_then(check::fee_rate);
-
-        let headers = self.ask(&[block_header(bestblockhash)]).await?;
-        let answer = headers.first().ok_or_else(|| self.unanswered(HEADER))?;
-        let tip = Tip { height: blocks, header: read_header(answer, bestblockhash)? };
-        Ok(Conditions { tip, fee_rates: FeeRates { relay_minimum, next_block } })
+        let next_block = match smart.read::<Estimate>() {
+            Ok(estimate) => estimate.feerate,
+            // btcd's. Bitcoin Core has it no more, and one that may not be asked for would spoil its batch.
+            Err(BackendError::Rpc { code: METHOD_NOT_FOUND, .. }) => {
+                self.ask_one(Call::new("estimatefee", json!([1]))).await?.read().ok()
+            }
+            Err(_) => None,
+        };
+        Ok(FeeRates { relay_minimum, next_block: next_block.and_then(check::fee_rate) })
     }
 
-    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
-        let calls: Vec<_> = outpoints.iter().map(|outpoint| raw(outpoint.txid, None)).collect();
+    async fn sightings(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Sighting>>, BackendError> {
+        if outpoints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut calls = vec![chain_info()];
+        calls.extend(outpoints.iter().map(|outpoint| raw(outpoint.txid, None)));
         let answers = self.ask(&calls).await?;
-        let mut found: Vec<Option<Result<Option<Known>, BackendError>>> = outpoints
+        let (info, answers) = answers.split_first().ok_or_else(|| self.unanswered("getblockchaininfo"))?;
+        let ChainInfo { blocks, .. } = info.read()?;
+        let mut found: Vec<Option<Result<Option<Sighting>, BackendError>>> = outpoints
             .iter()
             .zip(answers)
             .map(|(outpoint, answer)| match answer.read() {
-                Ok(verbose) => Some(known(&answer, &verbose, outpoint.txid)),
+                Ok(verbose) => Some(sighted(answer, &verbose, outpoint.txid, blocks)),
                 Err(BackendError::Rpc { message, .. }) if says_absent(&message) => Some(Ok(None)),
+                // It is busy: that says nothing of an index.
+                Err(busy @ BackendError::Rpc { .. }) if busy.is_retryable() => Some(Err(busy)),
                 Err(BackendError::Rpc { .. }) => None,
                 Err(other) => Some(Err(other)),
             })
             .collect();
         let unknown: Vec<_> =
-            outpoints.iter().zip(&found).filter(|(_, known)| known.is_none()).map(|(out, _)| *out).collect();
+            outpoints.iter().zip(&found).filter(|(_, seen)| seen.is_none()).map(|(out, _)| *out).collect();
         let mut others = self.by_output(&unknown).await?.into_iter();
-        found.iter_mut().filter(|known| known.is_none()).for_each(|known| *known = others.next());
-        Ok(found.into_iter().map(|known| known.unwrap_or_else(|| Err(self.unanswered(RAW)))).collect())
+        found.iter_mut().filter(|seen| seen.is_none()).for_each(|seen| *seen = others.next());
+        Ok(found.into_iter().map(|seen| seen.unwrap_or_else(|| Err(self.unanswered(RAW)))).collect())
     }
 
     async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
@@ -370,9 +397,15 @@ impl Backend for Core {
     }
 
     async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
-        let calls: Vec<_> = (start..start.saturating_add(count)).map(block_hash).collect();
+        let mut end = start.saturating_add(count);
+        if count > 1 {
+            // So that no more is asked for than there is.
+            let ChainInfo { blocks, .. } = self.ask_one(chain_info()).await?.read()?;
+            end = end.min(blocks.saturating_add(1));
+        }
+        let calls: Vec<_> = (start..end).map(block_hash).collect();
         let mut hashes = Vec::new();
-        for answer in self.ask(&calls).await? {
+        for answer in self.ask_in_batches_of(HEADERS, &calls).await? {
             match answer.read::<BlockHash>() {
                 Ok(hash) => hashes.push(hash),
                 Err(BackendError::Rpc { code, .. }) if OUT_OF_RANGE.contains(&code) => break,
@@ -380,7 +413,7 @@ impl Backend for Core {
             }
         }
         let calls: Vec<_> = hashes.iter().map(|&hash| block_header(hash)).collect();
-        let answers = self.ask(&calls).await?;
+        let answers = self.ask_in_batches_of(HEADERS, &calls).await?;
         let headers: Vec<Header> = hashes
             .iter()
             .zip(&answers)
@@ -390,6 +423,19 @@ impl Backend for Core {
             (Err(cause), Some(answer)) => Err(answer.changed(cause)),
             _ => Ok(headers),
         }
+    }
+
+    async fn headers_at(&self, heights: &[u32]) -> Result<Answers<Header>, BackendError> {
+        let calls: Vec<_> = heights.iter().map(|&height| block_hash(height)).collect();
+        let hashes: Vec<Result<BlockHash, _>> = self.ask(&calls).await?.iter().map(Answer::read).collect();
+        let calls: Vec<_> = hashes.iter().flatten().map(|&hash| block_header(hash)).collect();
+        let mut answers = self.ask(&calls).await?.into_iter();
+        let header = |hash| {
+            let answer = answers.next().ok_or_else(|| self.unanswered(HEADER))?;
+            read_header(&answer, hash)
+        };
+        let mut header = header;
+        Ok(hashes.into_iter().map(|hash| header(hash?)).collect())
     }
 
     async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
@@ -458,120 +504,4 @@ impl Backend for Core {
             Err(other) => Err(other),
         }
     }
-
-    async fn genesis(&self) -> Result<BlockHash, BackendError> {
-        let answers = self.ask(&[block_hash(0)]).await?;
-        answers.first().ok_or_else(|| self.unanswered("getblockhash"))?.read()
-    }
-}
-
-const BLOCK: &str = "getblock";
-const HEADER: &str = "getblockheader";
-const RAW: &str = "getrawtransaction";
-
-/// Described, from the block when one is named.
-fn raw(txid: Txid, block: Option<BlockHash>) -> Call {
-    // btcd takes a number only; Bitcoin Core takes numbers for truth.
-    Call::new(RAW, block.map_or_else(|| json!([txid, 1]), |block| json!([txid, 1, block])))
-}
-
-fn tx_out(outpoint: OutPoint) -> Call {
-    Call::new("gettxout", json!([outpoint.txid, outpoint.vout, true]))
-}
-
-fn block_hash(height: u32) -> Call {
-    Call::new("getblockhash", json!([height]))
-}
-
-/// With its transactions' ids.
-fn block_listed(hash: BlockHash) -> Call {
-    Call::new(BLOCK, json!([hash, 1]))
-}
-
-/// Its bytes.
-fn block_whole(hash: BlockHash) -> Call {
-    Call::new(BLOCK, json!([hash, 0]))
-}
-
-/// The block of this hash, whose transactions are its own.
-fn read_block(answer: &Answer, hash: BlockHash) -> Result<Block, BackendError> {
-    let block: Block = encode::deserialize_hex(&answer.read::<String>()?)
-        .map_err(|error| answer.garbage(format!("not a block: {error}")))?;
-    if block.block_hash() == hash && block.check_merkle_root() {
-        return Ok(block);
-    }
-    Err(answer.garbage(format!("it is not block {hash}")))
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    tx: Vec<Txid>,
-}
-
-fn block_header(hash: BlockHash) -> Call {
-    Call::new(HEADER, json!([hash, false]))
-}
-
-#[derive(Deserialize)]
-struct ChainInfo {
-    blocks: u32,
-    bestblockhash: BlockHash,
-}
-
-/// In bitcoins per 1,000 virtual bytes.
-#[derive(Deserialize)]
-struct Relay {
-    /// `getmempoolinfo`, while the mempool is full.
-    mempoolminfee: Option<f64>,
-    /// `getmempoolinfo`.
-    minrelaytxfee: Option<f64>,
-    /// `getnetworkinfo`, and btcd's `getinfo`.
-    relayfee: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Estimate {
-    feerate: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct TxOut {
-    bestblock: BlockHash,
-    confirmations: u32,
-    #[serde(rename = "scriptPubKey")]
-    script: ScriptHex,
-}
-
-#[derive(Deserialize)]
-struct ScriptHex {
-    hex: ScriptBuf,
-}
-
-#[derive(Deserialize)]
-struct Spending {
-    txid: Txid,
-    vout: u32,
-    spendingtxid: Option<Txid>,
-}
-
-impl Spending {
-    fn spent(&self) -> Option<OutPoint> {
-        self.spendingtxid.map(|_| OutPoint::new(self.txid, self.vout))
-    }
-}
-
-fn known(answer: &Answer, verbose: &Verbose, txid: Txid) -> Result<Option<Known>, BackendError> {
-    let transaction = verbose.transaction(txid).map_err(|cause| answer.garbage(cause))?;
-    Ok(match verbose.place() {
-        Place::Mempool => Some(Known { transaction, confirmations: 0 }),
-        Place::Block { confirmations } => Some(Known { transaction, confirmations }),
-        Place::Nowhere => None,
-    })
-}
-
-fn read_header(answer: &Answer, hash: BlockHash) -> Result<Header, BackendError> {
-    let hex: String = answer.read()?;
-    let header = check::header(&hex).map_err(|cause| answer.garbage(cause))?;
-    let actual = header.block_hash();
-    if actual == hash { Ok(header) } else { Err(answer.garbage(format!("it is block {actual}, not {hash}"))) }
 }

@@ -6,8 +6,8 @@ use bitcoin::{BlockHash, OutPoint, Transaction, block::Header, hashes::sha256};
 use url::Url;
 
 use crate::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Core, Cursor, Electrum, Known, Limits,
-    MerkleBranch, Mined, Output, Search,
+    Answers, BackendError, Coinbase, Core, Cursor, Electrum, FeeRates, Limits, MerkleBranch, Mined, Output,
+    Search, Server, Sighting, Tip,
 };
 
 /// Why a URL names no endpoint.
@@ -103,6 +103,14 @@ impl Endpoint {
         }
     }
 
+    /// The host and the port that it is reached at.
+    pub fn address(&self) -> (&str, Option<u16>) {
+        match self {
+            Self::Electrum(electrum) => electrum.address(),
+            Self::Core(core) => core.address(),
+        }
+    }
+
     /// What kind of endpoint it is.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -131,18 +139,32 @@ impl Endpoint {
     }
 }
 
-impl Backend for Endpoint {
-    async fn conditions(&self) -> Result<Conditions, BackendError> {
+impl Server for Endpoint {
+    async fn tip(&self) -> Result<Tip, BackendError> {
         match self {
-            Self::Electrum(electrum) => electrum.conditions().await,
-            Self::Core(core) => core.conditions().await,
+            Self::Electrum(electrum) => electrum.tip().await,
+            Self::Core(core) => core.tip().await,
         }
     }
 
-    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+    async fn fee_rates(&self) -> Result<FeeRates, BackendError> {
         match self {
-            Self::Electrum(electrum) => electrum.transactions(outpoints).await,
-            Self::Core(core) => core.transactions(outpoints).await,
+            Self::Electrum(electrum) => electrum.fee_rates().await,
+            Self::Core(core) => core.fee_rates().await,
+        }
+    }
+
+    async fn sightings(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Sighting>>, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.sightings(outpoints).await,
+            Self::Core(core) => core.sightings(outpoints).await,
+        }
+    }
+
+    async fn headers_at(&self, heights: &[u32]) -> Result<Answers<Header>, BackendError> {
+        match self {
+            Self::Electrum(electrum) => electrum.headers_at(heights).await,
+            Self::Core(core) => core.headers_at(heights).await,
         }
     }
 

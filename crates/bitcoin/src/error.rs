@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bitcoin::{BlockHash, OutPoint, hashes::sha256};
 
+use crate::chain::{HeaderError, StaleError};
+
 /// Why there is no usable answer: nothing may be concluded from it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -143,6 +145,65 @@ pub enum BackendError {
         /// The greatest height of any endpoint.
         best: u32,
     },
+    /// The endpoint is on a branch of the chain.
+    #[error("{endpoint} is on a branch that leaves the chain with the most work at height {at}, {} blocks under its tip", best.saturating_sub(*at))]
+    Forked {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The last height that it shares with the chain.
+        at: u32,
+        /// The chain's height.
+        best: u32,
+    },
+    /// The endpoint serves a relative of the chain, or makes one up.
+    #[error("{endpoint} serves another chain: its block at height {height} is {actual}, not {expected}")]
+    OtherChain {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// The height.
+        height: u32,
+        /// Its block there.
+        actual: BlockHash,
+        /// What it should be.
+        expected: BlockHash,
+    },
+    /// The endpoint shows a header that doesn't hold.
+    #[error("{endpoint} shows a header that does not hold: {error}")]
+    BadHeader {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// What is wrong with the header.
+        error: HeaderError,
+    },
+    /// The endpoint shows more headers than there can be.
+    #[error("{endpoint} shows over {count} new headers, more than there can be by now")]
+    TooManyHeaders {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// How many there can be.
+        count: u32,
+    },
+    /// The chain may not be the newest there is.
+    #[error(transparent)]
+    ChainStale(StaleError),
+    /// The endpoint speaks a version of the protocol that isn't understood.
+    #[error("{endpoint} speaks version {version} of Electrum's protocol, {} to {} are understood", understood[0], understood[1])]
+    OtherVersion {
+        /// The endpoint's host and port.
+        endpoint: String,
+        /// What it speaks.
+        version: String,
+        /// The oldest and the newest that are understood.
+        understood: [&'static str; 2],
+    },
+    /// Servers contradict each other, and not enough of them say the same.
+    #[error("{what}: {}", said.join(", "))]
+    Contradiction {
+        /// What about.
+        what: String,
+        /// Who says what.
+        said: Vec<String>,
+    },
     /// The endpoint's newest block is too old to be the newest.
     #[error("{endpoint} has no block of the last {} min: its newest is {} min old", bound.as_secs() / 60, age.as_secs() / 60)]
     Stale {
@@ -178,8 +239,40 @@ impl BackendError {
             Self::Unindexed { .. } => "unindexed",
             Self::WrongNetwork { .. } => "wrong-network",
             Self::Behind { .. } => "behind",
-            Self::Stale { .. } => "stale",
+            Self::Forked { .. } => "forked",
+            Self::OtherChain { .. } => "wrong-network",
+            Self::BadHeader { .. } => "bad-header",
+            Self::TooManyHeaders { .. } => "too-many-headers",
+            Self::OtherVersion { .. } => "other-version",
+            Self::Contradiction { .. } => "contradiction",
+            Self::Stale { .. } | Self::ChainStale(_) => "stale",
             Self::Exhausted(_) => "exhausted",
+        }
+    }
+
+    /// Host and port of the endpoint that it is about; `None` if it is about no one alone.
+    pub fn endpoint(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { endpoint, .. }
+            | Self::Untrusted { endpoint, .. }
+            | Self::Interrupted { endpoint, .. }
+            | Self::TimedOut { endpoint, .. }
+            | Self::NoCredentials { endpoint, .. }
+            | Self::Http { endpoint, .. }
+            | Self::TooLarge { endpoint, .. }
+            | Self::Garbage { endpoint, .. }
+            | Self::Changed { endpoint, .. }
+            | Self::Rpc { endpoint, .. }
+            | Self::Unindexed { endpoint, .. }
+            | Self::WrongNetwork { endpoint, .. }
+            | Self::Behind { endpoint, .. }
+            | Self::Forked { endpoint, .. }
+            | Self::OtherChain { endpoint, .. }
+            | Self::BadHeader { endpoint, .. }
+            | Self::TooManyHeaders { endpoint, .. }
+            | Self::OtherVersion { endpoint, .. }
+            | Self::Stale { endpoint, .. } => Some(endpoint),
+            Self::ChainStale(_) | Self::Contradiction { .. } | Self::Exhausted(_) => None,
         }
     }
 
@@ -191,7 +284,9 @@ impl BackendError {
             | Self::TimedOut { .. }
             | Self::NoCredentials { .. }
             | Self::Changed { .. }
-            | Self::Behind { .. } => true,
+            | Self::Behind { .. }
+            | Self::Forked { .. }
+            | Self::Contradiction { .. } => true,
             Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,
             // Bitcoin Core while it warms up; an Electrum server that is busy (JSON-RPC server error range).
             Self::Rpc { code, .. } => matches!(code, -28 | -102 | -101),
@@ -200,6 +295,11 @@ impl BackendError {
             | Self::Garbage { .. }
             | Self::Unindexed { .. }
             | Self::WrongNetwork { .. }
+            | Self::OtherChain { .. }
+            | Self::BadHeader { .. }
+            | Self::TooManyHeaders { .. }
+            | Self::OtherVersion { .. }
+            | Self::ChainStale(_)
             | Self::Stale { .. } => false,
             Self::Exhausted(causes) => causes.iter().any(Self::is_retryable),
         }

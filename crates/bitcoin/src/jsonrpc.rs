@@ -60,28 +60,32 @@ impl Reply {
 pub(crate) struct Answer {
     method: &'static str,
     endpoint: String,
-    result: Result<Box<RawValue>, (i64, String)>,
+    result: Result<Box<RawValue>, BackendError>,
 }
 
 impl Answer {
     pub(crate) fn new(call: &Call, endpoint: &str, reply: Reply) -> Self {
+        let method = call.method;
         let result = match reply.error {
             None | Some(Value::Null) => Ok(reply.result.unwrap_or_else(|| RawValue::NULL.to_owned())),
-            Some(error) => Err(code_and_message(&error)),
+            Some(error) => {
+                let (code, message) = code_and_message(&error);
+                Err(BackendError::Rpc { method, endpoint: endpoint.to_owned(), code, message })
+            }
         };
-        Self { method: call.method, endpoint: endpoint.to_owned(), result }
+        Self { method, endpoint: endpoint.to_owned(), result }
+    }
+
+    /// That this request alone has no answer.
+    pub(crate) fn failed(call: &Call, endpoint: &str, error: BackendError) -> Self {
+        Self { method: call.method, endpoint: endpoint.to_owned(), result: Err(error) }
     }
 
     /// The result, as what it should be.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, BackendError> {
         match &self.result {
             Ok(raw) => serde_json::from_str(raw.get()).map_err(|error| self.garbage(error.to_string())),
-            Err((code, message)) => Err(BackendError::Rpc {
-                method: self.method,
-                endpoint: self.endpoint.clone(),
-                code: *code,
-                message: message.clone(),
-            }),
+            Err(error) => Err(error.clone()),
         }
     }
 

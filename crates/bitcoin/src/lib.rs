@@ -1,7 +1,8 @@
 //! Bitcoin as Coxswain sees it: one narrow [`Backend`], which says of a transaction whether it is there and how deep, of
 //! an output whether it is unspent, and what a fee should be.
 //!
-//! An [`Endpoint`] is an [`Electrum`] server or a Bitcoin [`Core`] node; [`Backends`] makes one of several.
+//! An [`Endpoint`] is an [`Electrum`] server or a Bitcoin [`Core`] node, each of which is a [`Server`] and at its own word;
+//! [`Backends`] makes of several what is proven, agreed on, or one's word.
 
 mod backend;
 mod backends;
@@ -11,19 +12,31 @@ mod core;
 mod electrum;
 mod endpoint;
 mod error;
+mod follow;
 mod jsonrpc;
 mod limits;
 mod merkle;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "a test's helpers fail like the test itself"
+)]
+mod mutator;
+mod server;
 mod spender;
 pub mod spv;
 mod verbose;
 
-pub use backend::{Answers, Backend, Coinbase, Conditions, FeeRates, Known, Mined, Output, Tip};
-pub use backends::{Backends, Expected, Health};
+pub use backend::{Backend, Fees, Known};
+pub use backends::{Backends, Expected, HeaderFile, HeaderStorage, Health};
 pub use core::{CORE_METHODS, Core};
 pub use electrum::Electrum;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::BackendError;
+pub use follow::{FollowError, follow};
 pub use limits::Limits;
 pub use merkle::{BranchError, MerkleBranch};
+pub use server::{Answers, Coinbase, FeeRates, Mined, Output, Server, Sighting, Tip};
 pub use spender::{Cursor, Search, Spender};

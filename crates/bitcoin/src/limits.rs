@@ -2,6 +2,17 @@
 
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How many answers are received at once, of all servers: with the largest allowed, 48 MiB.
+static IN_FLIGHT: Semaphore = Semaphore::const_new(6);
+
+/// A place for an answer that has begun to come.
+pub(crate) async fn place_in_flight() -> Option<SemaphorePermit<'static>> {
+    // It is never closed.
+    IN_FLIGHT.acquire().await.ok()
+}
+
 /// How long an answer may take and how large it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -9,8 +20,8 @@ pub struct Limits {
     pub connect: Duration,
     /// How long a batch may take, from its first byte sent to its last one received.
     pub answer: Duration,
-    /// How large one message of the endpoint may be, in bytes. The largest that is honest is a transaction of 4 million
-    /// weight units, written in hex and decoded beside it.
+    /// How large one answer may be, in bytes. What is larger is asked for in smaller batches; the largest that is honest is a
+    /// block of 4 million bytes, written in hex.
     pub bytes: usize,
     /// How many requests go into one batch.
     pub batch: usize,
@@ -18,6 +29,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(30), bytes: 32 << 20, batch: 100 }
+        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(15), bytes: 8 << 20, batch: 100 }
     }
 }

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256};
 use bitcoin::FeeRate;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use coxswain_bitcoin::{Backends, EndpointError, Limits};
+use coxswain_bitcoin::{Backends, EndpointError, HeaderFile, Limits};
 use coxswain_ethereum::{BlockSelector, ConnectError, Endpoints, Expected, REQUEST_TIMEOUT, Wanted};
 use coxswain_rules::{Action, KeyHash, network::Preset};
 use url::Url;
@@ -236,7 +236,8 @@ impl EthereumArguments {
 /// Where Bitcoin is asked.
 #[derive(Clone, Debug, Args)]
 pub struct BitcoinArguments {
-    /// The Bitcoin endpoint to ask; given again, the next to ask when one fails. An Electrum server (tcp://host:port,
+    /// The Bitcoin server to ask; given again, one more: all are asked, and of three, two must say the same of what can't be
+    /// proven. An Electrum server (tcp://host:port,
     /// ssl://host:port, ssl://host:port#f00d… to trust the certificate with this SHA-256 and no other) or a Bitcoin Core
     /// node (http://user:password@host:port, http://host:port?cookie=/path). Without it, those between white space in the
     /// variable COXSWAIN_BITCOIN__URLS
@@ -247,7 +248,7 @@ pub struct BitcoinArguments {
     #[arg(long, value_name = "NETWORK")]
     pub bitcoin_network: Option<bitcoin::Network>,
     /// How long a Bitcoin endpoint may take to answer, as 500ms, 30s or 2m [default: COXSWAIN_BITCOIN__REQUEST_TIMEOUT, else
-    /// 30s]
+    /// 15s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub bitcoin_timeout: Option<Duration>,
 }
@@ -267,7 +268,29 @@ impl BitcoinArguments {
         let network = ethereum.map_or(bitcoin::Network::Bitcoin, |network| network.bitcoin);
         let network = self.bitcoin_network.unwrap_or(network);
         let expected = coxswain_bitcoin::Expected::on(network);
-        Ok((!endpoints.is_empty()).then(|| Backends::new(endpoints, expected)))
+        if endpoints.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(match cache_folder().filter(|_| expected.chain.is_some()) {
+            Some(folder) => {
+                let file = HeaderFile::new(folder.join("coxswain").join(format!("{network}-headers")));
+                Backends::keeping(endpoints, expected, Box::new(file))
+            }
+            None => Backends::new(endpoints, expected),
+        }))
+    }
+}
+
+/// The user's own folder for what can be had again.
+fn cache_folder() -> Option<PathBuf> {
+    let named = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || named("HOME");
+    if cfg!(windows) {
+        named("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        home().map(|home| home.join("Library/Caches"))
+    } else {
+        named("XDG_CACHE_HOME").or_else(|| home().map(|home| home.join(".cache")))
     }
 }
 

@@ -328,15 +328,15 @@ fn constants(read: Result<[Constant; 6], ChainError>) -> Result<String, Problem>
 }
 
 fn bitcoin(health: Health, record: &mut Record<'_>) {
-    let Health { endpoint, kind, software, conditions, behind, problem } = health;
-    let outcome = match (problem, conditions) {
+    let Health { endpoint, kind, software, tip, fee_rates, behind, problem } = health;
+    let outcome = match (problem, tip.zip(fee_rates)) {
         (Some(problem), _) => Err(Problem::new(&problem, bitcoin_remedy(&problem))),
-        (None, Some(conditions)) => {
-            let fee = match conditions.fee_rates.next_block {
+        (None, Some((tip, fee_rates))) => {
+            let fee = match fee_rates.next_block {
                 Some(rate) => format!("next block at {} sat/vB", rate.to_sat_per_vb_ceil()),
                 None => "no fee estimate".to_owned(),
             };
-            let (height, behind) = (conditions.tip.height, behind.unwrap_or_default());
+            let (height, behind) = (tip.height, behind.unwrap_or_default());
             let software = software.unwrap_or_else(|| "unnamed".to_owned());
             Ok(format!("{software}, newest block {height}, {behind} behind the best, {fee}"))
         }
@@ -432,7 +432,17 @@ fn bitcoin_remedy(error: &BackendError) -> String {
             "see whether the server, or the proxy before it, is down or overloaded"
         }
         BackendError::WrongNetwork { .. } => "give an endpoint of the network, or another --bitcoin-network",
-        BackendError::Behind { .. } | BackendError::Stale { .. } => SYNC,
+        BackendError::OtherChain { .. } => {
+            "leave it out: it serves a relative of Bitcoin's chain, or one that somebody made up"
+        }
+        BackendError::BadHeader { .. } | BackendError::TooManyHeaders { .. } => {
+            "leave it out: no honest server shows such headers"
+        }
+        BackendError::OtherVersion { .. } => "give another Electrum server, or another version of this one",
+        BackendError::Behind { .. }
+        | BackendError::Forked { .. }
+        | BackendError::Stale { .. }
+        | BackendError::ChainStale(_) => SYNC,
         BackendError::Rpc { code: IN_WARMUP, .. } => {
             "the node is starting: try again when it has loaded its blocks"
         }

@@ -10,7 +10,7 @@ use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Known, Limits};
 use coxswain_ethereum::{BlockSelector, Endpoints, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{ChecklistOutcome, Item, Memory, Session, Sources, Why};
-use coxswain_rules::{Action, Amount, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
+use coxswain_rules::{Action, Amount, Assured, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
     Btcd, Deposit, DepositOutput, DepositSpec, ElectrumX, Funding, Wallet, World, our_validator,
     standard_scripts,
@@ -73,15 +73,17 @@ impl Peers {
         bitcoin.broadcast(&transaction).await.unwrap();
         let outpoint = OutPoint::new(transaction.compute_txid(), 0);
         let waiting = bitcoin.transactions(&[outpoint]).await.unwrap();
-        let known = |confirmations| [Ok(Some(Known { transaction: transaction.clone(), confirmations }))];
-        assert_eq!(waiting, known(0), "{action}: the node has accepted it");
+        let known = |confirmations| Some(Known { transaction: transaction.clone(), confirmations });
+        let [Ok(Assured { fact, .. })] = &waiting[..] else { panic!("{action}: {waiting:?}") };
+        assert_eq!(*fact, known(0), "{action}: the node has accepted it");
 
         let subject = proposed.case.subject.clone();
         let carried_out = self.world.carry_out(wallet, &subject).await.unwrap().unwrap();
         assert_eq!(carried_out, transaction, "{action}: every member builds the same");
         self.server.follow(&self.world.bitcoin).await.unwrap();
         let mined = bitcoin.transactions(&[outpoint]).await.unwrap();
-        assert_eq!(mined, known(1), "{action}: the node has taken its block");
+        let [Ok(Assured { fact, .. })] = &mined[..] else { panic!("{action}: {mined:?}") };
+        assert_eq!(*fact, known(1), "{action}: the node has taken its block");
         println!(
             "{action}: {} inputs, {} outputs, {} vB",
             transaction.input.len(),

@@ -13,7 +13,7 @@ use coxswain_bitcoin::{Backend, Known};
 use coxswain_ethereum::{
     Block, ChainError, Endpoints, EventLog, EventReader, ProposalValidator, Revealed, SnapshotReader,
 };
-use coxswain_rules::{FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
+use coxswain_rules::{Assurance, FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
 
 use self::{
     generator::{Moved, Survey},
@@ -68,6 +68,8 @@ pub struct Session<'a, B> {
     /// The wallet's record, and the Bridge's parameters.
     basis: Option<Snapshot>,
     fees: Option<FeeConditions>,
+    /// The weakest of what Bitcoin has said.
+    bitcoin_assurance: Option<Assurance>,
     /// The main UTXO, once Bitcoin has said that it is unspent.
     main_utxo: Option<MainUtxo>,
     pub(crate) survey: Option<Survey>,
@@ -99,6 +101,7 @@ impl<'a, B: Backend> Session<'a, B> {
             memory,
             basis: None,
             fees: None,
+            bitcoin_assurance: None,
             main_utxo: None,
             survey: None,
             moved: None,

@@ -44,11 +44,28 @@ impl NextBlock {
     }
 }
 
+/// The least rate at which nodes relay a transaction, as far as their minima are known: enough nodes' are no higher than the
+/// one, and enough nodes' no lower than the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayMinimum {
+    /// What a follower refuses by: enough nodes don't relay what is under it.
+    pub low: FeeRate,
+    /// What a leader pays by: enough nodes relay what is not under it.
+    pub high: FeeRate,
+}
+
+impl RelayMinimum {
+    /// One that all have.
+    pub const fn of_all(rate: FeeRate) -> Self {
+        Self { low: rate, high: rate }
+    }
+}
+
 /// What a member sees of Bitcoin's fees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeeConditions {
     /// The least rate at which nodes relay a transaction.
-    pub relay_minimum: FeeRate,
+    pub relay_minimum: RelayMinimum,
     /// The rate for confirmation in the next block.
     pub next_block: NextBlock,
 }
@@ -208,7 +225,7 @@ impl FeeConditions {
     /// # Errors
     /// If the Bridge allows less than 1.1 × the relay minimum.
     pub fn propose(&self, terms: &FeeTerms) -> Result<LeaderFee, MaximumFeeError> {
-        let least = RELAY_MARGIN.of(self.relay_minimum, terms.vsize);
+        let least = RELAY_MARGIN.of(self.relay_minimum.high, terms.vsize);
         if terms.share(least) > terms.max_share.to_sat() {
             return Err(MaximumFeeError { least, maximum: terms.maximum() });
         }
@@ -221,7 +238,7 @@ impl FeeConditions {
     /// [`FOLLOWER_ESTIMATE_FACTOR`] × its estimate and [`FOLLOWER_ALLOWANCE`], if it has an estimate, unless it would have
     /// paid as much itself.
     pub fn judge(&self, fee: Amount, terms: &FeeTerms) -> FeeRuling {
-        let least = Ratio::ONE.of(self.relay_minimum, terms.vsize);
+        let least = Ratio::ONE.of(self.relay_minimum.low, terms.vsize);
         if fee < least {
             return FeeRuling::Refused(FeeObjection::TooLow { fee, least });
         }
@@ -240,7 +257,7 @@ impl FeeConditions {
     fn floor(&self, vsize: u64) -> Amount {
         ESTIMATE_MARGIN
             .of(self.next_block.rate(), vsize)
-            .max(RELAY_MARGIN.of(self.relay_minimum, vsize))
+            .max(RELAY_MARGIN.of(self.relay_minimum.high, vsize))
             .max(Ratio::ONE.of(LEADER_LEAST_RATE, vsize))
     }
 }
@@ -295,12 +312,12 @@ mod tests {
     /// Rates in sat/vB.
     fn conditions(relay_minimum: u32, estimate: u32) -> FeeConditions {
         let next_block = NextBlock::Estimated(sat_per_vb(estimate));
-        FeeConditions { relay_minimum: sat_per_vb(relay_minimum), next_block }
+        FeeConditions { relay_minimum: RelayMinimum::of_all(sat_per_vb(relay_minimum)), next_block }
     }
 
     fn without_estimate(relay_minimum: u32, fallback: u32) -> FeeConditions {
         let next_block = NextBlock::Fallback(sat_per_vb(fallback));
-        FeeConditions { relay_minimum: sat_per_vb(relay_minimum), next_block }
+        FeeConditions { relay_minimum: RelayMinimum::of_all(sat_per_vb(relay_minimum)), next_block }
     }
 
     fn shared(vsize: u64, shares: u64, max_share: u64) -> FeeTerms {
@@ -348,6 +365,19 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_pays_by_the_higher_minimum_and_a_follower_refuses_by_the_lower() {
+        let relay_minimum = RelayMinimum { low: sat_per_vb(10), high: sat_per_vb(20) };
+        let conditions = FeeConditions { relay_minimum, next_block: NextBlock::Estimated(sat_per_vb(1)) };
+        let terms = whole(200, 10_000);
+        assert_eq!(conditions.propose(&terms).map(|fee| fee.amount), Ok(sat(4_400)));
+        let error = MaximumFeeError { least: sat(4_400), maximum: sat(4_399) };
+        assert_eq!(conditions.propose(&whole(200, 4_399)), Err(error));
+        assert_eq!(conditions.judge(sat(1_999), &terms), too_low(1_999, 2_000));
+        assert_eq!(conditions.judge(sat(2_000), &terms), under_floor(2_000, 4_400));
+        assert_eq!(conditions.judge(sat(4_400), &terms), FeeRuling::Reasonable);
+    }
+
+    #[test]
     fn deposits_bear_equal_shares_up_to_the_maximum() {
         // 5 sat/vB: 1,001 for three, 334 each.
         let fee = |max_share| conditions(1, 0).propose(&shared(200, 3, max_share));
@@ -363,7 +393,8 @@ mod tests {
     fn rates_below_one_sat_per_vbyte_round_up_to_whole_satoshis_once() {
         // 0.1 sat/vB, the newer relay minimum: 1.1 × 14.1 = 15.51.
         let next_block = NextBlock::Estimated(FeeRate::ZERO);
-        let conditions = FeeConditions { relay_minimum: FeeRate::from_sat_per_kwu(25), next_block };
+        let relay_minimum = RelayMinimum::of_all(FeeRate::from_sat_per_kwu(25));
+        let conditions = FeeConditions { relay_minimum, next_block };
         let paid = conditions.propose(&whole(141, 16)).map(|fee| fee.amount);
         assert_eq!(paid, Ok(sat(16)));
         let error = MaximumFeeError { least: sat(16), maximum: sat(15) };
@@ -450,7 +481,7 @@ mod tests {
     #[test]
     fn numbers_without_measure_neither_wrap_nor_panic() {
         let next_block = NextBlock::Estimated(FeeRate::MAX);
-        let huge = FeeConditions { relay_minimum: FeeRate::MAX, next_block };
+        let huge = FeeConditions { relay_minimum: RelayMinimum::of_all(FeeRate::MAX), next_block };
         for shares in [1, 2, u64::MAX] {
             let terms = shared(u64::MAX, shares, u64::MAX);
             assert_eq!(huge.propose(&terms).map(|fee| fee.floor), Ok(Amount::MAX));
@@ -470,7 +501,7 @@ mod tests {
         let core_29 = conditions(small("relay_minimum_sat_per_vb"), small("estimate_sat_per_vb"));
         // 0.1 and 0.2 sat/vB.
         let core_30 = FeeConditions {
-            relay_minimum: FeeRate::from_sat_per_kwu(25),
+            relay_minimum: RelayMinimum::of_all(FeeRate::from_sat_per_kwu(25)),
             next_block: NextBlock::Estimated(FeeRate::from_sat_per_kwu(50)),
         };
         // What was paid: 1.1 sat/vB, and 0.2.
@@ -491,7 +522,9 @@ mod tests {
     fn any_conditions() -> impl Strategy<Value = FeeConditions> {
         let next_block =
             prop_oneof![rate().prop_map(NextBlock::Estimated), rate().prop_map(NextBlock::Fallback)];
-        (rate(), next_block)
+        let relay_minimum = (rate(), rate())
+            .prop_map(|(one, other)| RelayMinimum { low: one.min(other), high: one.max(other) });
+        (relay_minimum, next_block)
             .prop_map(|(relay_minimum, next_block)| FeeConditions { relay_minimum, next_block })
     }
 

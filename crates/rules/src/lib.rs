@@ -20,7 +20,7 @@ pub use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 pub use deposit_script::{DepositOutputType, DepositScript};
 pub use fees::{
     FOLLOWER_ALLOWANCE, FOLLOWER_ESTIMATE_FACTOR, FeeConditions, FeeObjection, FeeRuling, FeeTerms,
-    LEADER_LEAST_RATE, LeaderFee, MaximumFeeError, NextBlock,
+    LEADER_LEAST_RATE, LeaderFee, MaximumFeeError, NextBlock, RelayMinimum,
 };
 pub use keys::{DepositKey, RedemptionKey, SweepRequestKey, main_utxo_hash, target_wallets_commitment};
 pub use objection::{Assurance, Assured, Objection, Timing};

@@ -27,7 +27,7 @@ mod watchtower;
 mod world;
 
 pub use artifacts::{deployed_validator, our_validator};
-pub use bitcoin_server::{BitcoinServer, Serving};
+pub use bitcoin_server::{BitcoinLie, BitcoinServer, Serving};
 pub use chain::{ChainState, TestChain};
 pub use deposit::{Deposit, DepositOutput, DepositSpec, Funding};
 pub use error::Error;

@@ -258,6 +258,14 @@ impl HeaderChain {
         if span > LONGEST_SPAN { Err(StaleError::Slow { span }) } else { Ok(()) }
     }
 
+    /// How many headers a server can have beyond the chain at this time, in Unix seconds: twice as many as there should be by
+    /// the clock, and what a branch may have.
+    pub(crate) fn most_new(&self, now: u32) -> u32 {
+        let due = now.saturating_sub(self.tip().time) / self.rules.spacing;
+        let branch = u32::try_from(LONGEST_BRANCH).unwrap_or(u32::MAX);
+        due.saturating_mul(2).saturating_add(branch)
+    }
+
     fn index(&self, height: u32) -> Option<usize> {
         usize::try_from(height.checked_sub(self.start)?).ok()
     }

@@ -6,6 +6,8 @@ use super::{HeaderChain, HeaderRules, Start};
 
 /// Bytes of a header.
 const HEADER_SIZE: usize = 80;
+/// How many are connected at once.
+const AT_ONCE: usize = 2_016;
 
 impl HeaderChain {
     /// The chain's headers, from the first one after its start on, as bytes. Branches are not kept.
@@ -18,10 +20,12 @@ impl HeaderChain {
     pub fn from_bytes(start: Start, rules: HeaderRules, bytes: &[u8], now: u32) -> Self {
         let mut chain = Self::new(start, rules);
         let (records, _) = bytes.as_chunks::<HEADER_SIZE>();
-        for record in records {
-            let Ok(header) = encode::deserialize::<Header>(record) else { break };
+        for records in records.chunks(AT_ONCE) {
+            let headers: Vec<Header> =
+                records.iter().map_while(|record| encode::deserialize(record).ok()).collect();
             let Some(height) = chain.height().checked_add(1) else { break };
-            if chain.connect(height, &[header], now).is_err() {
+            // What is before the one that doesn't hold is taken in.
+            if chain.connect(height, &headers, now).is_err() || headers.len() < records.len() {
                 break;
             }
         }

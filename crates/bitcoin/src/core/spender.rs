@@ -3,9 +3,12 @@
 use bitcoin::BlockHash;
 use serde_json::json;
 
-use super::{ChainInfo, Core, RAW, Spending, block_hash, block_whole, known, raw, read_block};
+use super::{
+    Core,
+    wire::{ChainInfo, RAW, Spending, block_hash, block_whole, raw, read_block, sighted},
+};
 use crate::{
-    BackendError, Cursor, Known, Output, Search, Spender,
+    BackendError, Cursor, Output, Search, Sighting, Spender,
     jsonrpc::{Answer, Call},
     spender::spends,
 };
@@ -30,7 +33,8 @@ impl Core {
         if let Some(txid) = waiting.filter_map(|spending| spending.spendingtxid).next() {
             let answers = self.ask(&[raw(txid, None)]).await?;
             let answer = answers.first().ok_or_else(|| self.unanswered(RAW))?;
-            if let Some(Known { transaction, .. }) = known(answer, &answer.read()?, txid)? {
+            let ChainInfo { blocks, .. } = info.read()?;
+            if let Some(Sighting { transaction, .. }) = sighted(answer, &answer.read()?, txid, blocks)? {
                 if !spends(&transaction, outpoint) {
                     return Err(answer.garbage(format!("transaction {txid} does not spend {outpoint}")));
                 }

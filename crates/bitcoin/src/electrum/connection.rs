@@ -21,6 +21,7 @@ use super::{
 use crate::{
     BackendError, Limits,
     jsonrpc::{Answer, Call, Reply},
+    limits::place_in_flight,
 };
 
 /// What this client calls itself.
@@ -64,8 +65,15 @@ impl Connection {
         let mut connection = Self { stream: BufReader::new(stream), next: 0, server: String::new() };
         let hello = [Call::new(HANDSHAKE, json!([CLIENT, PROTOCOL]))];
         for answer in connection.batch(&hello, address, limits).await? {
-            let (server, _version): (String, String) = answer.read()?;
+            let (server, version): (String, String) = answer.read()?;
             connection.server = crate::jsonrpc::excerpt(&server);
+            if !is_understood(&version) {
+                return Err(BackendError::OtherVersion {
+                    endpoint: address.name.clone(),
+                    version: crate::jsonrpc::excerpt(&version),
+                    understood: PROTOCOL,
+                });
+            }
         }
         Ok(connection)
     }
@@ -132,6 +140,9 @@ impl Connection {
     }
 
     async fn line(&mut self, limit: usize) -> io::Result<Vec<u8>> {
+        // What has not begun to come takes no room.
+        self.stream.fill_buf().await?;
+        let _place = place_in_flight().await;
         let mut line = Vec::new();
         let most = u64::try_from(limit).unwrap_or(u64::MAX);
         (&mut self.stream).take(most).read_until(b'\n', &mut line).await?;
@@ -145,6 +156,13 @@ impl Connection {
     }
 }
 
+/// Whether this version of the protocol is between the two that are spoken: its parts are numbers.
+fn is_understood(version: &str) -> bool {
+    let parts = |version: &str| version.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().ok();
+    let [oldest, newest] = PROTOCOL.map(parts);
+    parts(version).is_some_and(|version| oldest <= Some(version.clone()) && Some(version) <= newest)
+}
+
 async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
     stream.set_nodelay(true)?;
@@ -155,4 +173,19 @@ async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
             Box::new(TlsConnector::from(Arc::clone(config)).connect(name, stream).await?)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_understood;
+
+    #[test]
+    fn versions_are_numbers_and_between_two() {
+        for understood in ["1.4", "1.4.0", "1.4.1", "1.4.5"] {
+            assert!(is_understood(understood), "{understood}");
+        }
+        for other in ["1.3", "1.3.9", "1.2", "1.4.6", "1.5", "1.6", "1.40", "2", "", "1.4.x", "v1.4"] {
+            assert!(!is_understood(other), "{other}");
+        }
+    }
 }

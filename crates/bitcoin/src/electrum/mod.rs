@@ -1,11 +1,12 @@
 //! Bitcoin as an Electrum server tells it, over TCP or TLS: protocol 1.4, as ElectrumX, electrs and Fulcrum serve it.
 
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod spender;
 mod tls;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc,
@@ -26,8 +27,8 @@ use tokio::sync::Mutex;
 
 use self::connection::Connection;
 use crate::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, Limits, MerkleBranch,
-    Mined, Output, Search, Tip, check,
+    Answers, BackendError, Coinbase, Cursor, FeeRates, Limits, MerkleBranch, Mined, Output, Search, Server,
+    Sighting, Tip, check,
     jsonrpc::{Answer, Call},
     verbose::{Place, Verbose, says_absent},
 };
@@ -53,8 +54,7 @@ enum Security {
 
 /// An Electrum server, reached by one connection, which is opened when it is needed.
 ///
-/// What a server says of a transaction is proven: its bytes by its txid, its block by a Merkle branch to a header whose hash
-/// meets its own target. That the best chain is the best is the server's word.
+/// Transactions are held against their txids, and headers against the target that they name. All else is the server's word.
 ///
 /// | asked | needs |
 /// |---|---|
@@ -109,6 +109,11 @@ impl Electrum {
         self.round_trips.load(Ordering::Relaxed)
     }
 
+    /// The host and the port that it is reached at.
+    pub fn address(&self) -> (&str, Option<u16>) {
+        (&self.address.host, Some(self.address.port))
+    }
+
     /// What the server calls itself.
     ///
     /// # Errors
@@ -132,8 +137,19 @@ impl Electrum {
     /// Asks all, in as many batches as the limit makes of them.
     async fn ask(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
         let mut answers = Vec::with_capacity(calls.len());
-        for batch in calls.chunks(self.limits.batch.max(1)) {
-            answers.extend(self.batch(batch).await?);
+        let mut batches: Vec<_> = calls.chunks(self.limits.batch.max(1)).rev().collect();
+        while let Some(batch) = batches.pop() {
+            match (self.batch(batch).await, batch) {
+                (Err(error @ BackendError::TooLarge { .. }), [call]) => {
+                    answers.push(Answer::failed(call, &self.address.name, error));
+                }
+                // Nobody's large transaction keeps the others from being looked up.
+                (Err(BackendError::TooLarge { .. }), _) => {
+                    let (first, second) = batch.split_at(batch.len() / 2);
+                    batches.extend([second, first]);
+                }
+                (some, _) => answers.extend(some?),
+            }
         }
         Ok(answers)
     }
@@ -173,11 +189,7 @@ impl Electrum {
         answers.pop().ok_or_else(|| self.unanswered(call.method))
     }
 
-    /// Where each transaction is said to be, and the tip that this was said at.
-    async fn sightings(
-        &self,
-        outpoints: &[OutPoint],
-    ) -> Result<(Tip, Vec<Result<Sighting, BackendError>>), BackendError> {
+    async fn sighted(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Sighting>>, BackendError> {
         let mut calls = vec![subscribe()];
         calls.extend(outpoints.iter().map(|outpoint| get(outpoint.txid, true)));
         let answers = self.ask(&calls).await?;
@@ -198,16 +210,11 @@ impl Electrum {
             .collect();
         let mut found = self.by_output(&unknown).await?.into_iter();
         sightings.iter_mut().filter(|seen| seen.is_none()).for_each(|seen| *seen = found.next());
-        let all =
-            sightings.into_iter().map(|seen| seen.unwrap_or_else(|| Err(self.unanswered(GET)))).collect();
-        Ok((tip, all))
+        Ok(sightings.into_iter().map(|seen| seen.unwrap_or_else(|| Err(self.unanswered(GET)))).collect())
     }
 
     /// Where the transactions are that the server says no more of than their bytes: by their outputs, while unspent.
-    async fn by_output(
-        &self,
-        outpoints: &[OutPoint],
-    ) -> Result<Vec<Result<Sighting, BackendError>>, BackendError> {
+    async fn by_output(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Sighting>>, BackendError> {
         let calls: Vec<_> = outpoints.iter().map(|outpoint| get(outpoint.txid, false)).collect();
         let answers = self.ask(&calls).await?;
         let transactions: Vec<_> =
@@ -225,61 +232,13 @@ impl Electrum {
             .zip(transactions)
             .map(|(&outpoint, transaction)| {
                 let has_output = script((&outpoint, &transaction)).is_some();
-                let Some(transaction) = transaction? else { return Ok(Sighting::Absent) };
+                let Some(transaction) = transaction? else { return Ok(None) };
                 let list = if has_output { lists.next() } else { None };
                 let listed = list.map(|list| list.read::<Vec<Unspent>>()).transpose()?;
                 let entry = listed.into_iter().flatten().find(|entry| entry.outpoint() == outpoint);
                 let entry = entry.ok_or_else(|| self.unindexed(outpoint))?;
-                Ok(match u32::try_from(entry.height) {
-                    Ok(height) if height > 0 => Sighting::Mined { transaction, height },
-                    _ => Sighting::Mempool(transaction),
-                })
-            })
-            .collect())
-    }
-
-    /// Proves what is said to be mined, by Merkle branches and headers.
-    async fn prove(
-        &self,
-        tip: Tip,
-        sightings: Vec<Result<Sighting, BackendError>>,
-    ) -> Result<Answers<Option<Known>>, BackendError> {
-        let mined = |sighting: &Result<Sighting, _>| match sighting {
-            Ok(Sighting::Mined { transaction, height, .. }) => Some((transaction.compute_txid(), *height)),
-            _ => None,
-        };
-        let heights: BTreeSet<u32> = sightings.iter().filter_map(mined).map(|(_, height)| height).collect();
-        let mut calls: Vec<_> = heights.iter().map(|&height| block_header(height)).collect();
-        calls.extend(sightings.iter().filter_map(mined).map(|(txid, height)| merkle(txid, height)));
-        let mut answers = self.ask(&calls).await?.into_iter();
-        let headers: BTreeMap<u32, _> = heights.into_iter().zip(answers.by_ref()).collect();
-
-        Ok(sightings
-            .into_iter()
-            .map(|sighting| {
-                let (transaction, height) = match sighting? {
-                    Sighting::Absent => return Ok(None),
-                    Sighting::Mempool(transaction) => {
-                        return Ok(Some(Known { transaction, confirmations: 0 }));
-                    }
-                    Sighting::Mined { transaction, height } => (transaction, height),
-                };
-                let branch = answers.next().ok_or_else(|| self.unanswered(MERKLE))?;
-                let answer = headers.get(&height).ok_or_else(|| self.unanswered(HEADER))?;
-                let header = read_header(answer)?;
-                let Merkle { merkle, pos } = branch.read().map_err(|error| match error {
-                    // It was said to be there a moment ago.
-                    BackendError::Rpc { message, .. } => branch.changed(message),
-                    other => other,
-                })?;
-                check::in_block(transaction.compute_txid(), &merkle, pos, &header)
-                    .map_err(|cause| branch.garbage(cause))?;
-                let above = tip.height.checked_sub(height);
-                let confirmations = above.and_then(|above| above.checked_add(1));
-                let confirmations = confirmations.ok_or_else(|| {
-                    answer.changed(format!("block {height} is above the tip, {}", tip.height))
-                })?;
-                Ok(Some(Known { transaction, confirmations }))
+                let height = u32::try_from(entry.height).ok().filter(|height| *height > 0);
+                Ok(Some(Sighting { transaction, height }))
             })
             .collect())
     }
@@ -300,33 +259,34 @@ impl fmt::Debug for Electrum {
     }
 }
 
-impl Backend for Electrum {
-    async fn conditions(&self) -> Result<Conditions, BackendError> {
-        let calls = [
-            subscribe(),
-            Call::new("blockchain.relayfee", json!([])),
-            Call::new("blockchain.estimatefee", json!([1])),
-        ];
-        let answers = self.ask(&calls).await?;
-        let [newest, relay, estimate] = answers.as_slice() else {
-            return Err(self.unanswered("blockchain.headers.subscribe"));
-        };
-        let relay_minimum = check::fee_rate(relay.read()?).ok_or_else(|| relay.garbage("not a fee rate"))?;
-        let next_block = match estimate.read() {
-            Ok(rate) => check::fee_rate(rate),
-            // The server, or the node behind it, makes no estimates.
-            Err(BackendError::Rpc { .. }) => None,
-            Err(other) => return Err(other),
-        };
-        Ok(Conditions { tip: tip(newest)?, fee_rates: FeeRates { relay_minimum, next_block } })
+impl Server for Electrum {
+    async fn genesis(&self) -> Result<BlockHash, BackendError> {
+        let answer = self.ask_one(block_header(0)).await?;
+        read_header(&answer).map(|header| header.block_hash())
     }
 
-    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+    async fn tip(&self) -> Result<Tip, BackendError> {
+        tip(&self.ask_one(subscribe()).await?)
+    }
+
+    async fn fee_rates(&self) -> Result<FeeRates, BackendError> {
+        let calls =
+            [Call::new("blockchain.relayfee", json!([])), Call::new("blockchain.estimatefee", json!([1]))];
+        let answers = self.ask(&calls).await?;
+        let [relay, estimate] = answers.as_slice() else {
+            return Err(self.unanswered("blockchain.relayfee"));
+        };
+        let relay_minimum = check::fee_rate(relay.read()?).ok_or_else(|| relay.garbage("not a fee rate"))?;
+        // The server, or the node behind it, makes no estimates: that doesn't spoil the minimum.
+        let next_block = estimate.read().ok().and_then(check::fee_rate);
+        Ok(FeeRates { relay_minimum, next_block })
+    }
+
+    async fn sightings(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Sighting>>, BackendError> {
         if outpoints.is_empty() {
             return Ok(Vec::new());
         }
-        let (tip, sightings) = self.sightings(outpoints).await?;
-        self.prove(tip, sightings).await
+        self.sighted(outpoints).await
     }
 
     async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
@@ -343,26 +303,23 @@ impl Backend for Electrum {
     }
 
     async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
-        let mut headers: Vec<Header> = Vec::new();
-        let (mut next, mut missing) = (start, count);
-        while missing > 0 {
-            let call = Call::new("blockchain.block.headers", json!([next, missing.min(MOST_HEADERS)]));
-            let answer = self.ask_one(call).await?;
-            let Headers { hex } = answer.read()?;
-            let some = check::headers(&hex).map_err(|cause| answer.garbage(cause))?;
-            let got = u32::try_from(some.len()).unwrap_or(u32::MAX);
-            if got > missing {
-                return Err(answer.garbage(format!("{got} headers where {missing} were asked for")));
-            }
-            headers.extend(some);
-            check::chained(&headers).map_err(|cause| answer.changed(cause))?;
-            if got == 0 {
-                break;
-            }
-            missing = missing.saturating_sub(got);
-            next = next.saturating_add(got);
+        let count = count.min(MOST_HEADERS);
+        if count == 0 {
+            return Ok(Vec::new());
         }
+        let answer = self.ask_one(Call::new("blockchain.block.headers", json!([start, count]))).await?;
+        let Headers { hex } = answer.read()?;
+        let headers = check::headers(&hex).map_err(|cause| answer.garbage(cause))?;
+        if headers.len() > usize::try_from(count).unwrap_or(usize::MAX) {
+            return Err(answer.garbage(format!("{} headers where {count} were asked for", headers.len())));
+        }
+        check::chained(&headers).map_err(|cause| answer.changed(cause))?;
         Ok(headers)
+    }
+
+    async fn headers_at(&self, heights: &[u32]) -> Result<Answers<Header>, BackendError> {
+        let calls: Vec<_> = heights.iter().map(|&height| block_header(height)).collect();
+        Ok(self.ask(&calls).await?.iter().map(read_header).collect())
     }
 
     async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
@@ -401,11 +358,6 @@ impl Backend for Electrum {
             Err(other) => Err(other),
         }
     }
-
-    async fn genesis(&self) -> Result<BlockHash, BackendError> {
-        let answer = self.ask_one(block_header(0)).await?;
-        read_header(&answer).map(|header| header.block_hash())
-    }
 }
 
 const GET: &str = "blockchain.transaction.get";
@@ -442,13 +394,6 @@ fn script_hash(script: &Script) -> String {
     let mut hash = sha256::Hash::hash(script.as_bytes()).to_byte_array();
     hash.reverse();
     hash.to_lower_hex_string()
-}
-
-/// Where a transaction is said to be.
-enum Sighting {
-    Absent,
-    Mempool(Transaction),
-    Mined { transaction: Transaction, height: u32 },
 }
 
 #[derive(Deserialize)]
@@ -511,23 +456,25 @@ fn nodes(hashes: Vec<Txid>) -> Vec<TxMerkleNode> {
     hashes.into_iter().map(|hash| TxMerkleNode::from_raw_hash(hash.to_raw_hash())).collect()
 }
 
-/// Where the transaction is, by the server's description. `None` if it gives no description.
-fn described(answer: &Answer, txid: Txid, tip: u32) -> Result<Option<Sighting>, BackendError> {
+/// Where the transaction is, if anywhere, by the server's description; `None` if it gives no description.
+fn described(answer: &Answer, txid: Txid, tip: u32) -> Result<Option<Option<Sighting>>, BackendError> {
     let verbose: Verbose = match answer.read() {
         Ok(verbose) => verbose,
-        Err(BackendError::Rpc { message, .. }) if says_absent(&message) => return Ok(Some(Sighting::Absent)),
-        Err(BackendError::Rpc { .. }) => return Ok(None),
+        Err(BackendError::Rpc { message, .. }) if says_absent(&message) => return Ok(Some(None)),
+        // It is busy: that says nothing of an index.
+        Err(busy @ BackendError::Rpc { .. }) if busy.is_retryable() => return Err(busy),
+        Err(BackendError::Rpc { .. } | BackendError::TooLarge { .. }) => return Ok(None),
         Err(other) => return Err(other),
     };
     let transaction = verbose.transaction(txid).map_err(|cause| answer.garbage(cause))?;
     Ok(Some(match verbose.place() {
-        Place::Mempool => Sighting::Mempool(transaction),
-        Place::Nowhere => Sighting::Absent,
+        Place::Mempool => Some(Sighting { transaction, height: None }),
+        Place::Nowhere => None,
         Place::Block { confirmations } => {
             let height = tip.checked_add(1).and_then(|next| next.checked_sub(confirmations));
             let height =
                 height.ok_or_else(|| answer.changed(format!("{confirmations} confirmations at {tip}")))?;
-            Sighting::Mined { transaction, height }
+            Some(Sighting { transaction, height: Some(height) })
         }
     }))
 }

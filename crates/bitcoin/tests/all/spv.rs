@@ -13,7 +13,7 @@ use bitcoin::{
     hashes::Hash,
 };
 use coxswain_bitcoin::{
-    BranchError, Endpoint, Limits,
+    Backends, BranchError, Endpoint, Expected, Limits,
     chain::HeaderRules,
     spv::{
         Difficulty, EPOCH, LinkError, MOST_HEADERS, NotProvable, ProofError, ReadError, RelayDifficulties,
@@ -23,6 +23,11 @@ use coxswain_bitcoin::{
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use proptest::prelude::*;
 use serde::Deserialize;
+
+fn backend(server: &BitcoinServer) -> Backends {
+    let endpoint = Endpoint::new(server.url(), Limits::default()).unwrap();
+    Backends::new(vec![endpoint], Expected::on(bitcoin::Network::Regtest))
+}
 
 /// A header of this difficulty, which has no work.
 fn of_difficulty(difficulty: u128) -> Header {
@@ -276,7 +281,7 @@ async fn a_proof_is_read_whole_from_either_kind_of_backend() {
         } else {
             BitcoinServer::core(&chain, Serving::default(), |_, _| Reply::Forward).await.unwrap()
         };
-        let backend = Endpoint::new(server.url(), Limits::default()).unwrap();
+        let backend = backend(&server);
         let asked = WorkAsked { factor: 6, ..WorkAsked::default() };
         let proof = read_proof(&backend, &transaction, height, &asked).await.unwrap();
         assert_eq!(Some(proof), SpvProof::within(&block, 1));
@@ -305,7 +310,7 @@ async fn a_proof_that_blocks_come_into_is_read_again() {
     })
     .await
     .unwrap();
-    let backend = Endpoint::new(server.url(), Limits::default()).unwrap();
+    let backend = backend(&server);
     let asked = WorkAsked { factor: 1, ..WorkAsked::default() };
     let proof = read_proof(&backend, &transaction, height, &asked).await.unwrap();
     assert_eq!(Some(proof), SpvProof::within(&block, 1));

@@ -274,7 +274,7 @@ async fn each_cause_of_a_bitcoin_servers_refusal_has_its_remedy() {
     for (status, words) in [
         (
             403,
-            "where its bitcoin.conf has rpcwhitelist, that must name estimatefee,estimatesmartfee,getblock,getblockchaininfo,",
+            "where its bitcoin.conf has rpcwhitelist, that must name estimatesmartfee,getblock,getblockchaininfo,",
         ),
         (503, "rpcworkqueue and rpcthreads"),
     ] {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use coxswain_bitcoin::{Backend, BackendError, Known, Output};
+use coxswain_bitcoin::{Backend, BackendError, Fees, Known, Output};
 use coxswain_ethereum::SnapshotKeys;
-use coxswain_rules::{FeeConditions, NextBlock, OutPoint, Snapshot, WalletRecord, WalletState};
+use coxswain_rules::{
+    Assurance, Assured, FeeConditions, NextBlock, OutPoint, Snapshot, WalletRecord, WalletState,
+};
 
 use super::Session;
 use crate::{Nothing, SessionError, outcome::Progress};
@@ -59,37 +61,52 @@ impl<B: Backend> Session<'_, B> {
         Ok(snapshot)
     }
 
+    /// How far what Bitcoin has said to this session is to be believed, at the least; `None` if it was not asked.
+    pub const fn bitcoin_assurance(&self) -> Option<Assurance> {
+        self.bitcoin_assurance
+    }
+
+    /// The fact, whose assurance counts from now on.
+    fn believe<T>(&mut self, Assured { fact, assurance }: Assured<T>) -> T {
+        let least = self.bitcoin_assurance.map_or(assurance, |least| least.min(assurance));
+        self.bitcoin_assurance = Some(least);
+        fact
+    }
+
     /// What fees are computed from.
     pub(crate) async fn fees(&mut self) -> Result<FeeConditions, SessionError> {
         if let Some(fees) = self.fees {
             return Ok(fees);
         }
-        let rates = self.sources.bitcoin.fee_rates().await?;
-        let next_block = NextBlock::new(rates.next_block, self.sources.fallback_fee_rate);
+        let fees = self.sources.bitcoin.fees().await?;
+        let Fees { relay_minimum, next_block } = self.believe(fees);
+        let next_block = NextBlock::new(next_block, self.sources.fallback_fee_rate);
         let next_block = next_block.ok_or(SessionError::NoFeeRate)?;
-        Ok(*self.fees.insert(FeeConditions { relay_minimum: rates.relay_minimum, next_block }))
+        Ok(*self.fees.insert(FeeConditions { relay_minimum, next_block }))
     }
 
     /// What Bitcoin knows of these outputs' transactions, each in its place.
     pub(crate) async fn transactions(
-        &self,
+        &mut self,
         outpoints: &[OutPoint],
     ) -> Result<Vec<Result<Option<Known>, BackendError>>, SessionError> {
         if outpoints.is_empty() {
             return Ok(Vec::new());
         }
-        complete(outpoints.len(), self.sources.bitcoin.transactions(outpoints).await?)
+        let answers = complete(outpoints.len(), self.sources.bitcoin.transactions(outpoints).await?)?;
+        Ok(answers.into_iter().map(|answer| answer.map(|known| self.believe(known))).collect())
     }
 
     /// Whether each of these outputs is unspent.
     pub(crate) async fn unspent(
-        &self,
+        &mut self,
         outputs: &[Output],
     ) -> Result<Vec<Result<bool, BackendError>>, SessionError> {
         if outputs.is_empty() {
             return Ok(Vec::new());
         }
-        complete(outputs.len(), self.sources.bitcoin.unspent(outputs).await?)
+        let answers = complete(outputs.len(), self.sources.bitcoin.unspent(outputs).await?)?;
+        Ok(answers.into_iter().map(|answer| answer.map(|unspent| self.believe(unspent))).collect())
     }
 
     /// Goes on only if no transaction of a wallet without a main UTXO waits for its proof. With one, it would show in that.

@@ -7,8 +7,8 @@ use crate::common::{
 };
 use bitcoin::{Amount, FeeRate};
 use coxswain_rules::{
-    FeeConditions, FeeRuling, FeeTerms, NextBlock, RuleId, Subject, TransactionError, UnsignedTransaction,
-    evaluate, main_utxo_hash, network::DustChange,
+    FeeConditions, FeeRuling, FeeTerms, NextBlock, RelayMinimum, RuleId, Subject, TransactionError,
+    UnsignedTransaction, evaluate, main_utxo_hash, network::DustChange,
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 
@@ -99,7 +99,10 @@ fn rate() -> impl Strategy<Value = FeeRate> {
 
 fn any_conditions() -> impl Strategy<Value = FeeConditions> {
     let next_block = prop_oneof![rate().prop_map(NextBlock::Estimated), rate().prop_map(NextBlock::Fallback)];
-    (rate(), next_block).prop_map(|(relay_minimum, next_block)| FeeConditions { relay_minimum, next_block })
+    let relay_minimum =
+        (rate(), rate()).prop_map(|(one, other)| RelayMinimum { low: one.min(other), high: one.max(other) });
+    (relay_minimum, next_block)
+        .prop_map(|(relay_minimum, next_block)| FeeConditions { relay_minimum, next_block })
 }
 
 /// The rules about the fee as a whole.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{io::BufReader, net::TcpStream};
 
-use super::{RELAY_FEE, Refused, Shared, param};
+use super::{RELAY_FEE, Refused, Shared, Unanswered, param};
 use crate::{
     Refusal, http,
     regtest::{Found, Ledger, generate},
@@ -42,8 +42,11 @@ pub(super) async fn serve(shared: &Shared, stream: TcpStream) -> io::Result<()> 
     let mut answers = Vec::new();
     for request in requests {
         let answer = shared.meet(request, |method, params| answer(shared, method, params)).await;
-        let Some(answer) = answer else { return Ok(()) };
-        answers.push(answer);
+        match answer {
+            Ok(answer) => answers.push(answer),
+            Err(Unanswered::Status(status)) => return http::respond(&mut stream, status, "").await,
+            Err(Unanswered::Cut) => return Ok(()),
+        }
     }
     let body = answers.join(",");
     let body = if request.is_array() { format!("[{body}]") } else { body };

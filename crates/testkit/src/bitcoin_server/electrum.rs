@@ -42,7 +42,7 @@ pub(super) async fn serve(shared: &Shared, stream: impl AsyncRead + AsyncWrite +
             told = Some(newest);
         }
         let answer = shared.meet(&request, |method, params| answer(shared, method, params)).await;
-        let Some(answer) = answer else { return Ok(()) };
+        let Ok(answer) = answer else { return Ok(()) };
         stream.write_all(answer.as_bytes()).await?;
         stream.write_all(b"\n").await?;
         stream.flush().await?;

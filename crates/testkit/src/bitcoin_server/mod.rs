@@ -3,6 +3,7 @@
 
 mod core;
 mod electrum;
+mod lies;
 
 use std::{
     io,
@@ -34,6 +35,8 @@ use crate::{
     Regtest, Reply,
     regtest::{Found, Ledger},
 };
+
+pub use lies::BitcoinLie;
 
 /// How many coins a server lists of a script, unless told otherwise: ElectrumX's answers hold about as many.
 const MOST_LISTED: usize = 7_500;
@@ -76,6 +79,14 @@ impl Default for Serving {
 /// What a server answers with when it refuses: a code and a message.
 type Refused = (i64, String);
 
+/// How a request ends without an answer.
+enum Unanswered {
+    /// With this HTTP status, whatever else is in the batch.
+    Status(u16),
+    /// With the connection.
+    Cut,
+}
+
 /// How a server meets a request, given its method and its parameters.
 type Meet = Box<dyn Fn(&str, &Value) -> Reply + Send + Sync>;
 
@@ -83,7 +94,7 @@ type Meet = Box<dyn Fn(&str, &Value) -> Reply + Send + Sync>;
 struct Shared {
     chain: Regtest,
     serving: Serving,
-    methods: Mutex<Vec<String>>,
+    asked: Mutex<Vec<(String, Value)>>,
     meet: Meet,
 }
 
@@ -186,7 +197,12 @@ impl BitcoinServer {
 
     /// The methods asked for so far, in order.
     pub fn methods(&self) -> Vec<String> {
-        self.shared.methods.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.asked().into_iter().map(|(method, _)| method).collect()
+    }
+
+    /// What was asked so far, in order: methods and parameters.
+    pub fn asked(&self) -> Vec<(String, Value)> {
+        self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -202,18 +218,19 @@ impl Shared {
         serving: Serving,
         meet: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self { chain: chain.clone(), serving, methods: Mutex::default(), meet: Box::new(meet) }
+        Self { chain: chain.clone(), serving, asked: Mutex::default(), meet: Box::new(meet) }
     }
 
-    /// Meets a request: the answer as JSON text, or none when the connection is to be closed.
+    /// Meets a request: the answer as JSON text, or how it ends without one.
     async fn meet(
         &self,
         request: &Value,
         honestly: impl FnOnce(&str, &Value) -> Result<Value, Refused>,
-    ) -> Option<String> {
+    ) -> Result<String, Unanswered> {
         let method = request.get("method").and_then(Value::as_str).unwrap_or_default();
         let params = request.get("params").unwrap_or(&Value::Null);
-        self.methods.lock().unwrap_or_else(PoisonError::into_inner).push(method.to_owned());
+        let asked = (method.to_owned(), params.clone());
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         let outcome = match (self.meet)(method, params) {
             Reply::Forward => honestly(method, params),
             Reply::Instead(params) => honestly(method, &params),
@@ -222,12 +239,13 @@ impl Shared {
                 result
             }),
             Reply::Result(result) => Ok(result),
-            Reply::Error(error) => return Some(reply(request, &Value::Null, &error)),
-            Reply::Body(body) => return Some(body),
-            Reply::Status(_) | Reply::Cut => return None,
+            Reply::Error(error) => return Ok(reply(request, &Value::Null, &error)),
+            Reply::Body(body) => return Ok(body),
+            Reply::Status(status) => return Err(Unanswered::Status(status)),
+            Reply::Cut => return Err(Unanswered::Cut),
             Reply::Stall => std::future::pending().await,
         };
-        Some(match outcome {
+        Ok(match outcome {
             Ok(result) => reply(request, &result, &Value::Null),
             Err((code, message)) => {
                 reply(request, &Value::Null, &json!({ "code": code, "message": message }))

@@ -56,6 +56,12 @@ impl Regtest {
         Self { ledger: Arc::new(Mutex::new(ledger)) }
     }
 
+    /// Another chain, which is the same as far as this one goes now.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self::of(self.ledger().clone())
+    }
+
     /// The chain's records, which nobody else changes meanwhile.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! What every backend must answer alike, whoever serves it: an in-process server in `make test`, real ones in
+//! What every server must answer alike, whoever serves it: an in-process server in `make test`, real ones in
 //! `make test-peers`.
 
 #![allow(
@@ -11,7 +11,8 @@
 use std::slice;
 
 use coxswain_bitcoin::{
-    Backend, BackendError, Coinbase, Cursor, Endpoint, Known, Mined, Output, Search, Spender,
+    Answers, BackendError, Coinbase, Cursor, Endpoint, Known, Mined, Output, Search, Server, Sighting,
+    Spender,
 };
 use coxswain_testkit::Regtest;
 
@@ -82,9 +83,18 @@ fn absent() -> OutPoint {
     OutPoint::new(Txid::from_byte_array([0xab; 32]), 0)
 }
 
+/// What the server knows of each output's transaction, and how deep by the chain at hand.
+async fn looked_up(ground: &impl Ground, outpoints: &[OutPoint]) -> Answers<Option<Known>> {
+    let deep = |height: u32| ground.chain().height() + 1 - height;
+    let known =
+        |Sighting { transaction, height }| Known { transaction, confirmations: height.map_or(0, deep) };
+    let sightings = ground.endpoint().sightings(outpoints).await.unwrap();
+    sightings.into_iter().map(|answer| Ok(answer?.map(known))).collect()
+}
+
 async fn confirmations(ground: &impl Ground, transaction: &Transaction) -> Option<u32> {
     let outpoints = [first_output(transaction).outpoint];
-    let answers = ground.endpoint().transactions(&outpoints).await.unwrap();
+    let answers = looked_up(ground, &outpoints).await;
     let [answer] = answers.try_into().unwrap();
     let known = answer.unwrap()?;
     assert_eq!(known.transaction, *transaction);
@@ -93,16 +103,15 @@ async fn confirmations(ground: &impl Ground, transaction: &Transaction) -> Optio
 
 pub async fn tells_the_tip_and_the_fee_rates(ground: &impl Ground) {
     ground.settle().await;
-    let conditions = ground.endpoint().conditions().await.unwrap();
+    let (tip, rates) = (ground.endpoint().tip().await.unwrap(), ground.endpoint().fee_rates().await.unwrap());
     let blocks = ground.chain().blocks_from(ground.chain().height());
-    assert_eq!(conditions.tip.height, ground.chain().height());
-    assert_eq!(conditions.tip.header, blocks[0].header);
-    assert_eq!(conditions.fee_rates.relay_minimum, FeeRate::from_sat_per_kwu(250));
-    assert_eq!(conditions.fee_rates.next_block, None, "nobody has paid anything yet");
+    assert_eq!((tip.height, tip.header), (ground.chain().height(), blocks[0].header));
+    assert_eq!(rates.relay_minimum, FeeRate::from_sat_per_kwu(250));
+    assert_eq!(rates.next_block, None, "nobody has paid anything yet");
 
     ground.chain().mine_empty(2).unwrap();
     ground.settle().await;
-    assert_eq!(ground.endpoint().tip().await.unwrap().height, conditions.tip.height + 2);
+    assert_eq!(ground.endpoint().tip().await.unwrap().height, tip.height + 2);
 }
 
 pub async fn tells_headers_as_far_as_there_are_any(ground: &impl Ground) {
@@ -115,6 +124,9 @@ pub async fn tells_headers_as_far_as_there_are_any(ground: &impl Ground) {
     assert_eq!(headers(height, 5).await, expected[expected.len() - 1..], "the chain ends");
     assert_eq!(headers(height + 1, 5).await, []);
     assert_eq!(headers(0, 0).await, []);
+    let at = ground.endpoint().headers_at(&[height, 3, height + 1]).await.unwrap();
+    assert_eq!(at[..2], [Ok(expected[expected.len() - 1]), Ok(expected[3])]);
+    assert!(at[2].is_err(), "{at:?}");
     let genesis = genesis_block(Network::Regtest).block_hash();
     assert_eq!(ground.endpoint().genesis().await.unwrap(), genesis);
 }
@@ -130,20 +142,20 @@ pub async fn finds_transactions_in_blocks_in_the_mempool_or_nowhere(ground: &imp
 
     let of = |transaction: &Transaction| first_output(transaction).outpoint;
     let asked = [of(&new), of(&waiting), of(&deep), of(&new)];
-    let answers = ground.endpoint().transactions(&asked).await.unwrap();
+    let answers = looked_up(ground, &asked).await;
     let known = |transaction: &Transaction, confirmations| {
         Ok(Some(Known { transaction: transaction.clone(), confirmations }))
     };
     assert_eq!(answers, [known(&new, 1), known(&waiting, 0), known(&deep, 6), known(&new, 1)]);
 
-    let answers = ground.endpoint().transactions(&[absent(), of(&deep)]).await.unwrap();
+    let answers = looked_up(ground, &[absent(), of(&deep)]).await;
     assert_eq!(answers[1], known(&deep, 6), "one that is absent spoils nothing");
     if ground.tells_absent() {
         assert_eq!(answers[0], Ok(None));
     } else {
         assert!(matches!(answers[0], Err(BackendError::Unindexed { .. })), "{:?}", answers[0]);
     }
-    assert_eq!(ground.endpoint().transactions(&[]).await.unwrap(), []);
+    assert_eq!(looked_up(ground, &[]).await, []);
 }
 
 pub async fn finds_transactions_whose_outputs_are_spent_where_it_can(ground: &impl Ground) {
@@ -156,7 +168,7 @@ pub async fn finds_transactions_whose_outputs_are_spent_where_it_can(ground: &im
         assert_eq!(confirmations(ground, &funding).await, Some(2));
     } else {
         let outpoint = first_output(&funding).outpoint;
-        let answers = ground.endpoint().transactions(&[outpoint]).await.unwrap();
+        let answers = looked_up(ground, &[outpoint]).await;
         assert!(
             matches!(&answers[0], Err(BackendError::Unindexed { outpoint: named, .. }) if *named == outpoint),
             "{:?}",
@@ -208,7 +220,7 @@ pub async fn forgets_what_a_reorganisation_undoes(ground: &impl Ground) {
     chain.reorganize(2, slice::from_ref(&instead)).unwrap();
     ground.settle().await;
     assert_eq!(confirmations(ground, &instead).await, Some(3));
-    let answers = ground.endpoint().transactions(&[first_output(&undone).outpoint]).await.unwrap();
+    let answers = looked_up(ground, &[first_output(&undone).outpoint]).await;
     match &answers[0] {
         Ok(None) => {}
         Err(BackendError::Unindexed { .. }) if !ground.finds_spent() => {}

@@ -17,6 +17,7 @@ use std::{
 
 use bitcoin::{Network, OutPoint};
 use coxswain_bitcoin::{Backend, BackendError, Backends, Endpoint, Expected, Known, Limits, Output};
+use coxswain_rules::{Assurance, Assured};
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use serde_json::{Value, json};
 
@@ -70,7 +71,7 @@ async fn inc_24_an_endpoint_of_another_network_is_not_believed() {
         let sound = kind.start(&chain, Serving::default(), HONEST).await;
 
         let alone = together([&stranger]);
-        let error = alone.conditions().await.unwrap_err();
+        let error = alone.fees().await.unwrap_err();
         let name = format!("127.0.0.1:{}", stranger.url().port().unwrap());
         assert!(
             matches!(&error, BackendError::WrongNetwork { endpoint, .. } if *endpoint == name),
@@ -92,34 +93,42 @@ async fn inc_24_an_endpoint_far_behind_the_others_is_not_believed() {
     for (behind, believed) in [(2, true), (3, false)] {
         let chain = Regtest::new();
         let slow = Kind::Electrum.start(&chain, Serving { behind, ..Serving::default() }, HONEST).await;
-        let sound = Kind::Core.start(&chain, Serving::default(), HONEST).await;
-        let backends = together([&slow, &sound]);
+        let sound = [
+            Kind::Core.start(&chain, Serving::default(), HONEST).await,
+            Kind::Core.start(&chain, Serving::default(), HONEST).await,
+        ];
+        let backends = together([&slow, &sound[0], &sound[1]]);
         let health = backends.health().await;
         assert_eq!(health[0].behind, Some(behind));
         assert_eq!(health[0].problem.as_ref().map(BackendError::kind), (!believed).then_some("behind"));
-        let expected = if believed { chain.height() - behind } else { chain.height() };
-        assert_eq!(backends.tip().await.unwrap().height, expected);
+        assert_eq!(backends.tip().await.unwrap().height, chain.height());
+        // Of two nobody can tell which one is right: the lower of both is what both have.
+        let two = together([&slow, &sound[0]]);
+        assert_eq!(two.tip().await.unwrap().height, chain.height() - behind);
     }
 }
 
+/// A height that nobody else has makes nobody else late.
 #[tokio::test]
-async fn inc_24_an_endpoint_that_falls_behind_while_running_is_noticed() {
+async fn inc_47_a_height_that_one_claims_is_not_where_the_chain_is() {
     let chain = Regtest::new();
-    let stuck_at = chain.blocks_from(chain.height())[0].header;
-    let stuck =
-        json!({ "height": chain.height(), "hex": bitcoin::consensus::encode::serialize_hex(&stuck_at) });
-    let meet = move |method: &str, _: &Value| match method {
-        "blockchain.headers.subscribe" => Reply::Result(stuck.clone()),
+    let header = bitcoin::consensus::encode::serialize_hex(&chain.blocks_from(chain.height())[0].header);
+    let height = chain.height();
+    let boast = move |method: &str, _: &Value| match method {
+        "blockchain.headers.subscribe" => {
+            Reply::Result(json!({ "height": height + 1_000_000, "hex": header }))
+        }
         _ => Reply::Forward,
     };
-    let stuck = Kind::Electrum.start(&chain, Serving::default(), meet).await;
-    let sound = Kind::Core.start(&chain, Serving::default(), HONEST).await;
-    let backends = together([&stuck, &sound]);
-    assert_eq!(backends.tip().await.unwrap().height, chain.height(), "at first it is as good as any");
-    chain.mine_empty(3).unwrap();
-    assert_eq!(backends.tip().await.unwrap().height, chain.height() - 3, "nobody has told of more");
-    backends.health().await;
+    let boaster = Kind::Electrum.start(&chain, Serving::default(), boast).await;
+    let sound = [
+        Kind::Core.start(&chain, Serving::default(), HONEST).await,
+        Kind::Electrum.start(&chain, Serving::default(), HONEST).await,
+    ];
+    let backends = together([&boaster, &sound[0], &sound[1]]);
     assert_eq!(backends.tip().await.unwrap().height, chain.height());
+    let problems: Vec<_> = backends.health().await.into_iter().map(|health| health.problem).collect();
+    assert_eq!(problems[1..], [None, None]);
 }
 
 #[tokio::test]
@@ -154,11 +163,11 @@ async fn inc_24_a_newest_block_that_grows_too_old_while_running_is_noticed() {
     let most_tip_age = Some(Duration::from_secs(3600));
     let expected = Expected { most_tip_age, clock, ..Expected::on(Network::Regtest) };
     let backends = Backends::new(vec![endpoint(&server)], expected);
-    backends.conditions().await.unwrap();
+    backends.tip().await.unwrap();
     NOW.fetch_add(3601, Ordering::Relaxed);
-    assert_eq!(backends.conditions().await.unwrap_err().kind(), "stale");
+    assert_eq!(backends.tip().await.unwrap_err().kind(), "stale");
     NOW.fetch_sub(1, Ordering::Relaxed);
-    backends.conditions().await.unwrap();
+    backends.tip().await.unwrap();
 }
 
 /// A server that answers this many requests, and then closes every connection.
@@ -170,7 +179,7 @@ async fn dying(kind: Kind, chain: &Regtest, after: usize) -> BitcoinServer {
     kind.start(chain, Serving::default(), meet).await
 }
 
-/// Wherever in a call the first endpoint dies, the second finishes it.
+/// Wherever in a call one endpoint dies, the two others finish it.
 #[tokio::test]
 async fn inc_25_an_endpoint_that_dies_in_the_middle_of_a_call_is_replaced() {
     for kind in KINDS {
@@ -178,28 +187,31 @@ async fn inc_25_an_endpoint_that_dies_in_the_middle_of_a_call_is_replaced() {
         let funding: Vec<_> = (0..3).map(|number| mined(&chain, number, 50_000)).collect();
         let outputs: Vec<Output> = funding.iter().map(first_output).collect();
         let outpoints: Vec<OutPoint> = outputs.iter().map(|output| output.outpoint).collect();
-        let spare = kind.start(&chain, Serving::default(), HONEST).await;
-
+        let spares = [
+            kind.start(&chain, Serving::default(), HONEST).await,
+            kind.start(&chain, Serving::default(), HONEST).await,
+        ];
         let mut requests = None;
         for after in 0.. {
             let first = dying(kind, &chain, after).await;
-            let backends = together([&first, &spare]);
+            let backends = together([&first, &spares[0], &spares[1]]);
             let tip = backends.tip().await.unwrap();
             assert_eq!(tip.height, chain.height());
             let known = backends.transactions(&outpoints).await.unwrap();
             for ((depth, transaction), known) in (1..=3).rev().zip(&funding).zip(known) {
                 let expected = Known { transaction: transaction.clone(), confirmations: depth };
-                assert_eq!(known, Ok(Some(expected)), "{kind:?} dies after {after}");
+                assert_eq!(known.unwrap().fact, Some(expected), "{kind:?} dies after {after}");
             }
             let unspent = backends.unspent(&outputs).await.unwrap();
-            assert_eq!(unspent, vec![Ok(true); 3], "{kind:?} dies after {after}");
+            let agreed = Assured { fact: true, assurance: Assurance::Agreed };
+            assert_eq!(unspent, vec![Ok(agreed); 3], "{kind:?} dies after {after}");
             let headers = backends.headers(tip.height, 1).await.unwrap();
             assert_eq!(headers, [tip.header]);
-            if round_trips(&backends, 1) == 0 {
+            let problem = backends.health().await[0].problem.clone();
+            let Some(problem) = problem else {
                 requests = Some(after);
                 break;
-            }
-            let problem = backends.health().await[0].problem.clone().unwrap();
+            };
             assert_eq!(problem.kind(), "interrupted", "{problem}");
         }
         assert!(requests.unwrap() > 10, "{kind:?} was killed {requests:?} times");
@@ -207,30 +219,27 @@ async fn inc_25_an_endpoint_that_dies_in_the_middle_of_a_call_is_replaced() {
 }
 
 #[tokio::test]
-async fn inc_25_an_endpoint_that_is_gone_is_replaced_and_asked_again_after_a_rest() {
+async fn inc_25_an_endpoint_that_is_gone_rests_and_the_other_is_believed_at_its_word() {
     let chain = Regtest::new();
+    let output = first_output(&mined(&chain, 1, 50_000));
     let gone = Kind::Electrum.start(&chain, Serving::default(), HONEST).await;
     let spare = Kind::Core.start(&chain, Serving::default(), HONEST).await;
     let expected = Expected { rest: Duration::from_secs(3600), ..Expected::on(Network::Regtest) };
     let endpoints = vec![endpoint(&gone), endpoint(&spare)];
+    let both = Expected { at_least: 2, ..expected };
+    let insisting = Backends::new(vec![endpoint(&gone), endpoint(&spare)], both);
     drop(gone);
     let backends = Backends::new(endpoints, expected);
     assert_eq!(backends.tip().await.unwrap().height, chain.height());
     let tried = round_trips(&backends, 0);
-    assert_eq!(tried, 1);
-    assert_eq!(backends.tip().await.unwrap().height, chain.height());
+    assert_eq!(tried, 2, "once, and once more");
+    let word = Assured { fact: true, assurance: Assurance::Word };
+    assert_eq!(backends.unspent(slice::from_ref(&output)).await.unwrap(), [Ok(word)]);
     assert_eq!(round_trips(&backends, 0), tried, "it rests");
     let problem = backends.health().await[0].problem.clone().unwrap();
     assert_eq!(problem.kind(), "unreachable", "{problem}");
-
-    // Without a rest it is asked at once.
-    let gone = endpoint(&BitcoinServer::electrum(&chain, Serving::default(), HONEST).await.unwrap());
-    let restless = Expected { rest: Duration::ZERO, ..expected };
-    let backends = Backends::new(vec![gone, endpoint(&spare)], restless);
-    for times in 1..=3 {
-        assert_eq!(backends.tip().await.unwrap().height, chain.height());
-        assert_eq!(round_trips(&backends, 0), times);
-    }
+    // A setting makes that undecided.
+    assert_eq!(insisting.unspent(&[output]).await.unwrap_err().kind(), "unreachable");
 }
 
 #[tokio::test]
@@ -270,9 +279,9 @@ async fn inc_25_when_all_are_gone_each_is_named() {
 }
 
 /// A wallet's address that was paid more often than an Electrum server lists: that item alone has no answer there, and has one
-/// at a node.
+/// at the others.
 #[tokio::test]
-async fn inc_11_what_one_server_refuses_to_list_another_answers() {
+async fn inc_11_what_one_server_refuses_to_list_the_others_answer() {
     let chain = Regtest::new();
     let (main, other) = (mined(&chain, 1, 5_000_000), mined(&chain, 2, 5_000_000));
     chain.mine(&[chain.pay(&vec![coin(1, 546); 100]).unwrap()]).unwrap();
@@ -282,61 +291,18 @@ async fn inc_11_what_one_server_refuses_to_list_another_answers() {
         let electrum = Kind::Electrum.start(&chain, serving, HONEST).await;
         let alone = together([&electrum]).unspent(&outputs).await.unwrap();
         assert_eq!(alone[0].is_ok(), listed);
-        assert_eq!(alone[1], Ok(true), "the others stand");
+        assert_eq!(alone[1], Ok(Assured { fact: true, assurance: Assurance::Word }), "the others stand");
         if let Err(error) = &alone[0] {
-            assert!(
-                matches!(error, BackendError::Rpc { message, .. } if message.contains("too large")),
-                "{error}"
-            );
+            assert!(error.to_string().contains("too large"), "{error}");
         }
-        let core = Kind::Core.start(&chain, Serving::default(), HONEST).await;
-        let both = together([&electrum, &core]);
-        assert_eq!(both.unspent(&outputs).await.unwrap(), [Ok(true), Ok(true)]);
-        let asked = core.methods().iter().filter(|method| *method == "gettxout").count();
-        assert_eq!(asked, usize::from(!listed), "only what is open is asked of the second");
+        let cores = [
+            Kind::Core.start(&chain, Serving::default(), HONEST).await,
+            Kind::Core.start(&chain, Serving::default(), HONEST).await,
+        ];
+        let three = together([&electrum, &cores[0], &cores[1]]);
+        let agreed = Ok(Assured { fact: true, assurance: Assurance::Agreed });
+        assert_eq!(three.unspent(&outputs).await.unwrap(), [agreed.clone(), agreed]);
     }
-}
-
-/// One item without an answer doesn't cost the deadline of an endpoint that is known to be dead, each time.
-#[tokio::test]
-async fn an_endpoint_that_rests_is_not_asked_what_another_could_not_answer() {
-    let chain = Regtest::new();
-    let main = mined(&chain, 1, 5_000_000);
-    let serving = Serving { most_listed: 0, ..Serving::default() };
-    let refuses = Kind::Electrum.start(&chain, serving, HONEST).await;
-    let dead = Kind::Core.start(&chain, Serving::default(), HONEST).await;
-    let backends = together([&dead, &refuses]);
-    drop(dead);
-    backends.tip().await.unwrap();
-    let tried = round_trips(&backends, 0);
-    let answers = backends.unspent(&[first_output(&main)]).await.unwrap();
-    assert_eq!(answers[0].as_ref().unwrap_err().kind(), "rpc-error");
-    assert_eq!(round_trips(&backends, 0), tried);
-}
-
-/// An endpoint that once claimed a height that nobody has spoils the others only until it is asked again.
-#[tokio::test]
-async fn a_height_claimed_once_does_not_hold_for_ever() {
-    let chain = Regtest::new();
-    let claims = Arc::new(AtomicUsize::new(0));
-    let header = bitcoin::consensus::encode::serialize_hex(&chain.blocks_from(chain.height())[0].header);
-    let (height, shared) = (chain.height(), Arc::clone(&claims));
-    let boast = move |method: &str, _: &Value| match method {
-        "blockchain.headers.subscribe" => {
-            let more = if shared.load(Ordering::Relaxed) == 0 { 1_000_000 } else { 0 };
-            Reply::Result(json!({ "height": height + more, "hex": header }))
-        }
-        _ => Reply::Forward,
-    };
-    let boaster = Kind::Electrum.start(&chain, Serving::default(), boast).await;
-    let sound = Kind::Core.start(&chain, Serving::default(), HONEST).await;
-    let backends = together([&sound, &boaster]);
-    let problems = |health: Vec<coxswain_bitcoin::Health>| {
-        health.iter().map(|health| health.problem.as_ref().map(BackendError::kind)).collect::<Vec<_>>()
-    };
-    assert_eq!(problems(backends.health().await), [Some("behind"), None]);
-    claims.store(1, Ordering::Relaxed);
-    assert_eq!(problems(backends.health().await), [None, None]);
 }
 
 #[tokio::test]
@@ -353,37 +319,29 @@ async fn a_refusal_to_relay_counts_against_no_endpoint() {
         let backends = together(&servers);
         let error = backends.broadcast(&rival).await.unwrap_err();
         assert_eq!(error.kind(), "rpc-error", "{error}");
-        let asked = |server: &BitcoinServer| server.methods().len();
-        let before = servers.each_ref().map(asked);
-        backends.tip().await.unwrap();
-        assert!(asked(&servers[0]) > before[0], "the first is still preferred");
-        assert_eq!(asked(&servers[1]), before[1]);
+        assert!(backends.health().await.iter().all(|health| health.problem.is_none()));
     }
 }
 
-/// What a sweep of twenty costs: once connected and checked, at most four batches.
+/// What a sweep of twenty costs a server, however many there are: three look-ups of where it is, and what is asked.
 #[tokio::test]
-async fn twenty_deposits_take_four_round_trips() {
+async fn twenty_deposits_take_a_bounded_number_of_round_trips() {
     let chain = Regtest::new();
     let funding: Vec<_> = (0..20).map(|number| mined(&chain, number, 50_000)).collect();
     let outputs: Vec<Output> = funding.iter().map(first_output).collect();
     let outpoints: Vec<OutPoint> = outputs.iter().map(|output| output.outpoint).collect();
-    for kind in KINDS {
+    for (kind, most) in [(Kind::Electrum, 8), (Kind::Core, 15)] {
         let server = kind.start(&chain, Serving::default(), HONEST).await;
         let backends = together([&server]);
         backends.tip().await.unwrap();
         let before = round_trips(&backends, 0);
-        backends.conditions().await.unwrap();
-        assert!(
-            backends
-                .transactions(&outpoints)
-                .await
-                .unwrap()
-                .iter()
-                .all(|answer| matches!(answer, Ok(Some(_))))
-        );
-        assert_eq!(backends.unspent(&outputs).await.unwrap(), vec![Ok(true); 20]);
-        assert_eq!(round_trips(&backends, 0) - before, 4, "{kind:?}");
+        backends.fees().await.unwrap();
+        let known = backends.transactions(&outpoints).await.unwrap();
+        assert!(known.iter().all(|answer| matches!(answer, Ok(Assured { fact: Some(_), .. }))));
+        let unspent = backends.unspent(&outputs).await.unwrap();
+        assert!(unspent.iter().all(|answer| answer.as_ref().unwrap().fact));
+        let trips = round_trips(&backends, 0) - before;
+        assert!(trips <= most, "{kind:?}: {trips}");
     }
 }
 
@@ -399,14 +357,14 @@ async fn health_names_software_fees_and_lag() {
     let shown: Vec<_> = health
         .iter()
         .map(|health| {
-            let fee_rates = health.conditions.unwrap().fee_rates;
-            let next_block = fee_rates.next_block.map(|rate| rate.to_sat_per_kwu());
+            let next_block = health.fee_rates.unwrap().next_block.map(|rate| rate.to_sat_per_kwu());
             (health.kind, health.software.as_deref().unwrap(), health.behind.unwrap(), next_block)
         })
         .collect();
     assert_eq!(
         shown,
-        [("Electrum", "coxswain-testkit", 1, Some(3_085)), ("Bitcoin Core", "/coxswain-testkit/", 0, None)]
+        // Of two, the best block is what both have.
+        [("Electrum", "coxswain-testkit", 0, Some(3_085)), ("Bitcoin Core", "/coxswain-testkit/", 0, None)]
     );
     assert!(health.iter().all(|health| health.problem.is_none()));
 }

@@ -6,8 +6,10 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+mod cases;
 mod conformance;
 mod failover;
+mod hostile;
 mod in_process;
 mod unusable;
 mod urls;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bitcoin::{FeeRate, OutPoint, consensus::encode::serialize_hex};
-use coxswain_bitcoin::{Backend, BackendError, Endpoint, Limits};
+use coxswain_bitcoin::{BackendError, Endpoint, Limits, Server};
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ fn lying(method: &'static str, reply: Reply) -> impl Fn(&str, &Value) -> Reply +
 
 /// The one item's error.
 async fn transaction_error(endpoint: &Endpoint, outpoint: OutPoint) -> BackendError {
-    endpoint.transactions(&[outpoint]).await.unwrap().remove(0).unwrap_err()
+    endpoint.sightings(&[outpoint]).await.unwrap().remove(0).unwrap_err()
 }
 
 #[tokio::test]
@@ -58,48 +58,6 @@ async fn another_transaction_than_the_one_asked_for_is_garbage() {
         "{error}"
     );
     assert!(!error.is_retryable());
-}
-
-/// An Electrum server says that a transaction is mined, and can't prove it.
-#[tokio::test]
-async fn confirmations_without_a_proof_are_not_believed() {
-    let chain = Regtest::new();
-    let funding = mined(&chain, 1, 50_000);
-    chain.mine_empty(5).unwrap();
-    let outpoint = first_output(&funding).outpoint;
-    let height = chain.height() - 5;
-    let block = chain.blocks_from(height)[0].clone();
-    let sibling = block.txdata[0].compute_txid();
-    let wrong = [
-        (json!({ "merkle": [sibling], "pos": 0, "block_height": height }), "garbage"),
-        (json!({ "merkle": [], "pos": 1, "block_height": height }), "garbage"),
-        // The way up is right, but the position isn't of this tree.
-        (json!({ "merkle": [sibling], "pos": 3, "block_height": height }), "garbage"),
-        (json!({ "merkle": "none" }), "garbage"),
-    ];
-    for (branch, kind) in wrong {
-        let (_server, endpoint) =
-            electrum(&chain, lying("blockchain.transaction.get_merkle", Reply::Result(branch.clone()))).await;
-        let error = transaction_error(&endpoint, outpoint).await;
-        assert_eq!(error.kind(), kind, "{branch}: {error}");
-    }
-    // A moment ago it was in that block.
-    let gone = Reply::Error(json!({ "code": 1, "message": "tx not in block" }));
-    let (_server, endpoint) = electrum(&chain, lying("blockchain.transaction.get_merkle", gone)).await;
-    let error = transaction_error(&endpoint, outpoint).await;
-    assert!(error.kind() == "changed" && error.is_retryable(), "{error}");
-    // More confirmations than there are: the block that far down is another one.
-    let more = json!({ "hex": serialize_hex(&funding), "blockhash": block.block_hash(), "confirmations": 7 });
-    let (_server, endpoint) =
-        electrum(&chain, lying("blockchain.transaction.get", Reply::Result(more))).await;
-    assert_eq!(transaction_error(&endpoint, outpoint).await.kind(), "changed");
-    let beyond =
-        json!({ "hex": serialize_hex(&funding), "blockhash": block.block_hash(), "confirmations": 9_999 });
-    let (_server, endpoint) =
-        electrum(&chain, lying("blockchain.transaction.get", Reply::Result(beyond))).await;
-    assert_eq!(transaction_error(&endpoint, outpoint).await.kind(), "changed");
-    let honest = electrum(&chain, |_, _| Reply::Forward).await;
-    assert!(honest.1.transactions(&[outpoint]).await.unwrap()[0].is_ok());
 }
 
 #[tokio::test]
@@ -136,7 +94,7 @@ async fn headers_without_work_or_out_of_line_are_not_believed() {
 }
 
 #[tokio::test]
-async fn an_answer_over_the_limit_ends_the_call() {
+async fn an_answer_over_the_limit_is_one_items() {
     let chain = Regtest::new();
     let outpoint = first_output(&mined(&chain, 1, 50_000)).outpoint;
     let endless = "x".repeat(70_000);
@@ -151,12 +109,8 @@ async fn an_answer_over_the_limit_ends_the_call() {
         let node = BitcoinServer::core(&chain, Serving::default(), lying("getrawtransaction", large));
         for server in [lists.await.unwrap(), node.await.unwrap()] {
             let endpoint = Endpoint::new(server.url(), limits).unwrap();
-            let outcome = endpoint.transactions(&[outpoint]).await;
-            if limit < endless.len() {
-                assert_eq!(outcome.unwrap_err().kind(), "too-large");
-            } else {
-                assert_eq!(outcome.unwrap()[0].as_ref().unwrap_err().kind(), "garbage");
-            }
+            let kind = if limit < endless.len() { "too-large" } else { "garbage" };
+            assert_eq!(transaction_error(&endpoint, outpoint).await.kind(), kind);
         }
     }
 }
@@ -167,7 +121,7 @@ async fn what_is_no_json_rpc_is_garbage_and_what_stays_away_is_late() {
     let outpoint = first_output(&mined(&chain, 1, 50_000)).outpoint;
     for body in ["", "hello", "{}", "[]", "null", r#"{"id":99,"result":1}"#, r#"{"id":"x","result":1}"#] {
         let (_server, endpoint) = core(&chain, move |_, _| Reply::Body(body.to_owned())).await;
-        assert_eq!(endpoint.transactions(&[outpoint]).await.unwrap_err().kind(), "garbage", "{body}");
+        assert_eq!(endpoint.sightings(&[outpoint]).await.unwrap_err().kind(), "garbage", "{body}");
     }
     for body in ["hello", r#"{"id":99,"result":1}"#] {
         let (_server, endpoint) = electrum(&chain, move |_, _| Reply::Body(body.to_owned())).await;
@@ -179,7 +133,7 @@ async fn what_is_no_json_rpc_is_garbage_and_what_stays_away_is_late() {
             .await
             .unwrap();
     let endpoint = Endpoint::new(server.url(), limits).unwrap();
-    assert_eq!(endpoint.conditions().await.unwrap_err().kind(), "timed-out");
+    assert_eq!(endpoint.fee_rates().await.unwrap_err().kind(), "timed-out");
     assert_eq!(
         endpoint.genesis().await.unwrap(),
         chain.blocks_from(0)[0].block_hash(),
@@ -265,7 +219,7 @@ async fn a_tip_that_moves_between_two_answers_is_noticed() {
         let meet = lying("gettxout", Reply::Result(entry));
         let server = BitcoinServer::core(&chain, serving, meet).await.unwrap();
         let endpoint = Endpoint::new(server.url(), Limits::default()).unwrap();
-        let answers = endpoint.transactions(&[output.outpoint]).await.unwrap();
+        let answers = endpoint.sightings(&[output.outpoint]).await.unwrap();
         assert_eq!(answers[0].as_ref().err().map(BackendError::kind), kind, "{answers:?}");
     }
 }
@@ -289,14 +243,14 @@ async fn answers_too_large_together_are_asked_for_in_halves() {
     let server = BitcoinServer::core(&chain, Serving::default(), |_, _| Reply::Forward).await.unwrap();
     let endpoint = |bytes| Endpoint::new(server.url(), Limits { bytes, ..Limits::default() }).unwrap();
     let roomy = endpoint(Limits::default().bytes);
-    let expected = roomy.transactions(&outpoints).await.unwrap();
+    let expected = roomy.sightings(&outpoints).await.unwrap();
     assert!(expected.iter().all(|known| matches!(known, Ok(Some(_)))), "{expected:?}");
 
     // Room for the answers to two.
     let tight = endpoint(1_200);
-    assert_eq!(tight.transactions(&outpoints).await.unwrap(), expected);
+    assert_eq!(tight.sightings(&outpoints).await.unwrap(), expected);
     assert!(tight.round_trips() > roomy.round_trips(), "{} batches", tight.round_trips());
     // For none.
-    let error = endpoint(100).transactions(&outpoints).await.unwrap_err();
+    let error = endpoint(100).sightings(&outpoints).await.unwrap_err();
     assert_eq!(error.kind(), "too-large");
 }

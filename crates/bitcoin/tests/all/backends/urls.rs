@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use bitcoin::Network;
-use coxswain_bitcoin::{Backend, Backends, Endpoint, EndpointError, Expected, Limits};
+use coxswain_bitcoin::{Backend, Backends, Endpoint, EndpointError, Expected, Limits, Server};
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use url::Url;
 

@@ -41,7 +41,7 @@ impl<B: Backend> Session<'_, B> {
         }
     }
 
-    async fn outputs_unspent(&self, outputs: &[Output]) -> Result<(), Obstacle> {
+    async fn outputs_unspent(&mut self, outputs: &[Output]) -> Result<(), Obstacle> {
         for (Output { outpoint, .. }, unspent) in outputs.iter().zip(self.unspent(outputs).await?) {
             if !unspent? {
                 return Err(Objection::OutputSpent(*outpoint).into());

@@ -246,7 +246,7 @@ async fn inc_11_the_main_utxo_is_the_bridges_whatever_the_address_receives() {
     assert_eq!(transaction.input[0].previous_output, main_utxo.outpoint);
     assert_eq!(transaction.input[1].previous_output, there.outpoint);
     // Only transactions that the Bridge has recorded were asked for: no address, and no other transaction.
-    assert_eq!(stage.bitcoin.state().calls, [("transactions", 2), ("unspent", 2), ("conditions", 0)]);
+    assert_eq!(stage.bitcoin.state().calls, [("transactions", 2), ("unspent", 2), ("fees", 0)]);
 
     // A main UTXO that is spent on Bitcoin: the wallet's own transaction waits for its proof.
     stage.bitcoin.state().spent.insert(main_utxo.outpoint);

@@ -73,7 +73,9 @@ async fn inc_25_a_bitcoin_endpoint_that_dies_in_the_middle_of_a_generation() {
     let chain = stage.world.bitcoin.clone();
     // Both make the estimate that the expected proposal was made with: 10 sat/vB.
     let serving = || Serving { estimate: Some(0.000_1), ..Serving::default() };
+    // What can't be proven, two of three must say.
     let second = BitcoinServer::core(&chain, serving(), |_, _| Reply::Forward).await.unwrap();
+    let third = BitcoinServer::electrum(&chain, serving(), |_, _| Reply::Forward).await.unwrap();
     let mut deaths = 0;
     for requests in 0.. {
         let (reply, asked) = dies_after(requests);
@@ -82,7 +84,7 @@ async fn inc_25_a_bitcoin_endpoint_that_dies_in_the_middle_of_a_generation() {
             coxswain_bitcoin::Endpoint::new(server.url(), Limits::default()).unwrap()
         };
         let regtest = coxswain_bitcoin::Expected::on(bitcoin::Network::Regtest);
-        let backends = Backends::new(vec![endpoint(&first), endpoint(&second)], regtest);
+        let backends = Backends::new(vec![endpoint(&first), endpoint(&second), endpoint(&third)], regtest);
         stage.memory = Memory::default();
         let ethereum = stage.endpoint();
         let generation = stage.generate_through(ethereum, backends, wallet.key_hash(), &CHECKLIST).await;

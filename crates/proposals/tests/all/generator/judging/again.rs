@@ -43,7 +43,7 @@ async fn what_a_leader_has_prepared_is_judged_again_with_one_verdict_and_no_sear
         let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
         assert_eq!(session.judge(&prepared.case).await, VALID);
         assert_eq!(node.methods()[before..], ["eth_call", "eth_call"]);
-        let asked = [("transactions", 20), ("unspent", 1), ("unspent", 20), ("conditions", 0)];
+        let asked = [("transactions", 20), ("unspent", 1), ("unspent", 20), ("fees", 0)];
         assert_eq!(bitcoin.state().calls, asked);
         // Once judged, it is known.
         assert_eq!(session.judge(&prepared.case).await, VALID);

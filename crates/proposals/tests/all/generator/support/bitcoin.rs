@@ -5,12 +5,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use bitcoin::{BlockHash, CompactTarget, FeeRate, TxMerkleNode, block, hashes::Hash};
+use bitcoin::{FeeRate, block};
 use coxswain_bitcoin::{
-    Answers, Backend, BackendError, Coinbase, Conditions, Cursor, FeeRates, Known, MerkleBranch, Mined,
-    Output, Search, Tip,
+    Answers, Backend, BackendError, Coinbase, Cursor, FeeRates, Fees, Known, MerkleBranch, Mined, Output,
+    Search, Tip,
 };
-use coxswain_rules::{OutPoint, Txid};
+use coxswain_rules::{Assurance, Assured, OutPoint, RelayMinimum, Txid};
 use coxswain_testkit::Deposit;
 
 #[derive(Clone, Debug)]
@@ -76,21 +76,25 @@ fn down(method: &'static str) -> BackendError {
     BackendError::Unreachable { method, endpoint: "nowhere:1".to_owned(), cause: "down".to_owned() }
 }
 
+/// What enough servers would say.
+fn agreed<T>(fact: T) -> Assured<T> {
+    Assured { fact, assurance: Assurance::Agreed }
+}
+
 impl Backend for FakeBitcoin {
-    async fn conditions(&self) -> Result<Conditions, BackendError> {
-        let state = self.asked("conditions", 0)?;
-        let header = block::Header {
-            version: block::Version::TWO,
-            prev_blockhash: BlockHash::all_zeros(),
-            merkle_root: TxMerkleNode::all_zeros(),
-            time: 0,
-            bits: CompactTarget::from_consensus(0),
-            nonce: 0,
-        };
-        Ok(Conditions { tip: Tip { height: 800_000, header }, fee_rates: state.rates })
+    async fn tip(&self) -> Result<Tip, BackendError> {
+        Err(down("tip"))
     }
 
-    async fn transactions(&self, outpoints: &[OutPoint]) -> Result<Answers<Option<Known>>, BackendError> {
+    async fn fees(&self) -> Result<Assured<Fees>, BackendError> {
+        let FeeRates { relay_minimum, next_block } = self.asked("fees", 0)?.rates;
+        Ok(agreed(Fees { relay_minimum: RelayMinimum::of_all(relay_minimum), next_block }))
+    }
+
+    async fn transactions(
+        &self,
+        outpoints: &[OutPoint],
+    ) -> Result<Answers<Assured<Option<Known>>>, BackendError> {
         let state = self.asked("transactions", outpoints.len())?;
         let answer = |&outpoint: &OutPoint| {
             if state.unanswerable.contains(&outpoint) {
@@ -100,19 +104,19 @@ impl Backend for FakeBitcoin {
             if state.unindexed && (known.is_none() || state.spent.contains(&outpoint)) {
                 return Err(BackendError::Unindexed { endpoint: "nowhere:1".to_owned(), outpoint });
             }
-            Ok(known)
+            Ok(agreed(known))
         };
         Ok(outpoints.iter().map(answer).collect())
     }
 
-    async fn unspent(&self, outputs: &[Output]) -> Result<Answers<bool>, BackendError> {
+    async fn unspent(&self, outputs: &[Output]) -> Result<Answers<Assured<bool>>, BackendError> {
         let state = self.asked("unspent", outputs.len())?;
         let answer = |output: &Output| {
             let known = state.known.get(&output.outpoint.txid).map(|known| &known.transaction.output);
             let exists = known
                 .and_then(|outputs| outputs.get(output.outpoint.vout as usize))
                 .is_some_and(|there| there.script_pubkey == output.script);
-            Ok(exists && !state.spent.contains(&output.outpoint))
+            Ok(agreed(exists && !state.spent.contains(&output.outpoint)))
         };
         Ok(outputs.iter().map(answer).collect())
     }
@@ -135,9 +139,5 @@ impl Backend for FakeBitcoin {
 
     async fn broadcast(&self, _: &bitcoin::Transaction) -> Result<(), BackendError> {
         Err(down("broadcast"))
-    }
-
-    async fn genesis(&self) -> Result<BlockHash, BackendError> {
-        Err(down("genesis"))
     }
 }
