@@ -4,7 +4,7 @@ use bitcoin::{Work, block::Header, consensus::encode};
 use serde_json::Value;
 
 use super::{HeaderChain, HeaderRules, Start};
-use crate::{mutator::Mutator, server::Tip};
+use crate::mutator::Mutator;
 
 /// Mainnet's own, over a retarget: the first is where a chain starts, and the others stand on it.
 fn recorded() -> (Start, Vec<u8>) {
@@ -27,8 +27,7 @@ fn headers() {
         let chain = HeaderChain::from_bytes(start, HeaderRules::MAINNET, &input, u32::MAX);
         // No one has work for another header than the real ones.
         assert!(bytes.starts_with(&chain.to_bytes()));
-        let tip = Tip { height: chain.height(), header: *chain.tip() };
-        assert_eq!(whole.header(tip.height), Some(&tip.header));
+        assert_eq!(whole.header(chain.height()), Some(chain.tip()));
         let work: Option<Work> = chain.headers().iter().map(Header::work).reduce(|sum, work| sum + work);
         assert!(work.is_some());
         let (records, _) = input.as_chunks::<80>();
