@@ -36,15 +36,6 @@ pub struct VerdictReport {
 }
 
 impl VerdictReport {
-    /// The verdict's name: `valid`, `rejected` or `undecided`.
-    pub const fn verdict_name(&self) -> &'static str {
-        match &self.judgement.verdict {
-            ContractVerdict::Valid => "valid",
-            ContractVerdict::Rejected(_) => "rejected",
-            ContractVerdict::Undecided(_) => "undecided",
-        }
-    }
-
     /// What was judged, by whom, where and when.
     pub(crate) fn context(&self) -> ContextFields<'_> {
         ContextFields {

@@ -4,7 +4,6 @@ use alloy::primitives::Address;
 use coxswain_rules::network::{Parameters, Preset};
 
 use crate::{
-    bridge::SnapshotReader,
     error::ChainError,
     rpc::{Block, BlockSelector, Endpoints, Expected},
     validator::ProposalValidator,
@@ -170,10 +169,5 @@ impl Tbtc {
     /// The validator, to be asked.
     pub fn proposal_validator(&self) -> ProposalValidator {
         ProposalValidator::new(self.endpoint.clone(), self.chain.id, self.validator)
-    }
-
-    /// The Bridge, to be read.
-    pub fn snapshot_reader(&self) -> SnapshotReader {
-        SnapshotReader::new(self.endpoint.clone(), self.chain.id, self.bridge)
     }
 }
