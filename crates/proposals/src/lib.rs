@@ -1,9 +1,10 @@
 //! What a wallet should do now, and whether what another proposes may be signed.
 //!
-//! A [`Session`] does both, for one wallet at one block. It generates, finds the evidence for a received proposal, and judges. Choosing is pure: [`deposits`], [`redemptions`], [`moving_funds`] and [`moved_funds`] go from the Bridge's events
-//! and its state at the block, and from what Bitcoin says, to what can be in a valid proposal; everything else gets a reason
-//! ([`Exclusion`]), and the rest is processed all the same. Judging takes seven [`Step`]s, one of them the contract, and its
-//! result is an [`Assessment`].
+//! A [`Session`] does both, for one wallet at one block. It generates, finds the evidence for a received proposal, and judges.
+//! Choosing is pure: [`deposits`], [`redemptions`], [`moving_funds`] and [`moved_funds`] go from the Bridge's events and its
+//! state at the block, and from what Bitcoin says, to what can be in a valid proposal. Everything else gets a reason
+//! ([`Exclusion`]), and the rest is processed all the same. Judging takes seven [`Step`]s, one of them the contract. Its result
+//! is an [`Assessment`].
 
 pub mod deposits;
 mod depth;
