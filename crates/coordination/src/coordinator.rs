@@ -1,0 +1,90 @@
+//! All wallets of a node, each with an executor of its own.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use coxswain_protocol::WindowResult;
+use coxswain_rules::KeyHash;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{self, JoinSet},
+};
+
+use crate::{
+    Advisor, Channel, Journal, Metrics, Tick, Wallet,
+    executor::{Executor, Office},
+    shared::Shared,
+};
+
+/// How a coordinator works.
+#[derive(Clone)]
+pub struct Settings {
+    /// How many questions of all wallets are begun at a time.
+    pub places: usize,
+    /// For how long the journal, and a server that is asked for a hash, are waited for.
+    pub patience: Duration,
+    /// The clock, in seconds. Sequence numbers begin with it.
+    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { places, patience, .. } = self;
+        f.debug_struct("Settings").field("places", places).field("patience", patience).finish_non_exhaustive()
+    }
+}
+
+/// All wallets of a node.
+#[derive(Debug)]
+pub struct Coordinator<A, J, C> {
+    office: Arc<Office<A, J>>,
+    wallets: BTreeMap<KeyHash, Wallet<C>>,
+}
+
+/// An executor has panicked. What its wallet does next can't be told, so the node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the executor of wallet {0} has panicked")]
+pub struct Panicked(pub KeyHash);
+
+impl<A: Advisor, J: Journal, C: Channel> Coordinator<A, J, C> {
+    /// Coordinates these wallets, once each. Results go to `results`, after they are durable: one that isn't taken holds up
+    /// nothing but itself.
+    pub fn new(
+        advisor: A,
+        journal: J,
+        settings: Settings,
+        wallets: impl IntoIterator<Item = Wallet<C>>,
+        results: mpsc::Sender<Arc<WindowResult>>,
+    ) -> Self {
+        let shared = Shared::new(advisor, settings.places, settings.patience);
+        let office = Office { shared, journal, metrics: Arc::default(), results, settings };
+        let wallets = wallets.into_iter().map(|wallet| (wallet.setup.wallet, wallet)).collect();
+        Self { office: Arc::new(office), wallets }
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.office.metrics)
+    }
+
+    /// Runs until the clock is dropped. All executors have ended then, and the journal has what it was handed.
+    ///
+    /// # Errors
+    ///
+    /// As soon as an executor panics. The others are given up.
+    pub async fn run(self, clock: watch::Receiver<Tick>) -> Result<(), Panicked> {
+        let mut executors = JoinSet::new();
+        let mut wallets = BTreeMap::<task::Id, KeyHash>::new();
+        for (key_hash, wallet) in self.wallets {
+            let executor = Executor::new(Arc::clone(&self.office), wallet);
+            wallets.insert(executors.spawn(executor.run(clock.clone())).id(), key_hash);
+        }
+        drop((self.office, clock));
+        while let Some(ended) = executors.join_next().await {
+            if let Err(error) = ended {
+                let wallet = wallets.get(&error.id()).copied();
+                return Err(Panicked(wallet.expect("each executor was noted when it began")));
+            }
+        }
+        Ok(())
+    }
+}
