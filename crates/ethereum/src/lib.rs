@@ -8,6 +8,7 @@ pub mod bridge;
 pub mod decision;
 mod error;
 pub mod events;
+pub mod heads;
 mod panel;
 #[cfg(feature = "proven")]
 pub mod proof;

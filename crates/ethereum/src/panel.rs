@@ -274,9 +274,9 @@ impl Server {
     }
 
     /// Asks one URL after the other, until one answers.
-    async fn ask<T>(&self, ask: impl AsyncFn(&Connection) -> Option<T>) -> Response<T> {
+    async fn ask<T, F: Future<Output = Option<T>>>(&self, ask: impl Fn(Connection) -> F) -> Response<T> {
         for connection in &self.connections {
-            if let Some(answer) = ask(connection).await {
+            if let Some(answer) = ask(connection.clone()).await {
                 return self.heard(Some(answer));
             }
         }
@@ -286,7 +286,7 @@ impl Server {
     /// Its newest block, if it is on this chain.
     async fn head(&self, chain_id: u64) -> Response<HashedHeader> {
         let head = self
-            .ask(async |connection| {
+            .ask(|connection| async move {
                 let id = connection.request::<_, U64>("eth_chainId", ());
                 let head = connection.request::<_, RpcHeader>("eth_getBlockByNumber", ("latest", false));
                 let (id, head) = tokio::join!(id, head);
@@ -304,9 +304,10 @@ impl Server {
     /// The headers that it has at these heights.
     async fn headers(&self, heights: &[u64]) -> Response<Vec<HashedHeader>> {
         let params: Vec<_> = heights.iter().map(|height| (U64::from(*height), false)).collect();
-        self.ask(async |connection| {
+        let params = &params;
+        self.ask(|connection| async move {
             let answers: Vec<Option<RpcHeader>> =
-                connection.batch("eth_getBlockByNumber", &params).await.ok()?;
+                connection.batch("eth_getBlockByNumber", params).await.ok()?;
             // The block that comes back must be the one asked for.
             let headers = heights.iter().zip(answers).filter_map(|(height, answer)| {
                 HashedHeader::of(answer?).filter(|header| header.number() == *height)
@@ -319,7 +320,7 @@ impl Server {
     /// The header with this hash, if it has it.
     async fn by_hash(&self, hash: B256) -> Option<HashedHeader> {
         let found = self
-            .ask(async |connection| {
+            .ask(|connection| async move {
                 let header: Option<RpcHeader> =
                     connection.request("eth_getBlockByHash", (hash, false)).await.ok()?;
                 HashedHeader::of(header?).filter(|header| header.hash() == hash)

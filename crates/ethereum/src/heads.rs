@@ -1,0 +1,175 @@
+//! The window clock: how far the chain is, as enough servers say, noticed when it stands still, jumps, or falls silent.
+//!
+//! [`WindowClock`] is pure: it is told what was decided on and when. [`follow`] asks the servers and tells it.
+
+use std::{future::Future, time::Duration};
+
+use tokio::{sync::watch, time::sleep};
+
+use crate::{
+    Block, Panel,
+    decision::{Decider, Decision, Pace},
+};
+
+/// For how many blocks' time nothing may be decided on before that is told.
+const SILENCE: u64 = 5;
+/// For how many blocks' time the clock may stand before that is told, where blocks' times are the clock's.
+const STALL: u64 = 10;
+
+/// Where the window clock stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The height that windows go by.
+    pub height: u64,
+    /// How many times it has been set back. What ran for it has to start again.
+    pub set_back: u64,
+    /// The block decided on last.
+    pub block: Block,
+    /// How many servers name it.
+    pub named_by: usize,
+    /// Of how many.
+    pub of: usize,
+}
+
+/// What is worth telling of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It passed over blocks, which nobody saw as the newest.
+    Skipped {
+        /// The height before.
+        from: u64,
+        /// The height now.
+        to: u64,
+    },
+    /// The servers stayed under it: it was set to what they name.
+    SetBack {
+        /// The height before.
+        from: u64,
+        /// The height now.
+        to: u64,
+    },
+    /// It stands, though the servers answer.
+    Stalled {
+        /// Where.
+        at: u64,
+        /// For how many seconds.
+        seconds: u64,
+    },
+    /// No block has been decided on. No window opens meanwhile.
+    Silent {
+        /// For how many seconds.
+        seconds: u64,
+    },
+    /// It goes on, after it stood or was silent.
+    Resumed {
+        /// Where.
+        at: u64,
+    },
+}
+
+/// The window clock.
+#[derive(Clone, Debug)]
+pub struct WindowClock {
+    pace: Pace,
+    standing: Option<Standing>,
+    /// When a block was decided on last, and when the clock moved last.
+    decided_at: u64,
+    moved_at: u64,
+    is_silent: bool,
+    is_stalled: bool,
+}
+
+impl WindowClock {
+    /// A clock that begins at this Unix time, and stands nowhere yet.
+    pub const fn new(pace: Pace, now: u64) -> Self {
+        Self { pace, standing: None, decided_at: now, moved_at: now, is_silent: false, is_stalled: false }
+    }
+
+    /// Where it stands. `None` before the first decision.
+    pub const fn standing(&self) -> Option<Standing> {
+        self.standing
+    }
+
+    /// Takes in what was decided at this Unix time. `None`: nothing could be. Then it stays where it is.
+    pub fn take(&mut self, now: u64, decision: Option<&Decision>) -> Option<Notice> {
+        let Some(decision) = decision else {
+            let seconds = now.saturating_sub(self.decided_at);
+            let is_news = !self.is_silent && seconds >= SILENCE * self.pace.slot;
+            self.is_silent |= is_news;
+            return is_news.then_some(Notice::Silent { seconds });
+        };
+        self.decided_at = now;
+        let before = self.standing;
+        let height = decision.clock;
+        let mut set_back = before.map_or(0, |before| before.set_back);
+        set_back += u64::from(before.is_some_and(|before| height < before.height));
+        let Decision { header, named_by, of, .. } = decision;
+        let block = header.block();
+        self.standing = Some(Standing { height, set_back, block, named_by: *named_by, of: *of });
+        let was_odd = std::mem::take(&mut self.is_silent)
+            | (self.is_stalled && before.is_some_and(|before| before.height != height));
+        match before {
+            Some(before) if before.height == height => {
+                let seconds = now.saturating_sub(self.moved_at);
+                let is_late = self.pace.is_of_the_clock && seconds >= STALL * self.pace.slot;
+                if is_late && !self.is_stalled {
+                    self.is_stalled = true;
+                    return Some(Notice::Stalled { at: height, seconds });
+                }
+                was_odd.then_some(Notice::Resumed { at: height })
+            }
+            before => {
+                self.moved_at = now;
+                self.is_stalled = false;
+                let from = before.map_or(height, |before| before.height);
+                if height < from {
+                    Some(Notice::SetBack { from, to: height })
+                } else if height > from.saturating_add(1) {
+                    Some(Notice::Skipped { from, to: height })
+                } else {
+                    was_odd.then_some(Notice::Resumed { at: height })
+                }
+            }
+        }
+    }
+}
+
+/// Asks all servers again and again where the chain is, until `stop`. Hands on where the clock stands each time it moves or
+/// another block is decided on; while nothing can be decided, it hands on nothing.
+pub async fn follow(
+    panel: &Panel,
+    pace: Pace,
+    every: Duration,
+    now: impl Fn() -> u64,
+    heads: &watch::Sender<Option<Standing>>,
+    mut tell: impl FnMut(Notice),
+    stop: impl Future<Output = ()>,
+) {
+    let mut decider: Decider = panel.decider(pace);
+    let mut clock = WindowClock::new(pace, now());
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let asked = async {
+            let decision = panel.decide(&mut decider, now()).await.ok();
+            if let Some(notice) = clock.take(now(), decision.as_ref()) {
+                tell(notice);
+            }
+            if decision.is_some() {
+                heads.send_if_modified(|standing| {
+                    let news = clock.standing();
+                    let is_news = *standing != news;
+                    *standing = news;
+                    is_news
+                });
+            }
+            sleep(every).await;
+        };
+        tokio::select! {
+            () = &mut stop => return,
+            () = asked => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
