@@ -79,8 +79,10 @@ fuzz: ## Feed mutated frames, envelopes, multiaddrs and Bitcoin servers' answers
 		cargo test --release --quiet --locked -p coxswain-bitcoin --lib -- fuzz:: --nocapture --test-threads 1
 	@echo "fuzz: no target failed, SEED=$(SEED), $(SECONDS) s each"
 
-soak: ## Flood and attack nodes for a minute each, at full speed, and show what that took
+soak: ## Flood and attack nodes for a minute each, kill a journal 100 times, run 20 windows on five processes
 	@COXSWAIN_FLOOD_SECONDS=60 cargo test --release --quiet --locked -p coxswain-network --test floods -- --nocapture
+	@COXSWAIN_KILLS=100 cargo test --quiet --locked -p coxswain-service --test journal -- killed --nocapture
+	@COXSWAIN_WINDOWS=20 cargo test --quiet --locked -p coxswain-cli --test all -- start::five --nocapture
 	@echo "soak: nothing failed"
 
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up

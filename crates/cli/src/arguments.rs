@@ -52,6 +52,10 @@ pub enum Command {
     #[cfg(feature = "node")]
     #[command(after_long_help = PING_HELP)]
     Ping(PingArguments),
+    /// Run a node: coordinate the operator's wallets, window by window
+    #[cfg(feature = "node")]
+    #[command(after_long_help = START_HELP)]
+    Start(StartArguments),
     /// Check every endpoint and contract, and say what to do about what is wrong
     #[command(after_long_help = DOCTOR_HELP)]
     Doctor(DoctorArguments),
@@ -102,6 +106,21 @@ Exit codes: 0 shown, 1 no such wallet, or closed, 2 usage, 3 undecided (the endp
 
 Example:
   coxswain group --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 --rpc-url http://localhost:8545";
+
+#[cfg(feature = "node")]
+const START_HELP: &str = "\
+The configuration is a TOML file. Variables, COXSWAIN_SECTION__KEY, win over it, and flags over both; an unknown key is an error.
+docs/node.md describes the keys. What happens is told on standard error. SIGINT or SIGTERM ends it.
+
+Exit codes:
+  0  told to end, and all was done
+  2  the configuration makes no sense; the error names the key and where it comes from
+  3  a check at the start has failed: another chain, a journal that another process holds, a port in use
+  4  a task that the node needs has ended
+  5  told to end, and not all was done in time
+
+Example:
+  coxswain start --config node.toml";
 
 #[cfg(feature = "node")]
 const IDENTITY_HELP: &str = "\
@@ -309,6 +328,21 @@ impl FeeArguments {
         let given = self.fallback_fee_rate.map(FeeRate::from_sat_per_vb_u32);
         given.or(network.and_then(|network| network.fallback_fee_rate))
     }
+}
+
+/// The arguments of `coxswain start`.
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+pub struct StartArguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The journal's file, instead of the configuration's
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// How long its tasks may take to end
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub drain: Duration,
 }
 
 /// The arguments of `coxswain doctor`.

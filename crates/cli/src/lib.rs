@@ -16,6 +16,8 @@ pub mod page;
 pub mod propose;
 pub mod report;
 pub mod simulate;
+#[cfg(feature = "node")]
+pub mod start;
 pub mod terminal;
 pub mod validate;
 mod values;

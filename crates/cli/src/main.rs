@@ -10,8 +10,6 @@ use std::{
 };
 
 use clap::CommandFactory;
-#[cfg(feature = "node")]
-use coxswain_cli::network::{NetworkError, identity, ping};
 use coxswain_cli::{
     Document, Target,
     arguments::{Arguments, Command, ValidateArguments},
@@ -26,6 +24,11 @@ use coxswain_cli::{
     terminal::{self, Progress},
     validate,
     window::window,
+};
+#[cfg(feature = "node")]
+use coxswain_cli::{
+    network::{NetworkError, identity, ping},
+    start::{StartFailure, start},
 };
 use eyre::{WrapErr, ensure};
 
@@ -50,6 +53,8 @@ async fn main() -> ExitCode {
         },
         Err(error) => {
             let exit_code = error.downcast_ref().map_or(EXIT_USAGE, CoordinationError::exit_code);
+            #[cfg(feature = "node")]
+            let exit_code = error.downcast_ref().map_or(exit_code, StartFailure::exit_code);
             report_error(&error, exit_code)
         }
     }
@@ -144,6 +149,11 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             }
             Err(error) => return Err(error.into()),
         },
+        #[cfg(feature = "node")]
+        Command::Start(arguments) => {
+            let ending = start(&arguments, env::vars_os().collect()).await?;
+            Answer { text: ending.to_string(), exit_code: ending.exit_code() }
+        }
         Command::Doctor(arguments) => {
             let columns = page::columns();
             let tell = |line: doctor::Line<'_>| {

@@ -85,6 +85,9 @@ impl Arguments {
             }
             #[cfg(feature = "node")]
             Command::Identity(asked) => variables.keystore(&mut asked.keystore),
+            // It reads them with its file.
+            #[cfg(feature = "node")]
+            Command::Start(_) => {}
             Command::Simulate(_) | Command::Completions(_) => {}
         }
         Ok(arguments)

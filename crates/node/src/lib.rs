@@ -1,3 +1,17 @@
-//! A running operator.
+//! A running operator: joins chain, network, journal and coordination.
 
+mod advisor;
 pub mod channel;
+mod configuration;
+mod journal;
+mod links;
+mod start;
+
+pub use advisor::SessionAdvisor;
+pub use configuration::{
+    AdmissionSetting, BitcoinSettings, Configuration, EthereumSettings, JournalSettings, LogSettings,
+    NetworkSettings, WalletSettings,
+};
+pub use journal::WindowJournal;
+pub use links::WalletChannel;
+pub use start::{StartError, start};

@@ -137,7 +137,7 @@ impl Layers {
                 return Err(bad());
             }
             let path = vec![section.to_ascii_lowercase(), key.to_ascii_lowercase()];
-            self.set(path, value_of(text), &Origin::Variable(name));
+            self.set(path, Value::String(text), &Origin::Variable(name));
         }
         Ok(())
     }
@@ -207,15 +207,39 @@ impl Layers {
     }
 }
 
-/// A variable's value: a whole number or a truth value if it reads as one, else the text.
-fn value_of(text: String) -> Value {
-    if let Ok(number) = text.parse::<i64>() {
-        Value::Integer(number)
-    } else if let Ok(truth) = text.parse::<bool>() {
-        Value::Boolean(truth)
-    } else {
-        Value::String(text)
+/// A number or truth value, or a text that reads as one: variables are texts.
+///
+/// # Errors
+/// If it is neither.
+pub fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr + Deserialize<'de>,
+    T::Err: fmt::Display,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a number or truth value that fits is needed")]
+    enum Parsed<T> {
+        Value(T),
+        Text(String),
     }
+    match Parsed::deserialize(deserializer)? {
+        Parsed::Value(value) => Ok(value),
+        Parsed::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
+    }
+}
+
+/// The same for a key that may be left out, together with `#[serde(default)]`.
+///
+/// # Errors
+/// If it is there, and neither.
+pub fn parsed_if_any<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr + Deserialize<'de>,
+    T::Err: fmt::Display,
+{
+    parsed(deserializer).map(Some)
 }
 
 /// Several values: a list, or one text with white space between them, as in a variable.
@@ -259,7 +283,7 @@ mod tests {
     struct Ethereum {
         #[serde(deserialize_with = "words")]
         urls: Vec<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "parsed")]
         quorum: u8,
     }
 

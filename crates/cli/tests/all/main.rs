@@ -14,4 +14,6 @@ mod document;
 mod explain;
 mod network;
 mod propose;
+#[cfg(feature = "node")]
+mod start;
 mod support;

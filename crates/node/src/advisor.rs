@@ -1,0 +1,125 @@
+//! What coordination asks of the chains: the safe hash as enough servers name it, proposals, and verdicts.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use coxswain_bitcoin::Backends;
+use coxswain_coordination::{Advisor, Unread};
+use coxswain_ethereum::{Block, EventReader, Panel, heads::Standing};
+use coxswain_proposals::{ActionOutcome, Assessment, Memory, Session, Sources};
+use coxswain_protocol::{Assurance, ContentVerdict, Generation, SafeHashes, Window};
+use coxswain_rules::{Action, Case, KeyHash, Proposal};
+use tokio::sync::watch;
+
+/// Answers from sessions at the newest decision block.
+#[derive(Debug)]
+pub struct SessionAdvisor {
+    panel: Arc<Panel>,
+    events: EventReader,
+    sources: Sources<Backends>,
+    heads: watch::Receiver<Option<Standing>>,
+    wallets: Mutex<BTreeMap<KeyHash, Arc<tokio::sync::Mutex<Desk>>>>,
+}
+
+/// What is kept of a wallet between two questions.
+#[derive(Debug, Default)]
+struct Desk {
+    memory: Memory,
+    /// The proposal made or judged last, with all that it takes to judge it again.
+    case: Option<(Arc<Proposal>, Case)>,
+}
+
+impl SessionAdvisor {
+    /// Asks these, at the blocks that the clock's standings name.
+    pub fn new(
+        panel: Arc<Panel>,
+        events: EventReader,
+        sources: Sources<Backends>,
+        heads: watch::Receiver<Option<Standing>>,
+    ) -> Self {
+        Self { panel, events, sources, heads, wallets: Mutex::default() }
+    }
+
+    fn desk(&self, wallet: KeyHash) -> Arc<tokio::sync::Mutex<Desk>> {
+        let mut wallets = self.wallets.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(wallets.entry(wallet).or_default())
+    }
+
+    /// The newest block, with the events up to it.
+    async fn block(&self) -> Result<Block, String> {
+        let standing = *self.heads.borrow();
+        let block = standing.ok_or_else(|| "no block has been decided on yet".to_owned())?.block;
+        self.events.follow(block).await.map_err(|error| error.to_string())?;
+        Ok(block)
+    }
+
+    async fn generated(&self, wallet: KeyHash, action: Action) -> Generation {
+        let block = match self.block().await {
+            Ok(block) => block,
+            Err(why) => return Generation::Failed(why),
+        };
+        let desk = self.desk(wallet);
+        let mut desk = desk.lock().await;
+        let mut session = Session::new(&self.sources, wallet, block, &mut desk.memory);
+        let attempt = session.generate(action).await;
+        match attempt.outcome {
+            ActionOutcome::Proposal(prepared) => {
+                let proposal = Arc::new(prepared.proposal());
+                desk.case = Some((Arc::clone(&proposal), prepared.case));
+                Generation::Proposal(proposal)
+            }
+            // Nothing can be moved before; who submits commitments does so.
+            ActionOutcome::Commitment(_) | ActionOutcome::Nothing(_) => Generation::NotPossible,
+            ActionOutcome::Undecided(error) => Generation::Failed(error.to_string()),
+        }
+    }
+
+    async fn judged(&self, wallet: KeyHash, proposal: Arc<Proposal>) -> (ContentVerdict, u64) {
+        let block = match self.block().await {
+            Ok(block) => block,
+            Err(why) => {
+                let number = self.heads.borrow().map_or(0, |standing| standing.block.number);
+                return (ContentVerdict::Undecided(why), number);
+            }
+        };
+        let desk = self.desk(wallet);
+        let mut desk = desk.lock().await;
+        let Desk { memory, case } = &mut *desk;
+        let mut session = Session::new(&self.sources, wallet, block, memory);
+        let assessment = match case {
+            Some((known, case)) if *known == proposal => session.judge(case).await,
+            _ => {
+                let (found, assessment) = session.judge_proposal(&proposal).await;
+                *case = found.map(|case| (proposal, case));
+                assessment
+            }
+        };
+        let verdict = match assessment {
+            Assessment::Valid { assurance, .. } => ContentVerdict::Valid(assurance),
+            Assessment::Rejected { objection, assurance, .. } => {
+                ContentVerdict::Rejected { objection, assurance }
+            }
+            Assessment::Undecided { step, cause } => ContentVerdict::Undecided(format!("{step}: {cause}")),
+        };
+        (verdict, block.number)
+    }
+}
+
+impl Advisor for SessionAdvisor {
+    async fn safe_hash(&self, window: Window) -> Result<(SafeHashes, Assurance), Unread> {
+        let named = self.panel.at_number(window.safe_block()).await;
+        let named = named.map_err(|error| Unread(error.to_string()))?;
+        let assurance = if named.named_by > 1 { Assurance::Agreed } else { Assurance::Word };
+        Ok((SafeHashes::of(named.header.fields()), assurance))
+    }
+
+    async fn generate(&self, wallet: KeyHash, _: Window, action: Action) -> Generation {
+        self.generated(wallet, action).await
+    }
+
+    async fn judge(&self, wallet: KeyHash, _: Window, proposal: Arc<Proposal>) -> (ContentVerdict, u64) {
+        self.judged(wallet, proposal).await
+    }
+}

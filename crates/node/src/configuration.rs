@@ -1,0 +1,225 @@
+//! What a node's configuration says. `coxswain_service::configuration` reads it from its layers.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use alloy_primitives::Address;
+use bitcoin::secp256k1::PublicKey;
+use coxswain_network::PeerAddress;
+use coxswain_rules::network::Preset;
+use coxswain_service::{
+    configuration::{parsed, parsed_if_any, words},
+    logging::Format,
+};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+/// A node's configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// Ethereum, and the operator's key.
+    pub ethereum: EthereumSettings,
+    /// Bitcoin.
+    pub bitcoin: BitcoinSettings,
+    /// The operators' network.
+    #[serde(default)]
+    pub network: NetworkSettings,
+    /// The journal.
+    pub journal: JournalSettings,
+    /// What is told.
+    #[serde(default)]
+    pub log: LogSettings,
+    /// The wallets that are coordinated.
+    #[serde(default)]
+    pub wallets: Vec<WalletSettings>,
+}
+
+/// Ethereum, and the operator's key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EthereumSettings {
+    /// The servers.
+    #[serde(deserialize_with = "urls")]
+    pub urls: Vec<Url>,
+    /// The network that they must serve. Left out, the one that the chain id names.
+    #[serde(default, deserialize_with = "preset")]
+    pub network: Option<Preset>,
+    /// How many servers must say the same, at least.
+    #[serde(default, deserialize_with = "parsed")]
+    pub quorum: usize,
+    /// Whether all servers of this machine are one.
+    #[serde(default, deserialize_with = "parsed")]
+    pub loopback_is_one: bool,
+    /// The validator. Left out, the network's.
+    pub validator: Option<Address>,
+    /// The Bridge. Left out, the one that the validator reads.
+    pub bridge: Option<Address>,
+    /// The operator's keystore file.
+    pub keystore: PathBuf,
+    /// The file that holds the keystore's password.
+    pub password_file: Option<PathBuf>,
+    /// The keystore's password itself, which belongs into a variable.
+    pub password: Option<String>,
+    /// How long a server may take to answer, as `15s`.
+    #[serde(default, deserialize_with = "duration")]
+    pub request_timeout: Option<Duration>,
+    /// How often the servers are asked for their heads, in milliseconds. Left out, as the network's pace asks for.
+    #[serde(default, deserialize_with = "parsed_if_any")]
+    pub poll_milliseconds: Option<u64>,
+}
+
+/// Bitcoin.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BitcoinSettings {
+    /// The servers.
+    #[serde(deserialize_with = "urls")]
+    pub urls: Vec<Url>,
+    /// The network. Left out, the one that belongs to Ethereum's.
+    pub network: Option<bitcoin::Network>,
+    /// How long a server may take to answer, as `15s`.
+    #[serde(default, deserialize_with = "duration")]
+    pub request_timeout: Option<Duration>,
+    /// What stands for the estimate of fees if nobody makes one, in sat/vB. Left out, as the network has it.
+    #[serde(default, deserialize_with = "parsed_if_any")]
+    pub fallback_fee_rate: Option<u32>,
+}
+
+/// The operators' network.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkSettings {
+    /// Where to listen.
+    #[serde(deserialize_with = "words")]
+    pub listen: Vec<SocketAddr>,
+    /// Peers to keep connected.
+    #[serde(deserialize_with = "words")]
+    pub peers: Vec<PeerAddress>,
+    /// What others are told to dial. Left out, what is listened on.
+    #[serde(deserialize_with = "words")]
+    pub announced: Vec<coxswain_network::Multiaddr>,
+    /// Which strangers are let in.
+    pub admission: AdmissionSetting,
+    /// With `admission = "list"`: addresses and peer ids.
+    #[serde(deserialize_with = "words")]
+    pub allowed: Vec<String>,
+}
+
+/// Which strangers are let in. Members of our wallets and configured peers always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdmissionSetting {
+    /// Operators with an eligible stake, where the wallet registry is known; else those of the list.
+    #[default]
+    Eligible,
+    /// Those of the list.
+    List,
+    /// Everybody: local chains only.
+    Any,
+}
+
+/// The journal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalSettings {
+    /// The file, on a local disk.
+    pub path: PathBuf,
+    /// For how many windows entries are kept.
+    #[serde(default, deserialize_with = "parsed_if_any")]
+    pub keep_windows: Option<u64>,
+    /// How large the file may become, in bytes.
+    #[serde(default, deserialize_with = "parsed_if_any")]
+    pub max_bytes: Option<u64>,
+}
+
+/// What is told on standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// From which level on: `info`, or `info,coxswain_network=debug`.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: Format,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: Format::default() }
+    }
+}
+
+/// A wallet that is coordinated, as it is stated.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WalletSettings {
+    /// Its public key, compressed or not.
+    #[serde(deserialize_with = "public_key")]
+    pub public_key: PublicKey,
+    /// Its signing group: the operator of each seat, seat 1 first.
+    #[serde(deserialize_with = "words")]
+    pub operators: Vec<Address>,
+}
+
+/// A URL, whose text no error shows.
+#[derive(Clone)]
+struct Endpoint(Url);
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // To the library `localhost:8545` is a URL of the scheme `localhost`.
+        if !text.contains("://") {
+            return Err("the URL has no scheme, as http:// or ssl://".to_owned());
+        }
+        text.parse().map(Self).map_err(|error| format!("no URL: {error}"))
+    }
+}
+
+fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Url>, D::Error> {
+    let urls: Vec<Endpoint> = words(deserializer)?;
+    if urls.is_empty() {
+        return Err(serde::de::Error::custom("at least one server is needed"));
+    }
+    Ok(urls.into_iter().map(|Endpoint(url)| url).collect())
+}
+
+fn text<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, D::Error> {
+    read(&String::deserialize(deserializer)?).map_err(|problem: String| custom(&problem))
+}
+
+fn custom<E: serde::de::Error>(problem: &impl fmt::Display) -> E {
+    E::custom(problem)
+}
+
+fn preset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Preset>, D::Error> {
+    text(deserializer, |name| {
+        let known = || Preset::ALL.map(|preset| preset.name).join(" or ");
+        Preset::named(name).map(Some).ok_or_else(|| format!("no network {name:?}: expected {}", known()))
+    })
+}
+
+fn public_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PublicKey, D::Error> {
+    text(deserializer, |key| {
+        let digits = key.strip_prefix("0x").unwrap_or(key);
+        digits.parse().map_err(|_| "no public key: expected 33 or 65 bytes in hex".to_owned())
+    })
+}
+
+/// A duration with its unit: a bare number means seconds to some and nanoseconds to others.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    text(deserializer, |written| {
+        let digits = written.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let number =
+            digits.parse::<u64>().map_err(|_| "no duration: expected one as 500ms, 15s or 2m".to_owned())?;
+        match written.strip_prefix(digits) {
+            Some("ms") => Ok(Some(Duration::from_millis(number))),
+            Some("s") => Ok(Some(Duration::from_secs(number))),
+            Some("m") => Ok(Some(Duration::from_secs(number.saturating_mul(60)))),
+            _ => Err("a duration needs its unit: ms, s or m".to_owned()),
+        }
+    })
+}

@@ -1,0 +1,397 @@
+//! From a configuration to a running node: each step says what it needs, doubtful answers are asked for again, and what can't
+//! be right ends the start.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use alloy_primitives::Address;
+use bitcoin::{FeeRate, hashes::Hash as _};
+use coxswain_bitcoin::{Backends, Endpoint, EndpointError, Limits};
+use coxswain_coordination::{Coordinator, Settings, Tick, Wallet};
+use coxswain_ethereum::{
+    Account, AccountError, BlockSelector, ChainError, ConnectError, Eligible, Endpoints, EventLog,
+    EventReader, Panel, PanelError, ResolveError, Tbtc, Wanted,
+    decision::Pace,
+    heads::{self, Notice, Standing},
+    registry::ServersError,
+};
+use coxswain_network::{
+    AdmissionError, AdmissionRule, Config, Driver, Eligibility, EligibilityError, Identity, KeyError,
+    StartError as NetworkError,
+};
+use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
+use coxswain_protocol::{GroupSizeError, ParametersError, Setup, SigningGroup, WindowParameters};
+use coxswain_rules::{KeyHash, network::Preset};
+use coxswain_service::{
+    journal::{Journal, OpenError},
+    tasks::{Ending, Stop, Tasks},
+};
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    advisor::SessionAdvisor,
+    channel::CoordinationChannel,
+    configuration::{AdmissionSetting, Configuration},
+    journal::WindowJournal,
+    links::WalletChannel,
+};
+
+/// How often the servers are asked for their heads, where nothing else is said: a third of a block's time.
+const POLL: Duration = Duration::from_secs(4);
+/// The same on local chains.
+const LOCAL_POLL: Duration = Duration::from_millis(200);
+/// How long to wait before a doubtful answer is asked for again at the start.
+const RETRY: Duration = Duration::from_secs(3);
+/// How many wallets' questions are worked on at a time.
+const PLACES: usize = 32;
+/// How long a wallet's question may keep its place.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How many results may wait to be dispatched.
+const RESULTS: usize = 256;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The operator's key can't be opened.
+    #[error("the operator's key can't be opened")]
+    Account(#[from] AccountError),
+    /// There is no password.
+    #[error("the keystore's password is needed: ethereum.password_file, or COXSWAIN_ETHEREUM__PASSWORD")]
+    NoPassword,
+    /// The password's file can't be read.
+    #[error("the password file can't be read")]
+    Password(#[source] std::io::Error),
+    /// The key is no identity.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// An Ethereum URL can't be used.
+    #[error("ethereum.urls: {0}")]
+    Ethereum(#[from] ConnectError),
+    /// The servers make no quorum.
+    #[error("ethereum: {0}")]
+    Panel(#[from] PanelError),
+    /// A Bitcoin URL can't be used.
+    #[error("bitcoin.urls: {0}")]
+    Bitcoin(#[from] EndpointError),
+    /// A list of operators holds something else.
+    #[error("network.allowed: {0}")]
+    Allowed(#[from] AdmissionError),
+    /// Nobody can be asked who is eligible.
+    #[error("network.admission: {0}")]
+    Servers(#[from] ServersError),
+    /// Where the validator is has to be said.
+    #[error("ethereum.validator is needed: {0}")]
+    UnknownValidator(ResolveError),
+    /// A wallet's group is too small or too large.
+    #[error("wallet {0}: {1}")]
+    Group(KeyHash, GroupSizeError),
+    /// A wallet is stated twice.
+    #[error("wallet {0} is stated twice")]
+    Twice(KeyHash),
+    /// The network's parameters don't fit together.
+    #[error(transparent)]
+    Parameters(#[from] ParametersError),
+    /// The servers serve another chain, or other contracts.
+    #[error("a check at the start has failed")]
+    Chain(#[source] ChainError),
+    /// The journal can't be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The network can't be listened on.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+impl StartError {
+    /// The documented exit code: 2 if the configuration is to be changed, 3 if what it names isn't as it has to be.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Account(_)
+            | Self::NoPassword
+            | Self::Password(_)
+            | Self::Key(_)
+            | Self::Ethereum(_)
+            | Self::Panel(_)
+            | Self::Bitcoin(_)
+            | Self::Allowed(_)
+            | Self::Servers(_)
+            | Self::UnknownValidator(_)
+            | Self::Group(..)
+            | Self::Twice(_)
+            | Self::Parameters(_) => 2,
+            Self::Chain(_) | Self::Journal(_) | Self::Network(_) => 3,
+        }
+    }
+}
+
+/// Answers the network's question from the wallet registry.
+struct Registry(Eligible);
+
+impl Eligibility for Registry {
+    fn is_eligible(&self, operator: Address) -> BoxFuture<'_, Result<bool, EligibilityError>> {
+        self.0.is_eligible(operator).map(|answer| answer.map_err(Into::into)).boxed()
+    }
+}
+
+/// Unix seconds.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Starts a node, and runs it until `asked` is done or a task ends that it needs. Then all tasks have until the deadline.
+///
+/// # Errors
+/// If it can't start.
+pub async fn start(
+    configuration: Configuration,
+    asked: impl Future<Output = ()>,
+    deadline: Duration,
+) -> Result<Ending, StartError> {
+    let mut asked = std::pin::pin!(asked);
+    let tasks = tokio::select! {
+        () = &mut asked => return Ok(Ending::Drained),
+        started = prepare(configuration) => started?,
+    };
+    let (tasks, journal) = tasks;
+    let ending = tasks.run(asked, deadline).await;
+    // Whoever still holds it has had its time.
+    if let Some(journal) = Arc::into_inner(journal) {
+        journal.close();
+    }
+    Ok(ending)
+}
+
+/// Opens and checks everything, and begins all tasks.
+async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), StartError> {
+    let Configuration { ethereum, bitcoin, network, journal, wallets, log: _ } = configuration;
+    let password = match (ethereum.password, ethereum.password_file) {
+        (Some(password), _) => password,
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file).map_err(StartError::Password)?;
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+        (None, None) => return Err(StartError::NoPassword),
+    };
+    let account = Account::from_keystore(&ethereum.keystore, &password)?;
+    let identity = Identity::from_secret(account.secret())?;
+    info!(operator = %account.address(), peer = %identity.peer_id(), "the operator's key is open");
+
+    let wanted = Wanted { network: ethereum.network, validator: ethereum.validator, bridge: ethereum.bridge };
+    let timeout = ethereum.request_timeout.unwrap_or(coxswain_ethereum::REQUEST_TIMEOUT);
+    let endpoints = Endpoints::within(ethereum.urls.clone(), wanted.expected(), timeout)?;
+    let tbtc = resolve(&endpoints, &wanted).await?;
+    let chain = tbtc.chain;
+    info!(chain = chain.id, bridge = %tbtc.bridge, validator = %tbtc.validator, block = tbtc.block.number, "Ethereum answers");
+
+    let mut settings = coxswain_service::journal::Settings::at(journal.path);
+    settings.keep_windows = journal.keep_windows.unwrap_or(settings.keep_windows);
+    settings.max_bytes = journal.max_bytes.unwrap_or(settings.max_bytes);
+    let journal = Arc::new(Journal::open(&settings)?);
+    info!(path = %settings.path.display(), "the journal is open");
+
+    let pace = Pace::from(&chain.network.unwrap_or(Preset::MAINNET));
+    let panel = Panel::new(&ethereum.urls, chain.id, ethereum.quorum, ethereum.loopback_is_one)?;
+    let panel = Arc::new(panel);
+    let expected = coxswain_bitcoin::Expected::on(
+        bitcoin.network.unwrap_or_else(|| chain.network.unwrap_or(Preset::MAINNET).bitcoin),
+    );
+    let mut limits = Limits::default();
+    if let Some(timeout) = bitcoin.request_timeout {
+        (limits.answer, limits.connect) = (timeout, limits.connect.min(timeout));
+    }
+    let backends = bitcoin.urls.iter().map(|url| Endpoint::new(url, limits));
+    let backends = Backends::new(backends.collect::<Result<Vec<_>, _>>()?, expected);
+    let fallback = bitcoin
+        .fallback_fee_rate
+        .map(FeeRate::from_sat_per_vb_u32)
+        .or(chain.network.and_then(|network| network.fallback_fee_rate));
+    let since = tbtc.block.number.saturating_sub(EVENT_LOOK_BACK);
+    let log = EventLog::new(tbtc.bridge, since);
+    let events = EventReader::new(endpoints, log, chain.parameters().final_depth);
+    let validator = tbtc.proposal_validator();
+    let sources = Sources::new(events.clone(), chain.id, validator, backends, chain.parameters(), fallback);
+
+    let mut config = Config::new(identity.clone(), SystemTime::now());
+    config.listen = network.listen;
+    config.peers = network.peers;
+    config.announced = network.announced;
+    let registry =
+        chain.network.and_then(|network| network.contracts).map(|contracts| contracts.wallet_registry);
+    let allowed = AdmissionRule::list(network.allowed.iter().map(String::as_str))?;
+    config.admission = match (network.admission, registry) {
+        (AdmissionSetting::Any, _) => AdmissionRule::Any,
+        (AdmissionSetting::Eligible, Some(registry)) => {
+            let eligible = Eligible::new(&ethereum.urls, &wanted.expected(), registry, ethereum.quorum)?;
+            AdmissionRule::Eligible(Arc::new(Registry(eligible)))
+        }
+        (AdmissionSetting::Eligible, None) | (AdmissionSetting::List, _) => allowed,
+    };
+    let (network, driver) = Driver::bind(config).await?;
+    for socket in driver.listening() {
+        info!(%socket, "listening");
+    }
+
+    let parameters = WindowParameters::try_from(chain.parameters())?;
+    // Nobody beside a Go client's node with the same key: without a signer a node on mainnet only observes.
+    let observes = chain.network.is_none_or(|network| network == Preset::MAINNET);
+    if observes {
+        warn!("observing: nothing is sent on this network");
+    }
+    let mut joined = Vec::new();
+    let mut seen = BTreeSet::new();
+    for stated in wallets {
+        let wallet = KeyHash(bitcoin::PublicKey::new(stated.public_key).pubkey_hash().to_byte_array());
+        if !seen.insert(wallet) {
+            return Err(StartError::Twice(wallet));
+        }
+        let group = SigningGroup::new(stated.operators).map_err(|error| StartError::Group(wallet, error))?;
+        if !group.contains(account.address()) && !observes {
+            warn!(%wallet, "not coordinated: the operator holds no seat");
+            continue;
+        }
+        let group = Arc::new(group);
+        let others = group.operators().iter().copied().filter(|other| *other != account.address()).collect();
+        let channel = CoordinationChannel::join(&network, parameters, &stated.public_key, Arc::clone(&group));
+        let setup = Setup {
+            network: parameters,
+            wallet,
+            group,
+            key: *identity.operator(),
+            first_sequence: now(),
+            observes,
+        };
+        joined.push(Wallet { setup, channel: WalletChannel::new(channel, others) });
+    }
+    info!(wallets = joined.len(), "wallets are coordinated");
+
+    let (standing, heads) = watch::channel(None);
+    let advisor = SessionAdvisor::new(Arc::clone(&panel), events, sources, heads.clone());
+    let (dispatch, results) = mpsc::channel(RESULTS);
+    let settings = Settings { places: PLACES, patience: PATIENCE, clock: Arc::new(now) };
+    let keeper = WindowJournal::new(Arc::clone(&journal));
+    let coordinator = Coordinator::new(advisor, keeper, settings, joined, dispatch);
+
+    let mut tasks = Tasks::default();
+    let default = if pace.is_of_the_clock { POLL } else { LOCAL_POLL };
+    let poll = ethereum.poll_milliseconds.map_or(default, Duration::from_millis);
+    let mut stop = tasks.stop();
+    tasks.critical("heads", async move {
+        heads::follow(&panel, pace, poll, now, &standing, tell, stop.requested()).await;
+        Ok(())
+    });
+    let mut stop = tasks.stop();
+    tasks.critical("network", async move { Ok(driver.run(async { stop.requested().await }).await?) });
+    let (clock, ticks) = watch::channel(Tick::default());
+    tasks.critical("clock", tick(heads, clock, tasks.stop()));
+    tasks.critical("coordination", async move { Ok(coordinator.run(ticks).await?) });
+    tasks.critical("results", take(results));
+    let (watched, mut stop) = (Arc::downgrade(&journal), tasks.stop());
+    tasks.critical("journal", async move {
+        let Some(journal) = watched.upgrade() else { return Ok(()) };
+        tokio::select! {
+            () = stop.requested() => Ok(()),
+            () = journal.failed() => Err("nothing can be recorded any more".into()),
+        }
+    });
+    Ok((tasks, journal))
+}
+
+/// Asks until it is told where tBTC is, or that it is not there.
+async fn resolve(endpoints: &Endpoints, wanted: &Wanted) -> Result<Tbtc, StartError> {
+    loop {
+        let error = match Tbtc::resolve(endpoints, wanted, BlockSelector::Latest).await {
+            Ok(tbtc) => return Ok(tbtc),
+            Err(unresolved) => unresolved.error,
+        };
+        match error {
+            ResolveError::Undecided(
+                error @ (ChainError::WrongChain { .. }
+                | ChainError::WrongNetwork { .. }
+                | ChainError::NoCode { .. }
+                | ChainError::OtherBridge { .. }),
+            ) => return Err(StartError::Chain(error)),
+            ResolveError::Undecided(error) if is_unfit(&error) => return Err(StartError::Chain(error)),
+            ResolveError::Undecided(error) => {
+                warn!(%error, "waiting for Ethereum");
+                sleep(RETRY).await;
+            }
+            unknown => return Err(StartError::UnknownValidator(unknown)),
+        }
+    }
+}
+
+/// Whether no server is one to ask, and asking again changes nothing.
+fn is_unfit(error: &ChainError) -> bool {
+    use coxswain_ethereum::{RequestError, UnfitError};
+    let ChainError::Request(RequestError::NoneFit(unfit)) = error else { return false };
+    !unfit.is_empty()
+        && unfit.iter().all(|unfit| {
+            matches!(
+                unfit,
+                UnfitError::WrongNetwork { .. } | UnfitError::WrongChain { .. } | UnfitError::NoCode { .. }
+            )
+        })
+}
+
+/// Hands the clock's heights on, until it is to stop: then the executors end.
+async fn tick(
+    mut heads: watch::Receiver<Option<Standing>>,
+    clock: watch::Sender<Tick>,
+    mut stop: Stop,
+) -> Result<(), coxswain_service::tasks::Failure> {
+    loop {
+        tokio::select! {
+            () = stop.requested() => return Ok(()),
+            changed = heads.changed() => if changed.is_err() {
+                return Ok(());
+            },
+        }
+        let Some(standing) = *heads.borrow_and_update() else { continue };
+        let tick = Tick { block: standing.height, set_back: standing.set_back };
+        clock.send_if_modified(|last| {
+            let moved = *last != tick;
+            *last = tick;
+            if moved {
+                debug!(
+                    height = standing.height,
+                    block = standing.block.number,
+                    named_by = standing.named_by,
+                    of = standing.of,
+                    "block"
+                );
+            }
+            moved
+        });
+    }
+}
+
+/// Takes windows' results. What was agreed on is not carried out here yet.
+async fn take(
+    mut results: mpsc::Receiver<Arc<coxswain_protocol::WindowResult>>,
+) -> Result<(), coxswain_service::tasks::Failure> {
+    while let Some(result) = results.recv().await {
+        debug!(wallet = %result.wallet, window = result.window.index(), agreement = %result.agreement, "to be carried out");
+    }
+    Ok(())
+}
+
+/// Says what the window clock has noticed.
+fn tell(notice: Notice) {
+    match notice {
+        Notice::Skipped { from, to } => debug!(from, to, "the clock has passed over blocks"),
+        Notice::SetBack { from, to } => error!(from, to, "the clock is set back to what the servers name"),
+        Notice::Stalled { at, seconds } => warn!(at, seconds, "the chain stands"),
+        Notice::Silent { seconds } => error!(seconds, "no block is named by enough servers: no window opens"),
+        Notice::Resumed { at } => info!(at, "the chain goes on"),
+    }
+}
