@@ -92,8 +92,9 @@ impl SigningGroup {
 
     /// The lowest-numbered seat of an operator: the one it leads through.
     pub fn first_seat(&self, operator: Address) -> Option<Seat> {
-        let number =
-            (1..).zip(&self.holders).find_map(|(number, holder)| (*holder == operator).then_some(number))?;
+        // Seat 255 is the last: a range without an end would count beyond it.
+        let mut seats = (1..=u8::MAX).zip(&self.holders);
+        let number = seats.find_map(|(number, holder)| (*holder == operator).then_some(number))?;
         NonZeroU8::new(number).map(Seat)
     }
 
@@ -126,6 +127,15 @@ mod tests {
         let of = |size| SigningGroup::new(vec![Address::ZERO; size]).map(|group| group.holders().len());
         assert_eq!((of(0), of(256)), (Err(GroupSizeError(0)), Err(GroupSizeError(256))));
         assert_eq!((of(1), of(255)), (Ok(1), Ok(255)));
+    }
+
+    #[test]
+    fn the_holder_of_the_last_seat_is_found() {
+        let mut holders = vec![Address::ZERO; 255];
+        *holders.last_mut().unwrap() = Address::repeat_byte(1);
+        let group = SigningGroup::new(holders).unwrap();
+        assert_eq!(group.first_seat(Address::repeat_byte(1)), Some(Seat::try_from(255).unwrap()));
+        assert_eq!(group.first_seat(Address::repeat_byte(2)), None);
     }
 
     #[test]
