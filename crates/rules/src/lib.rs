@@ -7,6 +7,7 @@ mod keys;
 pub mod network;
 mod objection;
 mod output_vector;
+mod plausible;
 mod predicates;
 mod proposal;
 mod quorum;
