@@ -1,7 +1,7 @@
 //! Accepted proposals carried out: the wallet's transaction is built by the rules, signed, mined on regtest and proven
 //! to the Bridge.
 
-use alloy::sol_types::SolCall;
+use alloy::{primitives::B256, sol_types::SolCall};
 use bitcoin::{OutPoint, Transaction};
 use coxswain_bindings::{
     Bridge,
@@ -10,8 +10,8 @@ use coxswain_bindings::{
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
     Amount, DepositExtraInfo, DepositKey, DepositSweepProposal, KeyHash, MovedFundsSweepProposal,
-    MovingFundsProposal, RedemptionKey, RedemptionProposal, Subject, SweepRequestKey, UnsignedTransaction,
-    Utxo,
+    MovingFundsProposal, RedemptionKey, RedemptionProposal, Snapshot, Subject, SweepRequestKey,
+    UnsignedTransaction, Utxo, main_utxo_hash,
 };
 
 use crate::{Deposit, Error, PendingRedemption, Wallet, World, convert, regtest::spv_proof};
@@ -85,8 +85,7 @@ impl World {
         extra_info: &[DepositExtraInfo],
     ) -> Result<Transaction, Error> {
         let deposits = proposal.deposits.iter().map(|deposit| DepositKey::new(deposit.outpoint)).collect();
-        let keys = SnapshotKeys { wallets: [wallet.key_hash()].into(), deposits, ..SnapshotKeys::default() };
-        let snapshot = self.snapshot(&keys).await?;
+        let snapshot = self.state_for(wallet, SnapshotKeys { deposits, ..SnapshotKeys::default() }).await?;
         // All deposits of a sweep have one: rule DS-14.
         let vault = snapshot.deposits.values().next().map(|record| record.vault).unwrap_or_default();
         let main_utxo = self.main_utxo(wallet);
@@ -114,11 +113,10 @@ impl World {
         wallet: &Wallet,
         proposal: &RedemptionProposal,
     ) -> Result<Transaction, Error> {
-        let wallets = [wallet.key_hash()].into();
         let redemptions =
             proposal.scripts.iter().map(|script| RedemptionKey::new(wallet.key_hash(), script)).collect();
         let snapshot =
-            self.snapshot(&SnapshotKeys { wallets, redemptions, ..SnapshotKeys::default() }).await?;
+            self.state_for(wallet, SnapshotKeys { redemptions, ..SnapshotKeys::default() }).await?;
         let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
         let unsigned = UnsignedTransaction::redemption(
             &snapshot,
@@ -148,8 +146,7 @@ impl World {
         wallet: &Wallet,
         proposal: &MovingFundsProposal,
     ) -> Result<Transaction, Error> {
-        let wallets = [wallet.key_hash()].into();
-        let snapshot = self.snapshot(&SnapshotKeys { wallets, ..SnapshotKeys::default() }).await?;
+        let snapshot = self.state_for(wallet, SnapshotKeys::default()).await?;
         let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
         let unsigned = UnsignedTransaction::moving_funds(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
         let transaction = self
@@ -169,10 +166,9 @@ impl World {
         wallet: &Wallet,
         proposal: &MovedFundsSweepProposal,
     ) -> Result<Transaction, Error> {
-        let wallets = [wallet.key_hash()].into();
         let sweep_requests = [SweepRequestKey::new(proposal.outpoint)].into();
         let snapshot =
-            self.snapshot(&SnapshotKeys { wallets, sweep_requests, ..SnapshotKeys::default() }).await?;
+            self.state_for(wallet, SnapshotKeys { sweep_requests, ..SnapshotKeys::default() }).await?;
         let main_utxo = self.main_utxo(wallet);
         let unsigned =
             UnsignedTransaction::moved_funds_sweep(&snapshot, wallet.key_hash(), proposal, main_utxo)?;
@@ -197,9 +193,23 @@ impl World {
         let transaction = wallet.sign(unsigned)?;
         let block = self.bitcoin.mine(std::slice::from_ref(&transaction))?;
         self.settle().await?;
-        let call = call(convert::info((&transaction).into()), spv_proof(&block, 1)?);
-        self.chain.send(self.governance, *self.bridge.address(), &call).await?;
+        if self.proves {
+            let call = call(convert::info((&transaction).into()), spv_proof(&block, 1)?);
+            self.chain.send(self.governance, *self.bridge.address(), &call).await?;
+        }
         Ok(transaction)
+    }
+
+    /// The Bridge's state as the wallet's next transaction needs it: with the main UTXO that the wallet's own last one left, even
+    /// if that is not proven.
+    async fn state_for(&self, wallet: &Wallet, mut keys: SnapshotKeys) -> Result<Snapshot, Error> {
+        keys.wallets.insert(wallet.key_hash());
+        let mut snapshot = self.snapshot(&keys).await?;
+        if let (false, Some(record)) = (self.proves, snapshot.wallets.get_mut(&wallet.key_hash())) {
+            let main_utxo = self.main_utxo(wallet);
+            record.main_utxo_hash = main_utxo.map_or(B256::ZERO, |utxo| main_utxo_hash(&utxo));
+        }
+        Ok(snapshot)
     }
 
     /// The first output is the wallet's own.

@@ -8,14 +8,18 @@ use alloy::{
     primitives::{Address, Bytes, TxKind, U256},
     providers::{DynProvider, Provider, ProviderBuilder, ext::AnvilApi},
     rpc::types::{TransactionReceipt, TransactionRequest},
-    sol_types::SolCall,
+    sol_types::{SolCall, SolValue},
     transports::http::reqwest::Url,
 };
 
 use flate2::read::GzDecoder;
 use serde_json::{Map, Value};
 
-use crate::{Error, artifacts::root};
+use crate::{
+    Error,
+    artifacts::{self, root},
+    bytecode,
+};
 
 /// Gas enough for any transaction here: half a block.
 const GAS_LIMIT: u64 = 15_000_000;
@@ -135,6 +139,11 @@ impl TestChain {
         Ok(self.provider.anvil_mine(Some(blocks), None).await?)
     }
 
+    /// Mines a block every so many seconds from now on, whether there is anything to put in it or not.
+    pub async fn mine_every(&self, seconds: u64) -> Result<(), Error> {
+        Ok(self.provider.anvil_set_interval_mining(seconds).await?)
+    }
+
     /// Gives an account ether to pay for transactions with.
     pub async fn fund(&self, account: Address) -> Result<(), Error> {
         Ok(self.provider.anvil_set_balance(account, THOUSAND_ETHER).await?)
@@ -149,6 +158,25 @@ impl TestChain {
     ) -> Result<TransactionReceipt, Error> {
         let name = C::SIGNATURE.split('(').next().unwrap_or(C::SIGNATURE);
         self.execute(name, from, TxKind::Call(to), call.abi_encode().into()).await
+    }
+
+    /// Deploys the light relay that runs on mainnet, without a first epoch, and the proxy that refunds the gas of telling it (here it
+    /// refunds nothing). Its owner is the account with index 0.
+    pub async fn deploy_light_relay(&self) -> Result<(Address, Address), Error> {
+        let owner = self.account(0)?;
+        let code = |name: &str| artifacts::tbtc(name)?.creation_code();
+        let relay = self.deploy("light relay", owner, code("relay/LightRelay.sol/LightRelay")?).await?;
+        let pool = self.deploy("reimbursement pool", owner, bytecode::YES).await?;
+        let code = code("relay/LightRelayMaintainerProxy.sol/LightRelayMaintainerProxy")?;
+        let code = [code.to_vec(), (relay, pool).abi_encode()].concat();
+        let proxy = self.deploy("light relay's proxy", owner, code.into()).await?;
+        Ok((relay, proxy))
+    }
+
+    /// Deploys the relay of tests, whose difficulties are what anybody says.
+    pub async fn deploy_test_relay(&self) -> Result<Address, Error> {
+        let code = artifacts::tbtc("test/SystemTestRelay.sol/SystemTestRelay")?.creation_code()?;
+        self.deploy("test relay", self.account(0)?, code).await
     }
 
     /// Deploys a contract. `name` says in an error which.

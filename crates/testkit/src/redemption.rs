@@ -23,6 +23,17 @@ pub struct PendingRedemption {
 }
 
 impl World {
+    /// Reports that the wallet has not paid in time, once that is so. Who asks is irrelevant here, as are the wallet's members.
+    pub async fn report_timeout(&self, wallet: &Wallet, script: &ScriptBuf) -> Result<(), Error> {
+        let call = Bridge::notifyRedemptionTimeoutCall {
+            walletPubKeyHash: wallet.key_hash().into(),
+            walletMembersIDs: vec![1],
+            redeemerOutputScript: convert::length_prefixed(script),
+        };
+        self.chain.send(self.depositor, *self.bridge.address(), &call).await?;
+        Ok(())
+    }
+
     /// Requests a redemption to this script, without its length prefix, from the redeemer's balance in the Bank.
     pub async fn request_redemption(
         &self,

@@ -59,6 +59,8 @@ pub struct World {
     pub vault: Address,
     /// What wallets do with change that is dust; as in the preset for local chains, unless it is set otherwise.
     pub dust_change: DustChange,
+    /// Whether what wallets do is proven to the Bridge at once. If not, a maintainer must prove it.
+    pub proves: bool,
     pub(crate) main_utxos: BTreeMap<KeyHash, Utxo>,
     /// How many deposits were made: no two are alike.
     pub(crate) deposits: u64,
@@ -122,6 +124,7 @@ impl World {
             wallet_registry,
             vault,
             dust_change: Parameters::LOCAL.dust_change,
+            proves: true,
             main_utxos: BTreeMap::new(),
             deposits: 0,
         })
@@ -181,6 +184,16 @@ impl World {
     pub async fn govern(&self, call: &impl SolCall) -> Result<(), Error> {
         self.chain.send(self.governance, *self.bridge.address(), call).await?;
         Ok(())
+    }
+
+    /// Deploys the proxy that refunds maintainers' gas, and has the Bridge trust it. It refunds nothing here.
+    pub async fn deploy_maintainer_proxy(&self) -> Result<Address, Error> {
+        let pool = self.chain.deploy("reimbursement pool", self.governance, bytecode::YES).await?;
+        let code = artifacts::tbtc("maintainer/MaintainerProxy.sol/MaintainerProxy")?.creation_code()?;
+        let code = [code.to_vec(), (*self.bridge.address(), pool).abi_encode()].concat();
+        let proxy = self.chain.deploy("maintainer proxy", self.governance, code.into()).await?;
+        self.govern(&Bridge::setSpvMaintainerStatusCall { spvMaintainer: proxy, isTrusted: true }).await?;
+        Ok(proxy)
     }
 
     /// Deploys a validator for this Bridge from its creation code, to which the Bridge's address is appended.
