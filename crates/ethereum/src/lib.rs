@@ -30,7 +30,7 @@ pub use events::{
 };
 pub use panel::{Panel, PanelError};
 pub use registry::{Eligible, EligibleError, GroupError, Groups, WalletGroup};
-pub use relay::{Relay, RelayState, SpvMaintainers};
+pub use relay::{Relay, RelayProxy, RelayState, RelayTerms, SpvMaintainers};
 pub use rpc::{
     Block, BlockSelector, BlockSelectorError, Called, Condition, ConnectError, Endpoints, Expected,
     HashedHeader, Health, MAX_LAG, Position, REQUEST_TIMEOUT, RequestError, UnfitError, revert_of,

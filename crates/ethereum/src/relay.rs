@@ -3,7 +3,13 @@
 use alloy::primitives::{Address, U256};
 use coxswain_bindings::{
     maintainer_proxy::MaintainerProxy::{allSpvMaintainersCall, bridgeCall, isSpvMaintainerCall},
-    relay::LightRelay::{currentEpochCall, getCurrentEpochDifficultyCall, getPrevEpochDifficultyCall},
+    relay::{
+        LightRelay::{
+            authorizationRequiredCall, currentEpochCall, getCurrentEpochDifficultyCall,
+            getPrevEpochDifficultyCall, isAuthorizedCall, proofLengthCall, readyCall,
+        },
+        LightRelayMaintainerProxy,
+    },
 };
 
 use crate::{
@@ -21,6 +27,19 @@ pub struct RelayState {
     pub previous: U256,
     /// The number of the newest epoch that it knows. `None` if it doesn't count epochs: a test's.
     pub epoch: Option<u64>,
+}
+
+/// What the relay asks of who tells it a new difficulty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayTerms {
+    /// Whether it was told a first epoch.
+    pub ready: bool,
+    /// The number of the newest epoch that it knows.
+    pub epoch: u64,
+    /// How many headers on each side of an epoch's beginning it wants to see.
+    pub proof_length: u64,
+    /// Whether it hears only those who are authorised.
+    pub authorization_required: bool,
 }
 
 /// The relay that a Bridge goes by.
@@ -47,11 +66,82 @@ impl Relay {
             ask(endpoints, address, getPrevEpochDifficultyCall {}, block),
             ask(endpoints, address, currentEpochCall {}, block),
         );
-        let epoch = match epoch {
-            Err(ChainError::RevertWithoutReason { .. }) => None,
-            epoch => Some(epoch?),
+        Ok(RelayState { current: current?, previous: previous?, epoch: unless_unknown(epoch)? })
+    }
+
+    /// What it asks of who tells it a new difficulty, as of this block; `None` if it counts no epochs: a test's. Sends four
+    /// `eth_call`s.
+    ///
+    /// # Errors
+    /// If any of it has no usable answer.
+    pub async fn terms(&self, block: Block) -> Result<Option<RelayTerms>, ChainError> {
+        let (endpoints, address) = (&self.endpoints, self.address);
+        let Some(epoch) = unless_unknown(ask(endpoints, address, currentEpochCall {}, block).await)? else {
+            return Ok(None);
         };
-        Ok(RelayState { current: current?, previous: previous?, epoch })
+        let (ready, proof_length, authorization_required) = tokio::try_join!(
+            ask(endpoints, address, readyCall {}, block),
+            ask(endpoints, address, proofLengthCall {}, block),
+            ask(endpoints, address, authorizationRequiredCall {}, block),
+        )?;
+        Ok(Some(RelayTerms { ready, epoch, proof_length, authorization_required }))
+    }
+
+    /// Whether it hears this account, where it hears only those who are authorised.
+    ///
+    /// # Errors
+    /// If there is no usable answer.
+    pub async fn authorises(&self, account: Address, block: Block) -> Result<bool, ChainError> {
+        ask(&self.endpoints, self.address, isAuthorizedCall(account), block).await
+    }
+
+    /// Where it is.
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+}
+
+/// `None` if the contract has no such function.
+fn unless_unknown<T>(answer: Result<T, ChainError>) -> Result<Option<T>, ChainError> {
+    match answer {
+        Err(ChainError::RevertWithoutReason { .. }) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+/// What the relay is told through, which refunds the gas.
+#[derive(Clone, Debug)]
+pub struct RelayProxy {
+    endpoints: Endpoints,
+    address: Address,
+}
+
+impl RelayProxy {
+    /// The proxy at this address.
+    pub const fn new(endpoints: Endpoints, address: Address) -> Self {
+        Self { endpoints, address }
+    }
+
+    /// Where it is.
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The relay that it tells.
+    ///
+    /// # Errors
+    /// If there is no usable answer.
+    pub async fn relay(&self, block: Block) -> Result<Address, ChainError> {
+        ask(&self.endpoints, self.address, LightRelayMaintainerProxy::lightRelayCall {}, block).await
+    }
+
+    /// Whether this account may tell it.
+    ///
+    /// # Errors
+    /// If there is no usable answer.
+    pub async fn includes(&self, account: Address, block: Block) -> Result<bool, ChainError> {
+        let call = LightRelayMaintainerProxy::isAuthorizedCall(account);
+        ask(&self.endpoints, self.address, call, block).await
     }
 }
 

@@ -183,6 +183,24 @@ pub enum SubmitError {
     Account(#[from] AccountError),
 }
 
+impl SubmitError {
+    /// Whether the call itself is at fault: it, or one like it, fails again.
+    pub const fn is_of_call(&self) -> bool {
+        match self {
+            Self::WouldRevert(_)
+            | Self::TooMuchGas { .. }
+            | Self::Reverted(_)
+            | Self::NotMined(_)
+            | Self::NotDeep(_) => true,
+            Self::Request(_)
+            | Self::NoGasMoney { .. }
+            | Self::NotAlone(_)
+            | Self::Unrecorded(_)
+            | Self::Account(_) => false,
+        }
+    }
+}
+
 /// The reason in revert data, for people.
 fn shown(data: &Bytes) -> String {
     match Revert::abi_decode_validate(data) {

@@ -1,0 +1,21 @@
+//! The maintainer: proves to tBTC's Bridge what its wallets did on Bitcoin, so that they can act again.
+//!
+//! It follows the money. A wallet's main UTXO is spent by one transaction, whose outputs the next one spends; a wallet without one
+//! spends a deposit or funds that were moved to it. [`Finder`] finds that transaction, [`judge`] says what it is to the
+//! Bridge, [`coxswain_bitcoin::spv`] makes the proof, [`proof_call`] the call that takes it, and [`Order`] says which comes first.
+//! [`RelayKeeper`] tells the relay each new difficulty of Bitcoin, without which nothing can be proven.
+
+mod call;
+mod difficulty;
+mod find;
+mod kind;
+mod order;
+mod own;
+mod round;
+
+pub use call::{Venue, proof_call};
+pub use difficulty::{DifficultyError, RelayKeeper, Step};
+pub use find::{Candidate, FindError, Finder, Finding, Memory};
+pub use kind::{Judgement, Kind, Misfit, Misfits, Views, judge, keys, pays};
+pub use order::{Deadline, Order, Pauses, rank};
+pub use round::{Item, ItemError, ItemState, Maintainer, Pass, PassError, Settings};

@@ -1,0 +1,544 @@
+//! A pass over all wallets: what is unproven is found, judged, sorted, proven and sent. One item's failure ends that item's turn
+//! only.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use alloy::primitives::Address;
+use bitcoin::{Transaction, Txid};
+use coxswain_bitcoin::{
+    Backend, BackendError,
+    spv::{Difficulty, EPOCH, NotProvable, ReadError, RelayDifficulties, WorkAsked, epochs_left, read_proof},
+};
+use coxswain_ethereum::{
+    Block, BlockSelector, ChainError, Endpoints, EventLog, EventReader, Relay, RelayState, SnapshotKeys,
+    SnapshotReader, SpvMaintainers,
+    submit::{Call, Mined, SentLog, SubmitError, Submitter},
+};
+use coxswain_rules::{
+    DepositKey, KeyHash, RedemptionKey, SweepRequestKey, SweepRequestState, main_utxo_hash,
+};
+use futures_util::future::join_all;
+
+use crate::{
+    call::{Venue, proof_call},
+    find::{Candidate, FindError, Finder, Memory},
+    kind::{Judgement, Kind, Misfits, Views, judge},
+    order::{Deadline, Order, Pauses, rank},
+};
+
+/// How long another's transaction with the same call is waited for: it may never be mined.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// What a maintainer goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where proofs are sent.
+    pub venue: Venue,
+    /// The first block that has events of the Bridge.
+    pub first_block: u64,
+    /// How deep a block is when its events are read for the last time.
+    pub final_depth: u64,
+    /// Whether a relay may know no previous difficulty, and ask for no work then: on chains without work only.
+    pub without_work: bool,
+}
+
+/// What became of a transaction in a pass.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ItemState {
+    /// It is in the mempool.
+    Unconfirmed,
+    /// It can't be proven now.
+    NotProvable(NotProvable),
+    /// It is set aside after a failure.
+    Paused,
+    /// Another maintainer has the turn for so long.
+    OthersTurn(Duration),
+    /// Another's transaction with the same call waits to be mined.
+    OthersCall,
+    /// It could be sent: this call passes.
+    Ready(Call),
+    /// It was proven, and is booked.
+    Sent(Mined),
+    /// The Bridge has booked it: another has proven it.
+    Proven,
+    /// It is a coinbase.
+    Coinbase,
+    /// It fits no kind: an alarm.
+    UnknownSpend(Box<Misfits>),
+    /// It failed.
+    Failed(ItemError),
+}
+
+impl ItemState {
+    /// A stable name for the state, for programs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Unconfirmed => "unconfirmed",
+            Self::NotProvable(reason) => reason.kind(),
+            Self::Paused => "paused",
+            Self::OthersTurn(_) => "others_turn",
+            Self::OthersCall => "others_call",
+            Self::Ready(_) => "ready",
+            Self::Sent(_) => "sent",
+            Self::Proven => "proven",
+            Self::Coinbase => "coinbase",
+            Self::UnknownSpend(_) => "unknown_spend",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// Why it is not proven, if there is more to say than the name does.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::NotProvable(reason) => Some(reason.to_string()),
+            Self::OthersTurn(left) => {
+                Some(format!("another maintainer has the turn for {} s", left.as_secs()))
+            }
+            Self::UnknownSpend(misfits) => Some(misfits.to_string()),
+            Self::Failed(error) => Some(error.to_string()),
+            Self::Unconfirmed
+            | Self::Paused
+            | Self::OthersCall
+            | Self::Ready(_)
+            | Self::Sent(_)
+            | Self::Proven
+            | Self::Coinbase => None,
+        }
+    }
+}
+
+/// Why a transaction was not proven. All others are.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ItemError {
+    /// The Bridge, or what is found by it, can't be read.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// There is no proof.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It was not sent, or not mined.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+}
+
+impl ItemError {
+    /// Whether the transaction itself is to be set aside: the same may well fail again.
+    const fn is_of_transaction(&self) -> bool {
+        match self {
+            Self::Find(_) => false,
+            Self::Read(error) => matches!(error, ReadError::Proof(_)),
+            Self::Submit(error) => error.is_of_call(),
+        }
+    }
+}
+
+/// A transaction, and what became of it.
+#[derive(Debug)]
+pub struct Item {
+    /// The wallet.
+    pub wallet: KeyHash,
+    /// The transaction.
+    pub txid: Txid,
+    /// What it is to the Bridge, if it can be proven.
+    pub kind: Option<Kind>,
+    /// By when it must be.
+    pub deadline: Deadline,
+    /// What became of it.
+    pub state: ItemState,
+}
+
+/// What a pass came to.
+#[derive(Debug, Default)]
+pub struct Pass {
+    /// How many wallets were looked at.
+    pub wallets: usize,
+    /// The transactions found, in the order in which they were treated.
+    pub items: Vec<Item>,
+    /// The wallets of which it can't be told what is unproven.
+    pub unknown: Vec<(KeyHash, FindError)>,
+}
+
+/// Why nothing was proven in a pass.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassError {
+    /// The chain gave no usable answer.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The endpoint shows no block.
+    #[error("there is no newest block")]
+    NoBlock,
+    /// The account may not send proofs.
+    #[error("account {0} is no authorised SPV maintainer of the proxy")]
+    Unauthorised(Address),
+    /// The proxy sends proofs to another Bridge.
+    #[error("the maintainer proxy is of the Bridge at {0}")]
+    OtherBridge(Address),
+    /// The relay knows one epoch only, and would ask for no work of the one before.
+    #[error("the relay at {0} knows no previous difficulty: nothing is proven by it")]
+    RelayWithoutPrevious(Address),
+    /// The relay's numbers are beyond any difficulty.
+    #[error("the relay at {0} has a difficulty or an epoch that is none")]
+    RelayOutOfRange(Address),
+}
+
+/// Proves what wallets did.
+#[derive(Debug)]
+pub struct Maintainer<B, L> {
+    endpoints: Endpoints,
+    reader: SnapshotReader,
+    bitcoin: B,
+    settings: Settings,
+    /// `None`: nothing is sent.
+    submitter: Option<Submitter<L>>,
+    events: EventReader,
+    memory: Memory,
+    pauses: Pauses,
+    /// When each transaction was first seen to be provable.
+    seen: BTreeMap<Txid, Duration>,
+}
+
+/// A candidate that can be proven by its kind.
+struct Provable {
+    candidate: Candidate,
+    height: u32,
+    kind: Kind,
+    deadline: Deadline,
+}
+
+/// What a pass goes by.
+struct Terms {
+    block: Block,
+    work: WorkAsked,
+    /// All who may send proofs; empty if that isn't known.
+    maintainers: Vec<Address>,
+}
+
+impl<B: Backend, L: SentLog> Maintainer<B, L> {
+    /// Of the Bridge that this reads. Without a submitter it proves nothing, and says what it would send. Nothing is asked yet.
+    pub fn new(
+        endpoints: Endpoints,
+        reader: SnapshotReader,
+        bitcoin: B,
+        submitter: Option<Submitter<L>>,
+        settings: Settings,
+    ) -> Self {
+        let log = EventLog::new(reader.bridge(), settings.first_block);
+        let events = EventReader::new(endpoints.clone(), log, settings.final_depth);
+        Self {
+            endpoints,
+            reader,
+            bitcoin,
+            settings,
+            submitter,
+            events,
+            memory: Memory::default(),
+            pauses: Pauses::default(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// Looks at all wallets, and proves what can be proven. `now` is the time since any one moment.
+    ///
+    /// # Errors
+    /// If nothing could be proven, whatever it is.
+    pub async fn pass(&mut self, now: Duration) -> Result<Pass, PassError> {
+        let terms = self.terms().await?;
+        let tip = self.bitcoin.tip().await;
+        let mut pass = Pass::default();
+        let mut provable = Vec::new();
+        let findings = self.finder(terms.block).find().await?;
+        pass.wallets = findings.len();
+        for finding in findings {
+            match finding.candidate {
+                Ok(None) => {}
+                Err(error) => pass.unknown.push((finding.wallet, error)),
+                Ok(Some(candidate)) => match self.judged(candidate, &terms, &tip).await {
+                    Ok(found) => provable.push(found),
+                    Err(item) => pass.items.push(*item),
+                },
+            }
+        }
+        provable.sort_by_key(|item| Order::new(item.kind, &item.deadline));
+        let known = |txid| provable.iter().any(|item| item.candidate.transaction.compute_txid() == txid);
+        self.pauses.keep(known);
+        self.seen.retain(|txid, _| known(*txid));
+
+        let mut ready = Vec::new();
+        for item in provable {
+            match self.prepare(&item, &terms, now).await {
+                Ok(call) => ready.push((item, call)),
+                Err(state) => pass.items.push(self.ended(&item, *state, now)),
+            }
+        }
+        // One after another, in this order: whoever asks first has the next nonce.
+        let states = join_all(ready.iter().map(|(item, call)| self.submit(item, call))).await;
+        for ((item, _), state) in ready.iter().zip(states) {
+            pass.items.push(self.ended(item, state, now));
+        }
+        Ok(pass)
+    }
+
+    /// Looks at one transaction, and proves it if it can be; `send` says whether to. No turn is waited for, nor a pause.
+    ///
+    /// # Errors
+    /// If nothing could be proven, whatever it is.
+    pub async fn prove(
+        &mut self,
+        transaction: Transaction,
+        height: Option<u32>,
+        send: bool,
+    ) -> Result<Option<Item>, PassError> {
+        let terms = self.terms().await?;
+        let tip = self.bitcoin.tip().await;
+        let txid = transaction.compute_txid();
+        let found = match self.finder(terms.block).of(transaction, height).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(FindError::Chain(error)) => return Err(error.into()),
+            Err(error) => {
+                let state = ItemState::Failed(error.into());
+                let wallet = KeyHash([0; 20]);
+                return Ok(Some(Item { wallet, txid, kind: None, deadline: Deadline::default(), state }));
+            }
+        };
+        let item = match self.judged(found, &terms, &tip).await {
+            Ok(item) => item,
+            Err(item) => return Ok(Some(*item)),
+        };
+        let state = match self.proof_call(&item, &terms).await {
+            Err(state) => *state,
+            Ok(call) if send => self.submit(&item, &call).await,
+            Ok(call) => match &self.submitter {
+                Some(submitter) => match submitter.rehearse(&call).await {
+                    Ok(_) => ItemState::Ready(call),
+                    Err(error) => ItemState::Failed(error.into()),
+                },
+                None => ItemState::Ready(call),
+            },
+        };
+        Ok(Some(item.to_item(state)))
+    }
+
+    fn finder(&mut self, block: Block) -> Finder<'_, B> {
+        Finder {
+            reader: &self.reader,
+            bitcoin: &self.bitcoin,
+            events: self.events.log(),
+            block,
+            memory: &mut self.memory,
+        }
+    }
+
+    /// The newest block, the events up to it, and what is asked of proofs there.
+    async fn terms(&mut self) -> Result<Terms, PassError> {
+        let block = self.endpoints.block(BlockSelector::Latest).await.map_err(ChainError::from)?;
+        let block = block.ok_or(PassError::NoBlock)?;
+        self.events.follow(block).await?;
+        let terms = self.reader.proof_terms(block).await?;
+        let relay = Relay::new(self.endpoints.clone(), terms.relay).state(block).await?;
+        if relay.previous.is_zero() && !self.settings.without_work {
+            return Err(PassError::RelayWithoutPrevious(terms.relay));
+        }
+        let relay = difficulties(&relay).ok_or(PassError::RelayOutOfRange(terms.relay))?;
+        let maintainers = match (self.settings.venue, &self.submitter) {
+            (Venue::Proxy(proxy), Some(submitter)) => {
+                self.authorised(proxy, submitter.address(), block).await?
+            }
+            // Of the Bridge's own list there are events only: the call's rehearsal tells.
+            (Venue::Bridge(_), _) | (_, None) => Vec::new(),
+        };
+        Ok(Terms { block, work: WorkAsked { relay, factor: terms.factor }, maintainers })
+    }
+
+    async fn authorised(
+        &self,
+        proxy: Address,
+        account: Address,
+        block: Block,
+    ) -> Result<Vec<Address>, PassError> {
+        let maintainers = SpvMaintainers::new(self.endpoints.clone(), proxy);
+        let bridge = maintainers.bridge(block).await?;
+        if bridge != self.reader.bridge() {
+            return Err(PassError::OtherBridge(bridge));
+        }
+        if !maintainers.includes(account, block).await? {
+            return Err(PassError::Unauthorised(account));
+        }
+        Ok(maintainers.all(block).await?)
+    }
+
+    /// What a candidate is, if it can be proven; else what became of it.
+    async fn judged(
+        &mut self,
+        candidate: Candidate,
+        terms: &Terms,
+        tip: &Result<coxswain_bitcoin::Tip, BackendError>,
+    ) -> Result<Provable, Box<Item>> {
+        let (wallet, txid) = (candidate.wallet, candidate.transaction.compute_txid());
+        let mut deadline = Deadline::default();
+        let ended = |kind, deadline, state| Box::new(Item { wallet, txid, kind, deadline, state });
+        let failed = |error: FindError| ended(None, Deadline::default(), ItemState::Failed(error.into()));
+        let views = self.finder(terms.block).views(&candidate).await.map_err(failed)?;
+        let judgement = judge(wallet, &candidate.transaction, &views);
+        let kind = match judgement.map_err(|missing| failed(missing.into()))? {
+            Judgement::Provable(kind) => kind,
+            Judgement::Proven => return Err(ended(None, deadline, ItemState::Proven)),
+            Judgement::Coinbase => return Err(ended(None, deadline, ItemState::Coinbase)),
+            Judgement::UnknownSpend(misfits) => {
+                return Err(ended(None, deadline, ItemState::UnknownSpend(Box::new(misfits))));
+            }
+        };
+        deadline.redemption = redemption_deadline(wallet, &candidate.transaction, &views);
+        let Some(height) = candidate.height else {
+            return Err(ended(Some(kind), deadline, ItemState::Unconfirmed));
+        };
+        if let Some(epoch) = terms.work.relay.epoch {
+            deadline.epochs_left = Some(epochs_left(height, epoch));
+            let lost_at = (height / EPOCH).saturating_add(2).saturating_mul(EPOCH);
+            let tip = tip.as_ref().map_or(height, |tip| tip.height);
+            deadline.blocks_left = Some(lost_at.saturating_sub(tip));
+        }
+        Ok(Provable { candidate, height, kind, deadline })
+    }
+
+    /// The call that proves it, if it is to be made now; else what became of it.
+    async fn prepare(
+        &mut self,
+        item: &Provable,
+        terms: &Terms,
+        now: Duration,
+    ) -> Result<Call, Box<ItemState>> {
+        let txid = item.candidate.transaction.compute_txid();
+        if self.pauses.is_paused(txid, now) {
+            return Err(Box::new(ItemState::Paused));
+        }
+        let call = self.proof_call(item, terms).await?;
+        let Some(submitter) = &self.submitter else { return Err(Box::new(ItemState::Ready(call))) };
+        if !item.deadline.is_urgent() {
+            let since = now.saturating_sub(*self.seen.entry(txid).or_insert(now));
+            let turn = rank(&terms.maintainers, submitter.address(), txid);
+            match turn.checked_sub(since).filter(|left| !left.is_zero()) {
+                Some(left) => return Err(Box::new(ItemState::OthersTurn(left))),
+                None if since < turn.saturating_add(OTHERS_PATIENCE)
+                    && self.is_called_by_others(&call, submitter.address()).await =>
+                {
+                    return Err(Box::new(ItemState::OthersCall));
+                }
+                None => {}
+            }
+        }
+        Ok(call)
+    }
+
+    async fn proof_call(&self, item: &Provable, terms: &Terms) -> Result<Call, Box<ItemState>> {
+        let Candidate { wallet, main_utxo, transaction, .. } = &item.candidate;
+        let proof = read_proof(&self.bitcoin, transaction, item.height, &terms.work).await;
+        let proof = proof.map_err(|error| {
+            Box::new(match error {
+                ReadError::NotProvable(reason) => ItemState::NotProvable(reason),
+                other => ItemState::Failed(other.into()),
+            })
+        })?;
+        Ok(proof_call(self.settings.venue, item.kind, *wallet, *main_utxo, &proof))
+    }
+
+    /// Whether a transaction with the same call waits in the node's pool, as far as it shows that.
+    async fn is_called_by_others(&self, call: &Call, account: Address) -> bool {
+        use alloy::{
+            consensus::Transaction as _,
+            rpc::types::{Block as RpcBlock, Transaction as RpcTransaction},
+        };
+        let pending: Result<Option<RpcBlock<RpcTransaction>>, _> =
+            self.endpoints.request("eth_getBlockByNumber", ("pending", true)).await;
+        let Ok(Some(block)) = pending else { return false };
+        // One of our own that waits is replaced by the next attempt.
+        let is_others = |transaction: &RpcTransaction| transaction.inner.signer() != account;
+        let is_same =
+            |transaction: &RpcTransaction| *transaction.inner.input() == call.input && is_others(transaction);
+        block.transactions.txns().any(is_same)
+    }
+
+    async fn submit(&self, item: &Provable, call: &Call) -> ItemState {
+        let Some(submitter) = &self.submitter else { return ItemState::Ready(call.clone()) };
+        match submitter.send(call).await {
+            Ok(mined) => ItemState::Sent(mined),
+            // Whoever was faster has done it: the state tells, not the words of a revert.
+            Err(SubmitError::WouldRevert(_) | SubmitError::Reverted(_) | SubmitError::NotDeep(_))
+                if self.is_booked(&item.candidate).await =>
+            {
+                ItemState::Proven
+            }
+            Err(error) => ItemState::Failed(error.into()),
+        }
+    }
+
+    /// Whether the Bridge has booked by now what the transaction spends. `false` if that can't be told.
+    async fn is_booked(&self, candidate: &Candidate) -> bool {
+        let Ok(Some(block)) = self.endpoints.block(BlockSelector::Latest).await else { return false };
+        let spent = || candidate.transaction.input.iter().map(|input| input.previous_output);
+        let keys = SnapshotKeys {
+            wallets: [candidate.wallet].into(),
+            deposits: spent().map(DepositKey::new).collect(),
+            sweep_requests: spent().map(SweepRequestKey::new).collect(),
+            ..SnapshotKeys::default()
+        };
+        let Ok(snapshot) = self.reader.snapshot(block, &keys).await else { return false };
+        let moved_on = candidate.main_utxo.is_some_and(|utxo| {
+            snapshot
+                .wallet(candidate.wallet)
+                .is_ok_and(|record| record.main_utxo_hash != main_utxo_hash(&utxo))
+        });
+        let processed = |state| state == SweepRequestState::Processed;
+        moved_on
+            || snapshot.deposits.values().any(|deposit| deposit.swept_at != 0)
+            || snapshot.sweep_requests.values().any(|request| processed(request.state))
+    }
+
+    fn ended(&mut self, item: &Provable, state: ItemState, now: Duration) -> Item {
+        let txid = item.candidate.transaction.compute_txid();
+        match &state {
+            ItemState::Failed(error) if error.is_of_transaction() => {
+                self.pauses.failed(txid, now);
+            }
+            ItemState::Sent(_) | ItemState::Proven => self.pauses.forget(txid),
+            _ => {}
+        }
+        item.to_item(state)
+    }
+}
+
+impl Provable {
+    fn to_item(&self, state: ItemState) -> Item {
+        Item {
+            wallet: self.candidate.wallet,
+            txid: self.candidate.transaction.compute_txid(),
+            kind: Some(self.kind),
+            deadline: self.deadline,
+            state,
+        }
+    }
+}
+
+/// Seconds until the first pending request that it pays can be reported as timed out.
+fn redemption_deadline(wallet: KeyHash, transaction: &Transaction, views: &Views) -> Option<i64> {
+    let timeout = i64::from(views.snapshot.redemption_parameters.redemption_timeout);
+    let now = i64::try_from(views.snapshot.timestamp).unwrap_or(i64::MAX);
+    let left = |output: &bitcoin::TxOut| {
+        let record = views.snapshot.redemption(RedemptionKey::new(wallet, &output.script_pubkey)).ok()?;
+        (record.requested_at != 0).then(|| i64::from(record.requested_at).saturating_add(timeout) - now)
+    };
+    transaction.output.iter().filter_map(left).min()
+}
+
+fn difficulties(relay: &RelayState) -> Option<RelayDifficulties> {
+    let difficulty = |value| u128::try_from(value).ok().map(Difficulty);
+    let epoch = relay.epoch.map(u32::try_from).transpose().ok()?;
+    Some(RelayDifficulties {
+        current: difficulty(relay.current)?,
+        previous: difficulty(relay.previous)?,
+        epoch,
+    })
+}

@@ -1,0 +1,270 @@
+//! The relay keeper on real light relays: mainnet's own retargets, and relays that are left alone.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use alloy::{primitives::Address, providers::Provider};
+use bitcoin::{
+    BlockHash, CompactTarget, OutPoint, Target, Transaction, TxMerkleNode,
+    block::{Header, Version},
+    consensus::encode,
+    hashes::Hash,
+};
+use coxswain_bindings::{LightRelay, LightRelayMaintainerProxy, relay::LightRelay as relay};
+use coxswain_bitcoin::{
+    Answers, Backend, BackendError, Coinbase, Cursor, Fees, Known, MerkleBranch, Mined, Output, Search, Tip,
+    chain::HeaderRules,
+    spv::{EPOCH, RetargetError},
+};
+use coxswain_ethereum::{
+    Account, Endpoints,
+    submit::{Submitter, Terms},
+};
+use coxswain_maintainer::{DifficultyError, RelayKeeper, Step};
+use coxswain_rules::Assured;
+use coxswain_testkit::TestChain;
+use serde::Deserialize;
+
+/// Bitcoin, of which only some headers are known.
+#[derive(Clone, Debug, Default)]
+struct Headers(BTreeMap<u32, Header>);
+
+fn unknown(method: &'static str) -> BackendError {
+    BackendError::Unreachable { method, endpoint: "nowhere:1".to_owned(), cause: "unknown".to_owned() }
+}
+
+impl Backend for Headers {
+    async fn tip(&self) -> Result<Tip, BackendError> {
+        let (&height, &header) = self.0.last_key_value().ok_or_else(|| unknown("tip"))?;
+        Ok(Tip { height, header })
+    }
+
+    async fn fees(&self) -> Result<Assured<Fees>, BackendError> {
+        Err(unknown("fees"))
+    }
+
+    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+        Ok((start..start + count).map_while(|height| self.0.get(&height).copied()).collect())
+    }
+
+    async fn transactions(&self, _: &[OutPoint]) -> Result<Answers<Assured<Option<Known>>>, BackendError> {
+        Err(unknown("transactions"))
+    }
+
+    async fn unspent(&self, _: &[Output]) -> Result<Answers<Assured<bool>>, BackendError> {
+        Err(unknown("unspent"))
+    }
+
+    async fn branches(&self, _: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
+        Err(unknown("branches"))
+    }
+
+    async fn coinbase(&self, _: u32) -> Result<Coinbase, BackendError> {
+        Err(unknown("coinbase"))
+    }
+
+    async fn spender(&self, _: &Output, _: Cursor) -> Result<Search, BackendError> {
+        Err(unknown("spender"))
+    }
+
+    async fn broadcast(&self, _: &Transaction) -> Result<(), BackendError> {
+        Err(unknown("broadcast"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vectors {
+    what: String,
+    retargets: Vec<Recorded>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recorded {
+    first_of_old_epoch: RecordedHeader,
+    headers: Vec<RecordedHeader>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordedHeader {
+    height: u32,
+    header: String,
+    hash: BlockHash,
+}
+
+impl RecordedHeader {
+    fn read(&self) -> (u32, Header) {
+        let header: Header = encode::deserialize_hex(&self.header).unwrap();
+        assert_eq!(header.block_hash(), self.hash);
+        (self.height, header)
+    }
+}
+
+/// Mainnet's retargets: the old epoch's first header with its height, and the headers that are recorded.
+fn retargets() -> Vec<(u32, Headers)> {
+    let Vectors { what, retargets } =
+        serde_json::from_str(include_str!("../../../bitcoin/vectors/retargets.json")).unwrap();
+    assert!(!what.is_empty());
+    let read = |recorded: &Recorded| {
+        let (start, first) = recorded.first_of_old_epoch.read();
+        let listed = recorded.headers.iter().map(RecordedHeader::read);
+        (start, Headers(listed.chain([(start, first)]).collect()))
+    };
+    retargets.iter().map(read).collect()
+}
+
+struct Bench {
+    chain: TestChain,
+    relay: Address,
+    proxy: Address,
+    account: Account,
+}
+
+impl Bench {
+    /// A relay whose first epoch begins with this header.
+    async fn new(start: u32, first: &Header, proof_length: u64) -> Self {
+        let chain = TestChain::start().unwrap();
+        let (relay, proxy) = chain.deploy_light_relay().await.unwrap();
+        let genesis = relay::genesisCall {
+            genesisHeader: encode::serialize(first).into(),
+            genesisHeight: alloy::primitives::U256::from(start),
+            genesisProofLength: proof_length,
+        };
+        chain.send(chain.account(0).unwrap(), relay, &genesis).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key.json");
+        std::fs::write(&file, include_str!("../keystores/first.json")).unwrap();
+        let account = Account::from_keystore(&file, "correct horse").unwrap();
+        chain.fund(account.address()).await.unwrap();
+        Self { chain, relay, proxy, account }
+    }
+
+    fn keeper(
+        &self,
+        bitcoin: Headers,
+        rules: HeaderRules,
+        proxy: Option<Address>,
+    ) -> RelayKeeper<Headers, ()> {
+        let endpoints = Endpoints::new(self.chain.endpoint().parse().unwrap()).unwrap();
+        let terms = Terms { depth: 0, poll: Duration::from_millis(50), ..Terms::default() };
+        let submitter = Submitter::new(endpoints.clone(), self.account.clone(), 31_337, terms, (), &[]);
+        RelayKeeper::new(endpoints, self.relay, proxy, bitcoin, rules, Some(submitter))
+    }
+
+    async fn epoch(&self) -> u32 {
+        let relay = LightRelay::new(self.relay, self.chain.provider().clone());
+        relay.currentEpoch().call().await.unwrap().try_into().unwrap()
+    }
+
+    async fn transactions(&self) -> u64 {
+        self.chain.provider().get_transaction_count(self.account.address()).await.unwrap()
+    }
+
+    async fn as_owner(&self, to: Address, call: &impl alloy::sol_types::SolCall) {
+        self.chain.send(self.chain.account(0).unwrap(), to, call).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn mainnets_retargets_are_told_to_a_real_relay_directly_and_by_its_proxy() {
+    for ((start, bitcoin), (length, by_proxy)) in retargets().into_iter().zip([(9, false), (6, true)]) {
+        let bench = Bench::new(start, &bitcoin.0[&start], length.into()).await;
+        let boundary = start + EPOCH;
+        // The tip is where the recorded headers end: all that is asked for is there.
+        assert!(bitcoin.0.last_key_value().unwrap().0 >= &(boundary + length - 1));
+        let proxy = by_proxy.then_some(bench.proxy);
+        let keeper = |bitcoin| bench.keeper(bitcoin, HeaderRules::MAINNET, proxy);
+        if by_proxy {
+            let account = bench.account.address();
+            let refused = keeper(bitcoin.clone()).step().await.unwrap_err();
+            assert!(matches!(refused, DifficultyError::Unauthorised(who) if who == account), "{refused}");
+            let call = LightRelayMaintainerProxy::authorizeCall { maintainer: account };
+            bench.as_owner(bench.proxy, &call).await;
+            // The relay may want the proxy itself to be authorised, too.
+            bench.as_owner(bench.relay, &relay::setAuthorizationStatusCall { status: true }).await;
+            let refused = keeper(bitcoin.clone()).step().await.unwrap_err();
+            assert!(matches!(refused, DifficultyError::Unauthorised(who) if who == bench.proxy), "{refused}");
+            bench.as_owner(bench.relay, &relay::authorizeCall { submitter: bench.proxy }).await;
+        }
+        // With any header changed by one bit nothing is sent. (Each of the bits: where the check itself is tested.)
+        for index in 0..2 * length {
+            let height = boundary - length + index;
+            let mut changed = bitcoin.clone();
+            changed.0.get_mut(&height).unwrap().nonce ^= 1 << (index % 32);
+            let refused = keeper(changed).step().await.unwrap_err();
+            assert!(matches!(refused, DifficultyError::Proof(RetargetError::Headers(_))), "{refused}");
+        }
+        // Nor before the last header is there.
+        let mut early = bitcoin.clone();
+        early.0.retain(|height, _| *height < boundary + length - 1);
+        let waiting = keeper(early).step().await.unwrap();
+        assert!(matches!(waiting, Step::WaitingForBlocks(1)), "{waiting:?}");
+        assert_eq!((bench.epoch().await, bench.transactions().await), (start / EPOCH, 0));
+
+        let told = keeper(bitcoin.clone()).step().await.unwrap();
+        assert!(matches!(told, Step::Told { epoch, .. } if epoch == boundary / EPOCH), "{told:?}");
+        assert_eq!((bench.epoch().await, bench.transactions().await), (boundary / EPOCH, 1));
+        let idle = keeper(bitcoin).step().await.unwrap();
+        assert!(matches!(idle, Step::UpToDate), "{idle:?}");
+    }
+}
+
+const EASY: HeaderRules = HeaderRules { limit: Target::MAX_ATTAINABLE_REGTEST, ..HeaderRules::MAINNET };
+
+/// A header with the work that its bits name.
+fn mine(parent: BlockHash, bits: CompactTarget, time: u32) -> Header {
+    let mut header = Header {
+        version: Version::TWO,
+        prev_blockhash: parent,
+        merkle_root: TxMerkleNode::all_zeros(),
+        time,
+        bits,
+        nonce: 0,
+    };
+    while !header.target().is_met_by(header.block_hash()) {
+        header.nonce += 1;
+    }
+    header
+}
+
+/// Easy epochs, of whose headers only those are mined that a relay asks for, with proofs of this length. Each takes another
+/// time. (A real relay takes none of them: it keeps targets in 224 bits, and these are larger.)
+fn easy_epochs(first: u32, count: u32, length: u32) -> Headers {
+    const TWO_WEEKS: u32 = 1_209_600;
+    let mut bits = CompactTarget::from_consensus(0x1f7f_ffff);
+    let mut epoch_start = mine(BlockHash::all_zeros(), bits, 1_600_000_000);
+    let mut headers = BTreeMap::from([(first * EPOCH, epoch_start)]);
+    for epoch in first + 1..=first + count {
+        let boundary = epoch * EPOCH;
+        let seconds = TWO_WEEKS / 10 * (8 + 3 * (epoch % 2));
+        let end = epoch_start.time + seconds;
+        let next = EASY.next_bits(bits, seconds.into());
+        let mut parent = BlockHash::all_zeros();
+        for height in boundary - length..boundary + length {
+            let bits = if height < boundary { bits } else { next };
+            let header = mine(parent, bits, end + height - (boundary - 1));
+            parent = header.block_hash();
+            headers.insert(height, header);
+        }
+        epoch_start = headers[&boundary];
+        bits = next;
+    }
+    Headers(headers)
+}
+
+#[tokio::test]
+async fn a_relay_that_counts_no_epochs_or_has_none_yet_is_left_alone() {
+    let bitcoin = easy_epochs(10, 1, 1);
+    let bench = Bench::new(10 * EPOCH, &bitcoin.0[&(10 * EPOCH)], 1).await;
+    let (other, _) = bench.chain.deploy_light_relay().await.unwrap();
+    let endpoints = Endpoints::new(bench.chain.endpoint().parse().unwrap()).unwrap();
+    for relay in [other, bench.chain.deploy_test_relay().await.unwrap()] {
+        let keeper: RelayKeeper<_, ()> =
+            RelayKeeper::new(endpoints.clone(), relay, None, bitcoin.clone(), EASY, None);
+        assert!(matches!(keeper.step().await.unwrap(), Step::NotApplicable));
+    }
+    // Without a key it says what it would send.
+    let keeper: RelayKeeper<_, ()> = RelayKeeper::new(endpoints, bench.relay, None, bitcoin, EASY, None);
+    assert!(matches!(keeper.step().await.unwrap(), Step::Ready(_)));
+}

@@ -1,0 +1,198 @@
+//! What went wrong for other maintainers.
+
+use alloy::primitives::U256;
+use alloy::providers::ext::AnvilApi;
+use bitcoin::{
+    OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute, script::Builder, transaction,
+};
+use coxswain_ethereum::submit::SubmitError;
+use coxswain_maintainer::{ItemError, ItemState, PassError};
+use coxswain_rules::{Amount, KeyHash, wallet_script};
+use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
+
+use super::bench::{Bench, FEE, Kind, item, minutes, sent};
+
+const REDEEMED: Amount = Amount::from_sat(2_000_000);
+/// The Bridge's default, and some.
+const TIMEOUT: u64 = 5 * 24 * 3600 + 60;
+
+/// Has the wallet sweep one more deposit, unproven.
+async fn sweep(bench: &mut Bench, wallet: &Wallet) -> Transaction {
+    let deposit = bench.world.reveal(wallet, DepositSpec::default()).await.unwrap();
+    bench.world.sweep(wallet, &[deposit], FEE).await.unwrap()
+}
+
+#[tokio::test]
+async fn inc_13_and_41_one_that_reverts_waits_alone_and_one_that_timed_out_is_proven() {
+    let mut bench = Bench::new(Kind::Electrum).await;
+    let (bad, late, good) = (bench.funded(1).await, bench.funded(2).await, bench.funded(3).await);
+    let redeemer = bench.world.depositor;
+    let [first, second, third, _] = standard_scripts(1);
+    let request = async |bench: &Bench, wallet: &Wallet, script: ScriptBuf| {
+        bench.world.request_redemption(wallet, redeemer, script, REDEEMED).await.unwrap()
+    };
+    let greedy = request(&bench, &bad, first.clone()).await;
+    let requests = [request(&bench, &late, second).await, request(&bench, &late, third).await];
+    // The Bridge takes no fee that large: this one can never be proven.
+    let unprovable = bench.world.redeem(&bad, &[greedy], Amount::from_sat(1_000_000)).await.unwrap();
+    let paid = bench.world.redeem(&late, &requests, FEE).await.unwrap();
+    bench.world.chain.advance(TIMEOUT).await.unwrap();
+    bench.world.report_timeout(&late, &requests[0].script).await.unwrap();
+    let swept = sweep(&mut bench, &good).await;
+
+    let mut maintainer = bench.maintainer(0).await;
+    let pass = maintainer.pass(minutes(0)).await.unwrap();
+    let proven = sent(&pass);
+    assert!(proven.contains(&paid.compute_txid()) && proven.contains(&swept.compute_txid()), "{pass:?}");
+    let failed = &item(&pass, &unprovable).state;
+    assert!(
+        matches!(failed, ItemState::Failed(ItemError::Submit(SubmitError::WouldRevert(_)))),
+        "{failed:?}"
+    );
+    assert!(bench.is_in_step(&late).await && bench.is_in_step(&good).await);
+
+    // It is set aside for a minute, then for two; others' transactions are proven meanwhile.
+    let swept = sweep(&mut bench, &good).await;
+    let pass = maintainer.pass(minutes(1) - std::time::Duration::from_secs(1)).await.unwrap();
+    assert!(matches!(item(&pass, &unprovable).state, ItemState::Paused));
+    assert_eq!(sent(&pass), [swept.compute_txid()]);
+    let pass = maintainer.pass(minutes(1)).await.unwrap();
+    assert!(matches!(item(&pass, &unprovable).state, ItemState::Failed(_)));
+    let pass = maintainer.pass(minutes(3) - std::time::Duration::from_secs(1)).await.unwrap();
+    assert!(matches!(item(&pass, &unprovable).state, ItemState::Paused));
+}
+
+#[tokio::test]
+async fn inc_41_requests_that_timed_out_are_proven_in_every_mix() {
+    // How many requests there are, how many are reported, and whether there is change.
+    for (seed, (count, reported)) in (10..).zip([(2, 2), (1, 1), (3, 2)]) {
+        let mut bench = Bench::new(Kind::Electrum).await;
+        let wallet = bench.funded(seed).await;
+        let redeemer = bench.world.depositor;
+        let mut requests = Vec::new();
+        for script in standard_scripts(seed).into_iter().take(count) {
+            let request = bench.world.request_redemption(&wallet, redeemer, script, REDEEMED).await;
+            requests.push(request.unwrap());
+        }
+        let paid = bench.world.redeem(&wallet, &requests, FEE).await.unwrap();
+        bench.world.chain.advance(TIMEOUT).await.unwrap();
+        for request in &requests[..reported] {
+            bench.world.report_timeout(&wallet, &request.script).await.unwrap();
+        }
+        let mut maintainer = bench.maintainer(0).await;
+        let pass = maintainer.pass(minutes(0)).await.unwrap();
+        assert_eq!(sent(&pass), [paid.compute_txid()], "{reported} of {count}: {pass:?}");
+        assert!(bench.is_in_step(&wallet).await, "{reported} of {count}");
+    }
+}
+
+#[tokio::test]
+async fn inc_40_a_transaction_is_found_behind_hundreds_of_dust_payments() {
+    let mut bench = Bench::new(Kind::Electrum).await;
+    let (wallet, other) = (bench.funded(1).await, bench.funded(2).await);
+    let dust = TxOut { value: Amount::from_sat(600), script_pubkey: wallet_script(wallet.key_hash()) };
+    let flood = |count: usize| {
+        for _ in 0..count {
+            let payment = bench.world.bitcoin.pay(std::slice::from_ref(&dust)).unwrap();
+            bench.world.bitcoin.mine(&[payment]).unwrap();
+        }
+    };
+    flood(120);
+    let swept = sweep(&mut bench, &wallet).await;
+    let flood = |count: usize| {
+        for _ in 0..count {
+            let payment = bench.world.bitcoin.pay(std::slice::from_ref(&dust)).unwrap();
+            bench.world.bitcoin.mine(&[payment]).unwrap();
+        }
+    };
+    flood(200);
+    let others = sweep(&mut bench, &other).await;
+
+    let mut maintainer = bench.maintainer(0).await;
+    let first = maintainer.pass(minutes(0)).await.unwrap();
+    assert_eq!(sent(&first), [others.compute_txid()], "{first:?}");
+    assert_eq!(first.unknown.len(), 1, "the search goes on: {:?}", first.unknown);
+    let second = maintainer.pass(minutes(0)).await.unwrap();
+    assert_eq!(sent(&second), [swept.compute_txid()], "{second:?}");
+    assert!(bench.is_in_step(&wallet).await);
+}
+
+#[tokio::test]
+async fn inc_12_a_coinbase_that_pays_the_wallet_is_dropped() {
+    let mut bench = Bench::new(Kind::Electrum).await;
+    let (wallet, other) = (bench.funded(1).await, bench.funded(2).await);
+    let coinbase = Transaction {
+        version: transaction::Version::TWO,
+        lock_time: absolute::LockTime::ZERO,
+        input: vec![TxIn {
+            previous_output: OutPoint::null(),
+            script_sig: Builder::new().push_int(210).push_int(1).into_script(),
+            sequence: Sequence::MAX,
+            witness: Witness::new(),
+        }],
+        output: vec![TxOut {
+            value: Amount::from_sat(50_000),
+            script_pubkey: wallet_script(wallet.key_hash()),
+        }],
+    };
+    let swept = sweep(&mut bench, &other).await;
+    let mut maintainer = bench.maintainer(0).await;
+    let item = maintainer.prove(coinbase, Some(210), true).await.unwrap().unwrap();
+    assert!(matches!(item.state, ItemState::Coinbase), "{item:?}");
+    assert_eq!(sent(&maintainer.pass(minutes(0)).await.unwrap()), [swept.compute_txid()]);
+}
+
+#[tokio::test]
+async fn a_spend_that_fits_no_kind_is_told_and_the_others_are_proven() {
+    let mut bench = Bench::new(Kind::Core).await;
+    let (thief, other) = (bench.funded(1).await, bench.funded(2).await);
+    let stolen = bench.world.move_funds(&thief, &[KeyHash([9; 20])], FEE).await.unwrap();
+    let swept = sweep(&mut bench, &other).await;
+    let mut maintainer = bench.maintainer(0).await;
+    let pass = maintainer.pass(minutes(0)).await.unwrap();
+    assert_eq!(sent(&pass), [swept.compute_txid()]);
+    let state = &item(&pass, &stolen).state;
+    assert!(matches!(state, ItemState::UnknownSpend(_)), "{state:?}");
+}
+
+#[tokio::test]
+async fn an_unconfirmed_one_waits_and_one_that_was_proven_is_no_failure() {
+    let mut bench = Bench::new(Kind::Electrum).await;
+    let wallet = bench.funded(1).await;
+    let swept = sweep(&mut bench, &wallet).await;
+    let height = bench.world.bitcoin.height();
+    let [mut first, mut second] = [bench.maintainer(0).await, bench.maintainer(1).await];
+    // A dry run sends nothing.
+    let item = second.prove(swept.clone(), Some(height), false).await.unwrap().unwrap();
+    assert!(matches!(item.state, ItemState::Ready(_)), "{item:?}");
+    assert!(!bench.is_in_step(&wallet).await);
+    let item = first.prove(swept.clone(), None, true).await.unwrap().unwrap();
+    assert!(matches!(item.state, ItemState::Unconfirmed), "{item:?}");
+    let item = first.prove(swept.clone(), Some(height), true).await.unwrap().unwrap();
+    assert!(matches!(item.state, ItemState::Sent(_)), "{item:?}");
+    assert!(bench.is_in_step(&wallet).await);
+    let item = second.prove(swept, Some(height), true).await.unwrap().unwrap();
+    assert!(matches!(item.state, ItemState::Proven), "{item:?}");
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_or_cannot_pay_sends_nothing() {
+    let mut bench = Bench::new(Kind::Electrum).await;
+    let wallet = bench.funded(1).await;
+    let swept = sweep(&mut bench, &wallet).await;
+    let (mut maintainer, account) = bench.stranger(0);
+    let refused = maintainer.pass(minutes(0)).await.unwrap_err();
+    assert_eq!(refused, PassError::Unauthorised(account));
+
+    bench.authorise(account).await;
+    bench.world.chain.provider().anvil_set_balance(account, U256::from(1_000_000_000)).await.unwrap();
+    let pass = maintainer.pass(minutes(0)).await.unwrap();
+    let state = &item(&pass, &swept).state;
+    assert!(
+        matches!(state, ItemState::Failed(ItemError::Submit(SubmitError::NoGasMoney { .. }))),
+        "{state:?}"
+    );
+    // With money it is not set aside: the failure was ours.
+    bench.world.chain.fund(account).await.unwrap();
+    assert_eq!(sent(&maintainer.pass(minutes(0)).await.unwrap()), [swept.compute_txid()]);
+}

@@ -1,0 +1,6 @@
+//! Maintainers on the real Bridge: what wallets did is found, proven and booked, whatever stands in the way.
+
+mod bench;
+mod incidents;
+mod kinds;
+mod several;
