@@ -18,7 +18,7 @@ use coxswain_rules::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use self::fields::{ActionName, Bytes, Fixed, Object, RawTransaction, Satoshis, TxidText, given};
+use self::fields::{ActionName, Bytes, Fixed, Object, RawTransaction, Satoshis, TxidText, few, given};
 pub(crate) use self::write::utxo;
 pub use self::write::write;
 use crate::hints::Names;
@@ -83,6 +83,7 @@ pub struct DepositSweepDocument {
     action: ActionName,
     wallet: Fixed<20>,
     fee: Satoshis,
+    #[serde(deserialize_with = "few")]
     deposits: Vec<Object<DepositDocument>>,
 }
 
@@ -117,6 +118,7 @@ pub struct RedemptionDocument {
     action: ActionName,
     wallet: Fixed<20>,
     fee: Satoshis,
+    #[serde(deserialize_with = "few")]
     redeemer_output_scripts: Vec<Bytes>,
 }
 
@@ -127,6 +129,7 @@ pub struct MovingFundsDocument {
     action: ActionName,
     wallet: Fixed<20>,
     fee: Satoshis,
+    #[serde(deserialize_with = "few")]
     target_wallets: Vec<Fixed<20>>,
     #[serde(default, deserialize_with = "given")]
     main_utxo: Option<Object<UtxoDocument>>,

@@ -7,7 +7,7 @@ use bitcoin::{Amount, Transaction, Txid, consensus::encode, hashes::Hash as _};
 use coxswain_rules::Action;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// Reads a field that may be left out. On its own, serde would also take `null`, which says nothing of what is meant.
@@ -15,6 +15,40 @@ pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// How many items a list may have: more than any wallet's action, and few enough for whatever they are.
+const MOST_ITEMS: usize = 1_000;
+
+/// Reads a list that is not longer than any proposal's.
+pub(super) fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct Few<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of {MOST_ITEMS} items at most")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut few = Vec::new();
+            while few.len() < MOST_ITEMS {
+                match items.next_element()? {
+                    Some(item) => few.push(item),
+                    None => return Ok(few),
+                }
+            }
+            match items.next_element::<IgnoredAny>()? {
+                None => Ok(few),
+                Some(_) => Err(A::Error::invalid_length(MOST_ITEMS + 1, &self)),
+            }
+        }
+    }
+
+    deserializer.deserialize_seq(Few(PhantomData))
 }
 
 /// What is written as an object. On its own, serde would also take an array of the fields' values, in an order that no document
