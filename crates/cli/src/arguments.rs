@@ -56,6 +56,14 @@ pub enum Command {
     #[cfg(feature = "node")]
     #[command(after_long_help = START_HELP)]
     Start(StartArguments),
+    /// Prove to the Bridge what a wallet did on Bitcoin, or show how that would be done
+    #[cfg(feature = "node")]
+    #[command(after_long_help = PROVE_HELP)]
+    Prove(ProveArguments),
+    /// Find what all wallets did that is not proven yet, and prove it
+    #[cfg(feature = "node")]
+    #[command(after_long_help = MAINTAIN_HELP)]
+    Maintain(MaintainArguments),
     /// Check every endpoint and contract, and say what to do about what is wrong
     #[command(after_long_help = DOCTOR_HELP)]
     Doctor(DoctorArguments),
@@ -141,6 +149,27 @@ Exit codes: 0 all answer, 1 one doesn't, 2 usage, or a file that can't be opened
 
 Example:
   coxswain ping --keystore operator.json /ip4/203.0.113.5/tcp/3919/ipfs/16Uiu2HA…";
+
+#[cfg(feature = "node")]
+const PROVE_HELP: &str = "\
+What the transaction is to the Bridge is judged from the Bridge's state; its proof is checked here as a whole. With a keystore
+the call is tried as that account; with --send it is sent, and waited for until it is three blocks deep.
+
+Exit codes: 0 proven, or it can be; 1 it can't be, and why; 2 usage; 3 undecided.
+
+Example:
+  coxswain prove --tx 3f2c… --rpc-url http://localhost:8545 --bitcoin-url ssl://electrum.example:50002";
+
+#[cfg(feature = "node")]
+const MAINTAIN_HELP: &str = "\
+Each wallet's money is followed from what the Bridge knows of it, however old that is. Without a keystore nothing is sent, and
+what could be is shown.
+
+Exit codes: 0 all is proven, or can be; 1 something can't be, and why; 2 usage; 3 undecided.
+
+Example:
+  coxswain maintain --once --keystore maintainer.json --password-file password \\
+    --rpc-url http://localhost:8545 --bitcoin-url ssl://electrum.example:50002";
 
 const DOCTOR_HELP: &str = "\
 Of each Ethereum endpoint: its chain, its newest block, the code of the contracts, and that it can read the Bridge and its
@@ -519,6 +548,72 @@ pub struct KeystoreArguments {
     /// A file whose first line is the keystore's password [default: COXSWAIN_ETHEREUM__PASSWORD_FILE]
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+}
+
+/// What a maintainer goes by.
+#[cfg(feature = "node")]
+#[derive(Clone, Debug, Args)]
+pub struct MaintainerArguments {
+    /// The Ethereum endpoint to ask; given again, the next to ask. Without it, those of the variable COXSWAIN_ETHEREUM__URLS
+    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    pub rpc_url: Vec<Url>,
+    /// The network that the endpoints must serve [default: what the chain id says]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<NetworkName>,
+    /// The Bridge [default: the network's]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub bridge: Option<Address>,
+    /// The MaintainerProxy that refunds the gas of proofs [default: the network's, else they go to the Bridge itself]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub maintainer_proxy: Option<Address>,
+    /// Send proofs to the Bridge itself
+    #[arg(long, conflicts_with = "maintainer_proxy")]
+    pub direct: bool,
+    /// The keystore file of the account that proves, as Ethereum's clients write it
+    #[arg(long, value_name = "FILE")]
+    pub keystore: Option<PathBuf>,
+    /// A file whose first line is the keystore's password [default: COXSWAIN_ETHEREUM__PASSWORD_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// How long is waited.
+    #[command(flatten)]
+    pub timeout: TimeoutArguments,
+    /// Where to ask about Bitcoin.
+    #[command(flatten)]
+    pub bitcoin: BitcoinArguments,
+}
+
+/// The arguments of `coxswain prove`.
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+pub struct ProveArguments {
+    /// The id of the wallet's transaction
+    #[arg(long, value_name = "ID")]
+    pub tx: bitcoin::Txid,
+    /// Send the proof, not only show it
+    #[arg(long, requires = "keystore")]
+    pub send: bool,
+    /// How.
+    #[command(flatten)]
+    pub maintainer: MaintainerArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `coxswain maintain`.
+#[cfg(feature = "node")]
+#[derive(Debug, Args)]
+pub struct MaintainArguments {
+    /// End once nothing more can be proven
+    #[arg(long, required = true)]
+    pub once: bool,
+    /// How.
+    #[command(flatten)]
+    pub maintainer: MaintainerArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The arguments of `coxswain identity`.

@@ -14,6 +14,8 @@ pub mod leader;
 pub mod network;
 pub mod page;
 pub mod propose;
+#[cfg(feature = "node")]
+pub mod prove;
 pub mod report;
 pub mod simulate;
 #[cfg(feature = "node")]

@@ -28,6 +28,7 @@ use coxswain_cli::{
 #[cfg(feature = "node")]
 use coxswain_cli::{
     network::{NetworkError, identity, ping},
+    prove::{ProveError, maintain, prove},
     start::{StartFailure, start},
 };
 use eyre::{WrapErr, ensure};
@@ -154,6 +155,10 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             let ending = start(&arguments, env::vars_os().collect()).await?;
             Answer { text: ending.to_string(), exit_code: ending.exit_code() }
         }
+        #[cfg(feature = "node")]
+        Command::Prove(arguments) => proven(arguments.json, prove(&arguments).await)?,
+        #[cfg(feature = "node")]
+        Command::Maintain(arguments) => proven(arguments.json, maintain(&arguments).await)?,
         Command::Doctor(arguments) => {
             let columns = page::columns();
             let tell = |line: doctor::Line<'_>| {
@@ -177,6 +182,18 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             Answer::new(arguments.json, &report)
         }
     })
+}
+
+/// What was proven, or that this can't be told.
+#[cfg(feature = "node")]
+fn proven(json: bool, report: Result<impl Report, ProveError>) -> Result<Answer, ProveError> {
+    match report {
+        Ok(report) => Ok(Answer::new(json, &report)),
+        Err(error) => match error.cause() {
+            Some(cause) => Ok(Answer::new(json, &OpenQuestion::new("what can be proven", cause, error))),
+            None => Err(error),
+        },
+    }
 }
 
 /// Shows a person the share that is done, while it takes long.

@@ -68,7 +68,7 @@ impl From<ChainError> for NetworkError {
     }
 }
 
-fn account(arguments: &KeystoreArguments) -> Result<Account, NetworkError> {
+pub(crate) fn account(arguments: &KeystoreArguments) -> Result<Account, NetworkError> {
     let password = match &arguments.password_file {
         Some(file) => first_line(file)?,
         None => PASSWORDS.iter().find_map(|name| env::var(name).ok()).ok_or(NetworkError::NoPassword)?,

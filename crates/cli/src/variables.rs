@@ -1,13 +1,15 @@
 //! Environment variables, `COXSWAIN_SECTION__KEY`, for what the command line leaves out: where to ask, so that it isn't typed each
 //! time, and keys show in no process list. What decides a verdict, the contracts and the block, is on the command line only.
 
+#[cfg(feature = "node")]
+use std::path::PathBuf;
 use std::{ffi::OsString, time::Duration};
 
 use clap::{Parser, ValueEnum, error::ErrorKind};
 use url::Url;
 
 #[cfg(feature = "node")]
-use crate::arguments::KeystoreArguments;
+use crate::arguments::{KeystoreArguments, MaintainArguments, MaintainerArguments, ProveArguments};
 use crate::{
     arguments::{Arguments, BitcoinArguments, Command, EthereumArguments, NetworkName},
     values,
@@ -84,6 +86,9 @@ impl Arguments {
                 })?;
             }
             #[cfg(feature = "node")]
+            Command::Prove(ProveArguments { maintainer, .. })
+            | Command::Maintain(MaintainArguments { maintainer, .. }) => variables.maintainer(maintainer)?,
+            #[cfg(feature = "node")]
             Command::Identity(asked) => variables.keystore(&mut asked.keystore),
             // It reads them with its file.
             #[cfg(feature = "node")]
@@ -115,6 +120,16 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
         Ok(())
     }
 
+    #[cfg(feature = "node")]
+    fn maintainer(&self, arguments: &mut MaintainerArguments) -> Result<(), clap::Error> {
+        self.urls(&mut arguments.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
+        self.network(&mut arguments.network)?;
+        self.timeout(&mut arguments.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
+        self.bitcoin(&mut arguments.bitcoin)?;
+        self.password_file(&mut arguments.password_file);
+        needed(&arguments.rpc_url)
+    }
+
     fn network(&self, network: &mut Option<NetworkName>) -> Result<(), clap::Error> {
         if network.is_none()
             && let Some(text) = self.text(ETHEREUM_NETWORK)?
@@ -137,9 +152,14 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
     /// A path is no text: it need not be Unicode.
     #[cfg(feature = "node")]
     fn keystore(&self, arguments: &mut KeystoreArguments) {
-        if arguments.password_file.is_none() {
+        self.password_file(&mut arguments.password_file);
+    }
+
+    #[cfg(feature = "node")]
+    fn password_file(&self, password_file: &mut Option<PathBuf>) {
+        if password_file.is_none() {
             let file = (self.0)(PASSWORD_FILE).filter(|file| !file.is_empty());
-            arguments.password_file = file.map(Into::into);
+            *password_file = file.map(Into::into);
         }
     }
 

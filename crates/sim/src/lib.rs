@@ -3,11 +3,10 @@
 //! what many windows look like.
 //!
 //! All follows from a seed: the same seed plays the same game, event for event. Members are `protocol::Member`s; nothing
-//! here decides for them. [`run_coordinated`] plays the same with members that `coordination` drives, as a node runs them.
+//! here decides for them.
 
 mod advisor;
 mod check;
-mod coordinated;
 mod dice;
 mod hostile;
 mod journal;
@@ -19,4 +18,4 @@ mod world;
 pub use check::{Violation, ViolationKind};
 pub use member::Role;
 pub use summary::Summary;
-pub use world::{Game, run, run_coordinated, run_traced};
+pub use world::{Game, run, run_traced};

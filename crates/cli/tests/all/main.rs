@@ -12,6 +12,8 @@ mod coordination;
 mod doctor;
 mod document;
 mod explain;
+#[cfg(feature = "node")]
+mod maintain;
 mod network;
 mod propose;
 #[cfg(feature = "node")]

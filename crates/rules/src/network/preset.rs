@@ -33,6 +33,10 @@ pub struct Contracts {
     pub validator: Address,
     /// The `WalletRegistry`, which knows each wallet's signing group.
     pub wallet_registry: Address,
+    /// The `MaintainerProxy`, which refunds the gas of proofs.
+    pub maintainer_proxy: Address,
+    /// The block that the Bridge was deployed in: it has no event before.
+    pub bridge_from: u64,
 }
 
 impl Preset {
@@ -44,6 +48,8 @@ impl Preset {
             bridge: address!("0x5e4861a80B55f035D899f66772117F00FA0E8e7B"),
             validator: address!("0x30019D85a86ABD3cDA1167F4C052690c32FBDEc2"),
             wallet_registry: address!("0x46d52E41C2F300BC82217Ce22b920c34995204eb"),
+            maintainer_proxy: address!("0x535E01F948458E0b64F9dB2A01Da6F32E240140f"),
+            bridge_from: 16_399_102,
         }),
         bitcoin: bitcoin::Network::Bitcoin,
         max_head_age: Some(600),
