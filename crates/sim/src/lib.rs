@@ -3,10 +3,11 @@
 //! what many windows look like.
 //!
 //! All follows from a seed: the same seed plays the same game, event for event. Members are `protocol::Member`s; nothing
-//! here decides for them.
+//! here decides for them. [`run_coordinated`] plays the same with members that `coordination` drives, as a node runs them.
 
 mod advisor;
 mod check;
+mod coordinated;
 mod dice;
 mod hostile;
 mod journal;
@@ -18,4 +19,4 @@ mod world;
 pub use check::{Violation, ViolationKind};
 pub use member::Role;
 pub use summary::Summary;
-pub use world::{Game, run, run_traced};
+pub use world::{Game, run, run_coordinated, run_traced};

@@ -2,13 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
     sync::Arc,
 };
 
 use alloy_primitives::Address;
-use coxswain_protocol::{Entry, Member, Setup, Window, WindowResult, wire::OperatorKey};
+use coxswain_protocol::{
+    Command, Entry, Event, Ignored, Member, Setup, Window, WindowResult, wire::OperatorKey,
+};
 
-use crate::journal::Journal;
+use crate::{
+    coordinated::{Coordinated, Time},
+    journal::Journal,
+};
 
 /// How a member behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,15 +48,77 @@ impl Role {
     }
 }
 
+/// What drives a member: the game itself, or what drives it in a node.
+#[derive(Debug)]
+pub(crate) enum Driver {
+    Alone(Box<Member>),
+    Coordinated(Box<Coordinated>),
+}
+
+impl Driver {
+    pub(crate) fn setup(&self) -> &Setup {
+        match self {
+            Self::Alone(member) => member.setup(),
+            Self::Coordinated(member) => member.setup(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Self::Alone(member) => member.now(),
+            Self::Coordinated(member) => member.now(),
+        }
+    }
+
+    pub(crate) fn handle(&mut self, event: Event) -> Result<(), Ignored> {
+        match self {
+            Self::Alone(member) => member.handle(event),
+            Self::Coordinated(member) => {
+                member.handle(event);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Command> {
+        match self {
+            Self::Alone(member) => member.poll(),
+            Self::Coordinated(member) => member.poll(),
+        }
+    }
+
+    /// Bytes held for senders. What is inside a node can't be seen.
+    pub(crate) fn retained_bytes(&self) -> usize {
+        match self {
+            Self::Alone(member) => member.retained_bytes(),
+            Self::Coordinated(_) => 0,
+        }
+    }
+
+    pub(crate) fn pass_until(&self, tick: u64) {
+        match self {
+            Self::Alone(_) => {}
+            Self::Coordinated(member) => member.pass_until(tick),
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        match self {
+            Self::Alone(_) => {}
+            Self::Coordinated(member) => member.kill(),
+        }
+    }
+}
+
 /// A member, and what outlives it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Player {
     pub(crate) key: OperatorKey,
     pub(crate) role: Role,
     pub(crate) up: bool,
     /// How often it has started. Answers to questions of an earlier life are lost.
     pub(crate) life: u64,
-    pub(crate) member: Member,
+    pub(crate) member: Driver,
     pub(crate) journal: Journal,
     /// What was dispatched, in all lives.
     pub(crate) finished: BTreeMap<Window, Vec<Arc<WindowResult>>>,
@@ -59,13 +127,21 @@ pub(crate) struct Player {
 }
 
 impl Player {
-    pub(crate) fn new(setup: Setup, role: Role) -> Self {
+    /// `time` is that of the game if `coordination` drives the member.
+    pub(crate) fn new(setup: Setup, role: Role, time: Option<Rc<Time>>) -> Self {
+        let key = setup.key;
+        let member = match time {
+            Some(time) if role.is_played() => {
+                Driver::Coordinated(Box::new(Coordinated::restore(time, setup, Vec::new())))
+            }
+            Some(_) | None => Driver::Alone(Box::new(Member::new(setup))),
+        };
         Self {
-            key: setup.key,
+            key,
             role,
             up: true,
             life: 0,
-            member: Member::new(setup),
+            member,
             journal: Journal::default(),
             finished: BTreeMap::new(),
             broadcast: BTreeMap::new(),
@@ -81,7 +157,11 @@ impl Player {
         self.up = true;
         self.life += 1;
         let setup = Setup { first_sequence, ..self.member.setup().clone() };
-        self.member = Member::restore(setup, self.journal.entries.iter().cloned());
+        let entries = self.journal.entries.clone();
+        match &mut self.member {
+            Driver::Alone(member) => **member = Member::restore(setup, entries),
+            Driver::Coordinated(member) => member.restart(setup, entries),
+        }
     }
 
     /// The results that the journal holds of a window.

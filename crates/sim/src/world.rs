@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
     sync::Arc,
 };
 
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use coxswain_protocol::{
-    Assignment, Assurance, Command, ContentVerdict, Event, Member, Parameters, Phase, Received, Setup,
-    SigningGroup, Window, WindowParameters,
+    Assignment, Assurance, Command, ContentVerdict, Event, Parameters, Phase, Received, Setup, SigningGroup,
+    Window, WindowParameters,
     wire::{Envelope, MESSAGE_TYPE, OperatorKey},
 };
 use coxswain_rules::KeyHash;
@@ -16,10 +17,11 @@ use coxswain_rules::KeyHash;
 use crate::{
     advisor::{View, generate, hashes, judge},
     check::{Experience, Played, Violation, ViolationKind, check_broadcast, check_memory},
+    coordinated::Time,
     dice::Dice,
     hostile::script,
     journal::Write,
-    member::{Player, Role},
+    member::{Driver, Player, Role},
     summary::Summary,
 };
 
@@ -48,12 +50,21 @@ pub struct Game {
 ///
 /// The first rule that was broken.
 pub fn run(game: Game) -> Result<Summary, Violation> {
-    World::new(game, None).play().0
+    World::new(game, None, None).play().0
+}
+
+/// Plays a game with members that `coordination` drives.
+///
+/// # Errors
+///
+/// The first rule that was broken.
+pub fn run_coordinated(game: Game) -> Result<Summary, Violation> {
+    World::new(game, None, Some(Time::new())).play().0
 }
 
 /// Plays a game and tells every event of it.
 pub fn run_traced(game: Game) -> (Result<Summary, Violation>, Vec<String>) {
-    let (result, trace) = World::new(game, Some(Vec::new())).play();
+    let (result, trace) = World::new(game, Some(Vec::new()), None).play();
     (result, trace.unwrap_or_default())
 }
 
@@ -112,7 +123,7 @@ struct World {
 }
 
 impl World {
-    fn new(game: Game, trace: Option<Vec<String>>) -> Self {
+    fn new(game: Game, trace: Option<Vec<String>>, time: Option<Rc<Time>>) -> Self {
         let mut dice = Dice::new(game.seed);
         let network = if dice.percent(10) { WindowParameters::MAINNET } else { WindowParameters::LOCAL };
         let secp = Secp256k1::signing_only();
@@ -173,7 +184,7 @@ impl World {
                 WindowParameters::try_from(Parameters { hash_rule, ..*network }).expect("of a preset");
             let group = Arc::clone(&group);
             let setup = Setup { network, wallet, group, key: *key, first_sequence: 0, observes: false };
-            Player::new(setup, *role)
+            Player::new(setup, *role, time.clone())
         };
         let mut world = Self {
             players: keys.iter().zip(&roles).map(player).collect(),
@@ -368,6 +379,7 @@ impl World {
             }
             Happening::Down => {
                 (player.up, experience.was_down) = (false, true);
+                player.member.kill();
                 return Ok(());
             }
             Happening::Up => {
@@ -389,6 +401,7 @@ impl World {
             Happening::Event(..) if !player.up => return Ok(()),
             Happening::Event(event, _) => event,
         };
+        player.member.pass_until(tick);
         if let Event::Block(block) = event {
             experience.saw_active |=
                 block >= player.member.now() && assignment.window.phase(block) == Phase::Active;
@@ -533,6 +546,6 @@ impl World {
 }
 
 /// Tells a member of a link.
-fn tell(member: &mut Member, link: Event) {
+fn tell(member: &mut Driver, link: Event) {
     member.handle(link).expect("only messages are ignored");
 }

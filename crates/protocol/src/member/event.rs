@@ -11,9 +11,23 @@ use crate::{Received, SafeHashes, Validity, Window, WindowResult};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Question(pub(crate) u64);
 
+impl Question {
+    /// For whoever stands in for a member, and asks questions of its own.
+    pub const fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// Names an entry handed to the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub(crate) u64);
+
+impl EntryId {
+    /// For whoever stands in for a member, and has entries of its own.
+    pub const fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// What happens to a member.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use coxswain_sim::{Game, Summary, run, run_traced};
+use coxswain_sim::{Game, Summary, run, run_coordinated, run_traced};
 
 const fn game(seed: u64) -> Game {
     Game { seed, windows: 10, members: 10 }
@@ -73,6 +73,37 @@ fn every_rule_holds_in_every_game_and_every_trouble_occurs_in_some() {
         "ignored: hash rule mismatch",
         "ignored: late",
         "ignored: settled",
+    ];
+    let missing: Vec<_> = names.into_iter().filter(|name| !total.counts.contains_key(*name)).collect();
+    assert!(missing.is_empty(), "never: {missing:?}, in {total:?}");
+}
+
+#[test]
+fn every_rule_holds_in_games_of_members_that_are_driven_as_in_a_node() {
+    let games = std::env::var("COXSWAIN_SIM_GAMES").map_or(40, |count| count.parse().expect("a count"));
+    let mut total = Summary::default();
+    for seed in 0..games {
+        total.add(&run_coordinated(game(seed)).unwrap_or_else(|violation| panic!("{violation}")));
+    }
+    let names = [
+        "result: action",
+        "result: no-op",
+        "result: leader mistake",
+        "result: equivocation",
+        "result: leader idleness",
+        "result: not heard",
+        "result: not sent",
+        "result: undecided: no verdict",
+        "fault: impersonation",
+        "other seed",
+        "new seed",
+        "failed generation",
+        "restart",
+        "write",
+        "write lost before",
+        "write lost after",
+        "write torn",
+        "write unanswered",
     ];
     let missing: Vec<_> = names.into_iter().filter(|name| !total.counts.contains_key(*name)).collect();
     assert!(missing.is_empty(), "never: {missing:?}, in {total:?}");
