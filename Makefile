@@ -72,11 +72,13 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
 
 SECONDS := $(or $(SECONDS),600)
-fuzz: ## Feed mutated frames, envelopes, multiaddrs and Bitcoin servers' answers to what reads them: SECONDS=600 a target, SEED=…
+fuzz: ## Feed mutated frames, envelopes, multiaddrs and servers' answers to what reads them: SECONDS=600 a target, SEED=…
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-network --test all -- fuzz:: --nocapture --test-threads 1
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-bitcoin --lib -- fuzz:: --nocapture --test-threads 1
+	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
+		cargo test --release --quiet --locked -p coxswain-ethereum --features proven --lib --test all -- fuzz:: --nocapture --test-threads 1
 	@echo "fuzz: no target failed, SEED=$(SEED), $(SECONDS) s each"
 
 soak: ## Flood and attack nodes for a minute each, kill a journal 100 times, run 20 windows on five processes

@@ -7,11 +7,13 @@ use bitcoin::FeeRate;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use coxswain_bitcoin::{Backends, EndpointError, HeaderFile, Limits};
-use coxswain_ethereum::{BlockSelector, ConnectError, Endpoints, Expected, REQUEST_TIMEOUT, Wanted};
-use coxswain_rules::{Action, KeyHash, network::Preset};
+use coxswain_ethereum::{
+    Activity, BlockSelector, ConnectError, Endpoints, Expected, REQUEST_TIMEOUT, Wanted,
+};
+use coxswain_rules::{Action, Assurance, KeyHash, network::Preset};
 use url::Url;
 
-use crate::values::{address, bitcoin_url, duration, ethereum_url, key_hash};
+use crate::values::{address, assurance, bitcoin_url, duration, ethereum_url, key_hash};
 
 /// Says whether a tBTC wallet's next action is allowed, and why.
 #[derive(Debug, Parser)]
@@ -73,6 +75,26 @@ pub enum Command {
     /// Print the completions of a shell
     #[command(after_long_help = COMPLETIONS_HELP)]
     Completions(CompletionsArguments),
+}
+
+impl Command {
+    /// What the command asks Ethereum's servers, if it asks them anything.
+    pub fn activity(&self) -> Option<Activity> {
+        let asking = match self {
+            Self::Validate(asked) | Self::Explain(asked) => &asked.ethereum.asking,
+            Self::Propose(asked) => &asked.ethereum.asking,
+            Self::Doctor(asked) => &asked.ethereum.asking,
+            Self::Window(asked) => &asked.asking,
+            Self::Leader(asked) => &asked.asking,
+            Self::Group(asked) => &asked.asking,
+            #[cfg(feature = "node")]
+            Self::Ping(asked) => &asked.asking,
+            #[cfg(feature = "node")]
+            Self::Identity(_) => return None,
+            Self::Simulate(_) | Self::Completions(_) => return None,
+        };
+        Some(asking.activity())
+    }
 }
 
 const EXPLAIN_HELP: &str = "\
@@ -229,7 +251,7 @@ Example:
 /// Where Ethereum is asked, and the contracts that are there.
 #[derive(Clone, Debug, Args)]
 pub struct EthereumArguments {
-    /// The Ethereum endpoint to ask; given again, the next to ask when one fails, is behind or on another chain. Without it,
+    /// The Ethereum endpoint to ask; given again, another server that must agree: three are recommended. Without it,
     /// those between white space in the variable COXSWAIN_ETHEREUM__URLS
     #[arg(long, value_name = "URL", value_parser = ethereum_url)]
     pub rpc_url: Vec<Url>,
@@ -242,27 +264,63 @@ pub struct EthereumArguments {
     /// The Bridge that the validator must read [default: the network's, else the one it reads]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub bridge: Option<Address>,
-    /// How long is waited.
+    /// How it is asked.
     #[command(flatten)]
-    pub timeout: TimeoutArguments,
+    pub asking: AskingArguments,
 }
 
-/// How long an Ethereum endpoint is waited for.
-#[derive(Clone, Copy, Debug, Default, Args)]
-pub struct TimeoutArguments {
+/// How long no answer may be understood, unless somebody wants otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How Ethereum's servers are asked, and how many must agree.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AskingArguments {
     /// How long an Ethereum endpoint may take to answer, as 500ms, 30s or 2m [default: COXSWAIN_ETHEREUM__REQUEST_TIMEOUT,
-    /// else 30s]
+    /// else 15s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub rpc_timeout: Option<Duration>,
+    /// How many servers must say the same at least: it raises what is enough (of two both that answer, from three on more than
+    /// half), and never lowers it [default: COXSWAIN_ETHEREUM__QUORUM]
+    #[arg(long, value_name = "N")]
+    pub quorum: Option<usize>,
+    /// Take all ports of this machine for one server; otherwise each is one [default: COXSWAIN_ETHEREUM__LOOPBACK_IS_ONE]
+    #[arg(long)]
+    pub loopback_is_one: bool,
+    /// How long no answer may be understood, as 30s or 2m; all ends after five times that, searches for events excepted
+    /// [default: COXSWAIN_TIMEOUT, else 60s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// What is asked and answered.
+    #[arg(skip)]
+    pub activity: std::sync::OnceLock<Activity>,
+    /// A proxy to ask through; those of the environment are not used [default: COXSWAIN_ETHEREUM__PROXY]
+    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    pub rpc_proxy: Option<Url>,
 }
 
-impl TimeoutArguments {
+impl AskingArguments {
+    /// What is asked and answered.
+    pub fn activity(&self) -> Activity {
+        let patience = self.timeout.unwrap_or(PATIENCE);
+        self.activity.get_or_init(|| Activity::with_patience(patience)).clone()
+    }
+
     /// The endpoints at these URLs, which are waited for so long.
     ///
     /// # Errors
     /// When a URL can't be used.
     pub fn endpoints(&self, urls: &[Url], expected: Expected) -> Result<Endpoints, ConnectError> {
-        Endpoints::within(urls.to_vec(), expected, self.rpc_timeout.unwrap_or(REQUEST_TIMEOUT))
+        let expected = Expected {
+            quorum: self.quorum.unwrap_or_default(),
+            loopback_is_one: self.loopback_is_one,
+            timeout: self.rpc_timeout.unwrap_or(REQUEST_TIMEOUT),
+            // What is dead is asked once a command.
+            dead_for: Duration::MAX,
+            activity: self.activity(),
+            proxy: self.rpc_proxy.clone(),
+            ..expected
+        };
+        Endpoints::several(urls.to_vec(), expected)
     }
 }
 
@@ -277,7 +335,7 @@ impl EthereumArguments {
     /// # Errors
     /// When a URL can't be used.
     pub fn endpoint(&self) -> Result<Endpoints, ConnectError> {
-        self.timeout.endpoints(&self.rpc_url, self.wanted().expected())
+        self.asking.endpoints(&self.rpc_url, self.wanted().expected())
     }
 }
 
@@ -406,6 +464,10 @@ pub struct ValidateArguments {
     /// The block to judge at: a number, a hash, or latest, safe, finalized, earliest
     #[arg(long, value_name = "BLOCK", default_value_t)]
     pub block: BlockSelector,
+    /// How well it must be known, else it is undecided: agreed (by servers enough) or proven (checked here, at a block that two
+    /// servers or you name)
+    #[arg(long, value_name = "ASSURANCE", value_parser = assurance)]
+    pub require: Option<Assurance>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -435,6 +497,10 @@ pub struct ProposeArguments {
     /// What fees are computed from.
     #[command(flatten)]
     pub fees: FeeArguments,
+    /// How well it must be known, else it is undecided: agreed (by servers enough) or proven (checked here, at a block that two
+    /// servers or you name)
+    #[arg(long, value_name = "ASSURANCE", value_parser = assurance)]
+    pub require: Option<Assurance>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -462,9 +528,9 @@ pub struct WindowArguments {
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
-    /// How long is waited.
+    /// How it is asked.
     #[command(flatten)]
-    pub timeout: TimeoutArguments,
+    pub asking: AskingArguments,
     /// Print the window as JSON
     #[arg(long)]
     pub json: bool,
@@ -496,9 +562,9 @@ pub struct LeaderArguments {
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,
-    /// How long is waited.
+    /// How it is asked.
     #[command(flatten)]
-    pub timeout: TimeoutArguments,
+    pub asking: AskingArguments,
     /// Print the draw as JSON
     #[arg(long)]
     pub json: bool,
@@ -530,9 +596,9 @@ pub struct GroupArguments {
     /// Where to look.
     #[command(flatten)]
     pub registry: RegistryArguments,
-    /// How long is waited.
+    /// How it is asked.
     #[command(flatten)]
-    pub timeout: TimeoutArguments,
+    pub asking: AskingArguments,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -665,9 +731,9 @@ pub struct PingArguments {
     /// The Bridge that knows the wallets [default: the network's]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub bridge: Option<Address>,
-    /// How long is waited.
+    /// How it is asked.
     #[command(flatten)]
-    pub timeout: TimeoutArguments,
+    pub asking: AskingArguments,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

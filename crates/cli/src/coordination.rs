@@ -7,7 +7,7 @@ use coxswain_protocol::WindowParameters;
 use coxswain_rules::network::Preset;
 use url::Url;
 
-use crate::arguments::TimeoutArguments;
+use crate::arguments::AskingArguments;
 
 /// A network's coordination parameters, under the name that a person knows them by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,7 +98,7 @@ impl CoordinationError {
 pub(crate) fn endpoint(
     urls: &[Url],
     network: Option<Preset>,
-    timeout: &TimeoutArguments,
+    asking: &AskingArguments,
 ) -> Result<Endpoints, CoordinationError> {
-    Ok(timeout.endpoints(urls, Expected { network, ..Expected::default() })?)
+    Ok(asking.endpoints(urls, Expected { network, ..Expected::default() })?)
 }

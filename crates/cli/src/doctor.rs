@@ -1,16 +1,13 @@
 //! `coxswain doctor`: every endpoint and contract held against what it must be, with what to do where it isn't.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, time::SystemTime};
 
 use alloy_primitives::{Address, Bytes};
 use anstyle::AnsiColor;
 use coxswain_bitcoin::{BackendError, CORE_METHODS, EndpointError, Health};
 use coxswain_ethereum::{
     Block, BlockSelector, Chain, ChainError, ConnectError, Constant, Endpoints, EventLog, EventReader,
-    MAX_LAG, ProposalValidator, RequestError, SnapshotKeys, SnapshotReader, UnfitError, Wanted,
+    MAX_LAG, Panel, ProposalValidator, RequestError, SnapshotKeys, SnapshotReader, UnfitError, Wanted,
 };
 use coxswain_rules::network::Preset;
 use serde::Serialize;
@@ -93,7 +90,8 @@ pub async fn doctor(
     now: SystemTime,
     mut tell: impl FnMut(Line<'_>),
 ) -> Result<DoctorReport, DoctorError> {
-    let endpoints = arguments.ethereum.endpoint()?.each();
+    let all = arguments.ethereum.endpoint()?;
+    let endpoints = all.each();
     // A URL that can't be used is told before anything is asked.
     arguments.bitcoin.backends(None)?;
     let mut record = Record { checks: Vec::new(), tell: &mut tell };
@@ -109,13 +107,16 @@ pub async fn doctor(
         heads.iter().flatten().map(|&(chain_id, _)| chain_id).find(|&chain_id| is_wanted(chain_id));
     let served = network.or(chain_id.and_then(Preset::of_chain));
     let backends = arguments.bitcoin.backends(served)?;
-    let best = heads
-        .iter()
-        .flatten()
-        .filter(|(served, _)| Some(*served) == chain_id)
-        .map(|(_, head)| head.number)
-        .max()
-        .unwrap_or_default();
+    // What enough of them have reached: the highest claim may be a lie.
+    let quorum = all.quorum();
+    let of_chain = heads.iter().flatten().filter(|(served, _)| Some(*served) == chain_id);
+    let mut heights: Vec<_> = of_chain.map(|(_, head)| head.number).collect();
+    heights.sort_unstable_by(|a, b| b.cmp(a));
+    // Whoever has said anything must agree.
+    let required = quorum.required(heads.iter().flatten().count());
+    let enough = required.saturating_sub(1);
+    let best = heights.get(enough).or(heights.last()).copied().unwrap_or_default();
+    let answering = answering(&all, &endpoints, &heads, chain_id, best);
     let expectations = Expectations { arguments, network, chain_id, best, now };
     let ethereum = async {
         for (number, (endpoint, looked)) in endpoints.iter().zip(heads).enumerate() {
@@ -124,6 +125,8 @@ pub async fn doctor(
             }
             expectations.check(endpoint, looked, &mut record).await;
         }
+        record.endpoint(ETHEREUM, ALL);
+        record.check(ETHEREUM, ALL, "quorum", self::quorum(quorum.servers(), required, answering));
     };
     let bitcoin = async {
         match &backends {
@@ -140,6 +143,46 @@ pub async fn doctor(
 }
 
 const ETHEREUM: &str = "Ethereum";
+/// What the checks of all endpoints together are said to be of.
+const ALL: &str = "all servers";
+/// How far back state is looked for that is proven, in blocks: a full node's 128, a day, a month, and most of mainnet.
+const DEPTHS: [u64; 5] = [0, 128, 7_200, 216_000, 10_000_000];
+
+/// How many servers answer for the chain, and are not behind.
+fn answering(
+    all: &Endpoints,
+    endpoints: &[Endpoints],
+    heads: &[Result<(u64, Block), ChainError>],
+    chain_id: Option<u64>,
+    best: u64,
+) -> usize {
+    let fit = endpoints.iter().zip(heads).filter(|(_, looked)| {
+        let is_fit = |(served, head): &(u64, Block)| {
+            Some(*served) == chain_id && best.saturating_sub(head.number) <= MAX_LAG
+        };
+        looked.as_ref().is_ok_and(is_fit)
+    });
+    let names: Vec<_> = fit.map(|(endpoint, _)| endpoint.name()).collect();
+    all.servers_among(&names)
+}
+
+/// Whether as many servers answer as must say the same.
+fn quorum(of: usize, required: usize, answering: usize) -> Result<String, Problem> {
+    let answer = if answering == 1 { "answers" } else { "answer" };
+    let found = format!("{answering} of {of} {answer}, {required} must say the same");
+    if answering < required {
+        return Err(Problem::new(
+            found,
+            "mend those that don't answer, or give others: three are recommended",
+        ));
+    }
+    Ok(match (of, required) {
+        (1, _) => format!("{found}: what it doesn't prove is its word; three are recommended"),
+        (_, 1) => format!("{found}: what it doesn't prove is its word"),
+        (2, _) => format!("{found}; three are recommended"),
+        _ => found,
+    })
+}
 
 /// What was checked so far; whatever is added is told.
 struct Record<'a> {
@@ -206,6 +249,7 @@ impl Expectations<'_> {
                 check("chain", chain);
                 check("newest block", self.head(chain_id, head));
                 if right {
+                    check("proofs", Ok(proofs(endpoint, chain_id, head).await));
                     self.contracts(endpoint, chain_id, head, check).await;
                 }
             }
@@ -232,10 +276,12 @@ impl Expectations<'_> {
 
     fn head(&self, chain_id: u64, head: Block) -> Result<String, Problem> {
         const REMEDY: &str = "let the node sync, or leave it out";
-        let mined = SystemTime::UNIX_EPOCH + Duration::from_secs(head.timestamp);
-        let age = self.now.duration_since(mined).unwrap_or_default().as_secs();
+        let now = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let age = now.saturating_sub(head.timestamp);
         let lag = if Some(chain_id) == self.chain_id { self.best.saturating_sub(head.number) } else { 0 };
-        let max_age = Preset::of_chain(chain_id).and_then(|network| network.max_head_age);
+        let max_age = Preset::of_chain(chain_id)
+            .and_then(|network| network.block_times)
+            .map(|times| times.max_head_age);
         if lag > MAX_LAG {
             let what = format!("{}, {lag} blocks behind the best (at most {MAX_LAG} allowed)", head.number);
             return Err(Problem::new(what, REMEDY));
@@ -293,6 +339,25 @@ impl Expectations<'_> {
                 check("Bridge's events", outcome(read.map(|_| "readable".to_owned())));
             }
         }
+    }
+}
+
+/// How far back the endpoint proves state.
+async fn proofs(endpoint: &Endpoints, chain_id: u64, head: Block) -> String {
+    let panel = Panel::of(endpoint, chain_id);
+    let mut proven = None;
+    for depth in DEPTHS {
+        let Some(number) = head.number.checked_sub(depth) else { break };
+        let Ok(named) = panel.at_number(number).await else { break };
+        if !panel.proves(Address::ZERO, &named.header).await {
+            break;
+        }
+        proven = Some(depth);
+    }
+    match proven {
+        None => "it proves no state: what it says counts as far as others say the same".to_owned(),
+        Some(0) => "it proves the newest block's state".to_owned(),
+        Some(depth) => format!("it proves the state of {depth} blocks back"),
     }
 }
 

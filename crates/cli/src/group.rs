@@ -4,7 +4,7 @@ use std::fmt;
 
 use alloy_primitives::{Address, B256, hex};
 use coxswain_ethereum::{
-    BlockSelector, Chain, ChainError, GroupError, Groups, WalletGroup, registry::MAINNET_REGISTRY_FROM,
+    BlockSelector, Chain, GroupError, Groups, WalletGroup, registry::MAINNET_REGISTRY_FROM,
 };
 use coxswain_protocol::SigningGroup;
 use coxswain_rules::{KeyHash, network::Preset};
@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::{
-    arguments::{GroupArguments, RegistryArguments, TimeoutArguments},
+    arguments::{AskingArguments, GroupArguments, RegistryArguments},
     coordination::{CoordinationError, endpoint},
     report::{Report, Text},
 };
@@ -29,8 +29,8 @@ pub struct GroupReport {
 /// # Errors
 /// If the wallet is unknown or gone, or the endpoint gives no usable answer.
 pub async fn group(arguments: &GroupArguments) -> Result<GroupReport, CoordinationError> {
-    let GroupArguments { wallet, rpc_url, network, registry, timeout, .. } = arguments;
-    let group = read(*wallet, rpc_url, network.map(Into::into), registry, timeout).await?;
+    let GroupArguments { wallet, rpc_url, network, registry, asking, .. } = arguments;
+    let group = read(*wallet, rpc_url, network.map(Into::into), registry, asking).await?;
     Ok(GroupReport { wallet: *wallet, group })
 }
 
@@ -40,10 +40,11 @@ pub(crate) async fn read(
     urls: &[Url],
     network: Option<Preset>,
     arguments: &RegistryArguments,
-    timeout: &TimeoutArguments,
+    asking: &AskingArguments,
 ) -> Result<WalletGroup, CoordinationError> {
-    let endpoint = endpoint(urls, network, timeout)?;
-    let contracts = Chain::served(&endpoint, network).await?.network.and_then(|network| network.contracts);
+    let endpoint = endpoint(urls, network, asking)?;
+    let chain = Chain::served(&endpoint, network).await?;
+    let contracts = chain.network.and_then(|network| network.contracts);
     let needed = |argument: &str| {
         CoordinationError::Usage(format!("{argument} is needed on a chain whose contracts aren't known"))
     };
@@ -53,11 +54,8 @@ pub(crate) async fn read(
     let registry = registry.ok_or_else(|| needed("--registry"))?;
     let is_mainnets = contracts.is_some_and(|contracts| contracts.wallet_registry == registry);
     let from_block = if is_mainnets { MAINNET_REGISTRY_FROM } else { 0 };
-    let block = endpoint.block(BlockSelector::Latest).await?;
-    let block = block.ok_or_else(|| ChainError::NoBlock {
-        endpoint: endpoint.name().to_owned(),
-        block: BlockSelector::Latest,
-    })?;
+    let (_, named) = chain.named(&endpoint, BlockSelector::Latest).await?;
+    let block = named.header.block();
     Groups::new(endpoint, bridge, registry, from_block).of(wallet, block).await.map_err(|error| match error {
         GroupError::Undecided(undecided) => CoordinationError::Undecided(undecided),
         other => CoordinationError::Group(Box::new(other)),

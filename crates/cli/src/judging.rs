@@ -8,8 +8,8 @@ use coxswain_ethereum::{
     Block, BlockSelector, ChainError, ConnectError, ContractVerdict, Endpoints, EventLog, EventReader,
     Judgement, ResolveError, Tbtc, UnresolvedError,
 };
-use coxswain_proposals::{Concurrence, Memory, Opinion, Session, Sources};
-use coxswain_rules::{Case, Subject};
+use coxswain_proposals::{Assurances, Concurrence, Memory, Opinion, Session, Sources};
+use coxswain_rules::{Assurance, Case, Subject};
 
 use crate::{
     arguments::{BitcoinArguments, EthereumArguments, FeeArguments},
@@ -30,6 +30,8 @@ pub struct Target {
     pub fees: FeeArguments,
     /// The block to judge at.
     pub block: BlockSelector,
+    /// How well the verdict must be known.
+    pub require: Option<Assurance>,
     /// What time it is.
     pub now: SystemTime,
 }
@@ -132,8 +134,17 @@ async fn ask(
     let (action, wallet) = (document.action(), document.wallet());
     let report = |chain_id, validator, block, verdict| {
         let judgement = Judgement { block, verdict };
-        let (assessment, hints, now) = (None, Vec::new(), target.now);
-        let report = VerdictReport { action, wallet, chain_id, validator, judgement, assessment, hints, now };
+        let report = VerdictReport {
+            action,
+            wallet,
+            chain_id,
+            validator,
+            judgement,
+            assurances: None,
+            assessment: None,
+            hints: Vec::new(),
+            now: target.now,
+        };
         Judged { report, rules: None }
     };
 
@@ -145,7 +156,8 @@ async fn ask(
         }
         Err(UnresolvedError { error, .. }) => return Err(error.into()),
     };
-    let Tbtc { chain, bridge, block, .. } = tbtc;
+    let Tbtc { chain, bridge, .. } = tbtc;
+    let block = tbtc.block();
     *site = Some(Site { endpoint: endpoint.clone(), chain_id: chain.id, bridge, block });
     let report = |verdict| report(Some(chain.id), Some(tbtc.validator), Some(block), verdict);
     let bitcoin = target.bitcoin.backends(chain.network)?;
@@ -158,9 +170,10 @@ async fn ask(
     let validator = tbtc.proposal_validator();
     let log = EventLog::new(bridge, block.number.saturating_add(1));
     let events = EventReader::new(endpoint, log, chain.parameters().final_depth);
-    let sources = Sources::new(events, chain.id, validator, bitcoin, chain.parameters(), fallback);
+    let sources = Sources::new(events, chain.id, validator, bitcoin, chain.parameters(), fallback)
+        .through(tbtc.panel.clone());
     let mut memory = Memory::default();
-    let mut session = Session::new(&sources, wallet, block, &mut memory);
+    let mut session = Session::new(&sources, wallet, tbtc.named.clone(), &mut memory);
     if let Err(error) = complete(&mut document, &missing, &mut session, bridge).await {
         return Ok(report(ContractVerdict::Undecided(error)));
     }
@@ -170,9 +183,26 @@ async fn ask(
         Extent::Contract => None,
         Extent::ContractAndRules => Some(rules(&mut session, &case, &verdict, bridge).await),
     };
+    // What the contract says is known by what was read so far.
+    let assurances = session.assurances().of_bridge(tbtc.assurance);
     let assessment = if takes_steps { Some(session.judge(&case).await) } else { None };
-    let Judged { report, .. } = report(verdict);
-    Ok(Judged { report: VerdictReport { assessment, ..report }, rules })
+    let Judged { report, .. } = report(known_well(verdict, &assurances, target.require));
+    Ok(Judged { report: VerdictReport { assurances: Some(assurances), assessment, ..report }, rules })
+}
+
+/// The verdict, unless it is known less well than required.
+fn known_well(
+    verdict: ContractVerdict,
+    assurances: &Assurances,
+    required: Option<Assurance>,
+) -> ContractVerdict {
+    let Some(required) = required.filter(|required| !assurances.meets(*required)) else { return verdict };
+    let answer = match verdict {
+        ContractVerdict::Valid => "valid".to_owned(),
+        ContractVerdict::Rejected(rejection) => format!("rejected ({rejection})"),
+        ContractVerdict::Undecided(_) => return verdict,
+    };
+    ContractVerdict::Undecided(ChainError::TooWeak { actual: assurances.weakest(), required, answer })
 }
 
 /// What the rules say of a case, and whether the contract's verdict is the same.

@@ -1,9 +1,9 @@
 //! `coxswain leader`: a wallet's draw in one window: seed, order of the operators, leader, seat, heartbeat.
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs::File, io::Read, path::Path};
 
 use alloy_primitives::{Address, B256};
-use coxswain_ethereum::{BlockSelector, ChainError};
+use coxswain_ethereum::{BlockSelector, Chain};
 use coxswain_protocol::{SafeHashes, Seed, SigningGroup, Window};
 use coxswain_rules::KeyHash;
 use serde::{Serialize, Serializer};
@@ -15,6 +15,9 @@ use crate::{
     report::{Report, Text},
     values::address,
 };
+
+/// The longest file of operators read, in bytes: far over a line for each seat.
+const MOST_BYTES: u64 = 64 << 10;
 
 /// A wallet's draw.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +51,7 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
                 &arguments.rpc_url,
                 network,
                 &arguments.registry,
-                &arguments.timeout,
+                &arguments.asking,
             )
             .await?;
             group::signing_group(read.operators)?
@@ -58,15 +61,17 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
         match (arguments.safe_block_hash, arguments.rpc_url.as_slice(), arguments.block) {
             (Some(hash), ..) => (NamedParameters::chosen(network), None, hash),
             (None, urls @ [_, ..], Some(block)) => {
-                let endpoint = endpoint(urls, network, &arguments.timeout)?;
+                let endpoint = endpoint(urls, network, &arguments.asking)?;
                 let named = NamedParameters::served(&endpoint, network).await?;
                 let window = named.network.window_at(block).ok_or_else(|| no_window(named, block))?;
-                let header =
-                    endpoint.header(window.safe_block()).await?.ok_or_else(|| ChainError::NoBlock {
-                        endpoint: endpoint.name().to_owned(),
-                        block: BlockSelector::Number(window.safe_block()),
-                    })?;
-                (named, Some(window), SafeHashes::of(&header).by(named.network.hash_rule(&window)))
+                let safe_block = BlockSelector::Number(window.safe_block());
+                let (_, block) =
+                    Chain::served(&endpoint, network).await?.named(&endpoint, safe_block).await?;
+                (
+                    named,
+                    Some(window),
+                    SafeHashes::of(block.header.fields()).by(named.network.hash_rule(&window)),
+                )
             }
             _ => {
                 let problem =
@@ -95,7 +100,15 @@ fn no_window(named: NamedParameters, block: u64) -> CoordinationError {
 /// Reads the operators by seat: one address a line.
 fn operators(file: &Path) -> Result<SigningGroup, CoordinationError> {
     let usage = |problem: String| CoordinationError::Usage(format!("{}: {problem}", file.display()));
-    let text = fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
+    let mut text = String::new();
+    let opened = File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));
+    match opened {
+        Err(error) => return Err(usage(error.to_string())),
+        Ok(length) if length as u64 > MOST_BYTES => {
+            return Err(usage(format!("it is longer than {MOST_BYTES} bytes")));
+        }
+        Ok(_) => {}
+    }
     let mut holders = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         holders.push(address(line.trim()).map_err(|problem| usage(format!("line {number}: {problem}")))?);

@@ -33,8 +33,8 @@ use coxswain_cli::{
 };
 use eyre::{WrapErr, ensure};
 
-/// The longest document read, in bytes: far over any proposal, far under memory.
-const DOCUMENT_LIMIT: u64 = 64 << 20;
+/// The longest document read, in bytes: three times a sweep of 20 deposits, each funded by a transaction of 2,500 outputs.
+const DOCUMENT_LIMIT: u64 = 16 << 20;
 /// Usage, or a malformed proposal.
 const EXIT_USAGE: u8 = 2;
 
@@ -44,7 +44,8 @@ async fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
-    match answer(arguments.command).await {
+    let watched = arguments.command.activity();
+    match terminal::while_waiting(watched, answer(arguments.command)).await {
         Ok(Answer { text, exit_code }) => match writeln!(anstream::stdout(), "{text}") {
             // A reader that has seen enough, as `head` has, is no failure.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -208,11 +209,11 @@ fn progress() -> impl FnMut(f64) {
 
 /// What is to be judged, and by whom.
 fn question(arguments: ValidateArguments) -> eyre::Result<(Document, Target)> {
-    let ValidateArguments { file, ethereum, bitcoin, fees, block, .. } = arguments;
+    let ValidateArguments { file, ethereum, bitcoin, fees, block, require, .. } = arguments;
     let name = if is_stdin(&file) { "standard input".to_owned() } else { file.display().to_string() };
     let text = read(&file).wrap_err_with(|| format!("can't read {name}"))?;
     let document = text.parse().wrap_err_with(|| name.clone())?;
-    Ok((document, Target { ethereum, bitcoin, fees, block, now: SystemTime::now() }))
+    Ok((document, Target { ethereum, bitcoin, fees, block, require, now: SystemTime::now() }))
 }
 
 fn is_stdin(file: &Path) -> bool {

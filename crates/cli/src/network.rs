@@ -1,6 +1,6 @@
 //! `coxswain identity` and `coxswain ping`: who an operator is in the network, and whether others answer it.
 
-use std::{collections::BTreeSet, env, fmt, fs, net::IpAddr, path::Path, time::SystemTime};
+use std::{collections::BTreeSet, env, fmt, fs::File, io::Read, net::IpAddr, path::Path, time::SystemTime};
 
 use alloy_primitives::Address;
 use coxswain_ethereum::{
@@ -76,8 +76,13 @@ pub(crate) fn account(arguments: &KeystoreArguments) -> Result<Account, NetworkE
     Ok(Account::from_keystore(&arguments.keystore, &password)?)
 }
 
+/// How much of a password's file is read, in bytes.
+const MOST_BYTES: u64 = 64 << 10;
+
 fn first_line(file: &Path) -> Result<String, NetworkError> {
-    let text = fs::read_to_string(file).map_err(NetworkError::Password)?;
+    let mut text = String::new();
+    let file = File::open(file).map_err(NetworkError::Password)?;
+    file.take(MOST_BYTES).read_to_string(&mut text).map_err(NetworkError::Password)?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
@@ -156,7 +161,7 @@ pub async fn ping(arguments: &PingArguments) -> Result<PingReport, NetworkError>
 
 /// The operators of the node's wallets, as the chain says.
 async fn members(arguments: &PingArguments) -> Result<BTreeSet<Address>, NetworkError> {
-    let PingArguments { wallet, rpc_url, network, bridge, registry, timeout, .. } = arguments;
+    let PingArguments { wallet, rpc_url, network, bridge, registry, asking, .. } = arguments;
     if rpc_url.is_empty() && !wallet.is_empty() {
         return Err(NetworkError::Usage(
             "--wallet needs an Ethereum endpoint: give --rpc-url <URL>".to_owned(),
@@ -165,7 +170,7 @@ async fn members(arguments: &PingArguments) -> Result<BTreeSet<Address>, Network
     let contracts = RegistryArguments { bridge: *bridge, registry: *registry };
     let mut members = BTreeSet::new();
     for wallet in wallet {
-        let group = group::read(*wallet, rpc_url, network.map(Into::into), &contracts, timeout).await?;
+        let group = group::read(*wallet, rpc_url, network.map(Into::into), &contracts, asking).await?;
         members.extend(group.operators);
     }
     Ok(members)
@@ -177,7 +182,7 @@ async fn eligibility(arguments: &PingArguments) -> Result<Option<Eligible>, Netw
         return Ok(None);
     }
     let network: Option<Preset> = arguments.network.map(Into::into);
-    let endpoint = endpoint(&arguments.rpc_url, network, &arguments.timeout)?;
+    let endpoint = endpoint(&arguments.rpc_url, network, &arguments.asking)?;
     let contracts = Chain::served(&endpoint, network).await?.network.and_then(|network| network.contracts);
     let registry = arguments.registry.or(contracts.map(|contracts| contracts.wallet_registry));
     let registry = registry.ok_or_else(|| {

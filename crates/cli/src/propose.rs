@@ -10,13 +10,13 @@ use coxswain_ethereum::{
     ChainError, ConnectError, EventLog, EventReader, ResolveError, Tbtc, UnresolvedError,
 };
 use coxswain_proposals::{
-    ActionOutcome, Attempt, ChecklistOutcome, EVENT_LOOK_BACK, Exclusion, Item, Memory, Nothing,
+    ActionOutcome, Assurances, Attempt, ChecklistOutcome, EVENT_LOOK_BACK, Exclusion, Item, Memory, Nothing,
     PreparedProposal, Session, Sources, Why,
 };
 use coxswain_protocol::Checklist;
 use coxswain_rules::{
-    Amount, Case, HeartbeatProposal, KeyHash, OutPoint, RuleId, Subject, Txid, UnsignedTransaction, Value,
-    WalletState, wallet_script,
+    Amount, Assurance, Case, HeartbeatProposal, KeyHash, OutPoint, RuleId, Subject, Txid,
+    UnsignedTransaction, Value, WalletState, wallet_script,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
@@ -24,7 +24,7 @@ use serde_json::Value as Json;
 use crate::{
     arguments::ProposeArguments,
     document, page,
-    report::{self, BlockFields, EXIT_OK, EXIT_UNDECIDED, Report, Text, strong},
+    report::{self, AssuranceFields, BlockFields, EXIT_OK, EXIT_UNDECIDED, Report, Text, strong},
 };
 
 /// Why there is not even an undecided answer: what was asked makes no sense.
@@ -60,6 +60,9 @@ struct Answered {
     bridge: Address,
     validator: Address,
     generation: ChecklistOutcome,
+    assurances: Assurances,
+    /// How well it must be known.
+    require: Option<Assurance>,
 }
 
 /// Finds out what the wallet would do now.
@@ -80,7 +83,8 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
         Err(UnresolvedError { error: ResolveError::Undecided(error), .. }) => return undecided(error),
         Err(UnresolvedError { error, .. }) => return Err(error.into()),
     };
-    let Tbtc { chain, bridge, validator, block, .. } = tbtc;
+    let Tbtc { chain, bridge, validator, .. } = tbtc;
+    let block = tbtc.block();
     let bitcoin = arguments.bitcoin.backends(chain.network)?.ok_or(ProposeError::NoBitcoin)?;
     let since = arguments.since.unwrap_or(block.number.saturating_sub(EVENT_LOOK_BACK));
     let log = EventLog::new(bridge, since);
@@ -91,15 +95,18 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
 
     let fallback = arguments.fees.fallback(chain.network);
     let sources =
-        Sources::new(events, chain.id, tbtc.proposal_validator(), bitcoin, chain.parameters(), fallback);
+        Sources::new(events, chain.id, tbtc.proposal_validator(), bitcoin, chain.parameters(), fallback)
+            .through(tbtc.panel.clone());
     let checklist = match &*arguments.action {
         [] => Checklist::PRIORITY.to_vec(),
         actions => actions.to_vec(),
     };
     let mut memory = Memory::default();
-    let mut session = Session::new(&sources, wallet, block, &mut memory);
+    let mut session = Session::new(&sources, wallet, tbtc.named.clone(), &mut memory);
     let generation = session.generate_first(checklist).await;
-    let result = Ok(Answered { chain_id: chain.id, bridge, validator, generation });
+    let assurances = session.assurances().of_bridge(tbtc.assurance);
+    let require = arguments.require;
+    let result = Ok(Answered { chain_id: chain.id, bridge, validator, generation, assurances, require });
     Ok(Proposing { wallet, result, now })
 }
 
@@ -119,6 +126,18 @@ impl Proposing {
                 return Summary::Undecided { cause: undecided.kind(), reason: undecided.to_string() };
             }
         };
+        if let Ok(Answered { assurances, require: Some(required), .. }) = &self.result
+            && !assurances.meets(*required)
+            && generation.undecided().is_none()
+        {
+            let answer = match generation.proposed() {
+                Some(proposed) => format!("{} is proposed", proposed.case.action()),
+                None => "nothing is proposed".to_owned(),
+            };
+            let actual = assurances.weakest();
+            let error = ChainError::TooWeak { actual, required: *required, answer };
+            return Summary::Undecided { cause: error.kind(), reason: error.to_string() };
+        }
         if let Some(proposed) = generation.proposed() {
             Summary::Proposal(proposed)
         } else if let Some(commitment) = generation.commitment() {
@@ -130,15 +149,22 @@ impl Proposing {
         }
     }
 
+    /// Whether an action ahead of the one proposed could not be decided.
+    fn is_doubtful(&self) -> bool {
+        self.attempts().iter().any(|attempt| matches!(attempt.outcome, ActionOutcome::Undecided(_)))
+    }
+
     fn attempts(&self) -> &[Attempt] {
         self.result.as_ref().map(|answered| &*answered.generation.attempts).unwrap_or_default()
     }
 }
 
 impl Report for Proposing {
-    /// 0 a proposal, 1 nothing to propose yet, 3 undecided.
+    /// 0 a proposal, 1 nothing to propose yet, 3 undecided, or an action ahead of the one proposed is.
     fn exit_code(&self) -> u8 {
         match self.summary() {
+            // An action ahead of it may be possible: who can tell may propose that.
+            Summary::Proposal(_) if self.is_doubtful() => EXIT_UNDECIDED,
             Summary::Proposal(_) => EXIT_OK,
             Summary::Commitment(_) | Summary::Nothing => 1,
             Summary::Undecided { .. } => EXIT_UNDECIDED,
@@ -162,6 +188,7 @@ impl Serialize for Proposing {
             bridge: Text(answered.bridge),
             validator: Text(answered.validator),
             block: BlockFields::new(answered.generation.block, self.now),
+            assurance: (&answered.assurances).into(),
             attempts: answered.generation.attempts.iter().map(AttemptFields::new).collect(),
         });
         Fields { outcome: self.summary().into(), wallet: Text(self.wallet), answered }.serialize(serializer)
@@ -245,6 +272,7 @@ struct AnsweredFields {
     bridge: Text<Address>,
     validator: Text<Address>,
     block: BlockFields,
+    assurance: AssuranceFields,
     attempts: Vec<AttemptFields>,
 }
 
@@ -361,12 +389,13 @@ impl fmt::Display for Proposing {
                 "\n           hint: the Bridge knows no such wallet: it may be mistyped, or of another chain"
             )?;
         }
-        if let Ok(Answered { chain_id, bridge, validator, generation }) = &self.result {
+        if let Ok(Answered { chain_id, bridge, validator, generation, assurances, .. }) = &self.result {
             write!(f, "\n           the Bridge {bridge} on chain {chain_id}")?;
             write!(f, "\n           at {}", page::block(&generation.block, self.now))?;
             if generation.proposed().is_some() {
                 write!(f, "\n           accepted by {validator}")?;
             }
+            write!(f, "\n           {assurances}")?;
         }
         for (outcome, actions) in self.why_not(&summary) {
             write!(f, "\n           {}: {outcome}", actions.join(", "))?;

@@ -4,8 +4,9 @@ use std::{fmt, time::SystemTime};
 
 use alloy_primitives::{B256, U256};
 use anstyle::{AnsiColor, Style};
-use coxswain_ethereum::Block;
-use coxswain_rules::Value;
+use coxswain_ethereum::{Block, ChainError};
+use coxswain_proposals::Assurances;
+use coxswain_rules::{Assurance, Value};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
@@ -88,6 +89,52 @@ impl BlockFields {
         let Block { number, hash, timestamp } = block;
         Self { number, hash, timestamp, age: page::age(&block, now) }
     }
+}
+
+/// How far the facts that counted are to be believed.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AssuranceFields {
+    block: NamedFields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bitcoin: Option<&'static str>,
+}
+
+/// How many servers name the block, and of how many.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedFields {
+    named_by: usize,
+    of: usize,
+}
+
+impl From<&Assurances> for AssuranceFields {
+    fn from(assurances: &Assurances) -> Self {
+        let Assurances { named_by, of, state, events, bitcoin, .. } = *assurances;
+        Self {
+            block: NamedFields { named_by, of },
+            state: state.map(Assurance::name),
+            events: events.map(Assurance::name),
+            bitcoin: bitcoin.map(Assurance::name),
+        }
+    }
+}
+
+/// A line that must not be overlooked, if the error calls for one.
+pub(crate) fn alarm(f: &mut fmt::Formatter<'_>, error: &ChainError) -> fmt::Result {
+    if let ChainError::Contradicted { .. } = error {
+        let red = strong(AnsiColor::Red);
+        write!(
+            f,
+            "\n           {red}ALARM{red:#}: enough servers say other than what is proven here. Act on nothing until it is \
+             known why"
+        )?;
+    }
+    Ok(())
 }
 
 /// A time that a rule compares, as seen from the block judged at: `2026-11-25 21:10:05 UTC, in 3 h 0 min`.

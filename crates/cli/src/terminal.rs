@@ -1,6 +1,12 @@
 //! What a person at a terminal is told while they wait. Decided without one: the program says whether there is one, and when it is.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, IsTerminal, Write},
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use coxswain_ethereum::Activity;
 
 /// How long a run may be before a person is told how far it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,6 +38,38 @@ impl Progress {
     }
 }
 
+/// How long a person at a terminal waits before they are told for what.
+const WAITING: Duration = Duration::from_secs(2);
+
+/// Does the work; a person at a terminal is told what is awaited if it takes long.
+pub async fn while_waiting<T>(activity: Option<Activity>, work: impl Future<Output = T>) -> T {
+    let Some(activity) = activity.filter(|_| io::stderr().is_terminal()) else { return work.await };
+    let mut work = pin!(work);
+    let mut told = false;
+    let mut wait = WAITING;
+    let done = loop {
+        if let Ok(done) = tokio::time::timeout(wait, &mut work).await {
+            break done;
+        }
+        wait = EVERY;
+        let _ = write!(io::stderr(), "\r\u{1b}[K{}", waiting(&activity.awaited()));
+        told = true;
+    };
+    if told {
+        let _ = write!(io::stderr(), "\r\u{1b}[K");
+    }
+    done
+}
+
+/// What a person is told to be awaited, in one line.
+fn waiting(awaited: &[String]) -> String {
+    match awaited {
+        [] => String::new(),
+        [one] => format!("waiting for {one}"),
+        [first, rest @ ..] => format!("waiting for {first}, and {} more", rest.len()),
+    }
+}
+
 /// What a person is told who would have to type a proposal, so that the program doesn't seem to hang.
 pub const fn reading(is_terminal: bool) -> Option<&'static str> {
     if is_terminal { Some("reading the proposal from standard input; end it with Ctrl-D") } else { None }
@@ -40,6 +78,14 @@ pub const fn reading(is_terminal: bool) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_awaited_takes_one_line() {
+        let awaited = |count| vec!["eth_call of a:1".to_owned(); count];
+        assert_eq!(waiting(&awaited(0)), "");
+        assert_eq!(waiting(&awaited(1)), "waiting for eth_call of a:1");
+        assert_eq!(waiting(&awaited(3)), "waiting for eth_call of a:1, and 2 more");
+    }
 
     #[test]
     fn a_long_run_is_shown_after_a_second_and_every_quarter_and_goes_when_it_is_done() {

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use alloy_primitives::{Address, hex};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{Assurance, KeyHash};
 use url::Url;
 
 /// Reads the URL of an Ethereum endpoint.
@@ -45,6 +45,12 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
 
 /// The shortest time that an endpoint may be given, and the longest.
 const TIMES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(600);
+
+/// Reads how well something must be known.
+pub(crate) fn assurance(text: &str) -> Result<Assurance, String> {
+    let named = [Assurance::Agreed, Assurance::Proven].into_iter().find(|assurance| assurance.name() == text);
+    named.ok_or_else(|| "expected agreed or proven".to_owned())
+}
 
 /// Reads a duration with its unit. A bare number means seconds to some and nanoseconds to others.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

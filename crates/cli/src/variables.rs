@@ -11,13 +11,17 @@ use url::Url;
 #[cfg(feature = "node")]
 use crate::arguments::{KeystoreArguments, MaintainArguments, MaintainerArguments, ProveArguments};
 use crate::{
-    arguments::{Arguments, BitcoinArguments, Command, EthereumArguments, NetworkName},
+    arguments::{Arguments, AskingArguments, BitcoinArguments, Command, EthereumArguments, NetworkName},
     values,
 };
 
 // The names are those of a configuration's sections and keys. README.md lists them: a test says so.
 const ETHEREUM_URLS: &str = "COXSWAIN_ETHEREUM__URLS";
 const ETHEREUM_NETWORK: &str = "COXSWAIN_ETHEREUM__NETWORK";
+const TIMEOUT: &str = "COXSWAIN_TIMEOUT";
+const ETHEREUM_QUORUM: &str = "COXSWAIN_ETHEREUM__QUORUM";
+const LOOPBACK_IS_ONE: &str = "COXSWAIN_ETHEREUM__LOOPBACK_IS_ONE";
+const ETHEREUM_PROXY: &str = "COXSWAIN_ETHEREUM__PROXY";
 const ETHEREUM_TIMEOUT: &str = "COXSWAIN_ETHEREUM__REQUEST_TIMEOUT";
 #[cfg(feature = "node")]
 pub(crate) const PASSWORD_FILE: &str = "COXSWAIN_ETHEREUM__PASSWORD_FILE";
@@ -60,26 +64,26 @@ impl Arguments {
                     variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
                 }
                 variables.network(&mut asked.network)?;
-                variables.timeout(&mut asked.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
+                variables.asking(&mut asked.asking)?;
             }
             Command::Leader(asked) => {
                 if asked.safe_block_hash.is_none() {
                     variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
                 }
                 variables.network(&mut asked.network)?;
-                variables.timeout(&mut asked.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
+                variables.asking(&mut asked.asking)?;
             }
             Command::Group(asked) => {
                 variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
                 variables.network(&mut asked.network)?;
-                variables.timeout(&mut asked.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
+                variables.asking(&mut asked.asking)?;
                 needed(&asked.rpc_url)?;
             }
             #[cfg(feature = "node")]
             Command::Ping(asked) => {
                 variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
                 variables.network(&mut asked.network)?;
-                variables.timeout(&mut asked.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
+                variables.asking(&mut asked.asking)?;
                 variables.keystore(&mut asked.keystore);
                 variables.list(&mut asked.configured, NETWORK_PEERS, "peer", |word| {
                     word.parse().map_err(|error: coxswain_network::AddressError| error.to_string())
@@ -103,7 +107,7 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
     fn ethereum(&self, arguments: &mut EthereumArguments) -> Result<(), clap::Error> {
         self.urls(&mut arguments.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
         self.network(&mut arguments.network)?;
-        self.timeout(&mut arguments.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
+        self.asking(&mut arguments.asking)?;
         needed(&arguments.rpc_url)
     }
 
@@ -161,6 +165,28 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
             let file = (self.0)(PASSWORD_FILE).filter(|file| !file.is_empty());
             *password_file = file.map(Into::into);
         }
+    }
+
+    fn asking(&self, arguments: &mut AskingArguments) -> Result<(), clap::Error> {
+        self.timeout(&mut arguments.rpc_timeout, ETHEREUM_TIMEOUT)?;
+        self.timeout(&mut arguments.timeout, TIMEOUT)?;
+        if arguments.quorum.is_none()
+            && let Some(text) = self.text(ETHEREUM_QUORUM)?
+        {
+            arguments.quorum = Some(text.parse().map_err(|_| invalid(ETHEREUM_QUORUM, "it is no number"))?);
+        }
+        if let Some(text) = self.text(LOOPBACK_IS_ONE)? {
+            let is_one = text.parse::<bool>();
+            arguments.loopback_is_one |=
+                is_one.map_err(|_| invalid(LOOPBACK_IS_ONE, "it is neither true nor false"))?;
+        }
+        if arguments.rpc_proxy.is_none()
+            && let Some(text) = self.text(ETHEREUM_PROXY)?
+        {
+            let proxy = values::ethereum_url(&text).map_err(|problem| invalid(ETHEREUM_PROXY, &problem))?;
+            arguments.rpc_proxy = Some(proxy);
+        }
+        Ok(())
     }
 
     /// URLs between white space. An error doesn't repeat them, as there may be a key in one.
@@ -266,7 +292,7 @@ mod tests {
         let variables = [url, (ETHEREUM_TIMEOUT, " 2s "), (BITCOIN_TIMEOUT, "500ms")];
         let asked = doctor("coxswain doctor", &variables).unwrap();
         let waits = |asked: &crate::arguments::DoctorArguments| {
-            (asked.ethereum.timeout.rpc_timeout, asked.bitcoin.bitcoin_timeout)
+            (asked.ethereum.asking.rpc_timeout, asked.bitcoin.bitcoin_timeout)
         };
         assert_eq!(waits(&asked), (Some(Duration::from_secs(2)), Some(Duration::from_millis(500))));
         let asked = doctor("coxswain doctor --rpc-timeout 1m --bitcoin-timeout 7s", &variables).unwrap();
@@ -281,9 +307,9 @@ mod tests {
             "group --wallet 0x1212121212121212121212121212121212121212",
         ] {
             let timeout = match read(&format!("coxswain {line}"), &variables).unwrap() {
-                Command::Window(asked) => asked.timeout,
-                Command::Leader(asked) => asked.timeout,
-                Command::Group(asked) => asked.timeout,
+                Command::Window(asked) => asked.asking,
+                Command::Leader(asked) => asked.asking,
+                Command::Group(asked) => asked.asking,
                 other => panic!("{other:?}"),
             };
             assert_eq!(timeout.rpc_timeout, Some(Duration::from_secs(2)), "{line}");
@@ -326,6 +352,27 @@ mod tests {
         assert!(names.len() >= 8, "{names:?}");
         for name in names {
             assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_variable_says_how_many_servers_must_agree() {
+        let url = (ETHEREUM_URLS, "http://one:1 http://two:2");
+        let asking = |line, variables: &[(&str, &str)]| {
+            doctor(line, &[&[url][..], variables].concat()).map(|asked| asked.ethereum.asking)
+        };
+        let asked = asking(
+            "coxswain doctor",
+            &[(ETHEREUM_QUORUM, "2"), (LOOPBACK_IS_ONE, "true"), (ETHEREUM_PROXY, "http://proxy:3")],
+        )
+        .unwrap();
+        assert_eq!((asked.quorum, asked.loopback_is_one), (Some(2), true));
+        assert_eq!(asked.rpc_proxy.unwrap().as_str(), "http://proxy:3/");
+        let asked = asking("coxswain doctor --quorum 1", &[(ETHEREUM_QUORUM, "2")]).unwrap();
+        assert_eq!((asked.quorum, asked.loopback_is_one, asked.rpc_proxy), (Some(1), false, None));
+        for (name, value) in [(ETHEREUM_QUORUM, "two"), (LOOPBACK_IS_ONE, "yes"), (ETHEREUM_PROXY, "x")] {
+            let error = asking("coxswain doctor", &[(name, value)]).unwrap_err();
+            assert!(error.contains(name), "{error}");
         }
     }
 

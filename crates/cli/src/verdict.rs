@@ -5,13 +5,16 @@ use std::{fmt, time::SystemTime};
 use alloy_primitives::Address;
 use anstyle::AnsiColor;
 use coxswain_ethereum::{ContractVerdict, Judgement};
-use coxswain_proposals::{Assessment, Step};
+use coxswain_proposals::{Assessment, Assurances, Step};
 use coxswain_rules::{Action, FeeRuling, KeyHash, Value};
 use serde::{Serialize, Serializer};
 
 use crate::{
     page,
-    report::{BlockFields, EXIT_OK, EXIT_UNDECIDED, Report, Scalar, Text, strong, time, undecided},
+    report::{
+        self, AssuranceFields, BlockFields, EXIT_OK, EXIT_UNDECIDED, Report, Scalar, Text, strong, time,
+        undecided,
+    },
 };
 
 /// The verdict on one proposal, with what it was asked of.
@@ -27,6 +30,8 @@ pub struct VerdictReport {
     pub validator: Option<Address>,
     /// The verdict, and its block.
     pub judgement: Judgement,
+    /// How far the verdict is to be believed. `None` if it didn't come to one.
+    pub assurances: Option<Assurances>,
     /// What a member of the wallet would say, if there is a Bitcoin endpoint to take all steps of judging with.
     pub assessment: Option<Assessment>,
     /// What a name that the Bridge doesn't know was probably meant to be.
@@ -44,6 +49,7 @@ impl VerdictReport {
             chain_id: self.chain_id,
             validator: self.validator.map(Text),
             block: self.judgement.block.map(|block| BlockFields::new(block, self.now)),
+            assurance: self.assurances.as_ref().map(Into::into),
             hints: &self.hints,
             judging: self.assessment.as_ref().map(JudgingFields::new),
         }
@@ -127,6 +133,8 @@ pub(crate) struct ContextFields<'a> {
     validator: Option<Text<Address>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block: Option<BlockFields>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assurance: Option<AssuranceFields>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     hints: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,7 +224,10 @@ impl fmt::Display for VerdictReport {
                     write!(f, " ({})", time(bound, block.timestamp))?;
                 }
             }
-            ContractVerdict::Undecided(error) => undecided(f, what, error)?,
+            ContractVerdict::Undecided(error) => {
+                undecided(f, what, error)?;
+                report::alarm(f, error)?;
+            }
         }
         for hint in &self.hints {
             write!(f, "\n           hint: {hint}")?;
@@ -226,6 +237,9 @@ impl fmt::Display for VerdictReport {
         }
         if let Some(block) = &self.judgement.block {
             write!(f, "\n           at {}", page::block(block, self.now))?;
+        }
+        if let Some(assurances) = &self.assurances {
+            write!(f, "\n           {assurances}")?;
         }
         let Some(assessment) = &self.assessment else { return Ok(()) };
         write!(f, "\n           as a member of the wallet would judge it: ")?;

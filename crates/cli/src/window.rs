@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use coxswain_ethereum::{Block, BlockSelector, ChainError};
+use coxswain_ethereum::{Block, BlockSelector, Chain};
 use coxswain_protocol::{Phase, Window};
 use coxswain_rules::Action;
 use serde::{Serialize, Serializer};
@@ -41,12 +41,10 @@ pub async fn window(arguments: &WindowArguments, now: SystemTime) -> Result<Wind
     let network = arguments.network.map(Into::into);
     let (named, block, head) = match (arguments.rpc_url.as_slice(), arguments.block) {
         (urls @ [_, ..], _) => {
-            let endpoint = endpoint(urls, network, &arguments.timeout)?;
+            let endpoint = endpoint(urls, network, &arguments.asking)?;
             let named = NamedParameters::served(&endpoint, network).await?;
-            let head = endpoint.block(BlockSelector::Latest).await?.ok_or_else(|| ChainError::NoBlock {
-                endpoint: endpoint.name().to_owned(),
-                block: BlockSelector::Latest,
-            })?;
+            let chain = Chain::served(&endpoint, network).await?;
+            let head = chain.named(&endpoint, BlockSelector::Latest).await?.1.header.block();
             (named, head.number, Some((head, now)))
         }
         ([], Some(block)) => (NamedParameters::chosen(network), block, None),
@@ -57,6 +55,9 @@ pub async fn window(arguments: &WindowArguments, now: SystemTime) -> Result<Wind
         }
     };
     let window = named.network.latest_window(block);
+    if window.is_none() && block >= named.network.frequency {
+        return Err(CoordinationError::Usage(format!("no chain comes to block {block}")));
+    }
     let next = Window::numbered(&named.network, window.map_or(0, |window| window.index()).saturating_add(1));
     Ok(WindowReport { named, block, head, window, next })
 }

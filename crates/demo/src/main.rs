@@ -10,7 +10,7 @@ use std::{
 
 use coxswain_cli::{
     Target,
-    arguments::{BitcoinArguments, EthereumArguments, FeeArguments, TimeoutArguments},
+    arguments::{AskingArguments, BitcoinArguments, EthereumArguments, FeeArguments},
     validate,
 };
 use coxswain_demo::{
@@ -46,11 +46,12 @@ async fn demo() -> Result<ExitCode> {
             network: None,
             validator: Some(validator),
             bridge: Some(*scene.world.bridge.address()),
-            timeout: TimeoutArguments::default(),
+            asking: AskingArguments::default(),
         },
         bitcoin: BitcoinArguments { bitcoin_url: Vec::new(), bitcoin_network: None, bitcoin_timeout: None },
         fees: FeeArguments::default(),
         block: BlockSelector::Latest,
+        require: None,
         now: SystemTime::now(),
     };
 

@@ -7,16 +7,10 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use alloy::primitives::B256;
-use coxswain_rules::{Quorum, network::Preset};
+use coxswain_rules::{Quorum, network::BlockTimes};
 
 use crate::rpc::HashedHeader;
 
-/// How old a head may be by our clock, in seconds.
-const MAX_HEAD_AGE: u64 = 180;
-/// How far a head may be ahead of our clock, in seconds.
-const MAX_HEAD_AHEAD: u64 = 30;
-/// How old the block of a decision may be, in seconds: a forged head would otherwise have all name an old one.
-const MAX_DECISION_AGE: u64 = 300;
 /// How far under the height that enough have reached the block of a decision may be.
 const DEPTH: u64 = 7;
 /// For how many blocks' time the servers must be under the clock before it goes back.
@@ -24,22 +18,8 @@ const PATIENCE: u64 = 75;
 /// How many blocks under the height that enough have reached a server may be.
 pub const MAX_BEHIND: u64 = 10;
 
-/// How a network's blocks follow on the clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// Seconds from one block to the next, at least.
-    pub slot: u64,
-    /// Whether blocks' times are the clock's. Those of local chains jump.
-    pub is_of_the_clock: bool,
-}
-
-impl From<&Preset> for Pace {
-    /// Mainnet's blocks come every 12 s at most.
-    fn from(network: &Preset) -> Self {
-        let is_of_the_clock = network.max_head_age.is_some();
-        Self { slot: if is_of_the_clock { 12 } else { 1 }, is_of_the_clock }
-    }
-}
+/// How a network's blocks follow on the clock; `None` if their times are not the clock's, as on local chains, whose clocks jump.
+pub type Pace = Option<BlockTimes>;
 
 /// What a server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +129,7 @@ pub enum DecisionError {
     },
 }
 
-/// A block that was asked for by its height or hash.
+/// A block that servers name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// Its header.
@@ -158,6 +138,14 @@ pub struct Named {
     pub named_by: usize,
     /// Of how many.
     pub of: usize,
+    /// Whether whoever asked for it gave its hash.
+    pub is_given: bool,
+}
+
+impl From<Decision> for Named {
+    fn from(Decision { header, named_by, of, .. }: Decision) -> Self {
+        Self { header, named_by, of, is_given: false }
+    }
 }
 
 /// The block at this height that enough servers name, by the headers that they give for it.
@@ -172,7 +160,7 @@ pub fn named(
     let required = quorum.required(names.iter().filter(|heard| !heard.is_silence()).count());
     match most_named(number, names) {
         Some((header, named_by)) if named_by >= required => {
-            Ok(Named { header: header.clone(), named_by, of: quorum.servers() })
+            Ok(Named { header: header.clone(), named_by, of: quorum.servers(), is_given: false })
         }
         _ => Err(DecisionError::NotNamed { lowest: number, highest: number, required }),
     }
@@ -206,10 +194,11 @@ impl Decider {
         let spoken: Vec<_> = heads.iter().map(|head| !head.is_silence()).collect();
         let required = self.quorum.required(count(&spoken));
         let mut new: Vec<_> = heads.iter().filter_map(Response::answer).collect();
-        if self.pace.is_of_the_clock {
+        if let Some(times) = self.pace {
             new.retain(|head| {
                 let time = head.timestamp();
-                time.saturating_add(MAX_HEAD_AGE) >= now && time <= now.saturating_add(MAX_HEAD_AHEAD)
+                time.saturating_add(times.max_head_age) >= now
+                    && time <= now.saturating_add(times.max_head_ahead)
             });
         }
         let counted: Vec<_> = new.iter().copied().filter(|head| self.is_in_pace(head)).collect();
@@ -221,7 +210,7 @@ impl Decider {
             // Our last block was abandoned for a branch with more blocks, or wasn't of this chain: that must not last.
             (None, Some(height), Some((since, _))) => {
                 let waited = now.saturating_sub(*self.out_of_pace_since.get_or_insert(now));
-                if waited < PATIENCE * self.pace.slot {
+                if waited < self.patience() {
                     return Err(DecisionError::OutOfPace { since });
                 }
                 height
@@ -242,13 +231,18 @@ impl Decider {
 
     /// Whether there was time for as many blocks since the last block decided at.
     fn is_in_pace(&self, head: &HashedHeader) -> bool {
-        match self.last {
-            Some((number, time)) if self.pace.is_of_the_clock && head.number() > number => {
+        match (self.pace, self.last) {
+            (Some(times), Some((number, time))) if head.number() > number => {
                 let blocks = head.number() - number;
-                blocks.saturating_mul(self.pace.slot) <= head.timestamp().saturating_sub(time)
+                blocks.saturating_mul(times.slot) <= head.timestamp().saturating_sub(time)
             }
             _ => true,
         }
+    }
+
+    /// For how long the servers must be under the clock before it goes back, in seconds.
+    fn patience(&self) -> u64 {
+        PATIENCE * self.pace.map_or(1, |times| times.slot)
     }
 
     /// Takes in the headers that all servers give for a horizon's heights, in the servers' order, at this Unix time.
@@ -272,8 +266,9 @@ impl Decider {
         let heights = horizon.heights();
         let named = heights.clone().rev().find_map(|height| {
             let (header, named_by) = most_named(height, names)?;
-            let is_new =
-                !self.pace.is_of_the_clock || header.timestamp().saturating_add(MAX_DECISION_AGE) >= now;
+            let is_new = self
+                .pace
+                .is_none_or(|times| header.timestamp().saturating_add(times.max_decision_age) >= now);
             (named_by >= required && is_new).then(|| (header.clone(), named_by))
         });
         let Some((header, named_by)) = named else {
@@ -290,7 +285,7 @@ impl Decider {
         let clock = match self.clock {
             Some(clock) if height < clock => {
                 let waited = now.saturating_sub(*self.under_since.get_or_insert(now));
-                if waited < PATIENCE * self.pace.slot {
+                if waited < self.patience() {
                     return clock;
                 }
                 decided

@@ -1,7 +1,7 @@
 //! Why a question to the chain has no usable answer.
 
 use alloy::primitives::{Address, Bytes};
-use coxswain_rules::{MissingError, OutPoint};
+use coxswain_rules::{Assurance, MissingError, OutPoint};
 
 #[cfg(feature = "proven")]
 use crate::proof::ProofError;
@@ -155,16 +155,32 @@ pub enum ChainError {
         /// The text of an `Error(string)`, else the error's first bytes in hex.
         error: String,
     },
+    /// The call reverted with a reason that can't be of this proposal.
+    #[error("the call to {address} reverted with what can't be of this proposal: {rejection}")]
+    ImpossibleRejection {
+        /// The validator.
+        address: Address,
+        /// What it says.
+        rejection: String,
+    },
     /// No block is named by enough servers.
-    #[error(transparent)]
-    NoDecision(#[from] DecisionError),
-    /// Too few servers say the same.
-    #[error("fewer than {required} servers say the same: {said}")]
-    NotAgreed {
-        /// How many are needed.
-        required: usize,
-        /// Who says what.
-        said: String,
+    #[error("{error}{}", .failures.iter().map(|failure| format!("; {failure}")).collect::<String>())]
+    NoDecision {
+        /// Why.
+        #[source]
+        error: DecisionError,
+        /// Why servers gave no answer.
+        failures: Vec<RequestError>,
+    },
+    /// What is known is not to be believed as far as was asked for.
+    #[error("there is an answer, but it is known by {actual} only, and {required} is required: {answer}")]
+    TooWeak {
+        /// How far it is to be believed.
+        actual: Assurance,
+        /// How far it should be.
+        required: Assurance,
+        /// The answer.
+        answer: String,
     },
     /// Enough servers say other than what is proven: one of the two is wrong, and that must not be.
     #[error("the servers say other than what is proven in {block}: {said}")]
@@ -195,7 +211,7 @@ impl ChainError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Request(error) => error.is_retryable(),
-            Self::NoBlock { .. } | Self::NoDecision(_) | Self::NotAgreed { .. } => true,
+            Self::NoBlock { .. } | Self::NoDecision { .. } => true,
             _ => false,
         }
     }
@@ -216,8 +232,9 @@ impl ChainError {
             Self::UnreadableBridge { .. } => "unreadable-bridge",
             Self::Incomplete { cause, .. } => cause,
             Self::Unread(_) => "unread",
-            Self::NoDecision(_) => "no-decision",
-            Self::NotAgreed { .. } => "not-agreed",
+            Self::NoDecision { .. } => "no-decision",
+            Self::TooWeak { .. } => "too-weak",
+            Self::ImpossibleRejection { .. } => "impossible-rejection",
             Self::Contradicted { .. } => "contradicted",
             #[cfg(feature = "proven")]
             Self::Unproven(_) => "unproven",

@@ -7,7 +7,7 @@ use std::{future::Future, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
-    Block, Panel,
+    Named, Panel,
     decision::{Decider, Decision, Pace},
 };
 
@@ -15,20 +15,18 @@ use crate::{
 const SILENCE: u64 = 5;
 /// For how many blocks' time the clock may stand before that is told, where blocks' times are the clock's.
 const STALL: u64 = 10;
+/// What counts as a block's time, in seconds, where blocks' times are not the clock's.
+const LOCAL_SLOT: u64 = 1;
 
 /// Where the window clock stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The height that windows go by.
     pub height: u64,
     /// How many times it has been set back. What ran for it has to start again.
     pub set_back: u64,
-    /// The block decided on last.
-    pub block: Block,
-    /// How many servers name it.
-    pub named_by: usize,
-    /// Of how many.
-    pub of: usize,
+    /// The block decided on last, and how many servers name it.
+    pub named: Named,
 }
 
 /// What is worth telling of the clock.
@@ -86,32 +84,35 @@ impl WindowClock {
     }
 
     /// Where it stands. `None` before the first decision.
-    pub const fn standing(&self) -> Option<Standing> {
-        self.standing
+    pub const fn standing(&self) -> Option<&Standing> {
+        self.standing.as_ref()
+    }
+
+    /// From one block to the next, in seconds.
+    fn slot(&self) -> u64 {
+        self.pace.map_or(LOCAL_SLOT, |times| times.slot)
     }
 
     /// Takes in what was decided at this Unix time. `None`: nothing could be. Then it stays where it is.
     pub fn take(&mut self, now: u64, decision: Option<&Decision>) -> Option<Notice> {
         let Some(decision) = decision else {
             let seconds = now.saturating_sub(self.decided_at);
-            let is_news = !self.is_silent && seconds >= SILENCE * self.pace.slot;
+            let is_news = !self.is_silent && seconds >= SILENCE * self.slot();
             self.is_silent |= is_news;
             return is_news.then_some(Notice::Silent { seconds });
         };
         self.decided_at = now;
-        let before = self.standing;
-        let height = decision.clock;
-        let mut set_back = before.map_or(0, |before| before.set_back);
-        set_back += u64::from(before.is_some_and(|before| height < before.height));
-        let Decision { header, named_by, of, .. } = decision;
-        let block = header.block();
-        self.standing = Some(Standing { height, set_back, block, named_by: *named_by, of: *of });
+        let (height, named) = (decision.clock, Named::from(decision.clone()));
+        let before = self.standing.as_ref().map(|before| before.height);
+        let mut set_back = self.standing.as_ref().map_or(0, |before| before.set_back);
+        set_back += u64::from(before.is_some_and(|before| height < before));
+        self.standing = Some(Standing { height, set_back, named });
         let was_odd = std::mem::take(&mut self.is_silent)
-            | (self.is_stalled && before.is_some_and(|before| before.height != height));
+            | (self.is_stalled && before.is_some_and(|before| before != height));
         match before {
-            Some(before) if before.height == height => {
+            Some(before) if before == height => {
                 let seconds = now.saturating_sub(self.moved_at);
-                let is_late = self.pace.is_of_the_clock && seconds >= STALL * self.pace.slot;
+                let is_late = self.pace.is_some() && seconds >= STALL * self.slot();
                 if is_late && !self.is_stalled {
                     self.is_stalled = true;
                     return Some(Notice::Stalled { at: height, seconds });
@@ -121,7 +122,7 @@ impl WindowClock {
             before => {
                 self.moved_at = now;
                 self.is_stalled = false;
-                let from = before.map_or(height, |before| before.height);
+                let from = before.unwrap_or(height);
                 if height < from {
                     Some(Notice::SetBack { from, to: height })
                 } else if height > from.saturating_add(1) {
@@ -157,8 +158,8 @@ pub async fn follow(
             if decision.is_some() {
                 heads.send_if_modified(|standing| {
                     let news = clock.standing();
-                    let is_news = *standing != news;
-                    *standing = news;
+                    let is_news = standing.as_ref() != news;
+                    *standing = news.cloned();
                     is_news
                 });
             }

@@ -23,16 +23,17 @@ pub mod validator;
 #[cfg(feature = "account")]
 pub use account::{Account, AccountError};
 pub use bridge::{ProofTerms, SnapshotKeys, SnapshotReader, WalletLimits};
+pub use decision::{Decision, Named, Pace};
 pub use error::ChainError;
 pub use events::{
     BridgeEvent, ChangeSet, Commitment, CompletedMove, DepositReveal, EventLog, EventReader, Extent,
     NewWallet, RedemptionRequest, Revealed, WalletTransaction,
 };
-pub use panel::{Panel, PanelError};
+pub use panel::Panel;
 pub use registry::{Eligible, EligibleError, GroupError, Groups, WalletGroup};
 pub use relay::{Relay, RelayProxy, RelayState, RelayTerms, SpvMaintainers};
 pub use rpc::{
-    Block, BlockSelector, BlockSelectorError, Called, Condition, ConnectError, Endpoints, Expected,
+    Activity, Block, BlockSelector, BlockSelectorError, Called, Condition, ConnectError, Endpoints, Expected,
     HashedHeader, Health, MAX_LAG, Position, REQUEST_TIMEOUT, RequestError, UnfitError, revert_of,
 };
 pub use tbtc::{Chain, ResolveError, Tbtc, UnresolvedError, Wanted};

@@ -1,59 +1,46 @@
 //! All servers asked side by side, each at its own word: which block enough of them name, and what a call answers there,
 //! proven if it can be, else as enough of them say.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use alloy::{
     primitives::{Address, B256, Bytes, U64},
     rpc::types::{BlockId, Header as RpcHeader, TransactionInput, TransactionRequest},
 };
-use coxswain_rules::{Assurance, Assured, Case, Quorum, QuorumError, servers};
+use coxswain_rules::{Assurance, Assured, Quorum};
 use futures_util::future::join_all;
 use url::Url;
 
 #[cfg(feature = "proven")]
 use crate::proof::{Call, ProofError, Proven, Prover};
 use crate::{
-    decision::{Decider, Decision, Named, Pace, Response, ancestor, named},
+    decision::{Decider, Decision, DecisionError, Named, Pace, Response, ancestor, named},
     error::{ChainError, excerpt},
     rpc::{
-        BlockSelector, Called, ConnectError, Connection, HashedHeader, REQUEST_TIMEOUT, RequestError,
-        address, revert_of,
+        BlockSelector, Called, ConnectError, Connection, Endpoints, Expected, HashedHeader, RequestError,
+        revert_of, takes_no_hash,
     },
-    validator::{ContractVerdict, ProposalValidator, calldata},
 };
 
 /// How many headers are asked for at once at most, to get from a block to its ancestor.
 const MAX_PARENTS: usize = 64;
-
-/// Why there is nobody to ask.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PanelError {
-    /// A URL can't be used.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The quorum can't be met.
-    #[error(transparent)]
-    Quorum(#[from] QuorumError),
-}
+/// How many servers' newest blocks are looked at for one whose state is proven.
+const MAX_NEWEST: usize = 3;
 
 /// All servers of one chain.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Panel {
     chain_id: u64,
     quorum: Quorum,
     servers: Vec<Server>,
     #[cfg(feature = "proven")]
-    prover: Prover,
+    prover: Arc<Prover>,
 }
 
 /// One server, behind one URL or more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Server {
-    connections: Vec<Connection>,
-    /// Whether it has given an answer to anything that was understood.
-    has_spoken: AtomicBool,
+    connections: Arc<[Connection]>,
 }
 
 impl Panel {
@@ -67,26 +54,23 @@ impl Panel {
         chain_id: u64,
         at_least: usize,
         loopback_is_one: bool,
-    ) -> Result<Self, PanelError> {
-        let places = servers(urls.iter().map(address), loopback_is_one);
-        let quorum = Quorum::new(places.iter().max().map_or(0, |last| last + 1), at_least)?;
-        let mut panel: Vec<_> = (0..quorum.servers())
-            .map(|_| Server { connections: Vec::new(), has_spoken: AtomicBool::new(false) })
-            .collect();
-        for (url, place) in urls.iter().zip(places) {
-            if let Some(server) = panel.get_mut(place) {
-                server.connections.push(Connection::new(url.clone(), REQUEST_TIMEOUT)?);
-            }
-        }
+    ) -> Result<Self, ConnectError> {
+        let expected = Expected { quorum: at_least, loopback_is_one, ..Expected::default() };
+        Ok(Self::of(&Endpoints::several(urls.iter().cloned(), expected)?, chain_id))
+    }
+
+    /// The servers of these endpoints, of chain `chain_id`. Nothing is sent yet.
+    pub fn of(endpoints: &Endpoints, chain_id: u64) -> Self {
+        let servers = endpoints.servers();
         #[cfg(feature = "proven")]
-        let prover = Prover::of(panel.iter().flat_map(|server| server.connections.clone()), chain_id);
-        Ok(Self {
+        let prover = Arc::new(Prover::of(servers.iter().flatten().cloned(), chain_id));
+        Self {
             chain_id,
-            quorum,
-            servers: panel,
+            quorum: endpoints.quorum(),
+            servers: servers.into_iter().map(|server| Server { connections: server.into() }).collect(),
             #[cfg(feature = "proven")]
             prover,
-        })
+        }
     }
 
     /// Who decides on blocks here.
@@ -100,12 +84,33 @@ impl Panel {
     /// If none is named by enough.
     pub async fn decide(&self, decider: &mut Decider, now: u64) -> Result<Decision, ChainError> {
         let heads = join_all(self.servers.iter().map(|server| server.head(self.chain_id))).await;
-        let heads: Vec<_> = heads.iter().map(Response::as_ref).collect();
-        let horizon = decider.heads(now, &heads)?;
+        let heard: Vec<_> = self.heard(&heads);
+        let responses: Vec<_> = heard.iter().map(Response::as_ref).collect();
+        let horizon = decider.heads(now, &responses).map_err(|error| Self::undecided(error, &heads))?;
         let heights: Vec<_> = horizon.heights().collect();
         let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
-        let names: Vec<_> = names.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
-        Ok(decider.names(now, horizon, &names)?)
+        let heard: Vec<_> = self.heard(&names);
+        let responses: Vec<_> = heard.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
+        decider.names(now, horizon, &responses).map_err(|error| Self::undecided(error, &names))
+    }
+
+    /// Why no block is decided on: if no server gives an answer, that is why.
+    fn undecided<T>(error: DecisionError, answers: &[Result<T, RequestError>]) -> ChainError {
+        let failures = answers.iter().filter_map(|answer| answer.as_ref().err()).cloned();
+        if answers.iter().all(Result::is_err) {
+            return RequestError::of_all(failures).into();
+        }
+        ChainError::NoDecision { error, failures: failures.collect() }
+    }
+
+    /// What the servers say, or that they say nothing.
+    fn heard<T: Clone>(&self, answers: &[Result<T, RequestError>]) -> Vec<Response<T>> {
+        let heard = |(server, answer): (&Server, &Result<T, RequestError>)| match answer {
+            Ok(answer) => Response::Answer(answer.clone()),
+            Err(_) if server.has_spoken() => Response::Nothing,
+            Err(_) => Response::Silence,
+        };
+        self.servers.iter().zip(answers).map(heard).collect()
     }
 
     /// The block at this height, which enough servers name.
@@ -115,8 +120,16 @@ impl Panel {
     pub async fn at_number(&self, number: u64) -> Result<Named, ChainError> {
         let heights = [number];
         let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
-        let names: Vec<_> = names.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
-        Ok(named(self.quorum, number, &names)?)
+        let heard: Vec<_> = self.heard(&names);
+        let responses: Vec<_> = heard.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
+        named(self.quorum, number, &responses).map_err(|error| {
+            let nobody_has_it = names.iter().all(|names| names.as_ref().is_ok_and(Vec::is_empty));
+            if nobody_has_it {
+                self.no_block(BlockSelector::Number(number))
+            } else {
+                Self::undecided(error, &names)
+            }
+        })
     }
 
     /// The block with this hash, which whoever asks for it trusts, and how many servers have it.
@@ -125,11 +138,71 @@ impl Panel {
     /// If no server has it.
     pub async fn at_hash(&self, hash: B256) -> Result<Named, ChainError> {
         let found = join_all(self.servers.iter().map(|server| server.by_hash(hash))).await;
-        let mut found = found.into_iter().flatten();
-        let endpoint = || self.servers.first().map(|server| server.name().to_owned()).unwrap_or_default();
-        let no_block = || ChainError::NoBlock { endpoint: endpoint(), block: BlockSelector::Hash(hash) };
-        let header = found.next().ok_or_else(no_block)?;
-        Ok(Named { header, named_by: 1 + found.count(), of: self.quorum.servers() })
+        if found.iter().all(Result::is_err) {
+            return Err(RequestError::of_all(found.into_iter().filter_map(Result::err)).into());
+        }
+        let mut found = found.into_iter().filter_map(Result::ok).flatten();
+        let header = found.next().ok_or_else(|| self.no_block(BlockSelector::Hash(hash)))?;
+        Ok(Named { header, named_by: 1 + found.count(), of: self.quorum.servers(), is_given: true })
+    }
+
+    /// The block that enough servers have reached and name, of those that they give this tag.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn at_tag(&self, tag: BlockSelector) -> Result<Named, ChainError> {
+        let tagged = join_all(self.servers.iter().map(|server| server.tagged(tag))).await;
+        let mut heights: Vec<_> =
+            tagged.iter().filter_map(|tagged| tagged.as_ref().ok()).map(HashedHeader::number).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        let required = self.required();
+        match required.checked_sub(1).and_then(|place| heights.get(place)) {
+            Some(height) => self.at_number(*height).await,
+            None => {
+                let error = DecisionError::NoFreshHead { counted: heights.len(), required };
+                Err(Self::undecided(error, &tagged))
+            }
+        }
+    }
+
+    /// The newest blocks of servers, not under this one, that enough servers name: on them more is proven by servers that keep
+    /// no old state.
+    pub(crate) async fn newest(&self, not_under: &HashedHeader) -> Vec<Named> {
+        let heads = join_all(self.servers.iter().map(|server| server.head(self.chain_id))).await;
+        let mut heads: Vec<_> = heads.into_iter().flatten().collect();
+        heads.retain(|head| head.number() >= not_under.number() && head != not_under);
+        heads.sort_by_key(HashedHeader::number);
+        heads.dedup();
+        let mut newest = Vec::new();
+        for head in heads.into_iter().take(MAX_NEWEST) {
+            newest.extend(self.at_number(head.number()).await.ok().filter(|named| named.header == head));
+        }
+        newest
+    }
+
+    /// The chain that enough servers say they serve, and the name of one that says so.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) async fn chain_id(endpoints: &Endpoints) -> Result<(u64, String), ChainError> {
+        let panel = Self::of(endpoints, 0);
+        let asked = panel.servers.iter().map(|server| {
+            server
+                .ask(|connection| async move { connection.request_twice::<_, U64>("eth_chainId", ()).await })
+        });
+        let answers = join_all(asked).await;
+        let shown = |id: &U64| format!("says that it serves chain {id}");
+        let (voted, _) = panel.vote("eth_chainId", answers.clone(), shown);
+        let (id, _) = voted?;
+        let mut servers = panel.servers.iter().zip(answers);
+        let says_so = servers.find(|(_, answer)| answer.as_ref().is_ok_and(|answer| *answer == id));
+        let name = says_so.map(|(server, _)| server.name().to_owned()).unwrap_or_default();
+        Ok((id.to(), name))
+    }
+
+    fn no_block(&self, block: BlockSelector) -> ChainError {
+        let names: Vec<_> = self.servers.iter().map(Server::name).collect();
+        ChainError::NoBlock { endpoint: names.join(" and "), block }
     }
 
     /// The ancestor of a block at this height: by the hashes of the parents between, from whichever server has them, else
@@ -140,28 +213,13 @@ impl Panel {
     pub async fn ancestor(&self, block: &HashedHeader, number: u64) -> Result<HashedHeader, ChainError> {
         let heights: Vec<_> = (number..block.number()).rev().take(MAX_PARENTS).collect();
         for server in &self.servers {
-            if let Response::Answer(parents) = server.headers(&heights).await
+            if let Ok(parents) = server.headers(&heights).await
                 && let Some(found) = ancestor(block, &parents, number)
             {
                 return Ok(found.clone());
             }
         }
         self.at_number(number).await.map(|named| named.header)
-    }
-
-    /// Judges a case at a block that was decided on, or named.
-    pub async fn validate(
-        &self,
-        validator: &ProposalValidator,
-        case: &Case,
-        at: &HashedHeader,
-    ) -> Assured<ContractVerdict> {
-        match self.call(Some(validator.address()), calldata(case), at).await {
-            Ok(Assured { fact, assurance }) => Assured { fact: validator.verdict(case, fact), assurance },
-            Err(undecided) => {
-                Assured { fact: ContractVerdict::Undecided(undecided), assurance: Assurance::Word }
-            }
-        }
     }
 
     /// What a contract, or creation code, answers after this block.
@@ -187,12 +245,12 @@ impl Panel {
         };
         #[cfg(not(feature = "proven"))]
         let said = said.await;
-        let (agreed, said) = self.agreed(said);
+        let (voted, said) = self.vote("eth_call", said, shown);
         #[cfg(not(feature = "proven"))]
         drop(said);
         #[cfg(feature = "proven")]
-        match (proven, &agreed) {
-            (Ok(Proven { called, .. }), Ok(agreed)) if agreed.fact != called => {
+        match (proven, &voted) {
+            (Ok(Proven { called, .. }), Ok((agreed, _))) if *agreed != called => {
                 return Err(ChainError::Contradicted { block: at.block(), said });
             }
             (Ok(Proven { has_code: false, .. }), _) => {
@@ -204,43 +262,92 @@ impl Panel {
             }
             (Err(ProofError::NotProvable(_) | ProofError::NoProof(_)), _) => {}
         }
-        agreed
+        match (voted, to) {
+            (Ok((fact, votes)), _) => Ok(Assured { fact, assurance: assurance(votes) }),
+            (Err(error), Some(address)) if error.may_be_for_lack_of_code() => {
+                match self.code(address, at).await {
+                    Some(code) if code.is_empty() => Err(ChainError::NoCode { address, block: at.block() }),
+                    _ if error.is_bare_revert() => Err(ChainError::RevertWithoutReason { address }),
+                    _ => Err(error.into()),
+                }
+            }
+            (Err(error), _) => Err(error.into()),
+        }
     }
 
-    /// What enough servers say, and who says what.
-    fn agreed(
+    /// The code at an address after this block, as enough servers say that name the block.
+    pub(crate) async fn code(&self, address: Address, at: &HashedHeader) -> Option<Bytes> {
+        let asked = self.servers.iter().map(|server| {
+            server.ask(|connection| async move {
+                Server::require(&connection, at).await?;
+                let block = BlockId::hash_canonical(at.hash());
+                connection.request_twice::<_, Bytes>("eth_getCode", (address, block)).await
+            })
+        });
+        let answers = join_all(asked).await;
+        let (voted, _) = self.vote("eth_getCode", answers, |code| format!("{} bytes", code.len()));
+        voted.ok().map(|(code, _)| code)
+    }
+
+    /// Whether the state after this block is proven: of this account, at least.
+    pub async fn proves(&self, account: Address, at: &HashedHeader) -> bool {
+        #[cfg(feature = "proven")]
+        return self.prover.has_code(account, at).await.is_ok();
+        #[cfg(not(feature = "proven"))]
+        {
+            let _ = (account, at);
+            false
+        }
+    }
+
+    /// How far events are to be believed, which are read as enough servers tell them.
+    pub fn events_assurance(&self) -> Assurance {
+        assurance(self.required())
+    }
+
+    /// How many servers must say the same, as things stand.
+    fn required(&self) -> usize {
+        self.quorum.required(self.servers.iter().filter(|server| server.has_spoken()).count())
+    }
+
+    /// What enough servers say, with how many do, and who says what.
+    fn vote<T: PartialEq>(
         &self,
-        said: Vec<Result<Called, RequestError>>,
-    ) -> (Result<Assured<Called>, ChainError>, String) {
-        let required = self.quorum.required(self.servers.iter().filter(|server| server.has_spoken()).count());
-        let mut votes: Vec<(Called, usize)> = Vec::new();
-        let mut failure = None;
-        let mut words = Vec::new();
-        for (server, said) in self.servers.iter().zip(said) {
-            match said {
-                Ok(called) => {
-                    words.push(format!("{} {}", server.name(), shown(&called)));
-                    match votes.iter_mut().find(|(other, _)| *other == called) {
+        method: &'static str,
+        answers: Vec<Result<T, RequestError>>,
+        shown: impl Fn(&T) -> String,
+    ) -> (Result<(T, usize), RequestError>, String) {
+        let required = self.required();
+        let mut votes: Vec<(T, usize)> = Vec::new();
+        let (mut said, mut failures) = (Vec::new(), Vec::new());
+        for (server, answer) in self.servers.iter().zip(answers) {
+            match answer {
+                Ok(answer) => {
+                    said.push(format!("{} {}", server.name(), shown(&answer)));
+                    match votes.iter_mut().find(|(other, _)| *other == answer) {
                         Some((_, votes)) => *votes += 1,
-                        None => votes.push((called, 1)),
+                        None => votes.push((answer, 1)),
                     }
                 }
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => failures.push(error),
             }
         }
-        let words = words.join("; ");
-        let agreed = match votes.iter().find(|(_, votes)| *votes >= required) {
-            Some((fact, votes)) => {
-                let assurance = if *votes > 1 { Assurance::Agreed } else { Assurance::Word };
-                Ok(Assured { fact: fact.clone(), assurance })
+        let agreed = match votes.iter().position(|(_, votes)| *votes >= required) {
+            Some(place) => Ok(votes.swap_remove(place)),
+            None if votes.is_empty() => Err(RequestError::of_all(failures)),
+            None => {
+                let failures = failures.iter().map(ToString::to_string);
+                let said = said.iter().cloned().chain(failures).collect::<Vec<_>>().join("; ");
+                Err(RequestError::NotAgreed { method, required, said })
             }
-            None => match failure {
-                Some(error) if votes.is_empty() => Err(error.into()),
-                _ => Err(ChainError::NotAgreed { required, said: words.clone() }),
-            },
         };
-        (agreed, words)
+        (agreed, said.join("; "))
     }
+}
+
+/// How far a fact is to be believed that this many servers say, which are enough.
+pub(crate) const fn assurance(votes: usize) -> Assurance {
+    if votes > 1 { Assurance::Agreed } else { Assurance::Word }
 }
 
 /// How a call ended, cut.
@@ -258,77 +365,83 @@ impl Server {
     }
 
     fn has_spoken(&self) -> bool {
-        self.has_spoken.load(Ordering::Relaxed)
+        self.connections.iter().any(Connection::has_spoken)
     }
 
-    /// What it says, or that it says nothing.
-    fn heard<T>(&self, answer: Option<T>) -> Response<T> {
-        match answer {
-            Some(answer) => {
-                self.has_spoken.store(true, Ordering::Relaxed);
-                Response::Answer(answer)
-            }
-            None if self.has_spoken() => Response::Nothing,
-            None => Response::Silence,
-        }
-    }
-
-    /// Asks one URL after the other, until one answers.
-    async fn ask<T, F: Future<Output = Option<T>>>(&self, ask: impl Fn(Connection) -> F) -> Response<T> {
-        for connection in &self.connections {
-            if let Some(answer) = ask(connection.clone()).await {
-                return self.heard(Some(answer));
+    /// Asks one URL after the other, until one answers; else why the first didn't.
+    async fn ask<T, F: Future<Output = Result<T, RequestError>>>(
+        &self,
+        ask: impl Fn(Connection) -> F,
+    ) -> Result<T, RequestError> {
+        let mut failure = None;
+        for connection in &*self.connections {
+            match ask(connection.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        self.heard(None)
+        Err(failure.unwrap_or_else(|| RequestError::NoneFit(Vec::new())))
     }
 
     /// Its newest block, if it is on this chain.
-    async fn head(&self, chain_id: u64) -> Response<HashedHeader> {
-        let head = self
-            .ask(|connection| async move {
-                let id = connection.request::<_, U64>("eth_chainId", ());
-                let head = connection.request::<_, RpcHeader>("eth_getBlockByNumber", ("latest", false));
-                let (id, head) = tokio::join!(id, head);
-                Some((id.ok()?.to::<u64>(), HashedHeader::of(head.ok()?)?))
-            })
-            .await;
-        match head {
-            Response::Answer((id, head)) if id == chain_id => Response::Answer(head),
-            // It has said that it is on another chain.
-            Response::Answer(_) | Response::Nothing => Response::Nothing,
-            Response::Silence => Response::Silence,
-        }
+    async fn head(&self, chain_id: u64) -> Result<HashedHeader, RequestError> {
+        self.ask(|connection| async move {
+            let id = connection.request_twice::<_, U64>("eth_chainId", ());
+            let params = ("latest", false);
+            let head = connection.request_twice::<_, RpcHeader>("eth_getBlockByNumber", params);
+            let (id, head) = tokio::join!(id, head);
+            let (id, head) = (id?.to::<u64>(), head?);
+            if id != chain_id {
+                return Err(connection.other_chain(chain_id, id));
+            }
+            connection.hashed("eth_getBlockByNumber", head)
+        })
+        .await
+    }
+
+    /// The block that it gives a tag.
+    async fn tagged(&self, tag: BlockSelector) -> Result<HashedHeader, RequestError> {
+        self.ask(|connection| async move {
+            let params = (tag.to_string(), false);
+            let header = connection.request_twice::<_, RpcHeader>("eth_getBlockByNumber", params).await?;
+            connection.hashed("eth_getBlockByNumber", header)
+        })
+        .await
     }
 
     /// The headers that it has at these heights.
-    async fn headers(&self, heights: &[u64]) -> Response<Vec<HashedHeader>> {
+    async fn headers(&self, heights: &[u64]) -> Result<Vec<HashedHeader>, RequestError> {
         let params: Vec<_> = heights.iter().map(|height| (U64::from(*height), false)).collect();
         let params = &params;
         self.ask(|connection| async move {
             let answers: Vec<Option<RpcHeader>> =
-                connection.batch("eth_getBlockByNumber", params).await.ok()?;
+                connection.batch_twice("eth_getBlockByNumber", params).await?;
             // The block that comes back must be the one asked for.
             let headers = heights.iter().zip(answers).filter_map(|(height, answer)| {
                 HashedHeader::of(answer?).filter(|header| header.number() == *height)
             });
-            Some(headers.collect())
+            Ok(headers.collect())
         })
         .await
     }
 
     /// The header with this hash, if it has it.
-    async fn by_hash(&self, hash: B256) -> Option<HashedHeader> {
-        let found = self
-            .ask(|connection| async move {
-                let header: Option<RpcHeader> =
-                    connection.request("eth_getBlockByHash", (hash, false)).await.ok()?;
-                HashedHeader::of(header?).filter(|header| header.hash() == hash)
-            })
-            .await;
-        match found {
-            Response::Answer(header) => Some(header),
-            Response::Nothing | Response::Silence => None,
+    async fn by_hash(&self, hash: B256) -> Result<Option<HashedHeader>, RequestError> {
+        self.ask(|connection| async move {
+            let header: Option<RpcHeader> =
+                connection.request_twice("eth_getBlockByHash", (hash, false)).await?;
+            Ok(header.and_then(HashedHeader::of).filter(|header| header.hash() == hash))
+        })
+        .await
+    }
+
+    /// That it names this block at its height.
+    async fn require(connection: &Connection, at: &HashedHeader) -> Result<(), RequestError> {
+        let params = (U64::from(at.number()), false);
+        let found: Option<RpcHeader> = connection.request_twice("eth_getBlockByNumber", params).await?;
+        match found.and_then(HashedHeader::of) {
+            Some(found) if found == *at => Ok(()),
+            _ => Err(connection.no_block(at.block())),
         }
     }
 
@@ -338,33 +451,37 @@ impl Server {
         transaction: &TransactionRequest,
         at: &HashedHeader,
     ) -> Result<Called, RequestError> {
-        let mut failure = None;
-        for connection in &self.connections {
-            let params = (transaction.clone(), BlockId::hash_canonical(at.hash()));
-            let called = match connection.request::<_, Bytes>("eth_call", params).await {
-                Ok(bytes) if bytes.is_empty() => Err(RequestError::Garbage {
-                    method: "eth_call",
-                    endpoint: connection.name().to_owned(),
-                    cause: "it is empty".to_owned(),
-                    answer: String::new(),
-                }),
-                Ok(bytes) => Ok(Called::Returned(bytes)),
-                Err(RequestError::Rpc { method, endpoint, code, message, data }) => {
-                    revert_of(code, &message, data.as_deref())
-                        .filter(|reason| !reason.is_empty())
-                        .map(Called::Reverted)
-                        .ok_or(RequestError::Rpc { method, endpoint, code, message, data })
+        self.ask(|connection| async move {
+            let by_hash = (transaction.clone(), BlockId::hash_canonical(at.hash()));
+            let answer = match called(connection.request_twice::<_, Bytes>("eth_call", by_hash).await) {
+                Err(error) if takes_no_hash(&error) => {
+                    Self::require(&connection, at).await?;
+                    let by_number = (transaction.clone(), U64::from(at.number()));
+                    let answer = called(connection.request_twice::<_, Bytes>("eth_call", by_number).await);
+                    Self::require(&connection, at).await?;
+                    answer
                 }
-                Err(error) => Err(error),
+                answer => answer,
             };
-            match called {
-                Ok(called) => {
-                    self.has_spoken.store(true, Ordering::Relaxed);
-                    return Ok(called);
-                }
-                Err(error) => failure = failure.or(Some(error)),
+            match answer? {
+                Called::Returned(bytes) if bytes.is_empty() => Err(connection.empty("eth_call")),
+                called => Ok(called),
             }
+        })
+        .await
+    }
+}
+
+/// What an answer to `eth_call` says. A revert without a reason says nothing.
+fn called(answer: Result<Bytes, RequestError>) -> Result<Called, RequestError> {
+    match answer {
+        Ok(bytes) => Ok(Called::Returned(bytes)),
+        Err(RequestError::Rpc { method, endpoint, code, message, data }) => {
+            revert_of(code, &message, data.as_deref())
+                .filter(|reason| !reason.is_empty())
+                .map(Called::Reverted)
+                .ok_or(RequestError::Rpc { method, endpoint, code, message, data })
         }
-        Err(failure.unwrap_or_else(|| RequestError::NoneFit(Vec::new())))
+        Err(error) => Err(error),
     }
 }

@@ -110,7 +110,7 @@ impl Eligible {
         let quorum = Quorum::new(count, at_least)?;
         let server = |server| {
             let urls = urls.iter().zip(&of).filter(|(_, of)| **of == server).map(|(url, _)| url.clone());
-            Endpoints::several(urls, expected.clone())
+            Endpoints::several(urls, Expected { quorum: 0, ..expected.clone() })
         };
         Ok(Self { servers: (0..count).map(server).collect::<Result<_, _>>()?, quorum, registry })
     }

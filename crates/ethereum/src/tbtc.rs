@@ -1,10 +1,15 @@
 //! Where tBTC is: which chain an endpoint serves, which contracts are on it, and the one block that a decision is made at.
 
 use alloy::primitives::Address;
-use coxswain_rules::network::{Parameters, Preset};
+use coxswain_rules::{
+    Assurance, Assured,
+    network::{Parameters, Preset},
+};
 
 use crate::{
+    decision::{Named, Pace},
     error::ChainError,
+    panel::Panel,
     rpc::{Block, BlockSelector, Endpoints, Expected},
     validator::ProposalValidator,
 };
@@ -34,15 +39,39 @@ impl Chain {
     /// # Errors
     /// If the endpoint gives no usable answer, or serves another chain.
     pub async fn served(endpoint: &Endpoints, network: Option<Preset>) -> Result<Self, ChainError> {
-        let chain = Self::new(endpoint.chain_id().await?);
-        chain.require(network, endpoint)?;
+        let (id, server) = Panel::chain_id(endpoint).await?;
+        let chain = Self::new(id);
+        chain.require(network, &server)?;
         Ok(chain)
     }
 
-    fn require(&self, network: Option<Preset>, endpoint: &Endpoints) -> Result<(), ChainError> {
+    /// How its blocks follow on the clock.
+    pub fn pace(&self) -> Pace {
+        self.network.and_then(|network| network.block_times)
+    }
+
+    /// All servers of it, and the block that a selector names now, as they are to be believed.
+    ///
+    /// # Errors
+    /// If too few name one.
+    pub async fn named(&self, endpoint: &Endpoints, at: BlockSelector) -> Result<(Panel, Named), ChainError> {
+        let panel = Panel::of(endpoint, self.id);
+        let named = match at {
+            BlockSelector::Latest => {
+                panel.decide(&mut panel.decider(self.pace()), endpoint.expected().now()).await?.into()
+            }
+            BlockSelector::Number(number) => panel.at_number(number).await?,
+            BlockSelector::Hash(hash) => panel.at_hash(hash).await?,
+            BlockSelector::Earliest => panel.at_number(0).await?,
+            BlockSelector::Safe | BlockSelector::Finalized => panel.at_tag(at).await?,
+        };
+        Ok((panel, named))
+    }
+
+    fn require(&self, network: Option<Preset>, server: &str) -> Result<(), ChainError> {
         match network {
             Some(network) if !network.chain_ids.contains(&self.id) => Err(ChainError::WrongNetwork {
-                endpoint: endpoint.name().to_owned(),
+                endpoint: server.to_owned(),
                 network: network.name,
                 actual: self.id,
             }),
@@ -93,8 +122,12 @@ pub struct Tbtc {
     pub validator: Address,
     /// The Bridge that the validator reads.
     pub bridge: Address,
-    /// The block.
-    pub block: Block,
+    /// The block, and who names it.
+    pub named: Named,
+    /// All servers, asked side by side.
+    pub panel: Panel,
+    /// How far it is to be believed that the validator reads that Bridge.
+    pub assurance: Assurance,
 }
 
 /// Why chain, contracts and block are not all known, and which of them are.
@@ -128,8 +161,8 @@ pub enum ResolveError {
 }
 
 impl Tbtc {
-    /// Finds chain, contracts and block. Sends `eth_chainId` and the block's look-up together, then one `eth_call`, at that
-    /// block.
+    /// Finds chain, contracts and block, as all servers are to be believed. If none of them proves the state of the block that
+    /// they decide on, and it wasn't asked for by its name, a newer one is taken that one of them proves.
     ///
     /// # Errors
     /// If the endpoint gives no usable answer, serves another chain, has no such block, no validator is known for its
@@ -151,19 +184,37 @@ impl Tbtc {
         at: BlockSelector,
         (known_chain, known_validator, known_block): &mut (Option<Chain>, Option<Address>, Option<Block>),
     ) -> Result<Self, ResolveError> {
-        let (chain_id, block) = tokio::join!(endpoint.chain_id(), endpoint.block(at));
-        let chain = Chain::new(chain_id.map_err(ChainError::from)?);
+        let (id, server) = Panel::chain_id(endpoint).await?;
+        let chain = Chain::new(id);
         *known_chain = Some(chain);
-        chain.require(wanted.network, endpoint)?;
+        chain.require(wanted.network, &server)?;
         let Wanted { validator, bridge, .. } = wanted.on(&chain);
         let validator = validator.ok_or(ResolveError::UnknownValidator { chain_id: chain.id })?;
         *known_validator = Some(validator);
-        let no_block = || ChainError::NoBlock { endpoint: endpoint.name().to_owned(), block: at };
-        let block = block.map_err(ChainError::from)?.ok_or_else(no_block)?;
-        *known_block = Some(block);
+        let (panel, mut named) = chain.named(endpoint, at).await?;
+        *known_block = Some(named.header.block());
         let contract = ProposalValidator::new(endpoint.clone(), chain.id, validator);
-        let bridge = contract.require_bridge(bridge, block).await?;
-        Ok(Self { endpoint: endpoint.clone(), chain, validator, bridge, block })
+        let mut read = contract.assured_bridge(&panel, bridge, &named.header).await;
+        if cfg!(feature = "proven")
+            && at == BlockSelector::Latest
+            && read.as_ref().map_or_else(ChainError::is_retryable, |read| read.assurance < Assurance::Proven)
+        {
+            for newer in panel.newest(&named.header).await {
+                let again = contract.assured_bridge(&panel, bridge, &newer.header).await;
+                if again.as_ref().is_ok_and(|again| again.assurance == Assurance::Proven) {
+                    *known_block = Some(newer.header.block());
+                    (named, read) = (newer, again);
+                    break;
+                }
+            }
+        }
+        let Assured { fact: bridge, assurance } = read?;
+        Ok(Self { endpoint: endpoint.clone(), chain, validator, bridge, named, panel, assurance })
+    }
+
+    /// The block.
+    pub const fn block(&self) -> Block {
+        self.named.header.block()
     }
 
     /// The validator, to be asked.

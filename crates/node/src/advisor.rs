@@ -7,7 +7,7 @@ use std::{
 
 use coxswain_bitcoin::Backends;
 use coxswain_coordination::{Advisor, Unread};
-use coxswain_ethereum::{Block, EventReader, Panel, heads::Standing};
+use coxswain_ethereum::{EventReader, Named, Panel, heads::Standing};
 use coxswain_proposals::{ActionOutcome, Assessment, Memory, Session, Sources};
 use coxswain_protocol::{Assurance, ContentVerdict, Generation, SafeHashes, Window};
 use coxswain_rules::{Action, Case, KeyHash, Proposal};
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// Answers from sessions at the newest decision block.
 #[derive(Debug)]
 pub struct SessionAdvisor {
-    panel: Arc<Panel>,
+    panel: Panel,
     events: EventReader,
     sources: Sources<Backends>,
     heads: watch::Receiver<Option<Standing>>,
@@ -34,7 +34,7 @@ struct Desk {
 impl SessionAdvisor {
     /// Asks these, at the blocks that the clock's standings name.
     pub fn new(
-        panel: Arc<Panel>,
+        panel: Panel,
         events: EventReader,
         sources: Sources<Backends>,
         heads: watch::Receiver<Option<Standing>>,
@@ -48,11 +48,11 @@ impl SessionAdvisor {
     }
 
     /// The newest block, with the events up to it.
-    async fn block(&self) -> Result<Block, String> {
-        let standing = *self.heads.borrow();
-        let block = standing.ok_or_else(|| "no block has been decided on yet".to_owned())?.block;
-        self.events.follow(block).await.map_err(|error| error.to_string())?;
-        Ok(block)
+    async fn block(&self) -> Result<Named, String> {
+        let standing = self.heads.borrow().clone();
+        let named = standing.ok_or_else(|| "no block has been decided on yet".to_owned())?.named;
+        self.events.follow(named.header.block()).await.map_err(|error| error.to_string())?;
+        Ok(named)
     }
 
     async fn generated(&self, wallet: KeyHash, action: Action) -> Generation {
@@ -80,10 +80,12 @@ impl SessionAdvisor {
         let block = match self.block().await {
             Ok(block) => block,
             Err(why) => {
-                let number = self.heads.borrow().map_or(0, |standing| standing.block.number);
+                let number =
+                    self.heads.borrow().as_ref().map_or(0, |standing| standing.named.header.number());
                 return (ContentVerdict::Undecided(why), number);
             }
         };
+        let number = block.header.number();
         let desk = self.desk(wallet);
         let mut desk = desk.lock().await;
         let Desk { memory, case } = &mut *desk;
@@ -103,7 +105,7 @@ impl SessionAdvisor {
             }
             Assessment::Undecided { step, cause } => ContentVerdict::Undecided(format!("{step}: {cause}")),
         };
-        (verdict, block.number)
+        (verdict, number)
     }
 }
 

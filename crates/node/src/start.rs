@@ -14,8 +14,7 @@ use coxswain_bitcoin::{Backends, Endpoint, EndpointError, Limits};
 use coxswain_coordination::{Coordinator, Settings, Tick, Wallet};
 use coxswain_ethereum::{
     Account, AccountError, BlockSelector, ChainError, ConnectError, Eligible, Endpoints, EventLog,
-    EventReader, Panel, PanelError, ResolveError, Tbtc, Wanted,
-    decision::Pace,
+    EventReader, Expected, ResolveError, Tbtc, Wanted,
     heads::{self, Notice, Standing},
     registry::ServersError,
 };
@@ -77,9 +76,6 @@ pub enum StartError {
     /// An Ethereum URL can't be used.
     #[error("ethereum.urls: {0}")]
     Ethereum(#[from] ConnectError),
-    /// The servers make no quorum.
-    #[error("ethereum: {0}")]
-    Panel(#[from] PanelError),
     /// A Bitcoin URL can't be used.
     #[error("bitcoin.urls: {0}")]
     Bitcoin(#[from] EndpointError),
@@ -121,7 +117,6 @@ impl StartError {
             | Self::Password(_)
             | Self::Key(_)
             | Self::Ethereum(_)
-            | Self::Panel(_)
             | Self::Bitcoin(_)
             | Self::Allowed(_)
             | Self::Servers(_)
@@ -187,11 +182,16 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     info!(operator = %account.address(), peer = %identity.peer_id(), "the operator's key is open");
 
     let wanted = Wanted { network: ethereum.network, validator: ethereum.validator, bridge: ethereum.bridge };
-    let timeout = ethereum.request_timeout.unwrap_or(coxswain_ethereum::REQUEST_TIMEOUT);
-    let endpoints = Endpoints::within(ethereum.urls.clone(), wanted.expected(), timeout)?;
+    let expected = Expected {
+        quorum: ethereum.quorum,
+        loopback_is_one: ethereum.loopback_is_one,
+        timeout: ethereum.request_timeout.unwrap_or(coxswain_ethereum::REQUEST_TIMEOUT),
+        ..wanted.expected()
+    };
+    let endpoints = Endpoints::several(ethereum.urls.clone(), expected)?;
     let tbtc = resolve(&endpoints, &wanted).await?;
     let chain = tbtc.chain;
-    info!(chain = chain.id, bridge = %tbtc.bridge, validator = %tbtc.validator, block = tbtc.block.number, "Ethereum answers");
+    info!(chain = chain.id, bridge = %tbtc.bridge, validator = %tbtc.validator, block = tbtc.block().number, "Ethereum answers");
 
     let mut settings = coxswain_service::journal::Settings::at(journal.path);
     settings.keep_windows = journal.keep_windows.unwrap_or(settings.keep_windows);
@@ -199,9 +199,8 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     let journal = Arc::new(Journal::open(&settings)?);
     info!(path = %settings.path.display(), "the journal is open");
 
-    let pace = Pace::from(&chain.network.unwrap_or(Preset::MAINNET));
-    let panel = Panel::new(&ethereum.urls, chain.id, ethereum.quorum, ethereum.loopback_is_one)?;
-    let panel = Arc::new(panel);
+    let pace = chain.network.unwrap_or(Preset::MAINNET).block_times;
+    let panel = tbtc.panel.clone();
     let expected = coxswain_bitcoin::Expected::on(
         bitcoin.network.unwrap_or_else(|| chain.network.unwrap_or(Preset::MAINNET).bitcoin),
     );
@@ -215,11 +214,12 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
         .fallback_fee_rate
         .map(FeeRate::from_sat_per_vb_u32)
         .or(chain.network.and_then(|network| network.fallback_fee_rate));
-    let since = tbtc.block.number.saturating_sub(EVENT_LOOK_BACK);
+    let since = tbtc.block().number.saturating_sub(EVENT_LOOK_BACK);
     let log = EventLog::new(tbtc.bridge, since);
     let events = EventReader::new(endpoints, log, chain.parameters().final_depth);
     let validator = tbtc.proposal_validator();
-    let sources = Sources::new(events.clone(), chain.id, validator, backends, chain.parameters(), fallback);
+    let sources = Sources::new(events.clone(), chain.id, validator, backends, chain.parameters(), fallback)
+        .through(panel.clone());
 
     let mut config = Config::new(identity.clone(), SystemTime::now());
     config.listen = network.listen;
@@ -275,14 +275,14 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     info!(wallets = joined.len(), "wallets are coordinated");
 
     let (standing, heads) = watch::channel(None);
-    let advisor = SessionAdvisor::new(Arc::clone(&panel), events, sources, heads.clone());
+    let advisor = SessionAdvisor::new(panel.clone(), events, sources, heads.clone());
     let (dispatch, results) = mpsc::channel(RESULTS);
     let settings = Settings { places: PLACES, patience: PATIENCE, clock: Arc::new(now) };
     let keeper = WindowJournal::new(Arc::clone(&journal));
     let coordinator = Coordinator::new(advisor, keeper, settings, joined, dispatch);
 
     let mut tasks = Tasks::default();
-    let default = if pace.is_of_the_clock { POLL } else { LOCAL_POLL };
+    let default = if pace.is_some() { POLL } else { LOCAL_POLL };
     let poll = ethereum.poll_milliseconds.map_or(default, Duration::from_millis);
     let mut stop = tasks.stop();
     tasks.critical("heads", async move {
@@ -356,7 +356,7 @@ async fn tick(
                 return Ok(());
             },
         }
-        let Some(standing) = *heads.borrow_and_update() else { continue };
+        let Some(standing) = heads.borrow_and_update().clone() else { continue };
         let tick = Tick { block: standing.height, set_back: standing.set_back };
         clock.send_if_modified(|last| {
             let moved = *last != tick;
@@ -364,9 +364,9 @@ async fn tick(
             if moved {
                 debug!(
                     height = standing.height,
-                    block = standing.block.number,
-                    named_by = standing.named_by,
-                    of = standing.of,
+                    block = standing.named.header.number(),
+                    named_by = standing.named.named_by,
+                    of = standing.named.of,
                     "block"
                 );
             }

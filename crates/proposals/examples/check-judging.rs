@@ -9,7 +9,9 @@ use alloy_primitives::{Address, B256};
 use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bindings::Bridge;
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
-use coxswain_ethereum::{BlockSelector, Endpoints, EventLog, EventReader, ProposalValidator, SnapshotKeys};
+use coxswain_ethereum::{
+    BlockSelector, Chain, Endpoints, EventLog, EventReader, ProposalValidator, SnapshotKeys,
+};
 use coxswain_proposals::{Assessment, Memory, Session, Sources, Step};
 use coxswain_rules::{
     Amount, Assurance, DepositKey, DepositSweepProposal, FeeObjection, MovedFundsSweepProposal,
@@ -59,11 +61,11 @@ impl Peers {
     async fn judge(&mut self, wallet: &Wallet, proposal: &Proposal) -> Assessment {
         let events = self.events.clone();
         let validator = ProposalValidator::new(events.endpoints().clone(), CHAIN, self.validator);
-        let block = validator.block(BlockSelector::Latest).await.unwrap();
-        events.follow(block).await.unwrap();
+        let (_, named) = Chain::new(CHAIN).named(events.endpoints(), BlockSelector::Latest).await.unwrap();
+        events.follow(named.header.block()).await.unwrap();
         let sources = Sources::new(events, CHAIN, validator, self.bitcoin(), NETWORK, FALLBACK);
         let mut memory = Memory::default();
-        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
+        let mut session = Session::new(&sources, wallet.key_hash(), named, &mut memory);
         session.judge_proposal(proposal).await.1
     }
 

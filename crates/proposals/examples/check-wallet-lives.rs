@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Known, Limits};
-use coxswain_ethereum::{BlockSelector, Endpoints, EventLog, EventReader, ProposalValidator};
+use coxswain_ethereum::{BlockSelector, Chain, Endpoints, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{ChecklistOutcome, Item, Memory, Session, Sources, Why};
 use coxswain_rules::{Action, Amount, Assured, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
@@ -55,12 +55,12 @@ impl Peers {
     /// What is due now, by the action.
     async fn generate(&mut self, wallet: &Wallet, action: Action) -> ChecklistOutcome {
         self.server.follow(&self.world.bitcoin).await.unwrap();
-        let block = self.validator.block(BlockSelector::Latest).await.unwrap();
-        self.events.follow(block).await.unwrap();
         let (events, validator) = (self.events.clone(), self.validator.clone());
+        let (_, named) = Chain::new(CHAIN).named(events.endpoints(), BlockSelector::Latest).await.unwrap();
+        events.follow(named.header.block()).await.unwrap();
         let sources = Sources::new(events, CHAIN, validator, self.bitcoin(), NETWORK, FALLBACK);
         let memory = self.memories.entry(wallet.key_hash()).or_default();
-        let mut session = Session::new(&sources, wallet.key_hash(), block, memory);
+        let mut session = Session::new(&sources, wallet.key_hash(), named, memory);
         session.generate_first([action]).await
     }
 

@@ -11,9 +11,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use bitcoin::FeeRate;
 use coxswain_bitcoin::{Backend, Known};
 use coxswain_ethereum::{
-    Block, ChainError, Endpoints, EventLog, EventReader, ProposalValidator, Revealed, SnapshotReader,
+    Block, ChainError, Endpoints, EventLog, EventReader, Named, Panel, ProposalValidator, Revealed,
+    SnapshotReader,
 };
-use coxswain_rules::{Assurance, FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
+use coxswain_rules::{FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
 
 use self::{
     generator::{Moved, Survey},
@@ -21,7 +22,7 @@ use self::{
     main_utxo::MainUtxo,
     reads::EARLIER_STEP,
 };
-use crate::{Head, Memory};
+use crate::{Assurances, Head, Memory};
 
 pub use self::judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
 pub use self::main_utxo::main_utxo_in;
@@ -30,6 +31,7 @@ pub use self::main_utxo::main_utxo_in;
 #[derive(Clone, Debug)]
 pub struct Sources<B> {
     pub(crate) events: EventReader,
+    pub(crate) panel: Panel,
     pub(crate) reader: SnapshotReader,
     pub(crate) validator: ProposalValidator,
     pub(crate) bitcoin: B,
@@ -49,7 +51,14 @@ impl<B: Backend> Sources<B> {
         fallback_fee_rate: Option<FeeRate>,
     ) -> Self {
         let reader = SnapshotReader::new(events.endpoints().clone(), chain_id, events.bridge());
-        Self { events, reader, validator, bitcoin, network, fallback_fee_rate }
+        let panel = Panel::of(events.endpoints(), chain_id);
+        Self { events, panel, reader, validator, bitcoin, network, fallback_fee_rate }
+    }
+
+    /// The same, by a panel of the same servers: it knows what they have proven before.
+    #[must_use]
+    pub fn through(self, panel: Panel) -> Self {
+        Self { panel, ..self }
     }
 }
 
@@ -61,15 +70,16 @@ impl<B: Backend> Sources<B> {
 pub struct Session<'a, B> {
     pub(crate) sources: &'a Sources<B>,
     pub(crate) key_hash: KeyHash,
+    pub(crate) named: Named,
     pub(crate) block: Block,
+    /// How far what was read is to be believed.
+    pub(crate) assurances: Assurances,
     /// The Bridge's events, as they were when the session last asked. They may be of later blocks than its own.
     pub(crate) events: Arc<EventLog>,
     pub(crate) memory: &'a mut Memory,
     /// The wallet's record, and the Bridge's parameters.
     basis: Option<Snapshot>,
     fees: Option<FeeConditions>,
-    /// The weakest of what Bitcoin has said.
-    bitcoin_assurance: Option<Assurance>,
     /// The main UTXO, once Bitcoin has said that it is unspent.
     main_utxo: Option<MainUtxo>,
     pub(crate) survey: Option<Survey>,
@@ -87,21 +97,22 @@ pub struct Session<'a, B> {
 }
 
 impl<'a, B: Backend> Session<'a, B> {
-    /// The wallet as of this block. Nothing is asked yet.
+    /// The wallet as of this block, which servers name. Nothing is asked yet.
     ///
     /// The sources' events must have been brought up to the block ([`EventReader::follow`]), and reach back as far as anything
     /// pending; for what lasts, they are searched further back. `memory` is the wallet's own.
-    pub fn new(sources: &'a Sources<B>, wallet: KeyHash, block: Block, memory: &'a mut Memory) -> Self {
+    pub fn new(sources: &'a Sources<B>, wallet: KeyHash, named: Named, memory: &'a mut Memory) -> Self {
         let events = sources.events.log();
         Self {
             sources,
             key_hash: wallet,
-            block,
+            block: named.header.block(),
+            assurances: Assurances::at(&named),
+            named,
             events,
             memory,
             basis: None,
             fees: None,
-            bitcoin_assurance: None,
             main_utxo: None,
             survey: None,
             moved: None,
@@ -116,6 +127,16 @@ impl<'a, B: Backend> Session<'a, B> {
     /// The block that everything is read at.
     pub const fn block(&self) -> Block {
         self.block
+    }
+
+    /// How far all that was read so far is to be believed, kind by kind.
+    pub const fn assurances(&self) -> Assurances {
+        self.assurances
+    }
+
+    /// That something is decided by what events tell.
+    pub(crate) fn count_events(&mut self) {
+        self.assurances.count_events(self.sources.panel.events_assurance());
     }
 
     /// Who is asked of Ethereum.

@@ -5,7 +5,7 @@ mod preset;
 
 use std::{fmt, str::FromStr};
 
-pub use self::preset::{Contracts, Preset};
+pub use self::preset::{BlockTimes, Contracts, Preset};
 use crate::Action;
 
 /// A network's values.

@@ -43,6 +43,13 @@ pub struct Assured<T> {
     pub assurance: Assurance,
 }
 
+impl<T> Assured<T> {
+    /// The same of what follows from the fact.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Assured<U> {
+        Assured { fact: map(self.fact), assurance: self.assurance }
+    }
+}
+
 /// What the passing of time does to an objection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timing {

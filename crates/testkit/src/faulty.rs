@@ -59,6 +59,8 @@ pub enum Reply {
     Body(String),
     /// With this HTTP status, and an empty body.
     Status(u16),
+    /// With a body that doesn't end, as fast as it is read.
+    Endless,
     /// By closing the connection, the request having been read.
     Cut,
     /// Never, the connection staying open.
@@ -139,6 +141,7 @@ impl Drop for FaultyEndpoint {
 /// What a body is answered with.
 enum Served {
     Body(u16, String),
+    Endless,
     Cut,
 }
 
@@ -181,6 +184,7 @@ async fn serve(
 async fn send(stream: &mut BufReader<TcpStream>, served: Served) -> io::Result<()> {
     match served {
         Served::Body(status, body) => http::respond(stream, status, &body).await,
+        Served::Endless => http::respond_endlessly(stream).await,
         Served::Cut => Ok(()),
     }
 }
@@ -216,6 +220,7 @@ async fn answer(request: &Value, reply: Reply, upstream: &Url, client: &Client) 
         }
         Reply::Body(body) => Served::Body(200, body),
         Reply::Status(status) => Served::Body(status, String::new()),
+        Reply::Endless => Served::Endless,
         Reply::Cut => Served::Cut,
         Reply::Stall => std::future::pending().await,
     })

@@ -46,3 +46,13 @@ pub(crate) async fn respond(stream: &mut BufReader<TcpStream>, status: u16, body
     stream.write_all(body.as_bytes()).await?;
     stream.shutdown().await
 }
+
+/// Answers with JSON that doesn't end, until the client goes away.
+pub(crate) async fn respond_endlessly(stream: &mut BufReader<TcpStream>) -> io::Result<()> {
+    let head = "HTTP/1.1 200 \r\ncontent-type: application/json\r\nconnection: close\r\n\r\n[";
+    stream.write_all(head.as_bytes()).await?;
+    let piece = "{},".repeat(64 << 10);
+    loop {
+        stream.write_all(piece.as_bytes()).await?;
+    }
+}

@@ -143,7 +143,11 @@ impl Registry {
                         && let Ok(request) = serde_json::from_slice(&request.body)
                     {
                         // A client that has gone needs no answer.
-                        let _ = http::respond(&mut stream, 200, &registry.answer(&request).to_string()).await;
+                        let answer = match &request {
+                            Value::Array(batch) => batch.iter().map(|one| registry.answer(one)).collect(),
+                            one => registry.answer(one),
+                        };
+                        let _ = http::respond(&mut stream, 200, &answer.to_string()).await;
                     }
                 });
             }

@@ -271,13 +271,18 @@ async fn a_block_is_named_by_number_hash_or_tag() {
 #[tokio::test]
 async fn faults_exit_3_and_name_their_cause() {
     let bench = Bench::set_up().await;
-    let meet =
-        |fault: Reply| move |method: &str| if method == "eth_call" { fault.clone() } else { Reply::Forward };
+    // A server that proves what it doesn't say has said it.
+    let meet = |fault: Reply| {
+        move |method: &str| match method {
+            "eth_call" | "eth_getProof" => fault.clone(),
+            _ => Reply::Forward,
+        }
+    };
     let validator = bench.validator.to_string();
     for (fault, cause, words) in [
         (Reply::Cut, "interrupted", "was lost before the answer came"),
         (Reply::Body("<html>".to_owned()), "garbage", "can't be understood"),
-        (Reply::Result(json!("0x")), "unknown-answer", "is not what it can be"),
+        (Reply::Result(json!("0x")), "garbage", "it is empty"),
         (Reply::Status(404), "http-status", "HTTP status 404"),
     ] {
         let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet(fault)).await.unwrap();
@@ -364,27 +369,43 @@ async fn inc_25_the_next_endpoint_is_asked_when_one_is_dead_or_dies() {
     let bench = Bench::set_up().await;
     let validator = bench.validator.to_string();
     let heartbeat = bench.heartbeat().to_string();
-    let validate = async |first: &str| {
-        let urls = ["--rpc-url", first, "--rpc-url", &bench.rpc_url];
-        let arguments = [&["validate", "--validator", &validator][..], &urls].concat();
+    let honest =
+        async || FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let third = honest().await;
+    let validate = async |first: &str, others: &[&str]| {
+        let mut arguments = vec!["validate", "--validator", &validator, "--json", "--rpc-url", first];
+        arguments.extend(others.iter().flat_map(|url| ["--rpc-url", *url]));
         coxswain(&arguments, &heartbeat).await
     };
-    let run = validate("http://127.0.0.1:1").await;
+    let (two, three) = ([bench.rpc_url.as_str()], [bench.rpc_url.as_str(), third.url().as_str()]);
+    // Of two, the word of the one that answers is taken where the other says nothing at all, and shown to be that.
+    let run = validate("http://127.0.0.1:1", &two).await;
     assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.json()["assurance"]["block"], json!({ "namedBy": 1, "of": 2 }));
+    let run = validate("http://127.0.0.1:1", &three).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.json()["assurance"]["block"], json!({ "namedBy": 2, "of": 3 }));
     // Dies after each number of requests, until it answers them all.
     for requests in 0.. {
-        let left = AtomicUsize::new(requests);
-        let meet = move |_: &str| match left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
-        {
-            Ok(_) => Reply::Forward,
-            Err(_) => Reply::Cut,
+        let dying = async || {
+            let left = AtomicUsize::new(requests);
+            let meet = move |_: &str| match left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            {
+                Ok(_) => Reply::Forward,
+                Err(_) => Reply::Cut,
+            };
+            FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet).await.unwrap()
         };
-        let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet).await.unwrap();
-        let run = validate(node.url().as_str()).await;
+        let node = dying().await;
+        let run = validate(node.url().as_str(), &three).await;
         assert_eq!(run.code, 0, "{requests}: {run:?}");
+        // Of two, what one alone says is undecided once the other has spoken.
+        let run = validate(dying().await.url().as_str(), &two).await;
+        assert!(run.code == 0 || run.code == 3, "{requests}: {run:?}");
         if node.methods().len() <= requests {
-            assert!(requests >= 6, "a check, the chain, the block and the verdict: {:?}", node.methods());
+            assert_eq!(run.code, 0, "{requests}: {run:?}");
+            assert!(requests >= 6, "the chain, the block and the verdict: {:?}", node.methods());
             break;
         }
     }
@@ -398,6 +419,60 @@ async fn inc_25_the_next_endpoint_is_asked_when_one_is_dead_or_dies() {
     let run = coxswain(&["window", "--rpc-url", "http://127.0.0.1:1", "--rpc-url", &bench.rpc_url], "").await;
     assert_eq!(run.code, 0, "{run:?}");
 }
+
+#[tokio::test]
+async fn inc_47_what_is_known_less_well_than_required_is_undecided() {
+    let bench = Bench::set_up().await;
+    let valid = bench.heartbeat();
+    let mut broken = bench.heartbeat();
+    broken["message"] = json!("0x00");
+    let honest =
+        async || FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    // One server alone names the block: all that is read at it is its word, whatever it proves.
+    for (document, code) in [(&valid, 0), (&broken, 1)] {
+        let run = bench.validate(document, &["--json"]).await;
+        assert_eq!(run.code, code, "{run:?}");
+        assert_eq!(
+            run.json()["assurance"],
+            json!({ "block": { "namedBy": 1, "of": 1 }, "state": BEST }),
+            "{run:?}"
+        );
+        for required in ["agreed", "proven"] {
+            let run = bench.validate(document, &["--json", "--require", required]).await;
+            assert_eq!((run.code, &run.json()["cause"]), (3, &json!("too-weak")), "{run:?}");
+        }
+    }
+    // Unless its hash is given.
+    let hash = bench.validate(&valid, &["--json"]).await.json()["block"]["hash"].as_str().unwrap().to_owned();
+    let run = bench.validate(&valid, &["--require", "proven", "--block", &hash]).await;
+    assert_eq!(run.code, if cfg!(feature = "proven") { 0 } else { 3 }, "{run:?}");
+    // Two name it.
+    let other = honest().await;
+    let more = ["--rpc-url", other.url().as_str(), "--json", "--require"];
+    let run = bench.validate(&valid, &[&more[..], &["agreed"]].concat()).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.json()["assurance"]["block"], json!({ "namedBy": 2, "of": 2 }));
+    let run = bench.validate(&broken, &[&more[..], &["proven"]].concat()).await;
+    assert_eq!(run.code, if cfg!(feature = "proven") { 1 } else { 3 }, "{run:?}");
+    let run = bench.validate(&valid, &["--require", "word"]).await;
+    assert_eq!(run.code, 2, "{run:?}");
+    // A setting raises how many must agree: both must, though one is dead.
+    let dead = ["--rpc-url", "http://127.0.0.1:1"];
+    assert_eq!(bench.validate(&valid, &dead).await.code, 0);
+    let run = bench.validate(&valid, &[&dead[..], &["--quorum", "2"]].concat()).await;
+    assert_eq!(run.code, 3, "{run:?}");
+    let run = bench.validate(&valid, &["--quorum", "2"]).await;
+    assert_eq!(run.code, 2, "a quorum of 2 of 1 server can't be met: {run:?}");
+    let (third, urls) = (honest().await, [&more[..2], &["--json"]].concat());
+    let of = async |more: &[&str]| {
+        let urls = [&urls[..], &["--rpc-url", third.url().as_str()], more].concat();
+        bench.validate(&valid, &urls).await.json()["assurance"]["block"]["of"].clone()
+    };
+    assert_eq!((of(&[]).await, of(&["--loopback-is-one"]).await), (json!(3), json!(2)));
+}
+
+/// What an honest server's state is known by.
+const BEST: &str = if cfg!(feature = "proven") { "proven" } else { "word" };
 
 #[tokio::test]
 async fn an_unknown_chain_needs_a_validator() {

@@ -238,3 +238,28 @@ async fn simulated_heartbeats_come_as_often_as_their_probability_says() {
     );
     assert_eq!(coxswain(&arguments, "").await.stdout, run.stdout, "a seed gives the same run again");
 }
+
+#[tokio::test]
+async fn the_largest_numbers_are_errors_and_no_panics() {
+    for block in ["18446744073709551615", "18446744073709551600"] {
+        let run = coxswain(&["window", "--block", block], "").await;
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert!(run.stderr.contains("no chain comes to block"), "{run:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("group.txt");
+    let seats = |count: u32| (1..=count).map(|seat| format!("0x{seat:040x}\n")).collect::<String>();
+    let hash = format!("0x{}", "11".repeat(32));
+    let leader = async |text: String| {
+        std::fs::write(&file, text).unwrap();
+        let wallet = "0x1212121212121212121212121212121212121212";
+        let group = file.to_str().unwrap();
+        coxswain(&["leader", "--wallet", wallet, "--operators", group, "--safe-block-hash", &hash], "").await
+    };
+    let run = leader(seats(255)).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stdout.contains("first seat 255"), "{run:?}");
+    assert_eq!(leader(seats(256)).await.code, 2);
+    let run = leader("x".repeat(65 << 10)).await;
+    assert!(run.code == 2 && run.stderr.contains("is longer than 65536 bytes"), "{run:?}");
+}

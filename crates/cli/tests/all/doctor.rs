@@ -49,6 +49,9 @@ impl Bench {
     }
 }
 
+/// What is said of an honest server's proofs.
+const PROOFS: &str = if cfg!(feature = "proven") { "it proves the " } else { "it proves no state" };
+
 /// The checks that failed, each with what was found.
 fn wrong(run: &Run) -> Vec<(String, String)> {
     let json = run.json();
@@ -85,7 +88,9 @@ async fn all_is_well_with_either_validator_and_each_check_says_what_was_found() 
         &format!("bytes of code at {}", bench.validator),
         "all 6 as in the rules evaluated here",
         "readable in one call",
-        "\nall 16 checks passed",
+        "\nall 19 checks passed",
+        "1 of 1 answers, 1 must say the same: what it doesn't prove is its word; three are recommended",
+        PROOFS,
     ] {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
@@ -97,12 +102,14 @@ async fn all_is_well_with_either_validator_and_each_check_says_what_was_found() 
     let expected = [
         "chain",
         "newest block",
+        "proofs",
         "validator",
         "validator's Bridge",
         "constants",
         "Bridge",
         "Bridge's state",
         "Bridge's events",
+        "quorum",
     ];
     assert_eq!(checks, expected);
 }
@@ -113,12 +120,14 @@ async fn inc_24_offline_wrong_chain_behind_and_no_code_are_told_apart() {
     let dead = format!("http://{}", closed_port().await);
     let run = bench.doctor(&[&dead], &["--json"]).await;
     assert_eq!(run.code, 1, "{run:?}");
-    assert_eq!(names(&wrong(&run)), ["answers"]);
+    assert_eq!(names(&wrong(&run)), ["answers", "quorum"]);
     assert!(wrong(&run)[0].1.contains("can't connect"), "{run:?}");
 
     // Another network than the one asked for, and another than the endpoint before it.
     let run = bench.doctor(&[&bench.url], &["--network", "mainnet", "--json"]).await;
-    assert_eq!(wrong(&run), [("chain".to_owned(), "31337, local, which is not mainnet".to_owned())]);
+    let found = "31337, local, which is not mainnet".to_owned();
+    let nobody_answers = "0 of 1 answer, 1 must say the same".to_owned();
+    assert_eq!(wrong(&run), [("chain".to_owned(), found), ("quorum".to_owned(), nobody_answers)]);
     let other = FaultyEndpoint::start(bench.url.parse().unwrap(), |method| match method {
         "eth_chainId" => Reply::Result(json!("0x539")),
         _ => Reply::Forward,
@@ -126,7 +135,8 @@ async fn inc_24_offline_wrong_chain_behind_and_no_code_are_told_apart() {
     let other = other.await.unwrap();
     let run = bench.doctor(&[&bench.url, other.url().as_str()], &["--json"]).await;
     let found = "1337, local, but an endpoint before it serves 31337".to_owned();
-    assert_eq!(wrong(&run), [("chain".to_owned(), found)]);
+    let one_answers = "1 of 2 answers, 2 must say the same".to_owned();
+    assert_eq!(wrong(&run), [("chain".to_owned(), found), ("quorum".to_owned(), one_answers)]);
 
     // Eleven blocks behind, and ten.
     let (copy, at) = (bench.url.clone(), bench.world.bridge.address().to_string());
@@ -143,7 +153,9 @@ async fn inc_24_offline_wrong_chain_behind_and_no_code_are_told_apart() {
             _ => Reply::Forward,
         };
         let node = FaultyEndpoint::start_inspecting(copy.parse().unwrap(), meet).await.unwrap();
-        let run = bench.doctor(&[&copy, node.url().as_str()], &["--json", "--bridge", &at]).await;
+        let third = FaultyEndpoint::start(copy.parse().unwrap(), |_| Reply::Forward).await.unwrap();
+        let urls = [copy.as_str(), node.url().as_str(), third.url().as_str()];
+        let run = bench.doctor(&urls, &["--json", "--bridge", &at]).await;
         let of_lagging: Vec<_> = wrong(&run).into_iter().filter(|(name, _)| name == "newest block").collect();
         assert_eq!(names(&of_lagging), expected, "{run:?}");
     }
@@ -171,8 +183,22 @@ async fn a_stale_mainnet_endpoint_is_behind() {
             _ => Reply::Forward,
         }
     };
-    assert!(!names(&bench.wrong(meet(500)).await).contains(&"newest block"));
-    assert!(names(&bench.wrong(meet(601)).await).contains(&"newest block"));
+    assert!(!names(&bench.wrong(meet(170)).await).contains(&"newest block"));
+    assert!(names(&bench.wrong(meet(181)).await).contains(&"newest block"));
+}
+
+#[tokio::test]
+async fn the_largest_block_and_time_are_no_panic() {
+    let bench = Bench::set_up().await;
+    let most = json!({
+        "number": "0xffffffffffffffff", "hash": B256::repeat_byte(7), "timestamp": "0xffffffffffffffff",
+    });
+    let meet = move |method: &str, _: &Value| match method {
+        "eth_getBlockByNumber" => Reply::Result(most.clone()),
+        _ => Reply::Forward,
+    };
+    // No more than that the rest can't be read there.
+    assert!(!names(&bench.wrong(meet).await).contains(&"chain"));
 }
 
 #[tokio::test]
@@ -235,7 +261,7 @@ async fn one_sick_endpoint_leaves_the_others_well_and_a_sick_bitcoin_server_is_n
     let run = bench.doctor(&[&dead, &bench.url], &["--bitcoin-url", &bitcoin]).await;
     assert_eq!(run.code, 1, "{run:?}");
     let server = format!("Electrum at {server}\n  wrong  ");
-    for words in [&server, "lets this machine connect", "2 of 10 checks failed"] {
+    for words in [&server, "lets this machine connect", "2 of 12 checks failed"] {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
     assert_eq!(run.stdout.matches("\n  wrong ").count(), 2, "{}", run.stdout);
@@ -334,7 +360,8 @@ async fn each_cause_of_an_ethereum_endpoints_refusal_has_its_remedy() {
         _ => Reply::Forward,
     };
     let node = FaultyEndpoint::start_inspecting(bench.url.parse().unwrap(), meet).await.unwrap();
-    let unsynced = remedy(&[&bench.url, node.url().as_str()], &[]).await;
+    let third = FaultyEndpoint::start(bench.url.parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let unsynced = remedy(&[&bench.url, node.url().as_str(), third.url().as_str()], &[]).await;
     assert_eq!(unsynced, "let the node sync, or leave it out");
     let nobody = remedy(&["http://127.0.0.1:1"], &[]).await;
     assert!(nobody.starts_with("check the address"), "{nobody}");
@@ -380,7 +407,7 @@ async fn bitcoin_servers_are_checked_too_each_for_its_network() {
     let run = bench.doctor(&[&bench.url], &bitcoin).await;
     assert_eq!(run.code, 0, "{run:?}");
     for words in
-        ["Electrum at ", "Bitcoin Core at ", "next block at 10 sat/vB", "no fee estimate", "all 10 checks"]
+        ["Electrum at ", "Bitcoin Core at ", "next block at 10 sat/vB", "no fee estimate", "all 12 checks"]
     {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }

@@ -51,6 +51,26 @@ fn remove(object: &mut Value, field: &str) {
 }
 
 #[test]
+fn a_list_is_not_longer_than_any_proposals() {
+    for (action, field) in [
+        (Action::DepositSweep, "deposits"),
+        (Action::Redemption, "redeemerOutputScripts"),
+        (Action::MovingFunds, "targetWallets"),
+    ] {
+        let long = |items| {
+            move |document: &mut Value| {
+                let item = document[field][0].clone();
+                document[field] = vec![item; items].into();
+            }
+        };
+        let mut document = example(action);
+        long(1_000)(&mut document);
+        assert!(parse(&document).is_ok(), "{field}");
+        refused(action, long(1_001), field, "1000 items at most");
+    }
+}
+
+#[test]
 fn there_is_an_example_of_each_action_and_all_are_read() {
     assert_eq!(examples().len(), Action::ALL.len());
     for action in Action::ALL {

@@ -50,9 +50,15 @@ impl Bench {
     async fn falsified(&self, reply: Reply) -> FaultyEndpoint {
         let validator = json!(self.validator.to_string().to_lowercase());
         let bridge = json!(hex::encode_prefixed(&keccak256("bridge()")[..4]));
-        let meet = move |_: &str, params: &Value| {
+        // What it proves would contradict it.
+        let unproven = json!({ "code": -32000, "message": "missing trie node" });
+        let meet = move |method: &str, params: &Value| {
             let call = &params[0];
-            if call["to"] == validator && call["input"] != bridge { reply.clone() } else { Reply::Forward }
+            match method {
+                "eth_getProof" => Reply::Error(unproven.clone()),
+                _ if call["to"] == validator && call["input"] != bridge => reply.clone(),
+                _ => Reply::Forward,
+            }
         };
         FaultyEndpoint::start_inspecting(self.rpc_url.parse().unwrap(), meet).await.unwrap()
     }
@@ -281,6 +287,7 @@ async fn a_disagreement_is_shouted_and_exits_3() {
     let max_fee =
         bench.scene.world.bridge.movingFundsParameters().call().await.unwrap().movedFundsSweepTxMaxTotalFee;
     let yes = Reply::Result(json!(B256::with_last_byte(1)));
+    let processed = || revert("SweepRequestNotPending(uint8)", &[2]);
     let too_high = |fee, max_fee| revert("FeeTooHigh(uint256,uint256)", &[fee, max_fee]);
 
     let honest = bench.falsified(too_high(10_0000_0000, max_fee)).await;
@@ -293,9 +300,9 @@ async fn a_disagreement_is_shouted_and_exits_3() {
 
     for (document, reply, by_contract, by_rules) in [
         // The contract rejects what the rules accept, and the other way round; another rule; the same with other values.
-        (&valid, revert("FeeZero()", &[]), "rejects the proposal (MS-4", "accept it"),
+        (&valid, processed(), "rejects the proposal (MS-2", "accept it"),
         (&dear, yes, "accepts the proposal", "reject it (MS-5"),
-        (&dear, revert("FeeZero()", &[]), "rejects the proposal (MS-4", "reject it (MS-5"),
+        (&dear, processed(), "rejects the proposal (MS-2", "reject it (MS-5"),
         (&dear, too_high(10_0000_0000, max_fee + 1), "rejects the proposal (MS-5", "reject it (MS-5"),
     ] {
         let node = bench.falsified(reply).await;
@@ -390,17 +397,15 @@ async fn what_leaves_it_undecided_is_named() {
     assert!(run.stdout.starts_with("UNDECIDED") && run.stdout.contains("holds          HB-1"), "{run:?}");
 
     // The contract has a verdict, but the Bridge can't be read.
-    let meet = |_: &str, params: &Value| match params[0].get("input") {
-        Some(_) if params[0].get("to").is_none_or(Value::is_null) => Reply::Result(json!("0x")),
+    let meet = |method: &str, params: &Value| match (method, params[0].get("input")) {
+        ("eth_getProof", _) => Reply::Error(json!({ "code": -32000, "message": "missing trie node" })),
+        (_, Some(_)) if params[0].get("to").is_none_or(Value::is_null) => Reply::Result(json!("0x")),
         _ => Reply::Forward,
     };
     let node = FaultyEndpoint::start_inspecting(bench.rpc_url.parse().unwrap(), meet).await.unwrap();
     let run = bench.explain_of(bench.validator, node.url().as_str(), &document, &["--json"]).await;
     let json = run.json();
-    assert_eq!(
-        (run.code, &json["verdict"], &json["cause"]),
-        (3, &json!("undecided"), &json!("unknown-answer"))
-    );
+    assert_eq!((run.code, &json["verdict"], &json["cause"]), (3, &json!("undecided"), &json!("garbage")));
     assert_eq!((&json["contract"]["verdict"], json.get("rules")), (&json!("valid"), None), "{json:#}");
     let run = bench.explain_of(bench.validator, node.url().as_str(), &document, &[]).await;
     assert!(

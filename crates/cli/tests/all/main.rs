@@ -12,6 +12,8 @@ mod coordination;
 mod doctor;
 mod document;
 mod explain;
+#[cfg(target_os = "linux")]
+mod hostile;
 #[cfg(feature = "node")]
 mod maintain;
 mod network;

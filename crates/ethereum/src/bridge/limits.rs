@@ -5,12 +5,13 @@ use alloy::{
     sol_types::SolCall,
 };
 use coxswain_bindings::bridge::Bridge::{liveWalletsCountCall, walletParametersCall};
-use coxswain_rules::Amount;
+use coxswain_rules::{Amount, Assured};
 
 use super::snapshot::SnapshotReader;
 use crate::{
     error::ChainError,
-    rpc::{Block, Called},
+    panel::Panel,
+    rpc::{Block, Called, HashedHeader},
 };
 
 /// The Bridge's limits of wallets.
@@ -23,19 +24,42 @@ pub struct WalletLimits {
 }
 
 impl SnapshotReader {
-    /// The Bridge's limits of wallets, as they were at this block. Sends two `eth_call`s, by the block's hash.
+    /// The Bridge's limits of wallets, as they were at this block, as all servers are to be believed.
     ///
     /// # Errors
     /// When any of it has no usable answer.
-    pub async fn wallet_limits(&self, block: Block) -> Result<WalletLimits, ChainError> {
+    pub async fn wallet_limits(
+        &self,
+        panel: &Panel,
+        at: &HashedHeader,
+    ) -> Result<Assured<WalletLimits>, ChainError> {
         let (live_wallets, parameters) = tokio::join!(
-            self.view(liveWalletsCountCall {}, block),
-            self.view(walletParametersCall {}, block)
+            self.assured_view(liveWalletsCountCall {}, panel, at),
+            self.assured_view(walletParametersCall {}, panel, at)
         );
-        Ok(WalletLimits {
-            live_wallets: live_wallets?,
-            max_btc_transfer: Amount::from_sat(parameters?.walletMaxBtcTransfer),
-        })
+        let (live_wallets, parameters) = (live_wallets?, parameters?);
+        let limits = WalletLimits {
+            live_wallets: live_wallets.fact,
+            max_btc_transfer: Amount::from_sat(parameters.fact.walletMaxBtcTransfer),
+        };
+        Ok(Assured { fact: limits, assurance: live_wallets.assurance.min(parameters.assurance) })
+    }
+
+    async fn assured_view<C: SolCall>(
+        &self,
+        call: C,
+        panel: &Panel,
+        at: &HashedHeader,
+    ) -> Result<Assured<C::Return>, ChainError> {
+        let unreadable = ChainError::UnreadableBridge { bridge: self.bridge(), block: at.block() };
+        let called = panel.call(Some(self.bridge()), call.abi_encode().into(), at).await?;
+        match called.fact {
+            Called::Returned(answer) => {
+                let fact = C::abi_decode_returns_validate(&answer).map_err(|_| unreadable)?;
+                Ok(Assured { fact, assurance: called.assurance })
+            }
+            Called::Reverted(_) => Err(unreadable),
+        }
     }
 
     pub(super) async fn view<C: SolCall>(&self, call: C, block: Block) -> Result<C::Return, ChainError> {

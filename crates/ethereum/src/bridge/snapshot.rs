@@ -12,19 +12,17 @@ use alloy::{
 };
 use coxswain_bindings::BridgeSnapshot;
 use coxswain_rules::{
-    Amount, Case, DepositKey, DepositParameters, DepositRecord, KeyHash, MovingFundsParameters,
-    RedemptionKey, RedemptionParameters, RedemptionRecord, Snapshot, Subject, SweepRequestKey,
-    SweepRequestRecord, WalletRecord,
+    Amount, Assurance, Assured, Case, DepositKey, DepositParameters, DepositRecord, KeyHash,
+    MovingFundsParameters, RedemptionKey, RedemptionParameters, RedemptionRecord, Snapshot, Subject,
+    SweepRequestKey, SweepRequestRecord, WalletRecord,
 };
 
+#[cfg(feature = "proven")]
+use crate::proof::{Call, Prover};
 use crate::{
     error::{ChainError, excerpt},
-    rpc::{Block, Called, Endpoints},
-};
-#[cfg(feature = "proven")]
-use crate::{
-    proof::{Call, Prover},
-    rpc::HashedHeader,
+    panel::Panel,
+    rpc::{Block, Called, Endpoints, HashedHeader},
 };
 
 /// How many items one call reads at most. The answer, 11 words and up to three for an item, is then within the 24,576
@@ -152,6 +150,39 @@ impl SnapshotReader {
             }
         }
         Ok(snapshot)
+    }
+
+    /// As [`snapshot`](Self::snapshot), as all servers are to be believed.
+    ///
+    /// # Errors
+    /// When any of it is neither proven nor agreed on, or is not what the Bridge's state can be.
+    pub async fn assured_snapshot(
+        &self,
+        panel: &Panel,
+        at: &HashedHeader,
+        keys: &SnapshotKeys,
+    ) -> Result<Assured<Snapshot>, ChainError> {
+        let (bridge, block) = (self.bridge, at.block());
+        let mut snapshot = Snapshot::default();
+        let mut assurance = Assurance::Proven;
+        let keys = keys.in_order();
+        for keys in parts(&keys) {
+            let called = panel.call(None, self.creation_code(keys), at).await;
+            assurance = assurance.min(called.as_ref().map_or(assurance, |called| called.assurance));
+            match called {
+                Ok(Assured { fact: Called::Returned(answer), .. }) => {
+                    self.read(&mut snapshot, keys, block, &answer)?;
+                }
+                Ok(Assured { fact: Called::Reverted(_), .. }) => {
+                    return Err(match panel.code(bridge, at).await {
+                        Some(code) if code.is_empty() => ChainError::NoCode { address: bridge, block },
+                        _ => ChainError::UnreadableBridge { bridge, block },
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Assured { fact: snapshot, assurance })
     }
 
     /// What reads the items that these keys name.

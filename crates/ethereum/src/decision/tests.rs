@@ -2,11 +2,13 @@
 
 use alloy::consensus::Header;
 
+use coxswain_rules::network::Preset;
+
 use super::*;
 
 const NOW: u64 = 1_800_000_000;
-const LOCAL: Pace = Pace { slot: 1, is_of_the_clock: false };
-const MAINNET: Pace = Pace { slot: 12, is_of_the_clock: true };
+const LOCAL: Pace = None;
+const MAINNET: Pace = Preset::MAINNET.block_times;
 
 fn header(number: u64, timestamp: u64, branch: u8, parent_hash: B256) -> HashedHeader {
     let header =
@@ -47,8 +49,9 @@ fn alone(decider: &mut Decider, now: u64, shown: &[HashedHeader]) -> Result<Deci
 
 #[test]
 fn a_networks_pace_is_its_presets() {
-    assert_eq!(Pace::from(&Preset::MAINNET), MAINNET);
-    assert_eq!(Pace::from(&Preset::LOCAL), LOCAL);
+    let times = BlockTimes { slot: 12, max_head_age: 180, max_head_ahead: 30, max_decision_age: 300 };
+    assert_eq!(Preset::MAINNET.block_times, Some(times));
+    assert_eq!(Preset::LOCAL.block_times, None);
 }
 
 #[test]
@@ -164,19 +167,19 @@ fn inc_47_heads_that_time_does_not_allow_do_not_count() {
 
 #[test]
 fn the_clock_never_goes_back_unless_the_servers_stay_under_it() {
-    let mut decider = Decider::new(quorum(1), Pace { is_of_the_clock: false, ..MAINNET });
+    let mut decider = Decider::new(quorum(1), LOCAL);
     let mut at = |now: u64, number: u64| {
         alone(&mut decider, now, &[header(number, now, 0, B256::ZERO)]).unwrap().clock
     };
     assert_eq!(at(NOW, 100), 100);
-    assert_eq!(at(NOW + 12, 98), 100);
-    assert_eq!(at(NOW + 899, 60), 100);
+    assert_eq!(at(NOW + 1, 98), 100);
+    assert_eq!(at(NOW + 75, 60), 100);
     // It was reached in between: the wait begins anew.
-    assert_eq!(at(NOW + 910, 100), 100);
-    assert_eq!(at(NOW + 920, 70), 100);
-    assert_eq!(at(NOW + 1819, 71), 100);
-    assert_eq!(at(NOW + 1820, 72), 72);
-    assert_eq!(at(NOW + 1832, 73), 73);
+    assert_eq!(at(NOW + 76, 100), 100);
+    assert_eq!(at(NOW + 80, 70), 100);
+    assert_eq!(at(NOW + 154, 71), 100);
+    assert_eq!(at(NOW + 155, 72), 72);
+    assert_eq!(at(NOW + 156, 73), 73);
 }
 
 #[test]

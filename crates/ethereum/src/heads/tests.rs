@@ -45,7 +45,7 @@ impl Watch {
     }
 
     fn mainnet(servers: usize) -> Self {
-        Self::new(servers, Pace::from(&Preset::MAINNET))
+        Self::new(servers, Preset::MAINNET.block_times)
     }
 
     /// This long after the start, each server shows this head, and a chain under it; `None` answers nothing.
@@ -160,7 +160,7 @@ fn a_chain_that_stands_is_told_where_time_is_the_clocks() {
     watch.alone(891, 110);
     assert_eq!(watch.notices, [Notice::Stalled { at: 890, seconds: 120 }, Notice::Resumed { at: 891 }]);
     // Who mines by hand may take a rest.
-    let mut local = Watch::new(1, Pace::from(&Preset::LOCAL));
+    let mut local = Watch::new(1, Preset::LOCAL.block_times);
     local.alone(890, 0);
     local.alone(890, 9_000);
     assert!(local.notices.is_empty());
@@ -180,7 +180,7 @@ fn inc_47_a_higher_head_of_one_server_moves_nothing() {
     // One lags by a block. The lie has more blocks than there was time for: it doesn't stand for one that has reached 894.
     let lie = Some(header(900, START + 48, 7));
     assert_eq!(watch.hear(48, &[at(894), at(893), lie]), Some(893));
-    assert_eq!(watch.clock.standing().unwrap().block.number, 893);
+    assert_eq!(watch.clock.standing().unwrap().named.header.number(), 893);
     assert!(watch.windows.is_empty());
 }
 
@@ -196,8 +196,8 @@ fn inc_47_mainnets_heads_have_no_more_blocks_than_time() {
 
 #[test]
 fn after_75_blocks_time_under_it_the_clock_is_set_to_what_is_named() {
-    for (seconds, set_back) in [(899, 0), (900, 1)] {
-        let mut watch = Watch::new(1, Pace { is_of_the_clock: false, ..Pace::from(&Preset::MAINNET) });
+    for (seconds, set_back) in [(74, 0), (75, 1)] {
+        let mut watch = Watch::new(1, None);
         let shows = |number| [Some(header(number, START, 0))];
         assert_eq!(watch.hear(0, &shows(905)), Some(905));
         assert_eq!(watch.hear(12, &shows(850)), Some(905));
@@ -219,8 +219,8 @@ fn after_75_blocks_time_under_it_the_clock_is_set_to_what_is_named() {
 fn repeats_are_no_news() {
     let mut watch = Watch::mainnet(1);
     watch.alone(890, 0);
-    let before = watch.clock.standing();
+    let before = watch.clock.standing().cloned();
     watch.alone(890, 5);
-    assert_eq!(watch.clock.standing(), before);
+    assert_eq!(watch.clock.standing(), before.as_ref());
     assert!(watch.notices.is_empty());
 }

@@ -94,7 +94,7 @@ pub struct Prover {
 impl Prover {
     /// A prover of calls on chain `chain_id`, by the proofs of these endpoints. Nothing is sent yet.
     pub fn new(endpoint: &Endpoints, chain_id: u64) -> Self {
-        Self::of(endpoint.connections(), chain_id)
+        Self::of(endpoint.servers().into_iter().flatten(), chain_id)
     }
 
     pub(crate) fn of(servers: impl IntoIterator<Item = Connection>, chain_id: u64) -> Self {

@@ -17,20 +17,22 @@ use alloy::{
     },
 };
 use backon::{ExponentialBuilder, Retryable};
-use coxswain_rules::network::Preset;
+use coxswain_rules::{Quorum, network::Preset, servers};
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 use url::Url;
 
 use super::{
+    activity::Activity,
+    address,
     block::{Block, BlockSelector, RpcBlock},
-    connection::{ConnectError, Connection, REQUEST_TIMEOUT},
+    connection::{ConnectError, Connection, REQUEST_TIMEOUT, Timing},
     error::{RequestError, UnfitError},
     header::HashedHeader,
 };
 
 /// Attempts after the first.
-const RETRIES: usize = 2;
+const RETRIES: usize = 1;
 /// The pause before the first retry; doubled for the next, and jittered.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How long a check may take: one that hangs keeps nobody waiting for long.
@@ -49,12 +51,41 @@ pub struct Expected {
     pub contracts: Vec<Address>,
     /// The wall clock, for the newest block's age only.
     pub clock: fn() -> SystemTime,
+    /// How many servers must say the same at least. It raises what is enough, and never lowers it.
+    pub quorum: usize,
+    /// Whether all ports of this machine are one server.
+    pub loopback_is_one: bool,
+    /// How long one attempt at a request may take, the answer included.
+    pub timeout: Duration,
+    /// For how long one that can't be reached, or doesn't answer in time, is not asked again.
+    pub dead_for: Duration,
+    /// What is told of each question, and when they give up.
+    pub activity: Activity,
+    /// The proxy that all are asked through; those of the environment are not used.
+    pub proxy: Option<Url>,
 }
 
 impl Default for Expected {
     /// Nothing, by the system's clock.
     fn default() -> Self {
-        Self { network: None, contracts: Vec::new(), clock: SystemTime::now }
+        Self {
+            network: None,
+            contracts: Vec::new(),
+            clock: SystemTime::now,
+            quorum: 0,
+            loopback_is_one: false,
+            timeout: REQUEST_TIMEOUT,
+            dead_for: Duration::ZERO,
+            activity: Activity::default(),
+            proxy: None,
+        }
+    }
+}
+
+impl Expected {
+    /// The wall clock's time, in Unix seconds.
+    pub fn now(&self) -> u64 {
+        (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
     }
 }
 
@@ -78,6 +109,15 @@ pub enum Condition {
     Unfit(UnfitError),
 }
 
+/// Why there is no answer that enough servers give.
+#[derive(Debug)]
+pub(crate) struct Disagreement {
+    /// Why, all in all.
+    pub(crate) error: RequestError,
+    /// What each server that gave none said instead.
+    pub(crate) failures: Vec<RequestError>,
+}
+
 /// Where Ethereum is asked: one JSON-RPC endpoint over HTTP, or several, in the order of preference.
 #[derive(Clone, Debug)]
 pub struct Endpoints(Arc<Shared>);
@@ -86,6 +126,10 @@ pub struct Endpoints(Arc<Shared>);
 struct Shared {
     /// At least one.
     members: Vec<Member>,
+    /// Which members are one server, by their places.
+    servers: Vec<Vec<usize>>,
+    /// How many servers must say the same.
+    quorum: Quorum,
     expected: Expected,
     /// The chain that all must serve, once it is known.
     chain_id: OnceLock<u64>,
@@ -115,27 +159,36 @@ impl Endpoints {
     /// # Errors
     /// When there is no URL, one is not http or https, or the HTTP client can't be set up.
     pub fn several(urls: impl IntoIterator<Item = Url>, expected: Expected) -> Result<Self, ConnectError> {
-        Self::within(urls, expected, REQUEST_TIMEOUT)
-    }
-
-    /// As [`several`](Self::several), each attempt at a request taking no longer than this.
-    ///
-    /// # Errors
-    /// As with [`several`](Self::several).
-    pub fn within(
-        urls: impl IntoIterator<Item = Url>,
-        expected: Expected,
-        timeout: Duration,
-    ) -> Result<Self, ConnectError> {
-        let connection = |url| Connection::new(url, timeout);
-        let connections = urls.into_iter().map(connection).collect::<Result<Vec<_>, _>>()?;
-        if connections.is_empty() {
+        let urls: Vec<_> = urls.into_iter().collect();
+        if urls.is_empty() {
             return Err(ConnectError::NoUrl);
         }
-        Ok(Self::over(connections, expected))
+        let places = servers(urls.iter().map(address), expected.loopback_is_one);
+        let mut servers = vec![Vec::new(); places.iter().max().map_or(0, |last| last + 1)];
+        for (member, place) in places.into_iter().enumerate() {
+            if let Some(server) = servers.get_mut(place) {
+                server.push(member);
+            }
+        }
+        let quorum = Quorum::new(servers.len(), expected.quorum)?;
+        let timing = Timing {
+            timeout: expected.timeout,
+            dead_for: expected.dead_for,
+            activity: expected.activity.clone(),
+        };
+        let connections = urls
+            .into_iter()
+            .map(|url| Connection::new(url, timing.clone(), expected.proxy.as_ref()))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::over(connections, servers, quorum, expected))
     }
 
-    fn over(connections: impl IntoIterator<Item = Connection>, expected: Expected) -> Self {
+    fn over(
+        connections: impl IntoIterator<Item = Connection>,
+        servers: Vec<Vec<usize>>,
+        quorum: Quorum,
+        expected: Expected,
+    ) -> Self {
         let member = |connection| Member {
             connection,
             condition: Mutex::new(Condition::Unknown),
@@ -143,6 +196,8 @@ impl Endpoints {
         };
         Self(Arc::new(Shared {
             members: connections.into_iter().map(member).collect(),
+            servers,
+            quorum,
             expected,
             chain_id: OnceLock::new(),
             checked: tokio::sync::Mutex::default(),
@@ -165,15 +220,37 @@ impl Endpoints {
         self.0.members.iter().map(health).collect()
     }
 
-    /// The connection to each endpoint, in the order of preference.
-    #[cfg(feature = "proven")]
-    pub(crate) fn connections(&self) -> Vec<Connection> {
-        self.0.members.iter().map(|member| member.connection.clone()).collect()
+    /// The connections to each server, in the order of preference.
+    pub(crate) fn servers(&self) -> Vec<Vec<Connection>> {
+        let connection = |member: &usize| self.0.members.get(*member).map(|member| member.connection.clone());
+        let server = |members: &Vec<usize>| members.iter().filter_map(connection).collect();
+        self.0.servers.iter().map(server).collect()
+    }
+
+    /// How many servers must say the same.
+    pub fn quorum(&self) -> Quorum {
+        self.0.quorum
+    }
+
+    /// How many servers the endpoints with these names are.
+    pub fn servers_among(&self, names: &[&str]) -> usize {
+        let is_among = |member: &usize| {
+            let member = self.0.members.get(*member);
+            member.is_some_and(|member| names.contains(&member.connection.name()))
+        };
+        self.0.servers.iter().filter(|members| members.iter().any(is_among)).count()
+    }
+
+    /// What the endpoints are checked for.
+    pub fn expected(&self) -> &Expected {
+        &self.0.expected
     }
 
     /// Each endpoint for itself, unchecked.
     pub fn each(&self) -> Vec<Self> {
-        let alone = |member: &Member| Self::over([member.connection.clone()], Expected::default());
+        let alone = |member: &Member| {
+            Self::over([member.connection.clone()], vec![vec![0]], Quorum::ONE, Expected::default())
+        };
         self.0.members.iter().map(alone).collect()
     }
 
@@ -301,6 +378,81 @@ impl Endpoints {
         self.ask(method, params, Some(block), |_| true).await.map(|(_, answer)| answer)
     }
 
+    /// What enough servers answer, asked side by side, each of them at its own word; with a block, a server that doesn't have
+    /// it gives no answer. Answers are compared as `normal` makes them, and shown as `shown` does. How many said it comes
+    /// along.
+    ///
+    /// # Errors
+    /// If too few say the same. If nobody says anything, why not.
+    pub(crate) async fn agreed<Params, Answer>(
+        &self,
+        at: Option<Block>,
+        method: &'static str,
+        params: Params,
+        normal: impl Fn(&mut Answer),
+        shown: impl Fn(&Answer) -> String,
+    ) -> Result<(Answer, usize), Disagreement>
+    where
+        Params: RpcSend + 'static,
+        Answer: RpcRecv + PartialEq,
+    {
+        let asked = async |members: &Vec<usize>| {
+            let mut failure = None;
+            for member in members.iter().filter_map(|member| self.0.members.get(*member)) {
+                let answer = async {
+                    if let Some(block) = at {
+                        member.require(block).await?;
+                    }
+                    member.connection.request_twice::<Params, Answer>(method, params.clone()).await
+                };
+                match answer.await {
+                    Ok(mut answer) => {
+                        normal(&mut answer);
+                        return Ok(answer);
+                    }
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+            Err(failure.unwrap_or(RequestError::NoneFit(Vec::new())))
+        };
+        let answers = join_all(self.0.servers.iter().map(asked)).await;
+        let spoken = |members: &&Vec<usize>| {
+            let mut members = members.iter().filter_map(|member| self.0.members.get(*member));
+            members.any(|member| member.connection.has_spoken())
+        };
+        let required = self.0.quorum.required(self.0.servers.iter().filter(spoken).count());
+        let name = |members: &Vec<usize>| {
+            let member = members.first().and_then(|member| self.0.members.get(*member));
+            member.map(|member| member.connection.name()).unwrap_or_default()
+        };
+        let mut votes: Vec<(Answer, usize)> = Vec::new();
+        let (mut said, mut failures) = (Vec::new(), Vec::new());
+        for (members, answer) in self.0.servers.iter().zip(answers) {
+            match answer {
+                Ok(answer) => {
+                    said.push(format!("{} {}", name(members), shown(&answer)));
+                    match votes.iter_mut().find(|(other, _)| *other == answer) {
+                        Some((_, votes)) => *votes += 1,
+                        None => votes.push((answer, 1)),
+                    }
+                }
+                Err(error) => failures.push(error),
+            }
+        }
+        match votes.iter().position(|(_, votes)| *votes >= required) {
+            Some(place) => Ok(votes.swap_remove(place)),
+            None if votes.is_empty() => {
+                let error = RequestError::of_all(failures.iter().cloned());
+                Err(Disagreement { error, failures })
+            }
+            None => {
+                said.extend(failures.iter().map(ToString::to_string));
+                let error = RequestError::NotAgreed { method, required, said: said.join("; ") };
+                Err(Disagreement { error, failures })
+            }
+        }
+    }
+
     /// The first useful answer, else the first answer, and whose it is.
     async fn ask<Params, Answer>(
         &self,
@@ -399,9 +551,9 @@ impl Shared {
         let heads = found.iter().flatten().filter(|(chain_id, _)| Some(*chain_id) == chain);
         let mut heights: Vec<_> = heads.map(|(_, head)| head.number).collect();
         heights.sort_unstable_by(|a, b| b.cmp(a));
-        // From three endpoints on, what more than half of them have reached: the highest claim may be a lie.
-        let enough = if self.members.len() < 3 { 1 } else { self.members.len() / 2 + 1 };
-        let best = heights.get(enough - 1).or(heights.first()).copied().unwrap_or_default();
+        // What enough of them have reached: the highest claim may be a lie.
+        let enough = Quorum::new(heights.len(), 0).map_or(1, |all| all.required(heights.len()));
+        let best = heights.get(enough.saturating_sub(1)).or(heights.last()).copied().unwrap_or_default();
         for (member, found) in self.members.iter().zip(&found) {
             let endpoint = || member.connection.name().to_owned();
             member.found(match found {
@@ -485,9 +637,9 @@ impl Member {
         {
             return Err(UnfitError::WrongNetwork { endpoint: endpoint(), network: network.name, actual });
         }
-        let now = (expected.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let age = now.saturating_sub(head.timestamp);
-        let max_age = Preset::of_chain(actual).and_then(|network| network.max_head_age);
+        let age = expected.now().saturating_sub(head.timestamp);
+        let max_age =
+            Preset::of_chain(actual).and_then(|network| network.block_times).map(|times| times.max_head_age);
         if max_age.is_some_and(|max_age| age > max_age) {
             return Err(UnfitError::Stale { endpoint: endpoint(), head: head.number, age });
         }

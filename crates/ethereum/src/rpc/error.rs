@@ -21,6 +21,9 @@ const NOT_THERE_WORDS: [&str; 5] = [
     "not have the requested block",
     "block is not available",
 ];
+/// Words for a block's hash where a number or a tag is expected.
+const NO_HASH_WORDS: [&str; 4] =
+    ["cannot unmarshal object", "invalid argument", "invalid params", "invalid block"];
 /// How much of what an endpoint says is shown, in characters.
 const SHOWN: usize = 500;
 
@@ -95,6 +98,16 @@ pub enum RequestError {
     /// No endpoint is fit to be asked.
     #[error("{}", listed(.0))]
     NoneFit(Vec<UnfitError>),
+    /// Too few servers say the same.
+    #[error("{method}: fewer than {required} servers say the same: {said}")]
+    NotAgreed {
+        /// The JSON-RPC method.
+        method: &'static str,
+        /// How many are needed.
+        required: usize,
+        /// Who says what.
+        said: String,
+    },
     /// A JSON-RPC error.
     #[error("{method}: {endpoint} answered with error {code}: {}", shown(.message))]
     Rpc {
@@ -121,6 +134,7 @@ impl RequestError {
             Self::Http { .. } => "http-status",
             Self::Garbage { .. } => "garbage",
             Self::TooLarge { .. } => "too-large",
+            Self::NotAgreed { .. } => "not-agreed",
             Self::NoneFit(unfit) => match unfit.split_first() {
                 Some((first, rest)) if rest.iter().all(|other| first.kind() == other.kind()) => first.kind(),
                 _ => "none-fit",
@@ -135,6 +149,7 @@ impl RequestError {
             Self::Unreachable { .. } | Self::Interrupted { .. } | Self::TimedOut { .. } => true,
             Self::Http { status, .. } => *status == 408 || *status == 429 || *status >= 500,
             Self::Garbage { .. } | Self::TooLarge { .. } => false,
+            Self::NotAgreed { .. } => true,
             Self::NoneFit(unfit) => unfit.iter().any(UnfitError::is_retryable),
             // A range of blocks won't become narrower.
             Self::Rpc { method, message, .. } if Self::is_of_logs(method) && is_refusal(message) => false,
@@ -187,8 +202,45 @@ impl RequestError {
                 revert_of(*code, message, data.as_deref()).is_none()
                     && (is_busy(*code, message) || says(message, &LATE_WORDS))
             }
-            Self::NoneFit(_) => false,
+            Self::NoneFit(_) | Self::NotAgreed { .. } => false,
             _ => true,
+        }
+    }
+
+    /// Why nobody gives a usable answer, in the servers' order.
+    pub(crate) fn of_all(failures: impl IntoIterator<Item = Self>) -> Self {
+        let mut failures: Vec<_> = failures.into_iter().collect();
+        match (failures.len(), failures.pop()) {
+            (1, Some(only)) => only,
+            (_, last) => {
+                let failed = failures.into_iter().chain(last).flat_map(|error| match error {
+                    Self::NoneFit(unfit) => unfit,
+                    error => vec![UnfitError::Failed(Box::new(error))],
+                });
+                Self::NoneFit(failed.collect())
+            }
+        }
+    }
+
+    /// Whether this is what is said of a call to where there is no code, too.
+    pub(crate) fn may_be_for_lack_of_code(&self) -> bool {
+        match self {
+            Self::Garbage { .. } | Self::Rpc { .. } | Self::NotAgreed { .. } => true,
+            Self::NoneFit(unfit) => unfit.iter().any(|unfit| match unfit {
+                UnfitError::Failed(error) => error.may_be_for_lack_of_code(),
+                _ => false,
+            }),
+            _ => false,
+        }
+    }
+
+    /// Whether it is a revert without a reason.
+    pub(crate) fn is_bare_revert(&self) -> bool {
+        match self {
+            Self::Rpc { code, message, data, .. } => {
+                revert_of(*code, message, data.as_deref()).is_some_and(|reason| reason.is_empty())
+            }
+            _ => false,
         }
     }
 
@@ -291,6 +343,19 @@ fn listed(unfit: &[UnfitError]) -> String {
             let reasons: Vec<_> = several.iter().map(ToString::to_string).collect();
             format!("no endpoint is fit to be asked: {}", reasons.join("; "))
         }
+    }
+}
+
+/// Whether an endpoint takes no block by its hash (EIP-1898).
+pub(crate) fn takes_no_hash(error: &RequestError) -> bool {
+    /// The code of parameters that are not understood.
+    const INVALID_PARAMS: i64 = -32602;
+    match error {
+        RequestError::Rpc { code, message, data, .. } => {
+            revert_of(*code, message, data.as_deref()).is_none()
+                && (*code == INVALID_PARAMS || says(message, &NO_HASH_WORDS))
+        }
+        _ => false,
     }
 }
 

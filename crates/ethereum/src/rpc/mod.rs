@@ -1,6 +1,7 @@
 //! JSON-RPC over HTTP: one connection, several endpoints, one block that all reads of a decision come from, and calls of
 //! contracts at it.
 
+mod activity;
 mod block;
 mod call;
 mod connection;
@@ -11,11 +12,14 @@ mod ranges;
 mod refusal;
 mod revert;
 
+pub use activity::Activity;
 pub use block::{Block, BlockSelector, BlockSelectorError, Position};
 pub use call::Called;
 pub(crate) use connection::Connection;
 pub use connection::{ConnectError, REQUEST_TIMEOUT};
+pub(crate) use endpoints::Disagreement;
 pub use endpoints::{Condition, Endpoints, Expected, Health, MAX_LAG};
+pub(crate) use error::takes_no_hash;
 pub use error::{RequestError, UnfitError};
 pub use header::HashedHeader;
 pub(crate) use ranges::{End, LogRanges};

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use alloy::rpc::types::{Filter, Log};
 
-use super::{Block, Endpoints, RequestError, refusal::Refusal};
+use super::{Block, Disagreement, Endpoints, RequestError, refusal::Refusal};
 
 /// What is known of the widths that endpoints allow, in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl LogRanges {
         Self { limit: u64::MAX, width: u64::MAX }
     }
 
-    /// Reads as much as the endpoint allows at this end of a range: the blocks read, and their logs. Only an endpoint that
-    /// has the block `at` is asked: others leave out without a word what they don't have yet.
+    /// Reads as much as the endpoints allow at this end of a range: the blocks read, and their logs, as enough servers say.
+    /// Only an endpoint that has the block `at` counts: others leave out without a word what they don't have yet.
     pub(crate) async fn read(
         &mut self,
         endpoint: &Endpoints,
@@ -48,19 +48,18 @@ impl LogRanges {
                 End::Last => last.saturating_sub(width - 1)..=last,
             };
             let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
-            let answer = match at {
-                Some(block) => endpoint.request_at(block, "eth_getLogs", (filter,)).await,
-                None => endpoint.request("eth_getLogs", (filter,)).await,
-            };
-            match answer {
-                Ok(logs) => {
+            let shown = |logs: &Vec<Log>| format!("says that there are {} events", logs.len());
+            match endpoint.agreed(at, "eth_getLogs", (filter,), normal, shown).await {
+                Ok((logs, _)) => {
                     self.width = self.width.saturating_mul(2).min(self.limit);
                     return Ok((part, logs));
                 }
-                Err(error) => match error.refusal() {
-                    Some(refusal) if width > 1 => self.narrow(&refusal, width),
-                    _ => return Err(error),
-                },
+                Err(Disagreement { error, failures }) => {
+                    match failures.iter().find_map(RequestError::refusal) {
+                        Some(refusal) if width > 1 => self.narrow(&refusal, width),
+                        _ => return Err(error),
+                    }
+                }
             }
         }
     }
@@ -78,6 +77,16 @@ impl LogRanges {
             Refusal::TooMuch { allowed } => self.width = narrower(allowed),
         }
     }
+}
+
+/// Puts logs in order, without what only some clients tell, or leave out.
+#[allow(clippy::ptr_arg, reason = "it is handed on as what changes such an answer")]
+fn normal(logs: &mut Vec<Log>) {
+    for log in logs.iter_mut() {
+        log.block_timestamp = None;
+        log.transaction_index = None;
+    }
+    logs.sort_by_key(|log| (log.block_number, log.log_index));
 }
 
 #[cfg(test)]

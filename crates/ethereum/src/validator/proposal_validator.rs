@@ -6,17 +6,15 @@ use alloy::{
     sol_types::{Panic, Revert, SolCall, SolError},
 };
 use coxswain_bindings::validator::WalletProposalValidator::{self as validator, bridgeCall};
-use coxswain_rules::{self as rules, Case, Cause, Rejection, rule_of_deployed_reason};
+use coxswain_rules::{self as rules, Assurance, Assured, Case, Cause, Rejection, rule_of_deployed_reason};
 
 use super::{calldata, reason};
+#[cfg(feature = "proven")]
+use crate::proof::{Call, Proven, Prover};
 use crate::{
     error::{ChainError, excerpt},
-    rpc::{Block, BlockSelector, Called, Endpoints},
-};
-#[cfg(feature = "proven")]
-use crate::{
-    proof::{Call, Proven, Prover},
-    rpc::HashedHeader,
+    panel::Panel,
+    rpc::{Block, BlockSelector, Called, Endpoints, HashedHeader},
 };
 
 /// What the contract says of a case. Never guessed: what can't be read as a *yes* or a *no* is neither.
@@ -101,6 +99,19 @@ impl ProposalValidator {
         }
     }
 
+    /// Judges a case at a block that was decided on, or named, as all servers are to be believed.
+    pub async fn assured_verdict(
+        &self,
+        panel: &Panel,
+        case: &Case,
+        at: &HashedHeader,
+    ) -> Assured<ContractVerdict> {
+        match panel.call(Some(self.address), calldata(case), at).await {
+            Ok(called) => called.map(|called| self.verdict(case, called)),
+            Err(error) => Assured { fact: ContractVerdict::Undecided(error), assurance: Assurance::Word },
+        }
+    }
+
     /// Judges a case at the block of this header, by a call that is run here, on state that is proven against it.
     #[cfg(feature = "proven")]
     pub async fn prove_at(&self, prover: &Prover, case: &Case, header: &HashedHeader) -> ContractVerdict {
@@ -115,7 +126,7 @@ impl ProposalValidator {
         }
     }
 
-    /// What the contract's answer to [`calldata`] says of the case.
+    /// What the contract's answer to [`calldata`] says of the case. A rejection that can't be is not understood.
     pub fn verdict(&self, case: &Case, called: Called) -> ContractVerdict {
         match called {
             Called::Returned(bytes)
@@ -124,9 +135,14 @@ impl ProposalValidator {
                 ContractVerdict::Valid
             }
             Called::Returned(bytes) => ContractVerdict::Undecided(self.unknown_answer(bytes)),
-            Called::Reverted(bytes) => self
-                .rejection(case, &bytes)
-                .map_or_else(ContractVerdict::Undecided, ContractVerdict::Rejected),
+            Called::Reverted(bytes) => match self.rejection(case, &bytes) {
+                Ok(rejection) if rejection.can_be(case) => ContractVerdict::Rejected(rejection),
+                Ok(rejection) => ContractVerdict::Undecided(ChainError::ImpossibleRejection {
+                    address: self.address,
+                    rejection: rejection.to_string(),
+                }),
+                Err(error) => ContractVerdict::Undecided(error),
+            },
         }
     }
 
@@ -148,6 +164,26 @@ impl ProposalValidator {
         block: Block,
     ) -> Result<Address, ChainError> {
         let actual = self.bridge(block).await?;
+        self.expect_bridge(expected, actual)
+    }
+
+    /// As [`require_bridge`](Self::require_bridge), as all servers are to be believed.
+    ///
+    /// # Errors
+    /// When it reads another one, or there is no usable answer.
+    pub async fn assured_bridge(
+        &self,
+        panel: &Panel,
+        expected: Option<Address>,
+        at: &HashedHeader,
+    ) -> Result<Assured<Address>, ChainError> {
+        let called = panel.call(Some(self.address), bridgeCall {}.abi_encode().into(), at).await?;
+        let actual = self.read::<bridgeCall>(called.fact)?;
+        let fact = self.expect_bridge(expected, actual)?;
+        Ok(Assured { fact, assurance: called.assurance })
+    }
+
+    fn expect_bridge(&self, expected: Option<Address>, actual: Address) -> Result<Address, ChainError> {
         match expected {
             Some(expected) if expected != actual => {
                 Err(ChainError::OtherBridge { validator: self.address, expected, actual })
@@ -186,7 +222,13 @@ impl ProposalValidator {
 
     /// Asks a view that never reverts.
     async fn get<Call: SolCall>(&self, call: Call, block: Block) -> Result<Call::Return, ChainError> {
-        match self.call(call.abi_encode().into(), block).await? {
+        let called = self.call(call.abi_encode().into(), block).await?;
+        self.read::<Call>(called)
+    }
+
+    /// What a view answers that never reverts.
+    fn read<Call: SolCall>(&self, called: Called) -> Result<Call::Return, ChainError> {
+        match called {
             Called::Returned(bytes) => {
                 Call::abi_decode_returns_validate(&bytes).map_err(|_| self.unknown_answer(bytes))
             }

@@ -16,7 +16,10 @@ use alloy::primitives::{Address, B256};
 use coxswain_ethereum::{
     BlockSelector, ContractVerdict, Endpoints, Expected, ProposalValidator, RequestError,
 };
-use coxswain_rules::{Amount, Case, DepositSweepProposal, HeartbeatProposal, KeyHash, RuleId, Subject};
+use coxswain_rules::{
+    Amount, Case, DepositSweepProposal, HeartbeatProposal, KeyHash, OutPoint, RevealedDeposit, RuleId,
+    Subject,
+};
 use coxswain_testkit::{FaultyEndpoint, Reply, TestChain, World, our_validator};
 use serde_json::{Value, json};
 
@@ -53,7 +56,8 @@ fn heartbeat() -> Case {
 }
 
 fn sweep() -> Case {
-    let proposal = DepositSweepProposal { deposits: vec![], fee: Amount::ONE_SAT };
+    let deposit = RevealedDeposit { outpoint: OutPoint::null(), reveal_block: 1 };
+    let proposal = DepositSweepProposal { deposits: vec![deposit; 4], fee: Amount::ONE_SAT };
     Case { wallet: KeyHash([1; 20]), subject: Subject::DepositSweep { proposal, extra_info: vec![] } }
 }
 

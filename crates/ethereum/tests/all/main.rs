@@ -10,6 +10,7 @@ mod agreement;
 mod cases;
 mod events;
 mod failover;
+mod fuzz;
 mod panel;
 mod predicates;
 mod proof;

@@ -8,13 +8,12 @@
 
 use crate::validators::{ANVIL, Observer, Validators, ask_everything};
 use alloy::{
-    primitives::{B256, U256},
+    primitives::{B256, U256, hex},
     rpc::types::Header as RpcHeader,
+    sol_types::SolError,
 };
-use coxswain_ethereum::{
-    Block, ChainError, ContractVerdict, Panel, ProposalValidator,
-    decision::{Decision, Pace},
-};
+use coxswain_bindings::validator::WalletProposalValidator::DepositNotRevealed;
+use coxswain_ethereum::{Block, ChainError, ContractVerdict, Panel, ProposalValidator, decision::Decision};
 use coxswain_rules::{Action, Assurance, Assured, Case, network::Preset};
 use coxswain_testkit::{Change, FaultyEndpoint, Reply, Scene};
 use serde_json::{Value, json};
@@ -28,6 +27,12 @@ type Meet = Box<dyn Fn(&str, &Value) -> Reply + Send + Sync>;
 /// An answer to an `eth_call` that says yes.
 fn yes() -> Reply {
     Reply::Result(json!(B256::from(U256::ONE)))
+}
+
+/// An answer to an `eth_call` that says no, with this error.
+fn reverts(error: &impl SolError) -> Reply {
+    let data = hex::encode_prefixed(error.abi_encode());
+    Reply::Error(json!({ "code": 3, "message": "execution reverted", "data": data }))
 }
 
 fn bent() -> Reply {
@@ -130,6 +135,15 @@ fn lies() -> Vec<(&'static str, Meet)> {
                 _ => Reply::Forward,
             }),
         ),
+        ("gigabytes", Box::new(|_, _| Reply::Endless)),
+        (
+            "a rejection that can't be",
+            Box::new(|method, _| match method {
+                "eth_call" => reverts(&DepositNotRevealed { index: U256::from(99) }),
+                "eth_getProof" => Reply::Error(json!({ "code": -32000, "message": "missing trie node" })),
+                _ => Reply::Forward,
+            }),
+        ),
         ("dead", Box::new(|_, _| Reply::Cut)),
     ]
 }
@@ -169,9 +183,9 @@ impl Bench {
         case: &Case,
     ) -> Result<(Decision, Assured<ContractVerdict>), ChainError> {
         let panel = Panel::new(urls, ANVIL, at_least, false).unwrap();
-        let mut decider = panel.decider(Pace::from(&Preset::LOCAL));
+        let mut decider = panel.decider(Preset::LOCAL.block_times);
         let decision = panel.decide(&mut decider, 0).await?;
-        let verdict = panel.validate(&self.validators.ours, case, &decision.header).await;
+        let verdict = self.validators.ours.assured_verdict(&panel, case, &decision.header).await;
         Ok((decision, verdict))
     }
 }
@@ -215,8 +229,9 @@ async fn inc_47_of_two_a_liar_leaves_the_verdict_right_or_undecided_and_alone_it
                 Ok((_, Assured { fact: ContractVerdict::Undecided(_), .. })) | Err(_) => {}
                 Ok((decision, verdict)) => {
                     assert_eq!(verdict.fact, honestly, "{what}");
-                    assert!(verdict.assurance > Assurance::Word || what == "dead", "{what}: {verdict:?}");
-                    assert_eq!(decision.named_by, if what == "dead" { 1 } else { 2 }, "{what}");
+                    let is_silent = matches!(what, "dead" | "gigabytes");
+                    assert!(verdict.assurance > Assurance::Word || is_silent, "{what}: {verdict:?}");
+                    assert_eq!(decision.named_by, if is_silent { 1 } else { 2 }, "{what}");
                 }
             }
             let dead_is_no_word = bench.judged(&urls, 2, &bench.broken).await;
@@ -251,7 +266,8 @@ async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by
         assert_eq!(panel.ancestor(&forty.header, 8).await.unwrap(), eight.header, "{what}");
         assert_eq!(panel.ancestor(&forty.header, 40).await.unwrap(), forty.header, "{what}");
         let nothing = panel.at_number(1_000_000).await.unwrap_err();
-        assert!(matches!(nothing, ChainError::NoDecision(_)), "{what}: {nothing}");
+        let is_none = matches!(nothing, ChainError::NoDecision { .. } | ChainError::NoBlock { .. });
+        assert!(is_none, "{what}: {nothing}");
         let nothing = panel.at_hash(B256::repeat_byte(9)).await.unwrap_err();
         assert!(matches!(nothing, ChainError::NoBlock { .. }), "{what}: {nothing}");
     }
@@ -282,9 +298,9 @@ impl Observer for Lied {
         let mut urls = vec![honest(scene), other.url().clone()];
         urls.insert(self.verdicts % 3, liar.url().clone());
         let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
-        let decision = panel.decide(&mut panel.decider(Pace::from(&Preset::LOCAL)), 0).await.unwrap();
+        let decision = panel.decide(&mut panel.decider(Preset::LOCAL.block_times), 0).await.unwrap();
         assert_eq!(decision.header.block(), at);
-        let verdict = panel.validate(asked, case, &decision.header).await;
+        let verdict = asked.assured_verdict(&panel, case, &decision.header).await;
         assert_eq!((&verdict.fact, verdict.assurance), (said, BEST), "{case:?}");
         self.verdicts += 1;
     }
@@ -312,5 +328,163 @@ async fn inc_47_servers_that_say_other_than_what_is_proven_are_an_alarm() {
     let told = undecided.to_string();
     for url in &urls {
         assert!(told.contains(&url.port().unwrap().to_string()), "who says what: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_rejection_whose_values_cannot_be_is_an_answer_that_is_not_understood() {
+    let bench = Bench::set_up().await;
+    let (_, meet) = lies().into_iter().find(|(what, _)| what.starts_with("a rejection")).unwrap();
+    let liar = bench.node(meet).await;
+    let (_, verdict) = bench.judged(&[liar.url().clone()], 0, &bench.valid).await.unwrap();
+    let ContractVerdict::Undecided(undecided) = verdict.fact else { panic!("{verdict:?}") };
+    assert_eq!(undecided.kind(), "impossible-rejection");
+    assert!(undecided.to_string().contains("deposit 99 is not revealed"), "{undecided}");
+}
+
+/// Refuses blocks that are named by hash.
+fn by_number_only(method: &str, params: &Value) -> Reply {
+    match method {
+        "eth_call" if params[1].is_object() => Reply::Error(json!({
+            "code": -32602,
+            "message": "invalid argument 1: json: cannot unmarshal object into Go value of type string",
+        })),
+        _ => Reply::Forward,
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_hash_is_asked_by_number_and_for_the_blocks_name_before_and_after() {
+    let bench = Bench::set_up().await;
+    let no_proof = |method: &str| match method {
+        "eth_getProof" => Some(Reply::Error(json!({ "code": -32601, "message": "method not found" }))),
+        _ => None,
+    };
+    let node = bench
+        .node(Box::new(move |method, params| {
+            no_proof(method).unwrap_or_else(|| by_number_only(method, params))
+        }))
+        .await;
+    let (_, verdict) = bench.judged(&[node.url().clone()], 0, &bench.valid).await.unwrap();
+    assert_eq!(verdict.fact, ContractVerdict::Valid);
+    let mut methods = node.methods();
+    methods.retain(|method| matches!(method.as_str(), "eth_call" | "eth_getBlockByNumber"));
+    let call = methods.iter().rposition(|method| method == "eth_call").unwrap();
+    assert_eq!((methods[call - 1].as_str(), methods[call + 1].as_str()), {
+        ("eth_getBlockByNumber", "eth_getBlockByNumber")
+    });
+
+    // The block's name changes while the call is answered: what it says is of nobody knows which.
+    let called = std::sync::atomic::AtomicBool::new(false);
+    let moving = bench
+        .node(Box::new(move |method, params| match method {
+            "eth_call" if params[1].is_string() => {
+                called.store(true, std::sync::atomic::Ordering::SeqCst);
+                yes()
+            }
+            "eth_getBlockByNumber" if called.load(std::sync::atomic::Ordering::SeqCst) => {
+                forged(|header| header.inner.state_root = B256::repeat_byte(6))
+            }
+            _ => no_proof(method).unwrap_or_else(|| by_number_only(method, params)),
+        }))
+        .await;
+    let (_, verdict) = bench.judged(&[moving.url().clone()], 0, &bench.broken).await.unwrap();
+    assert!(matches!(verdict.fact, ContractVerdict::Undecided(_)), "{verdict:?}");
+}
+
+#[cfg(feature = "proven")]
+#[tokio::test]
+async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
+    use coxswain_ethereum::{BlockSelector, Endpoints, Tbtc, Wanted};
+
+    let bench = Bench::set_up().await;
+    let chain = &bench.validators.scene.world.chain;
+    let head = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let head = head.decide(&mut head.decider(None), 0).await.unwrap().header.number();
+    chain.mine(1).await.unwrap();
+    // Two of three are a block behind, and the third, like the second, keeps the state of its newest block only.
+    let newest = move |number: u64| {
+        move |method: &str, params: &Value| match method {
+            "eth_getBlockByNumber" if params[0] == "latest" => {
+                Reply::Instead(json!([format!("{number:#x}"), false]))
+            }
+            "eth_getProof" if params[2] != format!("{:#x}", head + 1) => {
+                Reply::Error(json!({ "code": -32000, "message": "missing trie node" }))
+            }
+            _ => Reply::Forward,
+        }
+    };
+    let nodes = [
+        bench.node(Box::new(newest(head))).await,
+        bench.node(Box::new(newest(head))).await,
+        bench.node(Box::new(newest(head + 1))).await,
+    ];
+    let urls = nodes.each_ref().map(|node| node.url().clone());
+    let wanted = Wanted { validator: Some(bench.validators.ours.address()), ..Wanted::default() };
+    let endpoints = Endpoints::several(urls, coxswain_ethereum::Expected::default()).unwrap();
+    let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Latest).await.unwrap();
+    assert_eq!((tbtc.block().number, tbtc.assurance), (head + 1, Assurance::Proven));
+    assert!(tbtc.named.named_by >= 2, "{:?}", tbtc.named);
+    // Asked for by its number, it is that block.
+    let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Number(head)).await.unwrap();
+    assert_eq!((tbtc.block().number, tbtc.assurance), (head, Assurance::Agreed));
+}
+
+#[tokio::test]
+async fn inc_47_events_are_read_as_enough_servers_tell_them() {
+    use coxswain_ethereum::{Endpoints, EventLog, EventReader, Expected};
+
+    let bench = Bench::set_up().await;
+    let bridge = *bench.validators.scene.world.bridge.address();
+    let honest_panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let head = honest_panel.decide(&mut honest_panel.decider(None), 0).await.unwrap().header.block();
+    let read = async |urls: &[Url]| {
+        let endpoints = Endpoints::several(urls.iter().cloned(), Expected::default()).unwrap();
+        let reader = EventReader::new(endpoints, EventLog::new(bridge, 0), 96);
+        reader.follow(head).await
+    };
+    let expected = read(&[bench.honest()]).await.unwrap();
+    let wallet = bench.validators.scene.working.key_hash();
+    assert!(expected.reveals(wallet).count() > 0);
+    let other = bench.honest_node().await;
+    let lies: [(&str, Meet); 4] = [
+        (
+            "none",
+            Box::new(
+                |method, _| if method == "eth_getLogs" { Reply::Result(json!([])) } else { Reply::Forward },
+            ),
+        ),
+        (
+            "one less",
+            Box::new(|method, _| match method {
+                "eth_getLogs" => Reply::Changed(Change::new(|logs| drop(logs.as_array_mut().unwrap().pop()))),
+                _ => Reply::Forward,
+            }),
+        ),
+        (
+            "another wallet's",
+            Box::new(|method, _| match method {
+                "eth_getLogs" => Reply::Changed(Change::new(|logs| {
+                    for log in logs.as_array_mut().unwrap() {
+                        log["data"] = json!(log["data"].as_str().unwrap().replace('1', "2"));
+                    }
+                })),
+                _ => Reply::Forward,
+            }),
+        ),
+        ("dead", Box::new(|_, _| Reply::Cut)),
+    ];
+    for (what, meet) in lies {
+        let liar = bench.node(meet).await;
+        for place in 0..3 {
+            let mut urls = vec![bench.honest(), other.url().clone()];
+            urls.insert(place, liar.url().clone());
+            let log = read(&urls).await.unwrap();
+            let reveals: Vec<_> = log.reveals(wallet).collect();
+            assert_eq!(reveals, expected.reveals(wallet).collect::<Vec<_>>(), "{what} at {place}");
+        }
+        for urls in [[bench.honest(), liar.url().clone()], [liar.url().clone(), bench.honest()]] {
+            assert_eq!(read(&urls).await.is_ok(), what == "dead", "{what}");
+        }
     }
 }

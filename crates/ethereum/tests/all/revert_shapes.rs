@@ -55,10 +55,15 @@ fn the_data_is_found_in_every_clients_shape() {
 
 #[tokio::test]
 async fn every_clients_answer_becomes_the_right_verdict() {
+    let deposit =
+        coxswain_rules::RevealedDeposit { outpoint: coxswain_rules::OutPoint::null(), reveal_block: 1 };
     let case = Case {
         wallet: KeyHash([1; 20]),
         subject: Subject::DepositSweep {
-            proposal: DepositSweepProposal { deposits: vec![], fee: coxswain_rules::Amount::ONE_SAT },
+            proposal: DepositSweepProposal {
+                deposits: vec![deposit; 4],
+                fee: coxswain_rules::Amount::ONE_SAT,
+            },
             extra_info: vec![],
         },
     };

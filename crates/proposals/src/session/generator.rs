@@ -44,6 +44,9 @@ impl<B: Backend> Session<'_, B> {
     /// What comes of one action.
     pub async fn generate(&mut self, action: Action) -> Attempt {
         let mut excluded = Vec::new();
+        if action != Action::Heartbeat {
+            self.count_events();
+        }
         let outcome = match action {
             Action::Heartbeat => self.heartbeat().await,
             Action::DepositSweep => self.deposit_sweep(&mut excluded).await,

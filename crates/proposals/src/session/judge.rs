@@ -17,9 +17,6 @@ use crate::{Session, SessionError};
 pub(crate) use contract::CaseAnswers;
 pub use contract::{Concurrence, Opinion};
 
-/// How far a verdict is to be believed that rests on what one server says of Ethereum, and one of Bitcoin.
-const ASSURANCE: Assurance = Assurance::Word;
-
 /// A step of judging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
@@ -116,10 +113,10 @@ impl Assessment {
         }
     }
 
-    fn stopped(step: Step, obstacle: Obstacle) -> Self {
+    fn stopped(step: Step, obstacle: Obstacle, assurance: Assurance) -> Self {
         match obstacle {
             Obstacle::Objection(objection) => {
-                Self::Rejected { step, objection: Arc::new(*objection), assurance: ASSURANCE }
+                Self::Rejected { step, objection: Arc::new(*objection), assurance }
             }
             Obstacle::Undecided(cause) => Self::Undecided { step, cause },
         }
@@ -168,7 +165,7 @@ impl<B: Backend> Session<'_, B> {
                 let assessment = self.judge(&case).await;
                 (Some(case), assessment)
             }
-            Err(obstacle) => (None, Assessment::stopped(Step::Evidence, obstacle)),
+            Err(obstacle) => (None, Assessment::stopped(Step::Evidence, obstacle, self.assurances.weakest())),
         }
     }
 
@@ -177,7 +174,7 @@ impl<B: Backend> Session<'_, B> {
     pub async fn judge(&mut self, case: &Case) -> Assessment {
         if case.wallet != self.key_hash {
             let other = SessionError::OtherWallet { session: self.key_hash, case: case.wallet };
-            return Assessment::stopped(Step::Evidence, other.into());
+            return Assessment::stopped(Step::Evidence, other.into(), Assurance::Word);
         }
         let mut warning = None;
         for step in Step::ALL {
@@ -191,9 +188,9 @@ impl<B: Backend> Session<'_, B> {
                 Step::Margin => self.check_margin(case).await,
             };
             if let Err(obstacle) = taken {
-                return Assessment::stopped(step, obstacle);
+                return Assessment::stopped(step, obstacle, self.assurances.weakest());
             }
         }
-        Assessment::Valid { assurance: ASSURANCE, warning }
+        Assessment::Valid { assurance: self.assurances.weakest(), warning }
     }
 }

@@ -55,6 +55,7 @@ impl<B: Backend> Session<'_, B> {
         if let Some(utxo) = self.memory.main_utxo().filter(|utxo| main_utxo_hash(utxo) == hash) {
             return Ok(Search::Over(Some(MainUtxo { utxo, transaction: None })));
         }
+        self.count_events();
         for _ in 0..EARLIER_SEARCHES {
             let outpoints = self.newest_outputs();
             if !outpoints.is_empty() {

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use coxswain_bitcoin::{Backend, BackendError, Fees, Known, Output};
 use coxswain_ethereum::SnapshotKeys;
-use coxswain_rules::{
-    Assurance, Assured, FeeConditions, NextBlock, OutPoint, Snapshot, WalletRecord, WalletState,
-};
+use coxswain_rules::{Assured, FeeConditions, NextBlock, OutPoint, Snapshot, WalletRecord, WalletState};
 
 use super::Session;
 use crate::{Nothing, SessionError, outcome::Progress};
@@ -46,7 +44,7 @@ impl<B: Backend> Session<'_, B> {
         let Some(basis) = &self.basis else {
             // The wallet's record comes along.
             keys.wallets.insert(self.key_hash);
-            let snapshot = self.sources.reader.snapshot(self.block, &keys).await?;
+            let snapshot = self.read(&keys).await?;
             let basis = Snapshot { deposits: BTreeMap::new(), ..snapshot.clone() };
             self.basis = Some(basis);
             return Ok(snapshot);
@@ -56,20 +54,21 @@ impl<B: Backend> Session<'_, B> {
             return Ok(basis.clone());
         }
         let mut basis = basis.wallets.clone();
-        let mut snapshot = self.sources.reader.snapshot(self.block, &keys).await?;
+        let mut snapshot = self.read(&keys).await?;
         snapshot.wallets.append(&mut basis);
         Ok(snapshot)
     }
 
-    /// How far what Bitcoin has said to this session is to be believed, at the least; `None` if it was not asked.
-    pub const fn bitcoin_assurance(&self) -> Option<Assurance> {
-        self.bitcoin_assurance
+    async fn read(&mut self, keys: &SnapshotKeys) -> Result<Snapshot, SessionError> {
+        let (reader, panel) = (&self.sources.reader, &self.sources.panel);
+        let read = reader.assured_snapshot(panel, &self.named.header, keys).await?;
+        self.assurances.count_state(read.assurance);
+        Ok(read.fact)
     }
 
     /// The fact, whose assurance counts from now on.
     fn believe<T>(&mut self, Assured { fact, assurance }: Assured<T>) -> T {
-        let least = self.bitcoin_assurance.map_or(assurance, |least| least.min(assurance));
-        self.bitcoin_assurance = Some(least);
+        self.assurances.count_bitcoin(assurance);
         fact
     }
 

@@ -16,12 +16,25 @@ pub struct Preset {
     pub contracts: Option<Contracts>,
     /// The Bitcoin network that its wallets hold coins on.
     pub bitcoin: bitcoin::Network,
-    /// How old an endpoint's newest block may be, in seconds. `None` where time is not the clock's.
-    pub max_head_age: Option<u64>,
+    /// How its Ethereum blocks follow on the clock. `None` where time is not the clock's.
+    pub block_times: Option<BlockTimes>,
     /// The rate that stands for the estimate where nobody makes one. `None`: a person must say.
     pub fallback_fee_rate: Option<FeeRate>,
     /// What all members of a wallet must agree on.
     pub parameters: Parameters,
+}
+
+/// How the blocks of a chain follow on the clock, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockTimes {
+    /// From one block to the next, at least.
+    pub slot: u64,
+    /// How old a server's newest block may be.
+    pub max_head_age: u64,
+    /// How far a server's newest block may be ahead of our clock.
+    pub max_head_ahead: u64,
+    /// How old the block of a decision may be: a forged head would otherwise have all name an old one.
+    pub max_decision_age: u64,
 }
 
 /// The contracts of one chain.
@@ -40,7 +53,7 @@ pub struct Contracts {
 }
 
 impl Preset {
-    /// Ethereum and Bitcoin mainnet. A head is ten minutes old at most, where a block comes every 12 s.
+    /// Ethereum and Bitcoin mainnet. A head is three minutes old at most, where a block comes every 12 s.
     pub const MAINNET: Self = Self {
         name: "mainnet",
         chain_ids: &[1],
@@ -52,7 +65,12 @@ impl Preset {
             bridge_from: 16_399_102,
         }),
         bitcoin: bitcoin::Network::Bitcoin,
-        max_head_age: Some(600),
+        block_times: Some(BlockTimes {
+            slot: 12,
+            max_head_age: 180,
+            max_head_ahead: 30,
+            max_decision_age: 300,
+        }),
         fallback_fee_rate: None,
         parameters: Parameters::MAINNET,
     };
@@ -63,7 +81,7 @@ impl Preset {
         chain_ids: &[31337, 1337],
         contracts: None,
         bitcoin: bitcoin::Network::Regtest,
-        max_head_age: None,
+        block_times: None,
         fallback_fee_rate: Some(FeeRate::from_sat_per_vb_u32(5)),
         parameters: Parameters::LOCAL,
     };

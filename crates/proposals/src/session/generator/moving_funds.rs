@@ -90,7 +90,10 @@ impl<B: Backend> Session<'_, B> {
     /// The commitment that the Bridge will take.
     async fn commitment(&mut self, main_utxo: Utxo) -> Progress<ActionOutcome> {
         let head = self.block.number;
-        let limits = self.sources.reader.wallet_limits(self.block).await.map_err(SessionError::from)?;
+        let (reader, panel) = (&self.sources.reader, &self.sources.panel);
+        let limits = reader.wallet_limits(panel, &self.named.header).await.map_err(SessionError::from)?;
+        self.assurances.count_state(limits.assurance);
+        let limits = limits.fact;
         let needed =
             moving_funds::target_count(limits.live_wallets, main_utxo.value, limits.max_btc_transfer);
         let mut searches = 0;

@@ -4,8 +4,8 @@ use bitcoin::{PubkeyHash, Script, ScriptBuf, WPubkeyHash};
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::{ContractVerdict, SnapshotKeys};
 use coxswain_rules::{
-    Case, Cause, DepositKey, DepositScript, Finding, HeartbeatProposal, Objection, Rejection, RuleId,
-    Snapshot, Subject, evaluate, output_at,
+    Assured, Case, Cause, DepositKey, DepositScript, Finding, HeartbeatProposal, Objection, Rejection,
+    RuleId, Snapshot, Subject, evaluate, output_at,
 };
 
 use super::Obstacle;
@@ -100,8 +100,11 @@ impl<B: Backend> Session<'_, B> {
         if let Some(verdict) = &self.heard(case).verdict {
             return verdict.clone();
         }
-        let verdict = self.sources.validator.validate_at(case, self.block).await;
+        let (validator, panel) = (&self.sources.validator, &self.sources.panel);
+        let Assured { fact: verdict, assurance } =
+            validator.assured_verdict(panel, case, &self.named.header).await;
         if let ContractVerdict::Valid | ContractVerdict::Rejected(_) = verdict {
+            self.assurances.count_state(assurance);
             self.heard(case).verdict = Some(verdict.clone());
         }
         verdict
@@ -178,7 +181,8 @@ impl<B: Backend> Session<'_, B> {
         }
         let invalid = Subject::Heartbeat(HeartbeatProposal { message: Vec::new() });
         let case = Case { wallet: self.key_hash, subject: invalid };
-        let verdict = self.sources.validator.validate_at(&case, self.block).await;
+        let (validator, panel) = (&self.sources.validator, &self.sources.panel);
+        let verdict = validator.assured_verdict(panel, &case, &self.named.header).await.fact;
         let is_deployed =
             matches!(verdict, ContractVerdict::Rejected(Rejection { cause: Cause::Text(_), .. }));
         *self.is_deployed.insert(is_deployed)

@@ -1,7 +1,7 @@
 //! Step 1: what a proposal builds on is found, in the Bridge's events and on Bitcoin, and the events are deep enough.
 
 use coxswain_bitcoin::{Backend, Known};
-use coxswain_ethereum::{BlockSelector, ChainError, Revealed};
+use coxswain_ethereum::Revealed;
 use coxswain_rules::{
     Case, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, Objection, OutPoint, Proposal, REDEMPTION_MAX_SIZE,
     RedemptionKey, RedemptionProposal, RevealedDeposit, Subject, Utxo, main_utxo_hash,
@@ -51,6 +51,9 @@ impl<B: Backend> Session<'_, B> {
         &mut self,
         deposits: &[RevealedDeposit],
     ) -> Result<Vec<Option<Revealed>>, SessionError> {
+        if !deposits.is_empty() {
+            self.count_events();
+        }
         let key = |deposit: &RevealedDeposit| (deposit.reveal_block, deposit.outpoint);
         let mut unknown = Vec::new();
         for deposit in deposits.iter().filter(|deposit| deposit.reveal_block <= self.block.number) {
@@ -219,12 +222,7 @@ impl<B: Backend> Session<'_, B> {
     /// The time of the newest block that is deep enough for events to be built on; 0 if there is none.
     async fn deep(&self) -> Result<u64, SessionError> {
         let Some(number) = self.block.number.checked_sub(self.event_depth()) else { return Ok(0) };
-        let endpoint = &self.endpoints();
-        let block = endpoint.block(BlockSelector::Number(number)).await.map_err(ChainError::from)?;
-        let block = block.ok_or_else(|| ChainError::NoBlock {
-            endpoint: endpoint.name().to_owned(),
-            block: BlockSelector::Number(number),
-        })?;
-        Ok(block.timestamp)
+        let ancestor = self.sources.panel.ancestor(&self.named.header, number).await?;
+        Ok(ancestor.timestamp())
     }
 }

@@ -11,6 +11,7 @@ impl<B: Backend> Session<'_, B> {
     /// The time that must have come before the wallet's funds are moved, with what was read to tell.
     pub(crate) async fn earliest_move(&mut self) -> Result<(u64, Snapshot), SessionError> {
         let (wallet, head) = (self.key_hash, self.block.number);
+        self.count_events();
         // A commitment that isn't known would let the funds go too early.
         let needed = head.saturating_sub(moving_funds::COMMITMENT_LOOK_BACK);
         while self.events.searched() > needed {

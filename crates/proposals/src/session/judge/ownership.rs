@@ -121,6 +121,7 @@ impl<B: Backend> Session<'_, B> {
 
     /// All deposits that were ever revealed to the wallet, but for those that were swept long ago.
     async fn all_reveals(&mut self) -> Result<BTreeMap<OutPoint, DepositReveal>, SessionError> {
+        self.count_events();
         let (registered, head) = (self.registration().await?, self.block.number);
         let from = self.events.from_block();
         if registered < from {

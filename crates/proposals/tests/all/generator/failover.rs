@@ -46,12 +46,13 @@ async fn inc_25_an_ethereum_endpoint_that_dies_in_the_middle_of_a_generation() {
     let (mut stage, wallet, expected) = stage().await;
     let upstream = || stage.world.chain.endpoint().parse().unwrap();
     let second = FaultyEndpoint::start(upstream(), |_| Reply::Forward).await.unwrap();
+    let third = FaultyEndpoint::start(upstream(), |_| Reply::Forward).await.unwrap();
     let mut died_on = BTreeSet::new();
     for requests in 0.. {
         let (reply, asked) = dies_after(requests);
         let upstream = stage.world.chain.endpoint().parse().unwrap();
         let first = FaultyEndpoint::start(upstream, move |_| reply()).await.unwrap();
-        let urls = [first.url().clone(), second.url().clone()];
+        let urls = [first.url().clone(), second.url().clone(), third.url().clone()];
         let endpoint = Endpoints::several(urls, Expected::default()).unwrap();
         let bitcoin = stage.bitcoin.clone();
         stage.memory = Memory::default();
@@ -64,7 +65,7 @@ async fn inc_25_an_ethereum_endpoint_that_dies_in_the_middle_of_a_generation() {
         died_on.extend(first.methods().into_iter().nth(requests));
     }
     let every = ["eth_call", "eth_chainId", "eth_getBlockByNumber", "eth_getLogs"];
-    assert_eq!(died_on, every.map(str::to_owned).into());
+    assert!(died_on.is_superset(&every.map(str::to_owned).into()), "{died_on:?}");
 }
 
 #[tokio::test]

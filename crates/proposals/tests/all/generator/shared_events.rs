@@ -21,7 +21,7 @@ async fn a_log_that_is_ahead_shows_a_session_nothing_newer_than_its_block() {
     let (sources, block) = stage.sources(endpoint.clone(), bitcoin.clone()).await;
     let mut memory = Memory::default();
     let expected =
-        Session::new(&sources, wallet.key_hash(), block, &mut memory).generate_first(CHECKLIST).await;
+        Session::new(&sources, wallet.key_hash(), block.clone(), &mut memory).generate_first(CHECKLIST).await;
     assert_eq!(expected.proposed().unwrap().case.action(), Action::DepositSweep);
 
     // Then a new one is revealed, and a redemption requested.
@@ -31,12 +31,12 @@ async fn a_log_that_is_ahead_shows_a_session_nothing_newer_than_its_block() {
     stage.world.request_redemption(&wallet, redeemer, script, amount).await.unwrap();
     stage.pass(RIPE).await;
     let (sources, newer) = stage.sources(endpoint, bitcoin).await;
-    assert!(newer.number > block.number);
+    assert!(newer.header.number() > block.header.number());
     let log = stage.events.log();
     assert_eq!((log.reveals(wallet.key_hash()).count(), log.requests(wallet.key_hash()).count()), (3, 1));
     let mut memory = Memory::default();
     let generated =
-        Session::new(&sources, wallet.key_hash(), block, &mut memory).generate_first(CHECKLIST).await;
+        Session::new(&sources, wallet.key_hash(), block.clone(), &mut memory).generate_first(CHECKLIST).await;
     assert_eq!(generated, expected);
 }
 
@@ -53,9 +53,9 @@ async fn sessions_of_one_window_read_its_events_once() {
     let endpoint = coxswain_ethereum::Endpoints::new(node.url().clone()).unwrap();
     let (sources, block) = stage.sources(endpoint, stage.bitcoin.clone()).await;
     for wallet in &wallets {
-        stage.events.follow(block).await.unwrap();
+        stage.events.follow(block.header.block()).await.unwrap();
         let mut memory = Memory::default();
-        let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
+        let mut session = Session::new(&sources, wallet.key_hash(), block.clone(), &mut memory);
         assert!(session.generate_first(CHECKLIST).await.proposed().is_some());
     }
     assert_eq!(node.methods().iter().filter(|method| *method == "eth_getLogs").count(), 1);
@@ -83,7 +83,7 @@ async fn inc_11_the_search_ends_where_the_wallet_was_registered() {
     let (sources, _) = stage.sources(endpoint, stage.bitcoin.clone()).await;
     let before = node.methods().iter().filter(|method| *method == "eth_getLogs").count();
     let mut memory = Memory::default();
-    let mut session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
+    let mut session = Session::new(&sources, wallet.key_hash(), block.clone(), &mut memory);
     let generated = session.generate_first([Action::DepositSweep]).await;
     assert!(matches!(generated.undecided(), Some(SessionError::MainUtxoNotFound(_))), "{generated:?}");
     let after = node.methods().iter().filter(|method| *method == "eth_getLogs").count();

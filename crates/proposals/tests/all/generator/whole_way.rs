@@ -2,7 +2,7 @@
 //! mined, and proven to the Bridge.
 
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
-use coxswain_ethereum::{BlockSelector, EventLog, EventReader, ProposalValidator};
+use coxswain_ethereum::{BlockSelector, Chain, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{Assessment, ChecklistOutcome, Memory, Session, Sources};
 use coxswain_rules::{Action, Amount, Assurance, WalletState, main_utxo_hash, network::Parameters};
 use coxswain_testkit::{
@@ -34,17 +34,17 @@ async fn every_action_goes_the_whole_way() {
     let wallets = [world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap()];
 
     let mut generate = async |index: usize| -> ChecklistOutcome {
-        let block = validator.block(BlockSelector::Latest).await.unwrap();
-        events.follow(block).await.unwrap();
+        let (_, named) = Chain::new(CHAIN).named(events.endpoints(), BlockSelector::Latest).await.unwrap();
+        events.follow(named.header.block()).await.unwrap();
         let wallet = wallets[index].key_hash();
-        let mut session = Session::new(&sources, wallet, block, &mut memory[index]);
+        let mut session = Session::new(&sources, wallet, named.clone(), &mut memory[index]);
         let generation = session.generate_first(CHECKLIST).await;
         // The leader finds it valid, and so does a follower who knows nothing but what is on the wire.
         if let Some(proposed) = generation.proposed() {
             let valid = Assessment::Valid { assurance: Assurance::Word, warning: None };
             assert_eq!(session.judge(&proposed.case).await, valid);
             let mut memory = Memory::default();
-            let mut session = Session::new(&sources, wallet, block, &mut memory);
+            let mut session = Session::new(&sources, wallet, named, &mut memory);
             let (case, assessment) = session.judge_proposal(&proposed.proposal()).await;
             assert_eq!((case.as_ref(), assessment), (Some(&proposed.case), valid));
         }

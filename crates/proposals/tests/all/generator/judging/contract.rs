@@ -2,7 +2,7 @@
 
 use alloy::sol_types::{Panic, PanicKind, SolError};
 use alloy_primitives::{B256, Bytes, U256, hex};
-use coxswain_bindings::WalletProposalValidator::{FeeTooHigh, FeeZero};
+use coxswain_bindings::WalletProposalValidator::WalletStateNotAllowed;
 use coxswain_ethereum::Endpoints;
 use coxswain_proposals::{Assessment, Step};
 use coxswain_rules::{
@@ -22,7 +22,12 @@ async fn falsified(stage: &Stage, reply: Reply) -> Endpoints {
     let upstream = stage.world.chain.endpoint().parse().unwrap();
     let meet = move |method: &str, parameters: &Value| {
         let to = parameters[0]["to"].as_str().unwrap_or_default().to_lowercase();
-        if method == "eth_call" && to == validator { reply.clone() } else { Reply::Forward }
+        match method {
+            // What it proves would contradict it.
+            "eth_getProof" => Reply::Error(json!({ "code": -32000, "message": "missing trie node" })),
+            "eth_call" if to == validator => reply.clone(),
+            _ => Reply::Forward,
+        }
     };
     let node = FaultyEndpoint::start_inspecting(upstream, meet).await.unwrap();
     let endpoint = Endpoints::new(node.url().clone()).unwrap();
@@ -141,11 +146,12 @@ async fn where_the_contract_and_the_rules_differ_both_are_told_and_neither_is_tr
     stage.pass(RIPE).await;
     let (valid, free) = (sweep([&deposit], FAIR), sweep([&deposit], Amount::ZERO));
     let yes = || Reply::Result(json!(B256::with_last_byte(1)));
-    let too_high = || revert(FeeTooHigh { fee: U256::from(1), maxFee: U256::ZERO }.abi_encode());
+    let closing = WalletStateNotAllowed { walletPubKeyHash: wallet.key_hash().into(), state: 3 };
+    let closing = || revert(closing.abi_encode());
     for (proposal, reply, contract, rules) in [
         (&free, yes(), "accepts", "reject it (DS-5"),
-        (&valid, revert(FeeZero {}.abi_encode()), "rejects the proposal (DS-5", "accept it"),
-        (&free, too_high(), "rejects the proposal (DS-6", "reject it (DS-5"),
+        (&valid, closing(), "rejects the proposal (DS-1", "accept it"),
+        (&free, closing(), "rejects the proposal (DS-1", "reject it (DS-5"),
     ] {
         let assessment = stage.judge_falsified(&wallet, proposal, reply).await;
         let Assessment::Undecided { step: Step::Contract, cause } = &assessment else {

@@ -6,7 +6,7 @@ pub(crate) use self::bitcoin::FakeBitcoin;
 
 use alloy::providers::Provider;
 use coxswain_bitcoin::Backend;
-use coxswain_ethereum::{Block, BlockSelector, Endpoints, EventLog, EventReader, ProposalValidator};
+use coxswain_ethereum::{BlockSelector, Chain, Endpoints, EventLog, EventReader, Named, ProposalValidator};
 use coxswain_proposals::{
     ActionOutcome, ChecklistOutcome, Exclusion, Item, Memory, PreparedProposal, Session, Sources, Why,
 };
@@ -94,14 +94,14 @@ impl Stage {
         &mut self,
         endpoint: Endpoints,
         bitcoin: B,
-    ) -> (Sources<B>, Block) {
+    ) -> (Sources<B>, Named) {
         let validator = ProposalValidator::new(endpoint.clone(), CHAIN, self.validator);
-        let block = validator.block(BlockSelector::Latest).await.unwrap();
+        let (_, named) = Chain::new(CHAIN).named(&endpoint, BlockSelector::Latest).await.unwrap();
         // The same log, through this endpoint.
         self.events = EventReader::new(endpoint, EventLog::clone(&self.events.log()), FINAL_DEPTH);
-        self.events.follow(block).await.unwrap();
+        self.events.follow(named.header.block()).await.unwrap();
         let events = self.events.clone();
-        (Sources::new(events, CHAIN, validator, bitcoin, self.network, self.fallback), block)
+        (Sources::new(events, CHAIN, validator, bitcoin, self.network, self.fallback), named)
     }
 
     /// No events yet, of which those from this block on are wanted.
