@@ -90,7 +90,11 @@ impl Command {
             #[cfg(feature = "node")]
             Self::Ping(asked) => &asked.asking,
             #[cfg(feature = "node")]
-            Self::Identity(_) => return None,
+            Self::Prove(asked) => &asked.maintainer.asking,
+            #[cfg(feature = "node")]
+            Self::Maintain(asked) => &asked.maintainer.asking,
+            #[cfg(feature = "node")]
+            Self::Identity(_) | Self::Start(_) => return None,
             Self::Simulate(_) | Self::Completions(_) => return None,
         };
         Some(asking.activity())
@@ -641,9 +645,9 @@ pub struct MaintainerArguments {
     /// A file whose first line is the keystore's password [default: COXSWAIN_ETHEREUM__PASSWORD_FILE]
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// How long is waited.
+    /// How it is asked.
     #[command(flatten)]
-    pub timeout: TimeoutArguments,
+    pub asking: AskingArguments,
     /// Where to ask about Bitcoin.
     #[command(flatten)]
     pub bitcoin: BitcoinArguments,

@@ -67,7 +67,7 @@ async fn maintainer(arguments: &MaintainerArguments) -> Result<Parts, ProveError
     let usage = |error: &dyn fmt::Display| ProveError::Usage(error.to_string());
     let network: Option<Preset> = arguments.network.map(Into::into);
     let expected = Expected { network, ..Expected::default() };
-    let endpoints = arguments.timeout.endpoints(&arguments.rpc_url, expected);
+    let endpoints = arguments.asking.endpoints(&arguments.rpc_url, expected);
     let endpoints = endpoints.map_err(|error| ProveError::Usage(format!("--rpc-url: {error}")))?;
     let chain = Chain::served(&endpoints, network).await?;
     let contracts = chain.network.and_then(|network| network.contracts);

@@ -128,7 +128,7 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
     fn maintainer(&self, arguments: &mut MaintainerArguments) -> Result<(), clap::Error> {
         self.urls(&mut arguments.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
         self.network(&mut arguments.network)?;
-        self.timeout(&mut arguments.timeout.rpc_timeout, ETHEREUM_TIMEOUT)?;
+        self.asking(&mut arguments.asking)?;
         self.bitcoin(&mut arguments.bitcoin)?;
         self.password_file(&mut arguments.password_file);
         needed(&arguments.rpc_url)
