@@ -153,7 +153,7 @@ impl Journal {
     /// If it can't be, or another process has it.
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
         let path = &settings.path;
-        let lock = lock(path)?;
+        let lock = Lock::take(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -248,16 +248,47 @@ impl Reader {
     }
 }
 
-/// Locks the journal at this path for as long as the file is held.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let failed = |error| OpenError::File(path.to_owned(), Arc::new(error));
-    let file = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name));
-    let file = file.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+/// Keeps other processes off a journal. It is given up by word, not by closing the file alone: a child that was just forked
+/// holds the same open file until it runs its own program.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Lock {
+    /// Locks the journal at this path.
+    fn take(path: &Path) -> Result<Self, OpenError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let failed = |error| OpenError::File(path.to_owned(), Arc::new(error));
+        let file = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name));
+        let file = file.map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked(path.to_owned())),
+            Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Where that fails, it ends with the process.
+        let _ = self.0.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_up_is_free_though_a_fork_still_holds_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let lock = Lock::take(&path).unwrap();
+        let forked = lock.0.try_clone().unwrap();
+        assert!(matches!(Lock::take(&path), Err(OpenError::Locked(_))));
+        drop(lock);
+        Lock::take(&path).unwrap();
+        drop(forked);
     }
 }

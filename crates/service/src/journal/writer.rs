@@ -1,13 +1,11 @@
 //! The one thread that writes.
 
-use std::fs::File;
-
 use coxswain_protocol::Entry;
 use coxswain_rules::KeyHash;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AppendError, row};
+use super::{AppendError, Lock, row};
 
 /// How many entries are recorded by one commit.
 const BATCH: usize = 256;
@@ -23,13 +21,13 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Writer {
     connection: Connection,
-    /// Held until the last commit is done.
-    _lock: File,
+    /// Held until the last commit is done and the file is closed.
+    _lock: Lock,
     keep_windows: u64,
 }
 
 impl Writer {
-    pub(super) const fn new(connection: Connection, lock: File, keep_windows: u64) -> Self {
+    pub(super) const fn new(connection: Connection, lock: Lock, keep_windows: u64) -> Self {
         Self { connection, _lock: lock, keep_windows }
     }
 
