@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     arguments::DoctorArguments,
-    page::span,
+    page::{self, span},
     report::{Report, strong},
 };
 
@@ -291,7 +291,7 @@ impl Expectations<'_> {
                 format_args!("{}, {} old (at most {} allowed)", head.number, span(age), span(max)),
                 REMEDY,
             )),
-            _ => Ok(format!("{}, {} old, {lag} behind the best", head.number, span(age))),
+            _ => Ok(format!("{}, {}, {lag} behind the best", head.number, page::old(&head, self.now))),
         }
     }
 

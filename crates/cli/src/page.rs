@@ -137,12 +137,17 @@ pub(crate) fn age(block: &Block, now: SystemTime) -> i64 {
     i64::try_from(seconds).unwrap_or(if seconds < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// The block with its date, its age and its hash.
-pub(crate) fn block(block: &Block, now: SystemTime) -> String {
+/// How old the block is, in words.
+pub(crate) fn old(block: &Block, now: SystemTime) -> String {
     let age = age(block, now);
     let old = span(age.unsigned_abs());
-    let age = if age < 0 { format!("{old} ahead of this machine's clock") } else { format!("{old} old") };
-    format!("block {} of {}, {age} ({})", block.number, date(block.timestamp), block.hash)
+    if age < 0 { format!("{old} ahead of this machine's clock") } else { format!("{old} old") }
+}
+
+/// The block with its date, its age and its hash.
+pub(crate) fn block(block: &Block, now: SystemTime) -> String {
+    let old = old(block, now);
+    format!("block {} of {}, {old} ({})", block.number, date(block.timestamp), block.hash)
 }
 
 #[cfg(test)]
@@ -210,6 +215,10 @@ mod tests {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!((age(&of, at(1_012)), age(&of, at(900))), (12, -100));
         assert!(block(&of, at(1_012)).starts_with("block 7 of 1970-01-01 00:16:40 UTC, 12 s old (0x"));
+        assert_eq!(
+            (&old(&of, at(1_012))[..], &old(&of, at(900))[..]),
+            ("12 s old", "1 min 40 s ahead of this machine's clock")
+        );
         assert!(block(&of, at(900)).contains(", 1 min 40 s ahead of this machine's clock ("));
         assert_eq!(age(&Block { timestamp: u64::MAX, ..of }, at(0)), i64::MIN);
     }
