@@ -463,4 +463,69 @@ mod tests {
         let Err(DriveError::Task(error)) = driver.run(std::future::pending()).await else { panic!() };
         assert!(error.is_panic());
     }
+
+    /// A node on loopback that lets everybody in.
+    async fn node(number: u8) -> (Network, Driver, PeerAddress) {
+        let identity = Identity::from_secret([number; 32]).unwrap();
+        let peer = identity.peer_id();
+        let mut config = Config::new(identity, SystemTime::UNIX_EPOCH);
+        config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+        config.admission = AdmissionRule::Any;
+        let (network, driver) = Driver::bind(config).await.unwrap();
+        let socket = driver.listening().next().unwrap();
+        let address = format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", socket.port()).parse().unwrap();
+        (network, driver, address)
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_may_no_longer_take_part_is_cut_off_and_no_other() {
+        let (network, mut driver, address) = node(1).await;
+        let mut gone = None;
+        for number in [2, 3] {
+            let (_, other, at) = node(number).await;
+            gone = Some(at.operator().address());
+            other.dialer().dial(address.clone()).await.unwrap();
+            tokio::spawn(other.run(std::future::pending()));
+        }
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        // As the question about stakes answers, an hour later.
+        driver.tasks.spawn(async move {
+            told.await.map_or(Done::Unresolved, |()| Done::Asked(gone.into_iter().collect()))
+        });
+        tokio::spawn(driver.run(std::future::pending()));
+        network.until(|status| status.peers.len() == 2).await;
+        tell.send(()).unwrap();
+        network.until(|status| status.counts.refused_peers == 1 && status.peers.len() == 1).await;
+        assert_ne!(Some(network.status().peers[0].operator), gone);
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_stands_for_what_is_listened_on() {
+        for announced in [&[][..], &["/dns4/node.example/tcp/3919".parse::<Multiaddr>().unwrap()]] {
+            let mut config = Config::new(Identity::from_secret([1; 32]).unwrap(), SystemTime::UNIX_EPOCH);
+            config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+            config.admission = AdmissionRule::Any;
+            config.announced = announced.to_vec();
+            let peer = config.identity.peer_id();
+            let (_network, driver) = Driver::bind(config).await.unwrap();
+            let socket = driver.listening().next().unwrap();
+            tokio::spawn(driver.run(std::future::pending()));
+            let asking = Config::new(Identity::from_secret([2; 32]).unwrap(), SystemTime::UNIX_EPOCH);
+            let (mut swarm, shared, _asking) =
+                super::swarm(&Config { admission: AdmissionRule::Any, ..asking }).unwrap();
+            shared.configured(&[socket]);
+            swarm.dial(DialOpts::peer_id(peer).addresses(vec![multiaddr_of(socket)]).build()).unwrap();
+            let told = loop {
+                if let SwarmEvent::Behaviour(ProtocolsEvent::Identify(identify::Event::Received {
+                    info,
+                    ..
+                })) = swarm.select_next_some().await
+                {
+                    break info.listen_addrs;
+                }
+            };
+            let expected = if announced.is_empty() { vec![multiaddr_of(socket)] } else { announced.to_vec() };
+            assert_eq!(told, expected);
+        }
+    }
 }
