@@ -38,6 +38,30 @@ contract AbiTest is ValidatorTest {
         assertEq(address(validator.bridge()), address(bridge));
     }
 
+    /// An extra info that no encoder makes is refused as solc's own copy refuses it: without data, so that it is no rejection.
+    function test_malformedExtraInfosAreRefusedWithoutData() external {
+        bytes memory data = _data(_sweep(1));
+        uint256 list = 4 + _word(data, 4 + 0x20);
+        uint256 info = list + 0x20 + _word(data, list + 0x20);
+        // What follows the refund locktime's 4 bytes; the lowest byte over 64 bits of the transaction's offset.
+        uint256[2] memory places = [info + 0x80 + 31, info + 23];
+        for (uint256 i = 0; i < 2; ++i) {
+            (bool success, bytes memory answer) = address(validator).staticcall(data);
+            assertTrue(success);
+            data[places[i]] = 0x01;
+            (success, answer) = address(validator).staticcall(data);
+            assertFalse(success);
+            assertEq(answer, "");
+            data[places[i]] = 0x00;
+        }
+    }
+
+    function _word(bytes memory data, uint256 at) private pure returns (uint256 word) {
+        for (uint256 i = 0; i < 32; ++i) {
+            word = (word << 8) | uint8(data[at + i]);
+        }
+    }
+
     /// Nothing is kept in storage, by the compiler's own account; of a contract that keeps something it says so.
     function test_theStorageLayoutIsEmpty() external view {
         string memory first = ".storageLayout.storage[0]";
