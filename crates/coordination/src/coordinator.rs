@@ -1,6 +1,6 @@
 //! All wallets of a node, each with an executor of its own.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use coxswain_protocol::WindowResult;
 use coxswain_rules::KeyHash;
@@ -10,28 +10,9 @@ use tokio::{
 };
 
 use crate::{
-    Advisor, Channel, Journal, Metrics, Tick, Wallet,
-    executor::{Executor, Office},
+    Advisor, Channel, Journal, Metrics, Settings, Tick, Wallet, executor::Executor, office::Office,
     shared::Shared,
 };
-
-/// How a coordinator works.
-#[derive(Clone)]
-pub struct Settings {
-    /// How many questions of all wallets are begun at a time.
-    pub places: usize,
-    /// For how long the journal, and a server that is asked for a hash, are waited for.
-    pub patience: Duration,
-    /// The clock, in seconds. Sequence numbers begin with it.
-    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { places, patience, .. } = self;
-        f.debug_struct("Settings").field("places", places).field("patience", patience).finish_non_exhaustive()
-    }
-}
 
 /// All wallets of a node.
 #[derive(Debug)]

@@ -10,17 +10,13 @@ use coxswain_protocol::{
     Command, Entry, EntryId, Event, Ignored, Member, Question, Setup, Window, WindowResult,
 };
 use coxswain_rules::KeyHash;
-use tokio::{
-    sync::{mpsc, watch},
-    task::consume_budget,
-    time::timeout,
-};
+use tokio::{sync::watch, task::consume_budget, time::timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    Advisor, Channel, Count, Journal, Link, Metrics, Settings,
+    Advisor, Channel, Count, Journal, Link, Settings,
+    office::Office,
     report::Report,
-    shared::Shared,
     tasks::{Done, Kind, Tasks, Written},
 };
 
@@ -40,16 +36,6 @@ pub struct Tick {
     pub block: u64,
     /// How many times the clock has been set back. Members never go back, so they start again from the journal then.
     pub set_back: u64,
-}
-
-/// What all executors share.
-#[derive(Debug)]
-pub(crate) struct Office<A, J> {
-    pub(crate) shared: Shared<A>,
-    pub(crate) journal: J,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) results: mpsc::Sender<Arc<WindowResult>>,
-    pub(crate) settings: Settings,
 }
 
 pub(crate) struct Executor<A, J, C> {

@@ -19,12 +19,14 @@
 mod coordinator;
 mod executor;
 mod metrics;
+mod office;
 mod report;
 mod seams;
 mod shared;
 mod tasks;
 
-pub use coordinator::{Coordinator, Panicked, Settings};
+pub use coordinator::{Coordinator, Panicked};
 pub use executor::{Tick, Wallet};
 pub use metrics::{Count, Metrics};
+pub use office::Settings;
 pub use seams::{Advisor, Channel, Journal, Link, Unread};
