@@ -44,12 +44,12 @@ impl Peers {
         Self { world, server, validator, events, memories: BTreeMap::new() }
     }
 
-    /// The Electrum server first, then the node.
+    /// The Electrum server first, then the node. They are one: the server says what the node does.
     fn bitcoin(&self) -> Backends {
         let node = self.world.node.as_ref().unwrap();
         let endpoints =
             [self.server.url(), node.url()].map(|url| Endpoint::new(url, Limits::default()).unwrap());
-        Backends::new(endpoints.into(), Expected::on(Network::Regtest))
+        Backends::new(endpoints.into(), Expected { loopback_is_one: true, ..Expected::on(Network::Regtest) })
     }
 
     /// What is due now, by the action.
