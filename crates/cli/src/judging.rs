@@ -171,7 +171,7 @@ async fn ask(
     let log = EventLog::new(bridge, block.number.saturating_add(1));
     let events = EventReader::new(endpoint, log, chain.parameters().final_depth);
     let sources = Sources::new(events, chain.id, validator, bitcoin, chain.parameters(), fallback)
-        .through(tbtc.panel.clone());
+        .through(tbtc.panel.clone(), tbtc.assurance);
     let mut memory = Memory::default();
     let mut session = Session::new(&sources, wallet, tbtc.named.clone(), &mut memory);
     if let Err(error) = complete(&mut document, &missing, &mut session, bridge).await {
@@ -184,7 +184,7 @@ async fn ask(
         Extent::ContractAndRules => Some(rules(&mut session, &case, &verdict, bridge).await),
     };
     // What the contract says is known by what was read so far.
-    let assurances = session.assurances().of_bridge(tbtc.assurance);
+    let assurances = session.assurances();
     let assessment = if takes_steps { Some(session.judge(&case).await) } else { None };
     let Judged { report, .. } = report(known_well(verdict, &assurances, target.require));
     Ok(Judged { report: VerdictReport { assurances: Some(assurances), assessment, ..report }, rules })

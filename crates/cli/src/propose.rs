@@ -96,7 +96,7 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
     let fallback = arguments.fees.fallback(chain.network);
     let sources =
         Sources::new(events, chain.id, tbtc.proposal_validator(), bitcoin, chain.parameters(), fallback)
-            .through(tbtc.panel.clone());
+            .through(tbtc.panel.clone(), tbtc.assurance);
     let checklist = match &*arguments.action {
         [] => Checklist::PRIORITY.to_vec(),
         actions => actions.to_vec(),
@@ -104,7 +104,7 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
     let mut memory = Memory::default();
     let mut session = Session::new(&sources, wallet, tbtc.named.clone(), &mut memory);
     let generation = session.generate_first(checklist).await;
-    let assurances = session.assurances().of_bridge(tbtc.assurance);
+    let assurances = session.assurances();
     let require = arguments.require;
     let result = Ok(Answered { chain_id: chain.id, bridge, validator, generation, assurances, require });
     Ok(Proposing { wallet, result, now })

@@ -205,21 +205,26 @@ impl Panel {
         ChainError::NoBlock { endpoint: names.join(" and "), block }
     }
 
-    /// The ancestor of a block at this height: by the hashes of the parents between, from whichever server has them, else
-    /// as enough servers name it.
+    /// The ancestor of a block at this height: proven by the hashes of the parents between, from whichever server has them,
+    /// else as enough servers name it.
     ///
     /// # Errors
     /// If it is neither.
-    pub async fn ancestor(&self, block: &HashedHeader, number: u64) -> Result<HashedHeader, ChainError> {
+    pub async fn ancestor(
+        &self,
+        block: &HashedHeader,
+        number: u64,
+    ) -> Result<Assured<HashedHeader>, ChainError> {
         let heights: Vec<_> = (number..block.number()).rev().take(MAX_PARENTS).collect();
         for server in &self.servers {
             if let Ok(parents) = server.headers(&heights).await
                 && let Some(found) = ancestor(block, &parents, number)
             {
-                return Ok(found.clone());
+                return Ok(Assured { fact: found.clone(), assurance: Assurance::Proven });
             }
         }
-        self.at_number(number).await.map(|named| named.header)
+        let Named { header, named_by, .. } = self.at_number(number).await?;
+        Ok(Assured { fact: header, assurance: assurance(named_by) })
     }
 
     /// What a contract, or creation code, answers after this block.

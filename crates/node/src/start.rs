@@ -219,7 +219,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     let events = EventReader::new(endpoints, log, chain.parameters().final_depth);
     let validator = tbtc.proposal_validator();
     let sources = Sources::new(events.clone(), chain.id, validator, backends, chain.parameters(), fallback)
-        .through(panel.clone());
+        .through(panel.clone(), tbtc.assurance);
 
     let mut config = Config::new(identity.clone(), SystemTime::now());
     config.listen = network.listen;

@@ -29,13 +29,6 @@ impl Assurances {
         Self { named_by: *named_by, of: *of, is_given: *is_given, state: None, events: None, bitcoin: None }
     }
 
-    /// The same, with how far it is to be believed that the validator reads the Bridge.
-    #[must_use]
-    pub fn of_bridge(mut self, assurance: Assurance) -> Self {
-        self.count_state(assurance);
-        self
-    }
-
     /// How far all of it is to be believed. What is read at a block that one server alone names is that server's word.
     pub fn weakest(&self) -> Assurance {
         let kinds = [self.state, self.events, self.bitcoin].into_iter().flatten();

@@ -14,7 +14,7 @@ use coxswain_ethereum::{
     Block, ChainError, Endpoints, EventLog, EventReader, Named, Panel, ProposalValidator, Revealed,
     SnapshotReader,
 };
-use coxswain_rules::{FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
+use coxswain_rules::{Assurance, FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
 
 use self::{
     generator::{Moved, Survey},
@@ -32,6 +32,8 @@ pub use self::main_utxo::main_utxo_in;
 pub struct Sources<B> {
     pub(crate) events: EventReader,
     pub(crate) panel: Panel,
+    /// How far it is to be believed that the validator reads this Bridge. `None` if whoever made this vouches for it.
+    pub(crate) bridge: Option<Assurance>,
     pub(crate) reader: SnapshotReader,
     pub(crate) validator: ProposalValidator,
     pub(crate) bitcoin: B,
@@ -52,13 +54,14 @@ impl<B: Backend> Sources<B> {
     ) -> Self {
         let reader = SnapshotReader::new(events.endpoints().clone(), chain_id, events.bridge());
         let panel = Panel::of(events.endpoints(), chain_id);
-        Self { events, panel, reader, validator, bitcoin, network, fallback_fee_rate }
+        Self { events, panel, bridge: None, reader, validator, bitcoin, network, fallback_fee_rate }
     }
 
-    /// The same, by a panel of the same servers: it knows what they have proven before.
+    /// The same, by a panel of the same servers, which knows what they have proven before. By it, it is to be believed so far
+    /// that the validator reads this Bridge: no verdict is known better.
     #[must_use]
-    pub fn through(self, panel: Panel) -> Self {
-        Self { panel, ..self }
+    pub fn through(self, panel: Panel, bridge: Assurance) -> Self {
+        Self { panel, bridge: Some(bridge), ..self }
     }
 }
 
@@ -107,7 +110,7 @@ impl<'a, B: Backend> Session<'a, B> {
             sources,
             key_hash: wallet,
             block: named.header.block(),
-            assurances: Assurances::at(&named),
+            assurances: Assurances { state: sources.bridge, ..Assurances::at(&named) },
             named,
             events,
             memory,

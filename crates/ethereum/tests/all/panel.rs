@@ -263,8 +263,11 @@ async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by
         assert_eq!(named.header, forty.header, "{what}");
         assert!(named.named_by >= 2, "{what}");
         assert_eq!(panel.at_hash(forty.header.hash()).await.unwrap().header, forty.header, "{what}");
-        assert_eq!(panel.ancestor(&forty.header, 8).await.unwrap(), eight.header, "{what}");
-        assert_eq!(panel.ancestor(&forty.header, 40).await.unwrap(), forty.header, "{what}");
+        for named in [&eight, &forty] {
+            let ancestor = panel.ancestor(&forty.header, named.header.number()).await.unwrap();
+            let expected = Assured { fact: named.header.clone(), assurance: Assurance::Proven };
+            assert_eq!(ancestor, expected, "{what}");
+        }
         let nothing = panel.at_number(1_000_000).await.unwrap_err();
         let is_none = matches!(nothing, ChainError::NoDecision { .. } | ChainError::NoBlock { .. });
         assert!(is_none, "{what}: {nothing}");

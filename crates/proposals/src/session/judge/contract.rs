@@ -182,7 +182,13 @@ impl<B: Backend> Session<'_, B> {
         let invalid = Subject::Heartbeat(HeartbeatProposal { message: Vec::new() });
         let case = Case { wallet: self.key_hash, subject: invalid };
         let (validator, panel) = (&self.sources.validator, &self.sources.panel);
-        let verdict = validator.assured_verdict(panel, &case, &self.named.header).await.fact;
+        let Assured { fact: verdict, assurance } =
+            validator.assured_verdict(panel, &case, &self.named.header).await;
+        if matches!(verdict, ContractVerdict::Undecided(_)) {
+            // That tells nothing; it is asked again.
+            return false;
+        }
+        self.assurances.count_state(assurance);
         let is_deployed =
             matches!(verdict, ContractVerdict::Rejected(Rejection { cause: Cause::Text(_), .. }));
         *self.is_deployed.insert(is_deployed)

@@ -220,9 +220,10 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// The time of the newest block that is deep enough for events to be built on; 0 if there is none.
-    async fn deep(&self) -> Result<u64, SessionError> {
+    async fn deep(&mut self) -> Result<u64, SessionError> {
         let Some(number) = self.block.number.checked_sub(self.event_depth()) else { return Ok(0) };
         let ancestor = self.sources.panel.ancestor(&self.named.header, number).await?;
-        Ok(ancestor.timestamp())
+        self.assurances.count_state(ancestor.assurance);
+        Ok(ancestor.fact.timestamp())
     }
 }

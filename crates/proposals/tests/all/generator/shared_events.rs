@@ -1,11 +1,11 @@
 //! One log of the Bridge's events for the sessions of all wallets.
 
-use coxswain_ethereum::{EventLog, EventReader};
+use coxswain_ethereum::{BlockSelector, Chain, EventLog, EventReader};
 use coxswain_proposals::{Memory, Session, SessionError};
-use coxswain_rules::{Action, Amount};
+use coxswain_rules::{Action, Amount, Assurance};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, standard_scripts};
 
-use crate::generator::support::{HOUR, Stage};
+use crate::generator::support::{CHAIN, HOUR, Stage};
 
 const RIPE: u64 = 2 * HOUR + 60;
 const CHECKLIST: [Action; 4] =
@@ -38,6 +38,20 @@ async fn a_log_that_is_ahead_shows_a_session_nothing_newer_than_its_block() {
     let generated =
         Session::new(&sources, wallet.key_hash(), block.clone(), &mut memory).generate_first(CHECKLIST).await;
     assert_eq!(generated, expected);
+}
+
+#[tokio::test]
+async fn nothing_is_known_better_than_that_the_validator_reads_the_bridge() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    let (endpoint, bitcoin) = (stage.endpoint(), stage.bitcoin.clone());
+    for assurance in [Assurance::Word, Assurance::Agreed, Assurance::Proven] {
+        let (sources, block) = stage.sources(endpoint.clone(), bitcoin.clone()).await;
+        let (panel, _) = Chain::new(CHAIN).named(&endpoint, BlockSelector::Latest).await.unwrap();
+        let (sources, mut memory) = (sources.through(panel, assurance), Memory::default());
+        let session = Session::new(&sources, wallet.key_hash(), block, &mut memory);
+        assert_eq!(session.assurances().state, Some(assurance));
+    }
 }
 
 #[tokio::test]
