@@ -6,10 +6,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256, hex},
@@ -21,6 +18,7 @@ use coxswain_ethereum::{
     submit::{Call, Sent, SentLog, SubmitError, Submitter, Terms, Unrecorded},
 };
 use coxswain_testkit::TestChain;
+use tokio::sync::watch;
 
 /// Private key 0x11…11.
 const FILE: &str = include_str!("../keystore.json");
@@ -31,7 +29,7 @@ const REVERTS: &[u8] = &hex!("5f5ffd");
 /// Keeps what is sent, and may fail.
 #[derive(Debug, Default)]
 struct Log {
-    sent: Mutex<Vec<Sent>>,
+    sent: watch::Sender<Vec<Sent>>,
     full: bool,
 }
 
@@ -40,14 +38,19 @@ impl SentLog for Log {
         if self.full {
             return Err(Unrecorded("no space".to_owned()));
         }
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent.clone());
+        self.sent.send_modify(|all| all.push(sent.clone()));
         Ok(())
     }
 }
 
 impl Log {
     fn sent(&self) -> Vec<Sent> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.sent.borrow().clone()
+    }
+
+    /// Waits until what was sent is so.
+    async fn until(&self, holds: impl Fn(&[Sent]) -> bool) -> Vec<Sent> {
+        self.sent.subscribe().wait_for(|sent| holds(sent)).await.unwrap().clone()
     }
 }
 
@@ -89,13 +92,7 @@ impl Bench {
 
     /// Waits until so many were signed.
     async fn signed(&self, count: usize) -> Vec<Sent> {
-        loop {
-            let sent = self.log.sent();
-            if sent.len() >= count {
-                return sent;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        self.log.until(|sent| sent.len() >= count).await
     }
 
     async fn mine(&self, blocks: u64) {
@@ -198,13 +195,7 @@ async fn inc_42_what_would_revert_by_now_is_replaced_by_an_empty_transfer() {
     let work = async {
         bench.signed(1).await;
         bench.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
-        let sent = loop {
-            let sent = bench.log.sent();
-            if sent.last().is_some_and(|sent| sent.call.is_none()) {
-                break sent;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
+        let sent = bench.log.until(|sent| sent.last().is_some_and(|sent| sent.call.is_none())).await;
         bench.mine_on().await;
         sent
     };
