@@ -16,6 +16,7 @@ mod rule;
 mod shares;
 mod snapshot;
 mod transactions;
+pub mod units;
 
 pub use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 pub use deposit_script::{DepositOutputType, DepositScript};
