@@ -194,10 +194,7 @@ impl CoordinationMessage {
         let mut body = Vec::new();
         match &self.proposed {
             Proposed::NoOp => {}
-            Proposed::Action(proposal) => {
-                encode::uint(&mut body, 1, proposal.action() as u64);
-                encode::bytes(&mut body, 2, &proposal::encode(proposal));
-            }
+            Proposed::Action(proposal) => body = canonical(proposal),
             Proposed::Unknown { number, payload } => {
                 encode::uint(&mut body, 1, u64::from(*number));
                 encode::bytes(&mut body, 2, payload);
@@ -211,4 +208,12 @@ impl CoordinationMessage {
         Self::decode(&out)?;
         Ok(out)
     }
+}
+
+/// A proposal in the one way in which we write it: number and payload. Actions are named by it.
+pub fn canonical(proposal: &Proposal) -> Vec<u8> {
+    let mut body = Vec::new();
+    encode::uint(&mut body, 1, proposal.action() as u64);
+    encode::bytes(&mut body, 2, &proposal::encode(proposal));
+    body
 }

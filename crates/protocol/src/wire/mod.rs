@@ -12,7 +12,7 @@ mod proposal;
 mod read;
 
 pub use envelope::{Envelope, MESSAGE_TYPE, OperatorKey, OperatorKeyError, channel_name};
-pub use message::{CoordinationMessage, Decoded, Proposed, Undecodable};
+pub use message::{CoordinationMessage, Decoded, Proposed, Undecodable, canonical};
 pub use read::WireError;
 
 use std::ops::RangeInclusive;

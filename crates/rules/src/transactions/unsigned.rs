@@ -4,7 +4,7 @@
 use bitcoin::{
     Amount, CompressedPublicKey, EcdsaSighashType, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
     absolute, ecdsa,
-    hashes::Hash,
+    hashes::{Hash, sha256d},
     script::{Builder, PushBytes},
     secp256k1::{self, Message, Secp256k1},
     sighash::SighashCache,
@@ -130,27 +130,38 @@ impl UnsignedTransaction {
 
     /// What the wallet must sign for each input, in order; sighash type ALL.
     pub fn sighashes(&self) -> Vec<Message> {
-        const VALID: &str = "the index is an input's, and a wallet's script is P2WPKH";
+        let hash = |preimage: Vec<u8>| sha256d::Hash::hash(&preimage).to_byte_array();
+        self.preimages().into_iter().map(|preimage| Message::from_digest(hash(preimage))).collect()
+    }
+
+    /// The bytes whose double SHA-256 is signed for each input, in order; sighash type ALL. P2SH inputs are signed in the way of
+    /// old, all others as BIP-143 says.
+    pub fn preimages(&self) -> Vec<Vec<u8>> {
+        const VALID: &str =
+            "the index is an input's, a wallet's script is P2WPKH, and memory takes what is written";
         let all = EcdsaSighashType::All;
         let mut cache = SighashCache::new(&self.transaction);
-        let mut sighash = |(index, spend): (usize, &Spend)| {
-            let value = spend.utxo.value;
-            Message::from_digest(match &spend.lock {
-                Lock::Wallet => cache
-                    .p2wpkh_signature_hash(index, &wallet_script(self.wallet), value, all)
-                    .expect(VALID)
-                    .to_byte_array(),
-                Lock::DepositP2sh(script) => cache
-                    .legacy_signature_hash(index, script.as_script(), all.to_u32())
-                    .expect(VALID)
-                    .to_byte_array(),
-                Lock::DepositP2wsh(script) => cache
-                    .p2wsh_signature_hash(index, script.as_script(), value, all)
-                    .expect(VALID)
-                    .to_byte_array(),
-            })
+        let mut preimage = |(index, spend): (usize, &Spend)| {
+            let (mut out, value) = (Vec::new(), spend.utxo.value);
+            match &spend.lock {
+                Lock::Wallet => {
+                    let code = wallet_script(self.wallet).p2wpkh_script_code().expect(VALID);
+                    cache.segwit_v0_encode_signing_data_to(&mut out, index, &code, value, all).expect(VALID);
+                }
+                Lock::DepositP2sh(script) => {
+                    let all = all.to_u32();
+                    let written =
+                        cache.legacy_encode_signing_data_to(&mut out, index, script.as_script(), all);
+                    written.is_sighash_single_bug().expect(VALID);
+                }
+                Lock::DepositP2wsh(script) => {
+                    let code = script.as_script();
+                    cache.segwit_v0_encode_signing_data_to(&mut out, index, code, value, all).expect(VALID);
+                }
+            }
+            out
         };
-        self.spends.iter().enumerate().map(&mut sighash).collect()
+        self.spends.iter().enumerate().map(&mut preimage).collect()
     }
 
     /// The virtual size of the signed transaction, in vbytes, a signature counted with 72 bytes.

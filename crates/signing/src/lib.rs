@@ -1,0 +1,24 @@
+//! The wallet's signatures. A [`WalletSigner`] is handed a [`Job`], which is one action: preimages and never digests, and the
+//! blocks between which it may sign. It checks by itself what it can, and signs for one action a window, by a [`SigningRecord`]
+//! that is durable before anything leaves.
+//!
+//! [`WholeKeySigner`] holds the whole key: for local chains and tests ([`TestChain`]).
+
+mod action_id;
+mod chain;
+mod hash;
+mod job;
+mod outcome;
+mod preimages;
+mod record;
+mod signer;
+mod whole_key;
+
+pub use action_id::ActionId;
+pub use chain::{ChainRefused, TestChain};
+pub use job::Job;
+pub use outcome::{AttemptReport, Blame, Outcome, Refusal, Report, Signed};
+pub use preimages::{PreimageError, Preimages};
+pub use record::{Claim, ClaimError, MemoryRecord, SigningRecord};
+pub use signer::WalletSigner;
+pub use whole_key::{KeyFileError, WholeKey, WholeKeySigner};
