@@ -6,6 +6,7 @@ use alloy_primitives::Address;
 use coxswain_coordination::{Channel, Link};
 use coxswain_network::SendError;
 use coxswain_protocol::Received;
+use coxswain_service::point;
 
 use crate::channel::CoordinationChannel;
 
@@ -32,7 +33,10 @@ impl Channel for WalletChannel {
     }
 
     fn send(&mut self, envelope: &[u8]) -> Result<(), SendError> {
-        self.channel.send(envelope)
+        point("send/before");
+        let sent = self.channel.send(envelope);
+        point("send/after");
+        sent
     }
 
     fn on_block(&mut self, block: u64) -> Vec<Link> {

@@ -27,6 +27,7 @@ use coxswain_protocol::{GroupSizeError, ParametersError, Setup, SigningGroup, Wi
 use coxswain_rules::{KeyHash, network::Preset};
 use coxswain_service::{
     journal::{Journal, OpenError},
+    point,
     tasks::{Ending, Stop, Tasks},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -380,7 +381,9 @@ async fn take(
     mut results: mpsc::Receiver<Arc<coxswain_protocol::WindowResult>>,
 ) -> Result<(), coxswain_service::tasks::Failure> {
     while let Some(result) = results.recv().await {
+        point("finish/before");
         debug!(wallet = %result.wallet, window = result.window.index(), agreement = %result.agreement, "to be carried out");
+        point("finish/after");
     }
     Ok(())
 }

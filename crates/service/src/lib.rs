@@ -4,4 +4,7 @@
 pub mod configuration;
 pub mod journal;
 pub mod logging;
+mod point;
 pub mod tasks;
+
+pub use point::point;

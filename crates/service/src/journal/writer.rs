@@ -6,6 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{AppendError, Lock, row};
+use crate::point;
 
 /// How many entries are recorded by one commit.
 const BATCH: usize = 256;
@@ -68,7 +69,9 @@ impl Writer {
                 Err(error) => return Err(error),
             }
         }
+        point("append/before");
         transaction.commit()?;
+        point("append/after");
         Ok(outcomes)
     }
 }
