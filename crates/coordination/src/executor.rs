@@ -7,7 +7,8 @@ use std::{
 
 use alloy_primitives::Address;
 use coxswain_protocol::{
-    Command, Entry, EntryId, Event, Ignored, Member, Question, Setup, Window, WindowResult,
+    Agreement, Command, Entry, EntryError, EntryId, Event, Ignored, Member, Question, Setup, Window,
+    WindowResult,
 };
 use coxswain_rules::KeyHash;
 use tokio::{sync::watch, task::consume_budget, time::timeout};
@@ -48,6 +49,8 @@ pub(crate) struct Executor<A, J, C> {
     links: BTreeSet<Address>,
     tasks: Tasks,
     tick: Tick,
+    /// The journal has been read in this life.
+    begun: bool,
     /// A safe hash is being read. What is asked meanwhile comes next; only the newest of it counts.
     reading: bool,
     read_next: Option<(Question, Window)>,
@@ -67,6 +70,7 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
             links: BTreeSet::new(),
             tasks: Tasks::default(),
             tick: Tick::default(),
+            begun: false,
             reading: false,
             read_next: None,
             write_next: VecDeque::new(),
@@ -159,6 +163,9 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
                 }
                 let first_sequence = clock().max(self.setup.first_sequence);
                 let setup = Setup { first_sequence, ..self.setup.clone() };
+                if !std::mem::replace(&mut self.begun, true) {
+                    self.hand_on_again(&entries);
+                }
                 self.member = Some(Member::restore(setup, entries));
                 return true;
             }
@@ -280,6 +287,24 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
     fn hand_on(&mut self, result: Arc<WindowResult>) {
         self.office.metrics.count_result(&result);
         info!(wallet = %self.wallet, "{}", Report(&result));
+        self.give(result);
+    }
+
+    /// Hands on what was durable in an earlier life and may not have been taken: what runs still. Whoever takes it knows what
+    /// it has taken already.
+    fn hand_on_again(&mut self, entries: &[Result<Entry, EntryError>]) {
+        for entry in entries {
+            if let Ok(Entry::Result(result)) = entry
+                && let Agreement::Action(_, schedule) = result.agreement
+                && self.tick.block < schedule.expiry
+            {
+                debug!(wallet = %self.wallet, window = result.window.index(), "the result is handed on again");
+                self.give(Arc::clone(result));
+            }
+        }
+    }
+
+    fn give(&mut self, result: Arc<WindowResult>) {
         let results = self.office.results.clone();
         let handed_on = self.tasks.hand_on(async move {
             // If nobody takes results any more, the node ends. The journal has it.

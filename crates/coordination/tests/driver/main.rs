@@ -10,9 +10,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use coxswain_coordination::Count;
 use coxswain_protocol::{Agreement, Entry};
+use coxswain_rules::Action;
 use tokio::time::{Instant, sleep};
 
-use doubles::{BLOCK, Mood, World, key, leader, redemption, wallet, window};
+use doubles::{BLOCK, Mood, NETWORK, World, key, leader, redemption, wallet, window};
 
 #[tokio::test(start_paused = true)]
 async fn five_operators_reach_the_same_result_in_twenty_windows_in_a_row() {
@@ -122,4 +123,20 @@ async fn the_safe_block_is_asked_once_for_all_wallets_whatever_their_number() {
     }
     // A leader reads it once more before it speaks; all others at each eighth of the active phase.
     assert!(asked[1] <= asked[0] + 4 && asked[1] < 15, "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_agreed_on_and_runs_still_is_handed_on_again_after_a_restart() {
+    let end = window(1).end();
+    let expiry = end + NETWORK.actions.validity(Action::Redemption);
+    for (block, expected) in [(end + 2, 1), (expiry - 1, 1), (expiry, 0)] {
+        let mut world = World::without(1, &[]);
+        world.blocks(58..=end + 1).await;
+        let result = world.node(1).result();
+        world.kill(1).await;
+        world.start(1);
+        world.block(block).await;
+        let again: Vec<_> = world.node(1).taken().into_iter().filter(|it| it.window == window(1)).collect();
+        assert_eq!(again, vec![result; expected], "at {block}");
+    }
 }
