@@ -99,7 +99,7 @@ impl SessionAdvisor {
             }
         };
         let verdict = match assessment {
-            Assessment::Valid { assurance, .. } => ContentVerdict::Valid(assurance),
+            Assessment::Valid { .. } => ContentVerdict::Valid(session.assurances()),
             Assessment::Rejected { objection, assurance, .. } => {
                 ContentVerdict::Rejected { objection, assurance }
             }

@@ -6,7 +6,6 @@
 //! ([`Exclusion`]), and the rest is processed all the same. Judging takes seven [`Step`]s, one of them the contract. Its result
 //! is an [`Assessment`].
 
-mod assurances;
 pub mod deposits;
 mod depth;
 mod exclusion;
@@ -20,7 +19,7 @@ mod outcome;
 pub mod redemptions;
 mod session;
 
-pub use assurances::Assurances;
+pub use coxswain_rules::Assurances;
 pub use deposits::FUNDING_CONFIRMATIONS;
 pub use depth::Head;
 pub use exclusion::{Exclusion, Item, Why};

@@ -110,7 +110,10 @@ impl<'a, B: Backend> Session<'a, B> {
             sources,
             key_hash: wallet,
             block: named.header.block(),
-            assurances: Assurances { state: sources.bridge, ..Assurances::at(&named) },
+            assurances: Assurances {
+                state: sources.bridge,
+                ..Assurances::at(named.named_by, named.of, named.is_given)
+            },
             named,
             events,
             memory,

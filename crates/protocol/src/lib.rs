@@ -25,7 +25,7 @@ pub use acceptance::{Acceptance, Ignored};
 pub use assignment::Assignment;
 pub use checklist::Checklist;
 pub use coxswain_rules::{
-    Assurance, Objection,
+    Assurance, Assurances, Objection,
     network::{HashRule, Parameters},
 };
 pub use fault::{Fault, FaultKind, Mistake};

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use alloy_primitives::{Address, B256};
-use coxswain_rules::{Action, Assurance, KeyHash, Objection, Proposal};
+use coxswain_rules::{Action, Assurance, Assurances, KeyHash, Objection, Proposal};
 
 use crate::{Fault, HashRule, Schedule, Window, wire::DecodeError};
 
@@ -65,8 +65,8 @@ pub struct Validated {
 pub struct Validity {
     /// The block.
     pub block: u64,
-    /// How far the verdict is to be believed.
-    pub assurance: Assurance,
+    /// How far what the verdict rests on is to be believed.
+    pub assurances: Assurances,
 }
 
 impl Validated {

@@ -1,6 +1,7 @@
 //! The rules that every member of a wallet must apply alike: what a proposal is, which rules it must keep,
 //! and how a broken one is named. Pure: no I/O, clock, randomness or async.
 
+mod assurances;
 mod deposit_script;
 mod fees;
 mod keys;
@@ -18,6 +19,7 @@ mod snapshot;
 mod transactions;
 pub mod units;
 
+pub use assurances::Assurances;
 pub use bitcoin::{Amount, OutPoint, ScriptBuf, Txid};
 pub use deposit_script::{DepositOutputType, DepositScript};
 pub use fees::{

@@ -11,8 +11,9 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use coxswain_protocol::{
-    Agreement, Alarm, Assurance, Basis, Doubt, Entry, EntryError, Fault, FaultKind, Mistake, NoResult,
-    NotGenerated, Note, Objection, Seat, Sent, Undecided, Validity, Window, WindowParameters, WindowResult,
+    Agreement, Alarm, Assurance, Assurances, Basis, Doubt, Entry, EntryError, Fault, FaultKind, Mistake,
+    NoResult, NotGenerated, Note, Objection, Seat, Sent, Undecided, Validity, Window, WindowParameters,
+    WindowResult,
     wire::{DecodeError, WireError},
 };
 use coxswain_rules::{
@@ -30,7 +31,7 @@ fn window(index: u64) -> Window {
 }
 
 fn sent(index: u64, envelope: &[u8]) -> Entry {
-    let validity = Some(Validity { block: 60 * index, assurance: Assurance::Proven });
+    let validity = Some(Validity { block: 60 * index, assurances: Assurances::of_state(Assurance::Proven) });
     Entry::Sent(Sent {
         window: window(index),
         envelope: envelope.into(),

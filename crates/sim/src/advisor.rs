@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, U256};
-use coxswain_protocol::{Assurance, ContentVerdict, Generation, Objection, SafeHashes};
+use coxswain_protocol::{Assurance, Assurances, ContentVerdict, Generation, Objection, SafeHashes};
 use coxswain_rules::{
     Action, Amount, Cause, FeeObjection, Proposal, Reason, RedemptionProposal, Rejection, RuleId, ScriptBuf,
 };
@@ -106,7 +106,7 @@ pub(crate) fn judge(proposal: &Proposal, block: u64, assurance: Assurance) -> Co
         Flaw::GrossFee => fee(1_000),
     };
     match objection {
-        None => ContentVerdict::Valid(assurance),
+        None => ContentVerdict::Valid(Assurances::of_state(assurance)),
         Some(objection) => ContentVerdict::Rejected { objection: Arc::new(objection), assurance },
     }
 }

@@ -16,7 +16,7 @@ use alloy_primitives::{Address, hex, keccak256};
 use bitcoin::Amount;
 use coxswain_ethereum::{BlockSelector, Endpoints};
 use coxswain_network::Identity;
-use coxswain_protocol::{Agreement, Entry, WindowParameters, WindowResult};
+use coxswain_protocol::{Agreement, Assurance, Entry, WindowParameters, WindowResult};
 use coxswain_rules::{Action, KeyHash};
 use coxswain_service::journal::Reader;
 use coxswain_testkit::{
@@ -254,6 +254,8 @@ impl Fleet {
                 assert_eq!(result.agreement.name(), all[0].agreement.name(), "{all:#?}");
                 assert_eq!(result.basis.unwrap().leader, all[0].basis.unwrap().leader);
                 assert!(result.faults.is_empty(), "{result:#?}");
+                let Agreement::Action(validated, _) = &result.agreement else { panic!("{result:#?}") };
+                assert_eq!(validated.at().assurances.state, Some(Assurance::Proven), "{result:#?}");
             }
             let senders = self.nodes.iter().filter(|node| node.has_sent(*wallet, index)).count();
             assert_eq!(senders, 1, "only the leader speaks");

@@ -16,8 +16,8 @@ use coxswain_coordination::{
     Advisor, Channel, Coordinator, Journal, Link, Metrics, Settings, Tick, Unread, Wallet,
 };
 use coxswain_protocol::{
-    Assignment, Assurance, ContentVerdict, Entry, EntryError, Generation, Received, SafeHashes, Setup,
-    SigningGroup, Window, WindowParameters, WindowResult,
+    Assignment, Assurance, Assurances, ContentVerdict, Entry, EntryError, Generation, Received, SafeHashes,
+    Setup, SigningGroup, Window, WindowParameters, WindowResult,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
 use coxswain_rules::{Action, Amount, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
@@ -124,7 +124,7 @@ impl Advisor for Asks {
         let _open = Open::new(&self.0.open);
         let (mood, head) = (*self.0.judging.lock().unwrap(), *self.0.head.lock().unwrap());
         match mood {
-            Mood::Answers => (ContentVerdict::Valid(Assurance::Agreed), head),
+            Mood::Answers => (ContentVerdict::Valid(Assurances::of_state(Assurance::Agreed)), head),
             Mood::Fails => (ContentVerdict::Undecided("the endpoint is down".to_owned()), head),
             Mood::Hangs => std::future::pending().await,
         }

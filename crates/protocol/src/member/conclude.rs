@@ -3,7 +3,7 @@
 use std::{mem::discriminant, sync::Arc};
 
 use alloy_primitives::Address;
-use coxswain_rules::Assurance;
+use coxswain_rules::{Assurance, Assurances};
 
 use super::{
     Setup,
@@ -141,7 +141,8 @@ impl Record<'_> {
         match sent {
             Some(Own { content: Content::Proposed(Proposed::Action(proposal)), sent, .. }) => {
                 // What is journaled without a verdict is believed least.
-                let unjudged = Validity { block: sent.first_sent, assurance: Assurance::Word };
+                let unjudged =
+                    Validity { block: sent.first_sent, assurances: Assurances::of_state(Assurance::Word) };
                 let at = sent.validity.unwrap_or(unjudged);
                 let schedule = seen.own.schedule(proposal.action());
                 Agreement::Action(Validated::new(Arc::clone(proposal), at), schedule)

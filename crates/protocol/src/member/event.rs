@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::Address;
-use coxswain_rules::{Action, Assurance, Objection, Proposal};
+use coxswain_rules::{Action, Assurance, Assurances, Objection, Proposal};
 
 use crate::{Received, SafeHashes, Validity, Window, WindowResult};
 
@@ -154,8 +154,8 @@ pub enum Generation {
 /// What came of judging a proposal's content: evidence, the contract, the Bitcoin side, the fee.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ContentVerdict {
-    /// There is no objection. How far that is to be believed.
-    Valid(Assurance),
+    /// There is no objection. How far what that rests on is to be believed.
+    Valid(Assurances),
     /// There is one.
     Rejected {
         /// The objection.

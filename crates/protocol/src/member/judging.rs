@@ -103,8 +103,8 @@ impl Judging {
             return Settled::Undecided("nothing was judged".to_owned());
         };
         let (objection, assurance) = match verdict {
-            ContentVerdict::Valid(assurance) => {
-                return Settled::Valid(Validity { block: *block, assurance: *assurance });
+            ContentVerdict::Valid(assurances) => {
+                return Settled::Valid(Validity { block: *block, assurances: *assurances });
             }
             ContentVerdict::Undecided(why) => return Settled::Undecided(why.clone()),
             ContentVerdict::Rejected { objection, assurance } => (Arc::clone(objection), *assurance),

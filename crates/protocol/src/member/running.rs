@@ -214,9 +214,9 @@ impl Running {
         };
         let action = proposal.action();
         let why = match verdict {
-            ContentVerdict::Valid(assurance) => match self.envelope(Some(&proposal), setup, desk) {
+            ContentVerdict::Valid(assurances) => match self.envelope(Some(&proposal), setup, desk) {
                 Ok(_) => {
-                    let validity = Some(Validity { block, assurance });
+                    let validity = Some(Validity { block, assurances });
                     return self
                         .lead_with(Leading::Confirming(Draft { proposal: Some(proposal), validity }), desk);
                 }

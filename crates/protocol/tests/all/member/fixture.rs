@@ -10,9 +10,9 @@ use bitcoin::{
     secp256k1::{Secp256k1, SecretKey},
 };
 use coxswain_protocol::{
-    Agreement, Assignment, Assurance, Command, ContentVerdict, Entry, Event, Fault, FaultKind, Generation,
-    Ignored, Member, Objection, Parameters, Received, SafeHashes, Seat, Setup, SigningGroup, Window,
-    WindowParameters, WindowResult,
+    Agreement, Assignment, Assurance, Assurances, Command, ContentVerdict, Entry, Event, Fault, FaultKind,
+    Generation, Ignored, Member, Objection, Parameters, Received, SafeHashes, Seat, Setup, SigningGroup,
+    Window, WindowParameters, WindowResult,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
 use coxswain_rules::{
@@ -169,7 +169,7 @@ pub(crate) fn contract(rule: RuleId) -> Arc<Objection> {
 }
 
 pub(crate) const fn valid() -> ContentVerdict {
-    ContentVerdict::Valid(Assurance::Agreed)
+    ContentVerdict::Valid(Assurances::of_state(Assurance::Agreed))
 }
 
 pub(crate) const fn rejected(objection: Arc<Objection>) -> ContentVerdict {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
 use coxswain_protocol::{
-    Assignment, Assurance, ContentVerdict, Objection, Parameters, SafeHashes, Setup, SigningGroup, Window,
-    WindowParameters,
+    Assignment, Assurance, Assurances, ContentVerdict, Objection, Parameters, SafeHashes, Setup,
+    SigningGroup, Window, WindowParameters,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
 use coxswain_rules::{Amount, HeartbeatProposal, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
@@ -199,6 +199,6 @@ pub(crate) fn judge(proposal: &Proposal) -> ContentVerdict {
             let objection = Arc::new(Objection::MainUtxoMissing(WALLET));
             ContentVerdict::Rejected { objection, assurance: Assurance::Agreed }
         }
-        _ => ContentVerdict::Valid(Assurance::Agreed),
+        _ => ContentVerdict::Valid(Assurances::of_state(Assurance::Agreed)),
     }
 }

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use coxswain_ethereum::Named;
-use coxswain_rules::Assurance;
+use crate::Assurance;
 
 /// How far each kind of fact that counted is to be believed, the weakest of each. `None`: none was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Assurances {
     /// How many servers name the block.
     pub named_by: usize,
@@ -23,10 +22,14 @@ pub struct Assurances {
 }
 
 impl Assurances {
-    /// Of a block, nothing having been read at it yet.
-    pub const fn at(named: &Named) -> Self {
-        let Named { named_by, of, is_given, .. } = named;
-        Self { named_by: *named_by, of: *of, is_given: *is_given, state: None, events: None, bitcoin: None }
+    /// Of a block that so many servers name, nothing having been read at it yet.
+    pub const fn at(named_by: usize, of: usize, is_given: bool) -> Self {
+        Self { named_by, of, is_given, state: None, events: None, bitcoin: None }
+    }
+
+    /// Of a verdict by nothing but Ethereum's state, at a block that is given.
+    pub const fn of_state(assurance: Assurance) -> Self {
+        Self { state: Some(assurance), ..Self::at(0, 0, true) }
     }
 
     /// How far all of it is to be believed. What is read at a block that one server alone names is that server's word.
@@ -49,15 +52,18 @@ impl Assurances {
         if self.is_given || self.named_by > 1 { Assurance::Proven } else { Assurance::Word }
     }
 
-    pub(crate) fn count_state(&mut self, assurance: Assurance) {
+    /// What Ethereum's contracts hold has counted, known so far.
+    pub fn count_state(&mut self, assurance: Assurance) {
         self.state = Some(self.state.map_or(assurance, |state| state.min(assurance)));
     }
 
-    pub(crate) fn count_events(&mut self, assurance: Assurance) {
+    /// What Ethereum's events tell has counted, known so far.
+    pub fn count_events(&mut self, assurance: Assurance) {
         self.events = Some(self.events.map_or(assurance, |events| events.min(assurance)));
     }
 
-    pub(crate) fn count_bitcoin(&mut self, assurance: Assurance) {
+    /// What Bitcoin's servers tell has counted, known so far.
+    pub fn count_bitcoin(&mut self, assurance: Assurance) {
         self.bitcoin = Some(self.bitcoin.map_or(assurance, |bitcoin| bitcoin.min(assurance)));
     }
 }
