@@ -116,6 +116,18 @@ fn hello_again_after_one_of_two_connections_is_lost_and_nothing_is_swallowed() {
     assert_eq!(Message::decode(rpc.messages[0]).unwrap().data(), sent);
 }
 
+#[test]
+fn hello_again_after_one_of_two_connections_is_lost_while_nothing_was_being_written() {
+    let (bench, members) = bench();
+    let first = bench.connect(&members[1]);
+    bench.written(first);
+    let second = bench.connect(&members[1]);
+    bench.written(second);
+    bench.network.lock().link_down(second, bench.start);
+    bench.network.lock().writing(first);
+    assert_eq!(bench.written(first), [hello()]);
+}
+
 #[tokio::test]
 async fn many_topics_neither_silence_us_nor_the_other() {
     let (mut bench, members) = bench();
