@@ -1,6 +1,6 @@
 //! What a node's configuration says. `coxswain_service::configuration` reads it from its layers.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use bitcoin::secp256k1::PublicKey;
@@ -8,7 +8,7 @@ use coxswain_network::PeerAddress;
 use coxswain_rules::network::Preset;
 use coxswain_service::{
     configuration::{parsed, parsed_if_any, words},
-    logging::Format,
+    settings::{LogSettings, duration, preset, text, urls},
 };
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -132,22 +132,6 @@ pub struct JournalSettings {
     pub max_bytes: Option<u64>,
 }
 
-/// What is told on standard error.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LogSettings {
-    /// From which level on: `info`, or `info,coxswain_network=debug`.
-    pub level: String,
-    /// `text` or `json`.
-    pub format: Format,
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { level: "info".to_owned(), format: Format::default() }
-    }
-}
-
 /// A wallet that is coordinated, as it is stated.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,66 +144,9 @@ pub struct WalletSettings {
     pub operators: Vec<Address>,
 }
 
-/// A URL, whose text no error shows.
-#[derive(Clone)]
-struct Endpoint(Url);
-
-impl FromStr for Endpoint {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // To the library `localhost:8545` is a URL of the scheme `localhost`.
-        if !text.contains("://") {
-            return Err("the URL has no scheme, as http:// or ssl://".to_owned());
-        }
-        text.parse().map(Self).map_err(|error| format!("no URL: {error}"))
-    }
-}
-
-fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Url>, D::Error> {
-    let urls: Vec<Endpoint> = words(deserializer)?;
-    if urls.is_empty() {
-        return Err(serde::de::Error::custom("at least one server is needed"));
-    }
-    Ok(urls.into_iter().map(|Endpoint(url)| url).collect())
-}
-
-fn text<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    read: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<T, D::Error> {
-    read(&String::deserialize(deserializer)?).map_err(|problem: String| custom(&problem))
-}
-
-fn custom<E: serde::de::Error>(problem: &impl fmt::Display) -> E {
-    E::custom(problem)
-}
-
-fn preset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Preset>, D::Error> {
-    text(deserializer, |name| {
-        let known = || Preset::ALL.map(|preset| preset.name).join(" or ");
-        Preset::named(name).map(Some).ok_or_else(|| format!("no network {name:?}: expected {}", known()))
-    })
-}
-
 fn public_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PublicKey, D::Error> {
     text(deserializer, |key| {
         let digits = key.strip_prefix("0x").unwrap_or(key);
         digits.parse().map_err(|_| "no public key: expected 33 or 65 bytes in hex".to_owned())
-    })
-}
-
-/// A duration with its unit: a bare number means seconds to some and nanoseconds to others.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    text(deserializer, |written| {
-        let digits = written.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-        let number =
-            digits.parse::<u64>().map_err(|_| "no duration: expected one as 500ms, 15s or 2m".to_owned())?;
-        match written.strip_prefix(digits) {
-            Some("ms") => Ok(Some(Duration::from_millis(number))),
-            Some("s") => Ok(Some(Duration::from_secs(number))),
-            Some("m") => Ok(Some(Duration::from_secs(number.saturating_mul(60)))),
-            _ => Err("a duration needs its unit: ms, s or m".to_owned()),
-        }
     })
 }

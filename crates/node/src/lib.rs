@@ -9,8 +9,8 @@ mod start;
 
 pub use advisor::SessionAdvisor;
 pub use configuration::{
-    AdmissionSetting, BitcoinSettings, Configuration, EthereumSettings, JournalSettings, LogSettings,
-    NetworkSettings, WalletSettings,
+    AdmissionSetting, BitcoinSettings, Configuration, EthereumSettings, JournalSettings, NetworkSettings,
+    WalletSettings,
 };
 pub use journal::WindowJournal;
 pub use links::WalletChannel;

@@ -5,6 +5,7 @@ pub mod configuration;
 pub mod journal;
 pub mod logging;
 mod point;
+pub mod settings;
 pub mod tasks;
 
 pub use point::point;

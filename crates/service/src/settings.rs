@@ -1,0 +1,97 @@
+//! What every program's configuration has: its log, and values that are read from texts.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use coxswain_rules::network::Preset;
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use crate::{configuration::words, logging::Format};
+
+/// What is told on standard error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// From which level on: `info`, or `info,coxswain_network=debug`.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: Format,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: Format::default() }
+    }
+}
+
+/// A URL, whose text no error shows.
+#[derive(Clone)]
+struct Endpoint(Url);
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // To the library `localhost:8545` is a URL of the scheme `localhost`.
+        if !text.contains("://") {
+            return Err("the URL has no scheme, as http:// or ssl://".to_owned());
+        }
+        text.parse().map(Self).map_err(|error| format!("no URL: {error}"))
+    }
+}
+
+/// Servers: one URL at least. No error shows the text of one.
+///
+/// # Errors
+/// If one is no URL, or there is none.
+pub fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Url>, D::Error> {
+    let urls: Vec<Endpoint> = words(deserializer)?;
+    if urls.is_empty() {
+        return Err(serde::de::Error::custom("at least one server is needed"));
+    }
+    Ok(urls.into_iter().map(|Endpoint(url)| url).collect())
+}
+
+/// A text that is read so.
+///
+/// # Errors
+/// If it is no text, or can't be read.
+pub fn text<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, D::Error> {
+    read(&String::deserialize(deserializer)?).map_err(|problem: String| custom(&problem))
+}
+
+fn custom<E: serde::de::Error>(problem: &impl fmt::Display) -> E {
+    E::custom(problem)
+}
+
+/// A network by its name.
+///
+/// # Errors
+/// If there is no such network.
+pub fn preset<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Preset>, D::Error> {
+    text(deserializer, |name| {
+        let known = || Preset::ALL.map(|preset| preset.name).join(" or ");
+        Preset::named(name).map(Some).ok_or_else(|| format!("no network {name:?}: expected {}", known()))
+    })
+}
+
+/// A duration with its unit: a bare number means seconds to some and nanoseconds to others.
+///
+/// # Errors
+/// If it is no duration, or has no unit.
+pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    text(deserializer, |written| {
+        let digits = written.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        let number =
+            digits.parse::<u64>().map_err(|_| "no duration: expected one as 500ms, 15s or 2m".to_owned())?;
+        match written.strip_prefix(digits) {
+            Some("ms") => Ok(Some(Duration::from_millis(number))),
+            Some("s") => Ok(Some(Duration::from_secs(number))),
+            Some("m") => Ok(Some(Duration::from_secs(number.saturating_mul(60)))),
+            _ => Err("a duration needs its unit: ms, s or m".to_owned()),
+        }
+    })
+}
