@@ -7,14 +7,16 @@
 //!
 //! A lock beside the file keeps a second process off. It goes with the process that holds it, however that ends.
 
+mod facts;
 mod row;
 mod schema;
+mod steps;
 mod writer;
 
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -23,8 +25,10 @@ use coxswain_rules::KeyHash;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
+pub use facts::{Fact, FactKey};
 pub use row::Kind;
-use writer::{Job, Writer};
+pub use steps::{ReadStep, Step};
+use writer::{Job, Work, Writer};
 
 /// How many entries may wait for the writer. Whoever brings more waits before.
 const QUEUE: usize = 1024;
@@ -101,6 +105,11 @@ impl OpenError {
     }
 }
 
+/// Why the journal can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal can't be read")]
+pub struct ReadError(#[from] rusqlite::Error);
+
 /// Why an entry is not recorded, as far as is known.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,6 +124,24 @@ pub enum AppendError {
         /// The kind.
         kind: Kind,
     },
+    /// Another step of this number is recorded for the action. It stays.
+    #[error("another step {number} is recorded for the action of window {window} of wallet {wallet}")]
+    OtherStep {
+        /// The wallet.
+        wallet: KeyHash,
+        /// The window's index.
+        window: u64,
+        /// Which step.
+        number: u32,
+    },
+    /// Another fact is recorded there. It stays.
+    #[error("another fact ({topic}) is recorded as {name}")]
+    OtherFact {
+        /// What it is about.
+        topic: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// There is no room.
     #[error("the disk is full, or the journal as large as it may become")]
     Full,
@@ -127,6 +154,18 @@ pub enum AppendError {
     /// The journal is closed. The entry may have been written.
     #[error("the journal is closed")]
     Closed,
+}
+
+impl AppendError {
+    /// Whether it is refused for what it is: what waits with it is written all the same.
+    const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::OtherStep { .. } | Self::OtherFact { .. } | Self::Unwritable(_) => {
+                true
+            }
+            Self::Full | Self::Sqlite(_) | Self::Closed => false,
+        }
+    }
 }
 
 impl From<rusqlite::Error> for AppendError {
@@ -174,8 +213,29 @@ impl Journal {
     /// # Errors
     /// If it can't be told that the entry is recorded.
     pub async fn append(&self, wallet: KeyHash, entry: Entry) -> Result<(), AppendError> {
+        self.write(Work::Entry(wallet, entry)).await
+    }
+
+    /// Records a step of an action, and with it a fact, if there is one: both or neither. They are on the disk when this returns
+    /// `Ok`. The same step again is recorded already, and another one of its number is refused.
+    ///
+    /// # Errors
+    /// If it can't be told that they are recorded.
+    pub async fn step(&self, step: Step, fact: Option<Fact>) -> Result<(), AppendError> {
+        self.write(Work::Step(step, fact)).await
+    }
+
+    /// Records a fact. It is on the disk when this returns `Ok`.
+    ///
+    /// # Errors
+    /// If it can't be told that it is recorded, or it does not replace another that stands there.
+    pub async fn fact(&self, fact: Fact) -> Result<(), AppendError> {
+        self.write(Work::Fact(fact)).await
+    }
+
+    async fn write(&self, work: Work) -> Result<(), AppendError> {
         let (done, recorded) = oneshot::channel();
-        self.jobs.send(Job { wallet, entry, done }).await.map_err(|_| AppendError::Closed)?;
+        self.jobs.send(Job { work, done }).await.map_err(|_| AppendError::Closed)?;
         recorded.await.unwrap_or(Err(AppendError::Closed))
     }
 
@@ -234,8 +294,43 @@ impl Reader {
         wallet: KeyHash,
         limit: u32,
     ) -> Result<Vec<Result<Entry, EntryError>>, rusqlite::Error> {
-        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        row::newest(&connection, wallet, limit)
+        row::newest(&self.connection(), wallet, limit)
+    }
+
+    /// The steps of a wallet's actions that are not over, the oldest action first.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn open_actions(&self, wallet: KeyHash) -> Result<Vec<ReadStep>, ReadError> {
+        Ok(steps::open(&self.connection(), wallet)?)
+    }
+
+    /// A wallet's newest actions, at most so many, with all their steps: the oldest action first.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn newest_actions(&self, wallet: KeyHash, limit: u32) -> Result<Vec<ReadStep>, ReadError> {
+        Ok(steps::newest(&self.connection(), wallet, limit)?)
+    }
+
+    /// The steps of the action that a wallet's window agreed on. None if it has none.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn action(&self, wallet: KeyHash, window: u64) -> Result<Vec<ReadStep>, ReadError> {
+        Ok(steps::of_window(&self.connection(), wallet, window)?)
+    }
+
+    /// What a fact says. `None` if there is none.
+    ///
+    /// # Errors
+    /// If it can't be read. That it is damaged is no error of all.
+    pub fn fact(&self, key: &FactKey) -> Result<Option<Result<String, EntryError>>, ReadError> {
+        Ok(facts::get(&self.connection(), key)?)
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The wallets that there are entries of.
@@ -243,8 +338,7 @@ impl Reader {
     /// # Errors
     /// If they can't be read.
     pub fn wallets(&self) -> Result<Vec<KeyHash>, rusqlite::Error> {
-        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        row::wallets(&connection)
+        row::wallets(&self.connection())
     }
 }
 

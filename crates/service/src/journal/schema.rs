@@ -12,7 +12,8 @@ const APPLICATION: i64 = 0x434f_5853;
 /// What leads from each version to the next. Never changed once released: a new one is added.
 ///
 /// The body is JSON, so that `sqlite3` shows it; the view does so for faults, which stand in the results.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY,
         wallet BLOB NOT NULL,
@@ -30,7 +31,29 @@ const MIGRATIONS: [&str; 1] = ["
                json_extract(fault.value, '$.signed') AS signed
         FROM entries, json_each(entries.body, '$.faults') AS fault
         WHERE entries.kind = 'result';
-"];
+",
+    "
+    CREATE TABLE actions (
+        id INTEGER PRIMARY KEY,
+        wallet BLOB NOT NULL,
+        window_index INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        is_last INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        checksum BLOB NOT NULL,
+        UNIQUE (wallet, window_index, step)
+    ) STRICT;
+    CREATE TABLE facts (
+        id INTEGER PRIMARY KEY,
+        topic TEXT NOT NULL,
+        owner BLOB NOT NULL,
+        name TEXT NOT NULL,
+        body TEXT NOT NULL,
+        checksum BLOB NOT NULL,
+        UNIQUE (topic, owner, name)
+    ) STRICT;
+",
+];
 
 /// How long a reader of another process may keep the file to itself.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(5);

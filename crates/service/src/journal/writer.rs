@@ -5,17 +5,27 @@ use coxswain_rules::KeyHash;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AppendError, Lock, row};
+use super::{AppendError, Fact, Lock, Step, facts, row, steps};
 use crate::point;
 
 /// How many entries are recorded by one commit.
 const BATCH: usize = 256;
 
-/// An entry that waits, and who waits for it.
+/// What is written at once, or not at all.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// How a window goes.
+    Entry(KeyHash, Entry),
+    /// How an action goes, and what is to be known with that.
+    Step(Step, Option<Fact>),
+    /// What stands alone.
+    Fact(Fact),
+}
+
+/// What waits to be written, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) wallet: KeyHash,
-    pub(super) entry: Entry,
+    pub(super) work: Work,
     pub(super) done: oneshot::Sender<Result<(), AppendError>>,
 }
 
@@ -61,11 +71,10 @@ impl Writer {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let outcome = row::write(&transaction, job.wallet, &job.entry, self.keep_windows);
+            let outcome = write(&transaction, &job.work, self.keep_windows);
             match outcome {
-                Err(AppendError::Conflict { .. } | AppendError::Unwritable(_)) | Ok(()) => {
-                    outcomes.push(outcome)
-                }
+                Ok(()) => outcomes.push(outcome),
+                Err(ref error) if error.is_refusal() => outcomes.push(outcome),
                 Err(error) => return Err(error),
             }
         }
@@ -73,5 +82,17 @@ impl Writer {
         transaction.commit()?;
         point("append/after");
         Ok(outcomes)
+    }
+}
+
+fn write(connection: &Connection, work: &Work, keep_windows: u64) -> Result<(), AppendError> {
+    match work {
+        Work::Entry(wallet, entry) => row::write(connection, *wallet, entry, keep_windows),
+        // If the step is refused, the fact is not written.
+        Work::Step(step, fact) => {
+            steps::write(connection, step, keep_windows)?;
+            fact.as_ref().map_or(Ok(()), |fact| facts::write(connection, fact))
+        }
+        Work::Fact(fact) => facts::write(connection, fact),
     }
 }

@@ -1,0 +1,79 @@
+//! Facts that stand alone: what was signed for in a window, a counter, what an account has sent. Each has a topic, an owner and a
+//! name; what it says is its writer's: here it is bytes with a checksum.
+
+use alloy_primitives::{B256, Keccak256};
+use coxswain_protocol::EntryError;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::AppendError;
+
+/// Where a fact stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactKey {
+    /// What it is about.
+    pub topic: &'static str,
+    /// Whose it is: a wallet's key hash, or an account's address.
+    pub owner: [u8; 20],
+    /// Which of the owner's.
+    pub name: String,
+}
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Where it stands.
+    pub key: FactKey,
+    /// What it says, in JSON.
+    pub body: String,
+    /// Whether it takes the place of the one that stands there. If not, that must be the same.
+    pub replaces: bool,
+}
+
+fn checksum(key: &FactKey, body: &[u8]) -> B256 {
+    let mut hasher = Keccak256::new();
+    // No topic and no name has a zero byte.
+    for part in [key.topic.as_bytes(), &[0], &key.owner, key.name.as_bytes(), &[0], body] {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+fn body(key: &FactKey, row: &Row<'_>) -> Result<Result<String, EntryError>, rusqlite::Error> {
+    let sound = || -> Option<String> {
+        let body = row.get_ref(0).ok()?.as_str().ok()?.to_owned();
+        let sum = row.get_ref(1).ok()?.as_blob().ok()?;
+        (checksum(key, body.as_bytes()) == sum).then_some(body)
+    };
+    Ok(sound().ok_or(EntryError))
+}
+
+/// What stands there, if anything does.
+pub(super) fn get(
+    connection: &Connection,
+    key: &FactKey,
+) -> Result<Option<Result<String, EntryError>>, rusqlite::Error> {
+    let mut select = connection
+        .prepare_cached("SELECT body, checksum FROM facts WHERE topic = ?1 AND owner = ?2 AND name = ?3")?;
+    select.query_row(params![key.topic, &key.owner[..], key.name], |row| body(key, row)).optional()
+}
+
+/// Writes a fact.
+pub(super) fn write(connection: &Connection, fact: &Fact) -> Result<(), AppendError> {
+    let Fact { key, body, replaces } = fact;
+    let sum = checksum(key, body.as_bytes());
+    let otherwise = if *replaces {
+        "DO UPDATE SET body = excluded.body, checksum = excluded.checksum"
+    } else {
+        "DO NOTHING"
+    };
+    let mut insert = connection.prepare_cached(&format!(
+        "INSERT INTO facts (topic, owner, name, body, checksum) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (topic, owner, name) {otherwise}"
+    ))?;
+    let written = insert.execute(params![key.topic, &key.owner[..], key.name, body, &sum[..]])?;
+    // What can't be read may be another.
+    if written == 0 && get(connection, key)?.and_then(Result::ok).as_ref() != Some(body) {
+        return Err(AppendError::OtherFact { topic: key.topic, name: key.name.clone() });
+    }
+    Ok(())
+}
