@@ -1,5 +1,6 @@
 //! A running operator: joins chain, network, journal and coordination.
 
+pub mod actions;
 mod advisor;
 pub mod channel;
 mod configuration;
