@@ -1,11 +1,12 @@
 //! What a long-running program needs, whatever it runs: a configuration in layers, a journal that loses nothing that it has
-//! acknowledged, and tasks that are watched.
+//! acknowledged, tasks that are watched, and a status that can be asked for.
 
 pub mod configuration;
 pub mod journal;
 pub mod logging;
 mod point;
 pub mod settings;
+pub mod status;
 pub mod tasks;
 
 pub use point::point;
