@@ -58,6 +58,10 @@ pub async fn start(
     arguments: &StartArguments,
     variables: Vec<(OsString, OsString)>,
 ) -> Result<Ending, StartFailure> {
+    #[cfg(feature = "points")]
+    if variables.iter().any(|(name, _)| name == "COXSWAIN_POWERCUT") {
+        coxswain_powercut::begin();
+    }
     let mut layers = Layers::default();
     layers.file(&arguments.config)?;
     layers.variables(variables)?;

@@ -12,6 +12,9 @@ mod coordination;
 mod doctor;
 mod document;
 mod explain;
+#[cfg(feature = "node")]
+#[path = "../fleet/mod.rs"]
+mod fleet;
 #[cfg(target_os = "linux")]
 mod hostile;
 #[cfg(feature = "node")]

@@ -1,0 +1,530 @@
+//! Operators of wallets as real processes, each `coxswain start`, on a chain with the real Bridge. Any of them may be played by
+//! the test instead, on sockets of its own.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    future::Future,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use alloy_primitives::{Address, B256, hex, keccak256};
+use bitcoin::{hashes::Hash, secp256k1::PublicKey};
+use coxswain_ethereum::{BlockSelector, Endpoints};
+use coxswain_network::{
+    AdmissionRule, Channel, Config, Driver, Heard, Identity, Network, Open, PeerAddress, Receiver, Sender,
+};
+use coxswain_protocol::{
+    Assignment, Entry, Sent, SigningGroup, Window, WindowParameters, WindowResult,
+    wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, Proposed},
+};
+use coxswain_rules::KeyHash;
+use coxswain_service::journal::Reader;
+use coxswain_testkit::{BitcoinServer, Reply, Serving, World, our_validator};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+const HOUR: u64 = 3600;
+pub(crate) const NETWORK: WindowParameters = WindowParameters::LOCAL;
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A keystore of this key, under the password `correct horse`: its cipher is a stream, and so is the same for all keys.
+pub(crate) fn keystore(secret: [u8; 32]) -> Value {
+    const STREAM: [u8; 32] = hex!("4321e439ec7ee89fb58f1d8e9ed998aee2fe3d6ae696baf694b92881032db6a4");
+    const MAC: [u8; 16] = hex!("f80ee7ccc89564199957a2a783532f80");
+    let ciphertext: Vec<u8> = secret.iter().zip(STREAM).map(|(secret, stream)| secret ^ stream).collect();
+    let mac = keccak256([&MAC[..], &ciphertext].concat());
+    json!({
+        "version": 3,
+        "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6",
+        "crypto": {
+            "cipher": "aes-128-ctr",
+            "ciphertext": hex::encode(ciphertext),
+            "cipherparams": { "iv": "000102030405060708090a0b0c0d0e0f" },
+            "kdf": "scrypt",
+            "kdfparams": {
+                "dklen": 32, "n": 1024, "p": 1, "r": 8,
+                "salt": "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+            },
+            "mac": hex::encode(mac),
+        },
+    })
+}
+
+/// A free port of this machine, as good as one can tell.
+fn port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub(crate) fn identity(number: u8) -> Identity {
+    Identity::from_secret([number; 32]).unwrap()
+}
+
+pub(crate) fn operator(number: u8) -> Address {
+    identity(number).operator().address()
+}
+
+pub(crate) fn key_hash(wallet: &PublicKey) -> KeyHash {
+    KeyHash(bitcoin::PublicKey::new(*wallet).pubkey_hash().to_byte_array())
+}
+
+/// The program with this configuration, and no variables of whoever runs the test.
+pub(crate) fn program(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coxswain"));
+    command.arg("start").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("COXSWAIN_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A node's process, and what it has told.
+pub(crate) struct Node {
+    child: Child,
+    height: watch::Receiver<u64>,
+    /// The point at which it stands still.
+    pub(crate) point: watch::Receiver<Option<String>>,
+    lines: Arc<Mutex<Vec<String>>>,
+    reading: Option<thread::JoinHandle<()>>,
+    pub(crate) journal: PathBuf,
+}
+
+impl Node {
+    fn start(mut command: Command, journal: PathBuf) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (heard, height) = watch::channel(0);
+        let (stood, point) = watch::channel(None);
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&lines);
+        let reading = thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let json: Value = serde_json::from_str(&line).unwrap_or_default();
+                if json["message"] == "block" {
+                    heard.send_replace(json["height"].as_u64().unwrap());
+                } else if let Some(name) = line.strip_prefix("point ") {
+                    stood.send_replace(Some(name.to_owned()));
+                } else {
+                    kept.lock().unwrap().push(line);
+                }
+            }
+        });
+        Self { child, height, point, lines, reading: Some(reading), journal }
+    }
+
+    pub(crate) async fn reached(&mut self, height: u64) {
+        let reached = self.height.wait_for(|now| *now >= height);
+        if !matches!(timeout(PATIENCE, reached).await, Ok(Ok(_))) {
+            panic!("never at {height}: {:#?}", self.lines());
+        }
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    pub(crate) fn entries(&self, wallet: KeyHash) -> Vec<Entry> {
+        entries(&self.journal, wallet)
+    }
+
+    pub(crate) fn sent(&self, wallet: KeyHash, index: u64) -> Option<Sent> {
+        self.entries(wallet).into_iter().find_map(|entry| match entry {
+            Entry::Sent(sent) if sent.window.index() == index => Some(sent),
+            Entry::Result(_) | Entry::Sent(_) => None,
+        })
+    }
+
+    pub(crate) fn result(&self, wallet: KeyHash, index: u64) -> Option<Arc<WindowResult>> {
+        self.entries(wallet).into_iter().find_map(|entry| match entry {
+            Entry::Result(result) if result.window.index() == index => Some(result),
+            Entry::Result(_) | Entry::Sent(_) => None,
+        })
+    }
+
+    pub(crate) fn process(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Sends it SIGKILL, and waits until it has ended. Gives all that it has told.
+    pub(crate) fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.reading.take().unwrap().join().unwrap();
+        self.lines()
+    }
+
+    /// Sends it SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It has ended already where all is well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A wallet's entries, which must all be readable.
+pub(crate) fn entries(journal: &Path, wallet: KeyHash) -> Vec<Entry> {
+    let entries = Reader::open(journal).unwrap().newest(wallet, 10_000).unwrap();
+    entries.into_iter().collect::<Result<_, _>>().unwrap()
+}
+
+/// Who operates the wallets, and what the nodes ask.
+pub(crate) struct Plan {
+    /// Operators 1 to this one hold a seat each, in this order, of every wallet.
+    pub(crate) operators: u8,
+    /// Those that no process stands for. The others dial them only if they are here on port [`Fleet::port`].
+    pub(crate) played: Vec<u8>,
+    /// The Ethereum servers of an operator. The chain's own, if there are none.
+    pub(crate) ethereum: BTreeMap<u8, Vec<String>>,
+    /// What is added to the configurations, under `[journal]`.
+    pub(crate) journal: String,
+}
+
+impl Plan {
+    /// All are processes.
+    pub(crate) const fn of(operators: u8) -> Self {
+        Self { operators, played: Vec::new(), ethereum: BTreeMap::new(), journal: String::new() }
+    }
+
+    /// This one is played by the test.
+    pub(crate) fn played(mut self, number: u8) -> Self {
+        self.played.push(number);
+        self
+    }
+}
+
+/// Operators of wallets.
+pub(crate) struct Fleet {
+    pub(crate) world: World,
+    electrum: BitcoinServer,
+    pub(crate) folder: TempDir,
+    plan: Plan,
+    wallets: Vec<PublicKey>,
+    ports: BTreeMap<u8, u16>,
+    endpoints: Endpoints,
+    /// The processes that live.
+    pub(crate) nodes: BTreeMap<u8, Node>,
+    pub(crate) height: u64,
+}
+
+impl Fleet {
+    /// Writes all configurations. Nobody runs yet; the chain stands at the block before a window's.
+    pub(crate) async fn new(world: World, wallets: &[PublicKey], plan: Plan) -> Self {
+        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+        world.chain.mine(32).await.unwrap();
+        world.chain.advance(3 * HOUR).await.unwrap();
+        let endpoints = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let height = endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number;
+        let next = NETWORK.frequency * (height / NETWORK.frequency + 1);
+        world.chain.mine(next - 1 - height).await.unwrap();
+        let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
+        let electrum = BitcoinServer::electrum(&world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("password"), "correct horse\n").unwrap();
+        let ports = (1..=plan.operators).map(|number| (number, port())).collect();
+        let (wallets, nodes) = (wallets.to_vec(), BTreeMap::new());
+        let fleet =
+            Self { world, electrum, folder, plan, wallets, ports, endpoints, nodes, height: next - 1 };
+        for number in 1..=fleet.plan.operators {
+            fleet.configure(number, validator);
+        }
+        fleet
+    }
+
+    /// Likewise, and all run.
+    pub(crate) async fn start(world: World, wallets: &[PublicKey], plan: Plan) -> Self {
+        let mut fleet = Self::new(world, wallets, plan).await;
+        for number in fleet.processes() {
+            fleet.run(number, &[]);
+        }
+        fleet.taken().await;
+        fleet
+    }
+
+    fn configure(&self, number: u8, validator: Address) {
+        let path = |name: &str| self.folder.path().join(name);
+        fs::write(path(&format!("key{number}")), keystore([number; 32]).to_string()).unwrap();
+        let operators: Vec<_> = (1..=self.plan.operators).map(operator).collect();
+        let wallets: String = self
+            .wallets
+            .iter()
+            .map(|wallet| {
+                let key = hex::encode(wallet.serialize());
+                format!("[[wallets]]\npublic_key = \"0x{key}\"\noperators = {}\n", json!(operators))
+            })
+            .collect();
+        let chain = vec![self.world.chain.endpoint()];
+        let text = format!(
+            "[ethereum]\nurls = {}\nvalidator = \"{validator}\"\nkeystore = {:?}\npassword_file = {:?}\n\
+             poll_milliseconds = 100\nrequest_timeout = \"5s\"\n[bitcoin]\nurls = [{:?}]\n\
+             [network]\nlisten = [\"127.0.0.1:{}\"]\npeers = {}\nadmission = \"list\"\n\
+             [journal]\npath = {:?}\n{}\n[log]\nlevel = \"info,coxswain_node=debug\"\nformat = \"json\"\n{wallets}",
+            json!(self.plan.ethereum.get(&number).unwrap_or(&chain)),
+            path(&format!("key{number}")),
+            path("password"),
+            self.electrum.url().to_string(),
+            self.port(number),
+            json!(self.peers(number)),
+            self.journal(number),
+            self.plan.journal,
+        );
+        fs::write(self.config(number), text).unwrap();
+    }
+
+    pub(crate) fn config(&self, number: u8) -> PathBuf {
+        self.folder.path().join(format!("node{number}.toml"))
+    }
+
+    pub(crate) fn journal(&self, number: u8) -> PathBuf {
+        self.folder.path().join(format!("journal{number}.db"))
+    }
+
+    pub(crate) fn port(&self, number: u8) -> u16 {
+        self.ports[&number]
+    }
+
+    /// Where all others are.
+    pub(crate) fn peers(&self, number: u8) -> Vec<String> {
+        let others = (1..=self.plan.operators).filter(|other| *other != number);
+        others.map(|other| self.address(other)).collect()
+    }
+
+    pub(crate) fn address(&self, number: u8) -> String {
+        format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", self.port(number), identity(number).peer_id())
+    }
+
+    /// Those that processes stand for.
+    pub(crate) fn processes(&self) -> Vec<u8> {
+        (1..=self.plan.operators).filter(|number| !self.plan.played.contains(number)).collect()
+    }
+
+    /// Starts a process, with these variables.
+    pub(crate) fn run(&mut self, number: u8, variables: &[(&str, &str)]) {
+        let mut command = program(&self.config(number));
+        command.envs(variables.iter().copied());
+        self.nodes.insert(number, Node::start(command, self.journal(number)));
+    }
+
+    /// Waits until all that live have taken the newest block.
+    pub(crate) async fn taken(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.reached(self.height).await;
+        }
+    }
+
+    /// Mines so many blocks at once.
+    pub(crate) async fn mine(&mut self, blocks: u64) {
+        self.world.chain.mine(blocks).await.unwrap();
+        self.height += blocks;
+        self.taken().await;
+    }
+
+    /// Mines up to this block, one by one.
+    pub(crate) async fn mine_to(&mut self, block: u64) {
+        while self.height < block {
+            self.mine(1).await;
+        }
+    }
+
+    /// Up to the block before the next window's, at once.
+    pub(crate) async fn rest(&mut self) {
+        self.mine(NETWORK.frequency - self.height % NETWORK.frequency - 1).await;
+    }
+
+    pub(crate) fn group(&self) -> SigningGroup {
+        SigningGroup::new((1..=self.plan.operators).map(operator).collect()).unwrap()
+    }
+
+    pub(crate) async fn hash(&self, block: u64) -> B256 {
+        self.endpoints.block(BlockSelector::Number(block)).await.unwrap().unwrap().hash
+    }
+
+    /// Who leads a window, and what may be proposed in it. Its safe block must be there.
+    pub(crate) async fn assignment(&self, wallet: KeyHash, window: Window) -> Assignment {
+        let hash = self.hash(window.safe_block()).await;
+        Assignment::new(&NETWORK, window, wallet, &self.group(), hash)
+    }
+
+    /// The window that comes next.
+    pub(crate) fn next(&self) -> Window {
+        Window::numbered(&NETWORK, self.height / NETWORK.frequency + 1).unwrap()
+    }
+
+    /// Lets windows pass until the next one's assignment is as wanted. The chain stands at the block before it then.
+    pub(crate) async fn until_next(
+        &mut self,
+        wallet: KeyHash,
+        wanted: impl Fn(&Assignment) -> bool,
+    ) -> Window {
+        loop {
+            self.rest().await;
+            let window = self.next();
+            if wanted(&self.assignment(wallet, window).await) {
+                return window;
+            }
+            self.mine(1).await;
+            self.mine(NETWORK.frequency - 1).await;
+        }
+    }
+
+    /// Waits until this holds.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !holds(self) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if timeout(PATIENCE, waiting).await.is_err() {
+            let lines: BTreeMap<_, _> = self.nodes.iter().map(|(n, node)| (n, node.lines())).collect();
+            panic!("{what}: {lines:#?}");
+        }
+    }
+
+    /// All living nodes' results of a window, once they are there.
+    pub(crate) async fn results(&self, wallet: KeyHash, window: Window) -> BTreeMap<u8, Arc<WindowResult>> {
+        let index = window.index();
+        let all = |fleet: &Self| fleet.nodes.values().all(|node| node.result(wallet, index).is_some());
+        self.until(&format!("no result of {wallet} in window {index}"), all).await;
+        let results = self.nodes.iter().map(|(number, node)| (*number, node.result(wallet, index).unwrap()));
+        results.collect()
+    }
+
+    /// Waits until these are linked with each other, as they say when they are asked for their links in a window: which is
+    /// when a window that one of them leads comes to something.
+    pub(crate) async fn has_sent(&self, wallet: KeyHash, window: Window) {
+        let index = window.index();
+        let sent = |fleet: &Self| fleet.nodes.values().any(|node| node.sent(wallet, index).is_some());
+        self.until(&format!("nobody leads {wallet} in window {index}"), sent).await;
+    }
+
+    /// Tells all to end, and sees that they do.
+    pub(crate) fn stop(mut self) {
+        for node in self.nodes.values() {
+            node.terminate();
+        }
+        for node in self.nodes.values_mut() {
+            let status = node.wait();
+            assert_eq!(status.code(), Some(0), "{:#?}", node.lines());
+        }
+    }
+}
+
+/// An operator that the test plays.
+pub(crate) struct Member {
+    pub(crate) number: u8,
+    pub(crate) identity: Identity,
+    pub(crate) network: Network,
+    channels: BTreeMap<KeyHash, Sender>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Member {
+    /// Joins all wallets' channels, and dials these operators. Gives what it hears of each wallet, too.
+    pub(crate) async fn join(
+        fleet: &Fleet,
+        number: u8,
+        dialled: &[u8],
+        listens: bool,
+    ) -> (Self, BTreeMap<KeyHash, Receiver>) {
+        let identity = identity(number);
+        let mut config = Config::new(identity.clone(), SystemTime::now());
+        let port = if listens { fleet.port(number) } else { 0 };
+        config.listen = vec![format!("127.0.0.1:{port}").parse().unwrap()];
+        config.peers =
+            dialled.iter().map(|other| fleet.address(*other).parse::<PeerAddress>().unwrap()).collect();
+        config.admission = AdmissionRule::Any;
+        let (network, driver) = Driver::bind(config).await.unwrap();
+        let (mut channels, mut receivers) = (BTreeMap::new(), BTreeMap::new());
+        for wallet in &fleet.wallets {
+            let rules = Box::new(Open::new(100_000, [MESSAGE_TYPE]));
+            let (sender, receiver) = network.join(wallet, Channel::Coordination, &fleet.group(), rules);
+            channels.insert(key_hash(wallet), sender);
+            receivers.insert(key_hash(wallet), receiver);
+        }
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            driver.run(async { drop(stopped.await) }).await.unwrap();
+        });
+        (Self { number, identity, network, channels, stop: Some(stop), task }, receivers)
+    }
+
+    /// Waits until it is linked to these operators.
+    pub(crate) async fn linked(&self, numbers: &[u8]) {
+        let wanted: Vec<_> = numbers.iter().map(|number| operator(*number)).collect();
+        let all = self.network.until(|status| {
+            let linked = |operator| {
+                status.peers.iter().any(|peer| peer.operator == operator && peer.linked_since.is_some())
+            };
+            wanted.iter().copied().all(linked)
+        });
+        assert!(timeout(PATIENCE, all).await.is_ok(), "{:?}", self.network.status());
+    }
+
+    /// An envelope of what it proposes in a window, through its seat.
+    pub(crate) fn envelope(
+        &self,
+        fleet: &Fleet,
+        wallet: KeyHash,
+        window: Window,
+        proposed: Proposed,
+        sequence: u64,
+    ) -> Vec<u8> {
+        let seat = fleet.group().first_seat(operator(self.number)).unwrap();
+        let message = CoordinationMessage { seat, coordination_block: window.block(), wallet, proposed };
+        envelope(self.number, &message.encode().unwrap(), sequence)
+    }
+
+    /// Sends an envelope, in a new message.
+    pub(crate) fn say(&self, wallet: KeyHash, envelope: &[u8]) {
+        self.channels[&wallet].send(envelope).unwrap();
+    }
+
+    pub(crate) async fn leave(mut self) {
+        drop(self.stop.take());
+        self.task.await.unwrap();
+    }
+}
+
+/// An operator's envelope around a payload.
+pub(crate) fn envelope(number: u8, payload: &[u8], sequence: u64) -> Vec<u8> {
+    let sender = identity(number).operator().compressed();
+    Envelope { sender, payload, kind: MESSAGE_TYPE, sequence }.encode().unwrap()
+}
+
+/// What a heard envelope says, and who says it.
+pub(crate) fn read(heard: &Heard) -> (Address, CoordinationMessage) {
+    let envelope = Envelope::decode(&heard.envelope).unwrap();
+    (heard.author.address(), CoordinationMessage::decode(envelope.payload).unwrap())
+}
+
+/// Waits for this, but not for ever.
+pub(crate) async fn soon<T>(what: &str, awaited: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, awaited).await.unwrap_or_else(|_| panic!("{what}"))
+}
