@@ -95,12 +95,22 @@ pub struct SignedTransaction {
     /// What it pays for its block, in satoshis.
     #[serde(with = "bitcoin::amount::serde::as_sat")]
     pub fee: Amount,
+    /// How large it is, in virtual bytes.
+    pub vsize: u64,
     /// In which attempt it was signed.
     pub attempt: u64,
     /// By whom.
     pub seats: Vec<Seat>,
     /// Bitcoin's height, or one that it had before: none that conflicts with it is in an earlier block.
     pub height: Height,
+}
+
+impl SignedTransaction {
+    /// What it pays, in sat/kwu, rounded down.
+    pub fn fee_rate(&self) -> u64 {
+        let weight = u128::from(self.vsize).saturating_mul(4).max(1);
+        u64::try_from(u128::from(self.fee.to_sat()).saturating_mul(1_000) / weight).unwrap_or(u64::MAX)
+    }
 }
 
 /// A transaction that has waited for long.

@@ -5,7 +5,7 @@ use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{Case, Objection, Snapshot, Subject};
 
 use super::Obstacle;
-use crate::{Session, SessionError, moving_funds};
+use crate::{Session, SessionError, moving_funds, session::reads::EARLIER_SEARCHES};
 
 impl<B: Backend> Session<'_, B> {
     /// The time that must have come before the wallet's funds are moved, with what was read to tell.
@@ -22,6 +22,38 @@ impl<B: Backend> Session<'_, B> {
         let snapshot = self.snapshot(SnapshotKeys { wallets, ..SnapshotKeys::default() }).await?;
         let after = moving_funds::earliest_move(&snapshot, wallet, head, self.events.commitments())?;
         Ok((after, snapshot))
+    }
+
+    /// How many blocks are missing on the commitment that a case of moving funds goes by, for it to be deep enough. `None` if none
+    /// is, or for another case. Asked right before signing, not while a window judges.
+    ///
+    /// # Errors
+    /// If it can't be told.
+    pub async fn commitment_missing(&mut self, case: &Case) -> Result<Option<u64>, SessionError> {
+        let Subject::MovingFunds { proposal, .. } = &case.subject else { return Ok(None) };
+        self.count_events();
+        let (wallet, head) = (self.key_hash, self.block.number);
+        for _ in 0..EARLIER_SEARCHES {
+            let newest = self.events.commitments().iter().rev().find(|commitment| {
+                commitment.source == wallet
+                    && commitment.targets == proposal.targets
+                    && commitment.at.block <= head
+            });
+            if let Some(commitment) = newest {
+                let depth = head.saturating_sub(commitment.at.block);
+                return Ok(self
+                    .sources
+                    .network
+                    .event_depth
+                    .checked_sub(depth)
+                    .filter(|missing| *missing > 0));
+            }
+            if !self.search_earlier().await? {
+                break;
+            }
+        }
+        let record = self.record().await?;
+        Err(SessionError::CommitmentNotFound(record.moving_funds_target_wallets_commitment_hash))
     }
 
     /// Takes the step.

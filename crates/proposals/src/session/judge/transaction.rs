@@ -87,6 +87,15 @@ impl<B: Backend> Session<'_, B> {
         }
     }
 
+    /// The transaction that a case stands for, built from the wallet's main UTXO and the Bridge's state at the session's block;
+    /// `None` for a heartbeat. Whether it may be signed is for [`judge`](Self::judge) to say.
+    ///
+    /// # Errors
+    /// If it can't be built, or it can't be told from what.
+    pub async fn assemble(&mut self, case: &Case) -> Result<Option<UnsignedTransaction>, Obstacle> {
+        Ok(self.built(case).await?.map(|(_, unsigned)| unsigned))
+    }
+
     /// The transaction that the case stands for, with what it was built from; `None` for a heartbeat.
     async fn built(&mut self, case: &Case) -> Result<Option<(Snapshot, UnsignedTransaction)>, Obstacle> {
         if let Subject::Heartbeat(_) = case.subject {
