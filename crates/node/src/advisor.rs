@@ -8,10 +8,15 @@ use std::{
 use coxswain_bitcoin::Backends;
 use coxswain_coordination::{Advisor, Unread};
 use coxswain_ethereum::{EventReader, Named, Panel, heads::Standing};
-use coxswain_proposals::{ActionOutcome, Assessment, Memory, Session, Sources};
+use coxswain_proposals::{ActionOutcome, Assessment, CommitmentDue, Memory, Session, Sources};
 use coxswain_protocol::{Assurance, ContentVerdict, Generation, SafeHashes, Window};
 use coxswain_rules::{Action, Case, KeyHash, Proposal};
 use tokio::sync::watch;
+
+use crate::commitments::CommitmentDesk;
+
+/// For how many blocks a leader waits for its wallet's commitment to show.
+const COMMITMENT_SHOWS: u64 = 6;
 
 /// Answers from sessions at the newest decision block.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub struct SessionAdvisor {
     events: EventReader,
     sources: Sources<Backends>,
     heads: watch::Receiver<Option<Standing>>,
+    /// Sends commitments, of the wallets that this node signs for. `None` if it sends none.
+    commitments: Option<CommitmentDesk>,
     wallets: Mutex<BTreeMap<KeyHash, Arc<tokio::sync::Mutex<Desk>>>>,
 }
 
@@ -38,8 +45,9 @@ impl SessionAdvisor {
         events: EventReader,
         sources: Sources<Backends>,
         heads: watch::Receiver<Option<Standing>>,
+        commitments: Option<CommitmentDesk>,
     ) -> Self {
-        Self { panel, events, sources, heads, wallets: Mutex::default() }
+        Self { panel, events, sources, heads, commitments, wallets: Mutex::default() }
     }
 
     fn desk(&self, wallet: KeyHash) -> Arc<tokio::sync::Mutex<Desk>> {
@@ -55,10 +63,33 @@ impl SessionAdvisor {
         Ok(named)
     }
 
+    /// Generates at the newest block; while the wallet must commit first, has that done, and tries again at each block.
     async fn generated(&self, wallet: KeyHash, action: Action) -> Generation {
+        let mut heads = self.heads.clone();
+        let mut first = None;
+        loop {
+            heads.mark_unchanged();
+            let (generation, due) = self.generated_once(wallet, action).await;
+            let (Some(due), Some(commitments)) = (due, &self.commitments) else { return generation };
+            let number = self.heads.borrow().as_ref().map_or(0, |standing| standing.named.header.number());
+            if number >= first.get_or_insert(number).saturating_add(COMMITMENT_SHOWS) {
+                return generation;
+            }
+            commitments.submit(wallet, &due);
+            if heads.changed().await.is_err() {
+                return generation;
+            }
+        }
+    }
+
+    async fn generated_once(
+        &self,
+        wallet: KeyHash,
+        action: Action,
+    ) -> (Generation, Option<Box<CommitmentDue>>) {
         let block = match self.block().await {
             Ok(block) => block,
-            Err(why) => return Generation::Failed(why),
+            Err(why) => return (Generation::Failed(why), None),
         };
         let desk = self.desk(wallet);
         let mut desk = desk.lock().await;
@@ -68,11 +99,12 @@ impl SessionAdvisor {
             ActionOutcome::Proposal(prepared) => {
                 let proposal = Arc::new(prepared.proposal());
                 desk.case = Some((Arc::clone(&proposal), prepared.case));
-                Generation::Proposal(proposal)
+                (Generation::Proposal(proposal), None)
             }
-            // Nothing can be moved before; who submits commitments does so.
-            ActionOutcome::Commitment(_) | ActionOutcome::Nothing(_) => Generation::NotPossible,
-            ActionOutcome::Undecided(error) => Generation::Failed(error.to_string()),
+            // Nothing can be moved before.
+            ActionOutcome::Commitment(due) => (Generation::NotPossible, Some(due)),
+            ActionOutcome::Nothing(_) => (Generation::NotPossible, None),
+            ActionOutcome::Undecided(error) => (Generation::Failed(error.to_string()), None),
         }
     }
 

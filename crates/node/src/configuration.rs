@@ -29,9 +29,21 @@ pub struct Configuration {
     /// What is told.
     #[serde(default)]
     pub log: LogSettings,
+    /// What is signed with.
+    #[serde(default)]
+    pub signing: SigningSettings,
     /// The wallets that are coordinated.
     #[serde(default)]
     pub wallets: Vec<WalletSettings>,
+}
+
+/// What is signed with.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SigningSettings {
+    /// Chains, beside those of one's own machine, on which a wallet's whole key may be used: nothing is at stake there.
+    #[serde(deserialize_with = "words")]
+    pub test_chains: Vec<u64>,
 }
 
 /// Ethereum, and the operator's key.
@@ -142,6 +154,11 @@ pub struct WalletSettings {
     /// Its signing group: the operator of each seat, seat 1 first.
     #[serde(deserialize_with = "words")]
     pub operators: Vec<Address>,
+    /// The ids of all seats in the sortition pool, seat 1 first: what a commitment is sent with. Left out, none is sent.
+    #[serde(default, deserialize_with = "words")]
+    pub member_ids: Vec<u32>,
+    /// The file that holds the wallet's whole key: on test chains only.
+    pub key_file: Option<PathBuf>,
 }
 
 fn public_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PublicKey, D::Error> {

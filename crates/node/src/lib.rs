@@ -3,16 +3,20 @@
 pub mod actions;
 mod advisor;
 pub mod channel;
+mod commitments;
 mod configuration;
 mod journal;
 mod links;
+mod records;
 mod start;
 
 pub use advisor::SessionAdvisor;
+pub use commitments::{CommitmentDesk, Membership};
 pub use configuration::{
     AdmissionSetting, BitcoinSettings, Configuration, EthereumSettings, JournalSettings, NetworkSettings,
-    WalletSettings,
+    SigningSettings, WalletSettings,
 };
 pub use journal::WindowJournal;
 pub use links::WalletChannel;
+pub use records::{SentTransactions, SignedFor};
 pub use start::{StartError, start};

@@ -2,14 +2,15 @@
 //! be right ends the start.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use alloy_primitives::Address;
-use bitcoin::{FeeRate, hashes::Hash as _};
+use bitcoin::{CompressedPublicKey, FeeRate, hashes::Hash as _};
 use coxswain_bitcoin::{Backends, Endpoint, EndpointError, Limits};
 use coxswain_coordination::{Coordinator, Settings, Tick, Wallet};
 use coxswain_ethereum::{
@@ -17,6 +18,7 @@ use coxswain_ethereum::{
     EventReader, Expected, ResolveError, Tbtc, Wanted,
     heads::{self, Notice, Standing},
     registry::ServersError,
+    submit::{Submitter, Terms},
 };
 use coxswain_network::{
     AdmissionError, AdmissionRule, Config, Driver, Eligibility, EligibilityError, Identity, KeyError,
@@ -26,10 +28,10 @@ use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
 use coxswain_protocol::{GroupSizeError, ParametersError, Setup, SigningGroup, WindowParameters};
 use coxswain_rules::{KeyHash, network::Preset};
 use coxswain_service::{
-    journal::{Journal, OpenError},
-    point,
+    journal::{Journal, OpenError, ReadError},
     tasks::{Ending, Stop, Tasks},
 };
+use coxswain_signing::{ChainRefused, KeyFileError, TestChain, WholeKey, WholeKeySigner};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::{mpsc, watch},
@@ -38,11 +40,14 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    actions::{Carrier, ChainHands, Memories, Signatory, Times},
     advisor::SessionAdvisor,
     channel::CoordinationChannel,
+    commitments::{self, CommitmentDesk, Membership},
     configuration::{AdmissionSetting, Configuration},
     journal::WindowJournal,
     links::WalletChannel,
+    records::{SentTransactions, SignedFor},
 };
 
 /// How often the servers are asked for their heads, where nothing else is said: a third of a block's time.
@@ -92,6 +97,21 @@ pub enum StartError {
     /// A wallet's group is too small or too large.
     #[error("wallet {0}: {1}")]
     Group(KeyHash, GroupSizeError),
+    /// A wallet's whole key can't be used on this chain.
+    #[error("wallet {0}: its key_file is not used")]
+    WholeKey(KeyHash, #[source] ChainRefused),
+    /// A wallet's whole key can't be read.
+    #[error("the wallet's key in {0}")]
+    KeyFile(PathBuf, #[source] KeyFileError),
+    /// A wallet's whole key is another wallet's.
+    #[error("the key in {0} is not that of wallet {1}")]
+    OtherKey(PathBuf, KeyHash),
+    /// There are as many ids as seats, or none.
+    #[error("wallet {0}: {1} member_ids for {2} seats")]
+    MemberIds(KeyHash, usize, usize),
+    /// The journal can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] ReadError),
     /// A wallet is stated twice.
     #[error("wallet {0} is stated twice")]
     Twice(KeyHash),
@@ -123,9 +143,13 @@ impl StartError {
             | Self::Servers(_)
             | Self::UnknownValidator(_)
             | Self::Group(..)
+            | Self::WholeKey(..)
+            | Self::KeyFile(..)
+            | Self::OtherKey(..)
+            | Self::MemberIds(..)
             | Self::Twice(_)
             | Self::Parameters(_) => 2,
-            Self::Chain(_) | Self::Journal(_) | Self::Network(_) => 3,
+            Self::Chain(_) | Self::Journal(_) | Self::Unreadable(_) | Self::Network(_) => 3,
         }
     }
 }
@@ -169,7 +193,7 @@ pub async fn start(
 
 /// Opens and checks everything, and begins all tasks.
 async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), StartError> {
-    let Configuration { ethereum, bitcoin, network, journal, wallets, log: _ } = configuration;
+    let Configuration { ethereum, bitcoin, network, journal, signing, wallets, log: _ } = configuration;
     let password = match (ethereum.password, ethereum.password_file) {
         (Some(password), _) => password,
         (None, Some(file)) => {
@@ -217,10 +241,11 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
         .or(chain.network.and_then(|network| network.fallback_fee_rate));
     let since = tbtc.block().number.saturating_sub(EVENT_LOOK_BACK);
     let log = EventLog::new(tbtc.bridge, since);
-    let events = EventReader::new(endpoints, log, chain.parameters().final_depth);
+    let events = EventReader::new(endpoints.clone(), log, chain.parameters().final_depth);
     let validator = tbtc.proposal_validator();
-    let sources = Sources::new(events.clone(), chain.id, validator, backends, chain.parameters(), fallback)
-        .through(panel.clone(), tbtc.assurance);
+    let sources =
+        Sources::new(events.clone(), chain.id, validator, backends.clone(), chain.parameters(), fallback)
+            .through(panel.clone(), tbtc.assurance);
 
     let mut config = Config::new(identity.clone(), SystemTime::now());
     config.listen = network.listen;
@@ -249,6 +274,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
         warn!("observing: nothing is sent on this network");
     }
     let mut joined = Vec::new();
+    let (mut signatories, mut memberships) = (BTreeMap::new(), BTreeMap::new());
     let mut seen = BTreeSet::new();
     for stated in wallets {
         let wallet = KeyHash(bitcoin::PublicKey::new(stated.public_key).pubkey_hash().to_byte_array());
@@ -261,6 +287,24 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
             continue;
         }
         let group = Arc::new(group);
+        if let Some(path) = stated.key_file {
+            let test_chain = TestChain::new(chain.id, &signing.test_chains);
+            let test_chain = test_chain.map_err(|error| StartError::WholeKey(wallet, error))?;
+            let key = WholeKey::from_file(&path).map_err(|error| StartError::KeyFile(path.clone(), error))?;
+            let signer = WholeKeySigner::new(test_chain, key, SignedFor::new(Arc::clone(&journal)));
+            if signer.wallet() != wallet {
+                return Err(StartError::OtherKey(path, wallet));
+            }
+            warn!(%wallet, "signed for with its whole key: for test chains");
+            let (key, group) = (CompressedPublicKey(stated.public_key), Arc::clone(&group));
+            signatories.insert(wallet, Signatory { signer, key, group });
+        }
+        if let (false, Some(seat)) = (stated.member_ids.is_empty(), group.first_seat(account.address())) {
+            if stated.member_ids.len() != group.holders().len() {
+                return Err(StartError::MemberIds(wallet, stated.member_ids.len(), group.holders().len()));
+            }
+            memberships.insert(wallet, Membership { members: stated.member_ids, seat: seat.number() });
+        }
         let others = group.operators().iter().copied().filter(|other| *other != account.address()).collect();
         let channel = CoordinationChannel::join(&network, parameters, &stated.public_key, Arc::clone(&group));
         let setup = Setup {
@@ -276,7 +320,18 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     info!(wallets = joined.len(), "wallets are coordinated");
 
     let (standing, heads) = watch::channel(None);
-    let advisor = SessionAdvisor::new(panel.clone(), events, sources, heads.clone());
+    let (desk, commitments) = CommitmentDesk::new();
+    // Who signs nothing commits to nothing.
+    let commits = !observes && !signatories.is_empty();
+    let advisor = SessionAdvisor::new(
+        panel.clone(),
+        events.clone(),
+        sources.clone(),
+        heads.clone(),
+        commits.then(|| desk.clone()),
+    );
+    memberships.retain(|wallet, _| signatories.contains_key(wallet));
+    let wallets: Vec<_> = joined.iter().map(|wallet| wallet.setup.wallet).collect();
     let (dispatch, results) = mpsc::channel(RESULTS);
     let settings = Settings { places: PLACES, patience: PATIENCE, clock: Arc::new(now) };
     let keeper = WindowJournal::new(Arc::clone(&journal));
@@ -293,9 +348,41 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     let mut stop = tasks.stop();
     tasks.critical("network", async move { Ok(driver.run(async { stop.requested().await }).await?) });
     let (clock, ticks) = watch::channel(Tick::default());
+    let (action_clock, standing_heads) = (ticks.clone(), heads.clone());
     tasks.critical("clock", tick(heads, clock, tasks.stop()));
     tasks.critical("coordination", async move { Ok(coordinator.run(ticks).await?) });
-    tasks.critical("results", take(results));
+    if observes {
+        tasks.critical("results", pass_over(results, tasks.stop()));
+    } else {
+        let stake = match registry {
+            Some(registry) => {
+                let eligible = Eligible::new(&ethereum.urls, &wanted.expected(), registry, ethereum.quorum)?;
+                Some((eligible, account.address()))
+            }
+            None => None,
+        };
+        let heads = standing_heads;
+        let memories = Memories::default();
+        let hands = ChainHands { events, sources, bitcoin: backends, heads, signatories, stake, memories };
+        let times = Times::of(&chain.parameters().actions);
+        let carrier = Carrier::new(hands, Arc::clone(&journal), chain.id, times, wallets)?;
+        tasks.critical("actions", carrier.run(results, action_clock, tasks.stop()));
+    }
+    if commits {
+        let (log, recorded) = SentTransactions::restored(Arc::clone(&journal), account.address());
+        let poll = if pace.is_some() { Terms::default().poll } else { LOCAL_POLL };
+        let terms = Terms { poll, ..Terms::default() };
+        let submitter = Submitter::new(endpoints, account, chain.id, terms, log, &recorded);
+        let sending = commitments::submit(
+            Arc::new(submitter),
+            tbtc.bridge,
+            memberships,
+            desk,
+            commitments,
+            tasks.stop(),
+        );
+        tasks.critical("commitments", sending);
+    }
     let (watched, mut stop) = (Arc::downgrade(&journal), tasks.stop());
     tasks.critical("journal", async move {
         let Some(journal) = watched.upgrade() else { return Ok(()) };
@@ -376,15 +463,15 @@ async fn tick(
     }
 }
 
-/// Takes windows' results. What was agreed on is not carried out here yet.
-async fn take(
+/// Takes windows' results where nothing is carried out.
+async fn pass_over(
     mut results: mpsc::Receiver<Arc<coxswain_protocol::WindowResult>>,
+    mut stop: Stop,
 ) -> Result<(), coxswain_service::tasks::Failure> {
     while let Some(result) = results.recv().await {
-        point("finish/before");
-        debug!(wallet = %result.wallet, window = result.window.index(), agreement = %result.agreement, "to be carried out");
-        point("finish/after");
+        debug!(wallet = %result.wallet, window = result.window.index(), agreement = %result.agreement, "observed");
     }
+    stop.requested().await;
     Ok(())
 }
 

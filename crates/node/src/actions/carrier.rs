@@ -152,7 +152,11 @@ impl<H: Hands> Carrier<H> {
                 },
                 Some(done) = self.work.join_next() => self.on_done(done?),
                 result = results.recv(), if hears => match result {
-                    Some(result) => self.take(&result),
+                    Some(result) => {
+                        point("finish/before");
+                        self.take(&result);
+                        point("finish/after");
+                    }
                     None => hears = false,
                 },
             }
