@@ -127,7 +127,7 @@ async fn block_of(
     let after = first_since(time.checked_add(1)?, endpoint, newest.number).await?;
     let blocks = first..=after.min(first.saturating_add(MOST_OF_ONE_TIME));
     let deposits: Vec<_> = blocks.map(|reveal_block| RevealedDeposit { outpoint, reveal_block }).collect();
-    let reveals = endpoint.reveals(bridge, &deposits).await.ok()?;
+    let reveals = endpoint.reveals(bridge, &deposits, newest).await.ok()?;
     let revealed = deposits.iter().zip(reveals).find(|(_, reveal)| reveal.is_some());
     revealed.map(|(deposit, _)| deposit.reveal_block)
 }

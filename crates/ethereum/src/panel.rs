@@ -14,11 +14,11 @@ use url::Url;
 #[cfg(feature = "proven")]
 use crate::proof::{Call, ProofError, Proven, Prover};
 use crate::{
-    decision::{Decider, Decision, DecisionError, Named, Pace, Response, ancestor, named},
+    decision::{Decider, Decision, DecisionError, MAX_BEHIND, Named, Pace, Response, ancestor, named},
     error::{ChainError, excerpt},
     rpc::{
-        BlockSelector, Called, ConnectError, Connection, Endpoints, Expected, HashedHeader, RequestError,
-        revert_of, takes_no_hash,
+        BlockSelector, Called, ConnectError, Connection, Disagreement, Dissent, Dissents, Endpoints,
+        Expected, HashedHeader, RequestError, agreed, revert_of, takes_no_hash,
     },
 };
 
@@ -33,6 +33,7 @@ pub struct Panel {
     chain_id: u64,
     quorum: Quorum,
     servers: Vec<Server>,
+    dissents: Dissents,
     #[cfg(feature = "proven")]
     prover: Arc<Prover>,
 }
@@ -63,11 +64,12 @@ impl Panel {
     pub fn of(endpoints: &Endpoints, chain_id: u64) -> Self {
         let servers = endpoints.servers();
         #[cfg(feature = "proven")]
-        let prover = Arc::new(Prover::of(servers.iter().flatten().cloned(), chain_id));
+        let prover = Arc::new(Prover::new(endpoints, chain_id));
         Self {
             chain_id,
             quorum: endpoints.quorum(),
             servers: servers.into_iter().map(|server| Server { connections: server.into() }).collect(),
+            dissents: endpoints.noted().clone(),
             #[cfg(feature = "proven")]
             prover,
         }
@@ -91,7 +93,42 @@ impl Panel {
         let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
         let heard: Vec<_> = self.heard(&names);
         let responses: Vec<_> = heard.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
-        decider.names(now, horizon, &responses).map_err(|error| Self::undecided(error, &names))
+        let decision =
+            decider.names(now, horizon, &responses).map_err(|error| Self::undecided(error, &names))?;
+        self.note_heads(&decision, &heads, &names);
+        Ok(decision)
+    }
+
+    /// Notes whose heads and blocks are not those that enough servers name.
+    fn note_heads(
+        &self,
+        decision: &Decision,
+        heads: &[Result<HashedHeader, RequestError>],
+        names: &[Result<Vec<HashedHeader>, RequestError>],
+    ) {
+        let at = decision.header.number();
+        for ((server, head), names) in self.servers.iter().zip(heads).zip(names) {
+            let note = |said: String| self.dissents.note(server.name(), || said);
+            match head {
+                Ok(head) if head.number() > decision.clock.saturating_add(MAX_BEHIND) => note(format!(
+                    "it says that its newest block is {}, enough others have come to {}",
+                    head.number(),
+                    decision.clock
+                )),
+                Ok(head) if decision.clock.saturating_sub(head.number()) > MAX_BEHIND => note(format!(
+                    "it is behind: its newest block is {}, enough others have come to {}",
+                    head.number(),
+                    decision.clock
+                )),
+                Err(error) if error.is_false() => note(error.to_string()),
+                Ok(_) | Err(_) => {}
+            }
+            let named = names.as_ref().ok().and_then(|names| names.iter().find(|name| name.number() == at));
+            if let Some(other) = named.filter(|named| **named != decision.header) {
+                let hash = other.hash();
+                note(format!("it names another block {at}: {hash}, not {}", decision.header.hash()));
+            }
+        }
     }
 
     /// Why no block is decided on: if no server gives an answer, that is why.
@@ -192,8 +229,7 @@ impl Panel {
         });
         let answers = join_all(asked).await;
         let shown = |id: &U64| format!("says that it serves chain {id}");
-        let (voted, _) = panel.vote("eth_chainId", answers.clone(), shown);
-        let (id, _) = voted?;
+        let (id, _) = panel.vote("eth_chainId", answers.clone(), shown)?;
         let mut servers = panel.servers.iter().zip(answers);
         let says_so = servers.find(|(_, answer)| answer.as_ref().is_ok_and(|answer| *answer == id));
         let name = says_so.map(|(server, _)| server.name().to_owned()).unwrap_or_default();
@@ -227,6 +263,26 @@ impl Panel {
         Ok(Assured { fact: header, assurance: assurance(named_by) })
     }
 
+    /// The block at each of these heights, in their order, which enough servers name; an error where none is.
+    ///
+    /// Sends one batch to each server for up to 64 of them.
+    ///
+    /// # Errors
+    /// If no server gives a usable answer.
+    pub async fn at_numbers(&self, numbers: &[u64]) -> Result<Vec<Result<Named, DecisionError>>, ChainError> {
+        let mut found = Vec::with_capacity(numbers.len());
+        for numbers in numbers.chunks(MAX_PARENTS) {
+            let names = join_all(self.servers.iter().map(|server| server.headers(numbers))).await;
+            if names.iter().all(Result::is_err) {
+                return Err(RequestError::of_all(names.into_iter().filter_map(Result::err)).into());
+            }
+            let heard = self.heard(&names);
+            let responses: Vec<_> = heard.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
+            found.extend(numbers.iter().map(|number| named(self.quorum, *number, &responses)));
+        }
+        Ok(found)
+    }
+
     /// What a contract, or creation code, answers after this block.
     ///
     /// # Errors
@@ -250,12 +306,20 @@ impl Panel {
         };
         #[cfg(not(feature = "proven"))]
         let said = said.await;
-        let (voted, said) = self.vote("eth_call", said, shown);
-        #[cfg(not(feature = "proven"))]
-        drop(said);
+        #[cfg(feature = "proven")]
+        let answers = said.clone();
+        let voted = self.vote("eth_call", said, shown);
+        #[cfg(feature = "proven")]
+        if let Ok(Proven { called, .. }) = &proven {
+            self.note_refuted(&answers, called);
+        }
         #[cfg(feature = "proven")]
         match (proven, &voted) {
             (Ok(Proven { called, .. }), Ok((agreed, _))) if *agreed != called => {
+                let said = self.servers.iter().zip(&answers).filter_map(|(server, answer)| {
+                    Some(format!("{} {}", server.name(), shown(answer.as_ref().ok()?)))
+                });
+                let said = said.collect::<Vec<_>>().join("; ");
                 return Err(ChainError::Contradicted { block: at.block(), said });
             }
             (Ok(Proven { has_code: false, .. }), _) => {
@@ -280,6 +344,17 @@ impl Panel {
         }
     }
 
+    /// Notes who says otherwise than what is proven.
+    #[cfg(feature = "proven")]
+    fn note_refuted(&self, answers: &[Result<Called, RequestError>], proven: &Called) {
+        for (server, answer) in self.servers.iter().zip(answers) {
+            if let Some(said) = answer.as_ref().ok().filter(|said| *said != proven) {
+                let said = || format!("eth_call: it {}; what is proven {}", shown(said), shown(proven));
+                self.dissents.note(server.name(), said);
+            }
+        }
+    }
+
     /// The code at an address after this block, as enough servers say that name the block.
     pub(crate) async fn code(&self, address: Address, at: &HashedHeader) -> Option<Bytes> {
         let asked = self.servers.iter().map(|server| {
@@ -290,7 +365,7 @@ impl Panel {
             })
         });
         let answers = join_all(asked).await;
-        let (voted, _) = self.vote("eth_getCode", answers, |code| format!("{} bytes", code.len()));
+        let voted = self.vote("eth_getCode", answers, |code| format!("has {} bytes of code", code.len()));
         voted.ok().map(|(code, _)| code)
     }
 
@@ -305,6 +380,11 @@ impl Panel {
         }
     }
 
+    /// Who was outvoted by enough others, or refuted by a proof, with what it said.
+    pub fn dissents(&self) -> Vec<Dissent> {
+        self.dissents.all()
+    }
+
     /// How far events are to be believed, which are read as enough servers tell them.
     pub fn events_assurance(&self) -> Assurance {
         assurance(self.required())
@@ -315,38 +395,16 @@ impl Panel {
         self.quorum.required(self.servers.iter().filter(|server| server.has_spoken()).count())
     }
 
-    /// What enough servers say, with how many do, and who says what.
+    /// What enough servers say, and how many do.
     fn vote<T: PartialEq>(
         &self,
         method: &'static str,
         answers: Vec<Result<T, RequestError>>,
         shown: impl Fn(&T) -> String,
-    ) -> (Result<(T, usize), RequestError>, String) {
-        let required = self.required();
-        let mut votes: Vec<(T, usize)> = Vec::new();
-        let (mut said, mut failures) = (Vec::new(), Vec::new());
-        for (server, answer) in self.servers.iter().zip(answers) {
-            match answer {
-                Ok(answer) => {
-                    said.push(format!("{} {}", server.name(), shown(&answer)));
-                    match votes.iter_mut().find(|(other, _)| *other == answer) {
-                        Some((_, votes)) => *votes += 1,
-                        None => votes.push((answer, 1)),
-                    }
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        let agreed = match votes.iter().position(|(_, votes)| *votes >= required) {
-            Some(place) => Ok(votes.swap_remove(place)),
-            None if votes.is_empty() => Err(RequestError::of_all(failures)),
-            None => {
-                let failures = failures.iter().map(ToString::to_string);
-                let said = said.iter().cloned().chain(failures).collect::<Vec<_>>().join("; ");
-                Err(RequestError::NotAgreed { method, required, said })
-            }
-        };
-        (agreed, said.join("; "))
+    ) -> Result<(T, usize), RequestError> {
+        let said = self.servers.iter().map(Server::name).zip(answers).collect();
+        let voted = agreed(method, self.required(), said, shown, &self.dissents);
+        voted.map_err(|Disagreement { error, .. }| error)
     }
 }
 

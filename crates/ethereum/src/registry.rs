@@ -268,8 +268,7 @@ impl Groups {
         let (mut ranges, mut last) = (LogRanges::new(), block.number);
         loop {
             let range = self.from_block..=last;
-            let (read, logs) =
-                ranges.read(&self.endpoint, Some(block), filter.clone(), range, End::Last).await?;
+            let (read, logs) = ranges.read(&self.endpoint, block, filter.clone(), range, End::Last).await?;
             let decoded = logs.iter().rev().filter(|log| is_of(log, self.registry)).find_map(|log| {
                 Event::decode_raw_log_validate(log.topics().iter().copied(), &log.data().data).ok()
             });

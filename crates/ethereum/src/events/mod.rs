@@ -11,4 +11,4 @@ pub use event::{
 };
 pub use log::{ChangeSet, EventLog, Extent};
 pub use reader::EventReader;
-pub use reveal::Revealed;
+pub use reveal::{RevealSaid, Revealed};

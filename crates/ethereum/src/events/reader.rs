@@ -90,7 +90,7 @@ impl EventReader {
         let mut followed = mem::take(&mut asking.followed);
         while next <= block.number {
             let range = next..=block.number;
-            let last = self.read(&mut asking, Some(block), Kinds::All, range, End::First, |log, read| {
+            let last = self.read(&mut asking, block, Kinds::All, range, End::First, |log, read| {
                 log.read_to(*read.end(), block.number, self.0.final_depth);
             });
             next = last.await?.1.saturating_add(1);
@@ -103,15 +103,16 @@ impl EventReader {
     }
 
     /// Reaches back towards the block `goal` for what lasts: all wallets' transactions, registrations, commitments and moves
-    /// of funds. Sends up to 100 requests, newest blocks first. Nothing is asked if it was searched before.
+    /// of funds. Sends up to 100 requests, newest blocks first. Nothing is asked if it was searched before. `block` is the newest.
     ///
     /// # Errors
     /// As with [`follow`](Self::follow). The blocks already read are not read again.
-    pub async fn reach_back(&self, goal: u64) -> Result<Arc<EventLog>, ChainError> {
+    pub async fn reach_back(&self, goal: u64, block: Block) -> Result<Arc<EventLog>, ChainError> {
         let mut asking = self.0.asking.lock().await;
         for _ in 0..STEP_REQUESTS {
             let Some(last) = self.log().searched().checked_sub(1).filter(|last| goal <= *last) else { break };
-            let read = self.read(&mut asking, None, Kinds::Lasting, goal..=last, End::Last, |log, read| {
+            let range = goal..=last;
+            let read = self.read(&mut asking, block, Kinds::Lasting, range, End::Last, |log, read| {
                 log.searched_from(*read.start());
             });
             read.await?;
@@ -131,7 +132,7 @@ impl EventReader {
             let Some(last) = before.filter(|last| first <= *last) else { break };
             let range = first..=last;
             let depth = self.0.final_depth;
-            let read = self.read(&mut asking, Some(block), Kinds::All, range, End::Last, |log, read| {
+            let read = self.read(&mut asking, block, Kinds::All, range, End::Last, |log, read| {
                 log.read_from(*read.start(), block.number, depth);
             });
             read.await?;
@@ -143,7 +144,7 @@ impl EventReader {
     async fn read(
         &self,
         asking: &mut Asking,
-        at: Option<Block>,
+        at: Block,
         kinds: Kinds,
         range: RangeInclusive<u64>,
         end: End,
@@ -157,12 +158,12 @@ impl EventReader {
         let filter = Filter::new().address(*bridge).event_signature(signatures);
         let (range, logs) = asking.ranges.read(endpoints, at, filter, range, end).await?;
         let logs = event::in_order(*bridge, logs, &range)?;
-        if let (Some(block), Some(newest)) = (at, logs.values().next_back())
-            && newest.block_number == Some(block.number)
-            && newest.block_hash != Some(block.hash)
+        if let Some(newest) = logs.values().next_back()
+            && newest.block_number == Some(at.number)
+            && newest.block_hash != Some(at.hash)
         {
             let endpoint = endpoints.name().to_owned();
-            return Err(ChainError::NoBlock { endpoint, block: BlockSelector::Hash(block.hash) });
+            return Err(ChainError::NoBlock { endpoint, block: BlockSelector::Hash(at.hash) });
         }
         let events = event::decode(*bridge, logs)?;
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);

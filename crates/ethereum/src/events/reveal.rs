@@ -1,8 +1,12 @@
 //! What the event of a deposit's reveal tells: the parts of its script that the Bridge doesn't store.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use alloy::{primitives::Address, rpc::types::Filter, sol_types::SolEvent};
+use alloy::{
+    primitives::{Address, hex},
+    rpc::types::{Filter, Log},
+    sol_types::SolEvent,
+};
 use bitcoin::{OutPoint, Txid, hashes::Hash as _};
 use coxswain_bindings::Bridge::DepositRevealed;
 use coxswain_rules::{KeyHash, RevealedDeposit};
@@ -10,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::ChainError,
-    rpc::{End, Endpoints, LogRanges},
+    rpc::{Block, Endpoints, LogRanges, RequestError},
 };
 
 /// The parts of a deposit's script that its revealer chose.
@@ -40,43 +44,140 @@ impl From<DepositRevealed> for Revealed {
 /// Reveals no further apart than this, in blocks, are read in one range.
 const GAP: u64 = 10_000;
 
+/// What servers say of the reveal of one deposit in the block that is named for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RevealSaid {
+    /// What each reveal tells that is shown, and by whom. One that enough show comes first.
+    pub shown: Vec<(Revealed, Vec<String>)>,
+    /// Who shows none.
+    pub absent: Vec<String>,
+    /// Who gives no answer.
+    pub silent: Vec<String>,
+    /// How many must say the same.
+    pub required: usize,
+}
+
+impl RevealSaid {
+    /// The reveal that enough servers show.
+    pub fn agreed(&self) -> Option<Revealed> {
+        let (revealed, by) = self.shown.first()?;
+        (by.len() >= self.required).then_some(*revealed)
+    }
+
+    /// Whether enough servers show none.
+    pub fn is_absent(&self) -> bool {
+        self.absent.len() >= self.required
+    }
+}
+
+/// Who says what.
+impl fmt::Display for RevealSaid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for (revealed, by) in &self.shown {
+            let factor = hex::encode_prefixed(revealed.blinding_factor);
+            parts.push(format!("{} shows one with blinding factor {factor}", by.join(" and ")));
+        }
+        for (who, what) in [(&self.absent, "shows none"), (&self.silent, "gives no answer")] {
+            if !who.is_empty() {
+                parts.push(format!("{} {what}", who.join(" and ")));
+            }
+        }
+        f.write_str(&parts.join("; "))
+    }
+}
+
 impl Endpoints {
-    /// The reveal of each deposit, from the Bridge's events of the block that is named for it; `None` if that block holds no
-    /// reveal of it.
-    ///
-    /// Sends one `eth_getLogs` for all whose blocks are near each other, if the endpoint allows the range.
+    /// The reveal of each deposit, from the Bridge's events of the block that is named for it, as enough servers show it that
+    /// name the block `at`; `None` if enough show none.
     ///
     /// # Errors
-    /// If the endpoint gives no usable answer.
+    /// If the endpoints give no usable answer, or contradict each other.
     pub async fn reveals(
         &self,
         bridge: Address,
         deposits: &[RevealedDeposit],
+        at: Block,
     ) -> Result<Vec<Option<Revealed>>, ChainError> {
+        let said = self.reveals_said(bridge, deposits, at).await?;
+        let told = said.iter().map(|said| match said.agreed() {
+            Some(revealed) => Ok(Some(revealed)),
+            None if said.is_absent() => Ok(None),
+            None => {
+                let (method, required) = ("eth_getLogs", said.required);
+                Err(RequestError::NotAgreed { method, required, said: said.to_string() }.into())
+            }
+        });
+        told.collect()
+    }
+
+    /// What each server says of the reveal of each deposit, from the Bridge's events of the block that is named for it.
+    ///
+    /// Sends one `eth_getLogs` for all whose blocks are near each other, if the endpoints allow the range, to servers that name the
+    /// block `at` before they answer and after.
+    ///
+    /// # Errors
+    /// If too few give a usable answer.
+    pub async fn reveals_said(
+        &self,
+        bridge: Address,
+        deposits: &[RevealedDeposit],
+        at: Block,
+    ) -> Result<Vec<RevealSaid>, ChainError> {
         let filter = Filter::new().address(bridge).event_signature(DepositRevealed::SIGNATURE_HASH);
         let mut blocks: Vec<_> = deposits.iter().map(|deposit| deposit.reveal_block).collect();
         blocks.sort_unstable();
-        let mut revealed = BTreeMap::new();
+        let mut said: Vec<_> = deposits.iter().map(|_| RevealSaid::default()).collect();
         let mut ranges = LogRanges::new();
         for near in blocks.chunk_by(|one, next| next.saturating_sub(*one) <= GAP) {
             let (Some(&first), Some(&last)) = (near.first(), near.last()) else { continue };
             let mut next = first;
             while next <= last {
-                let (range, logs) = ranges.read(self, None, filter.clone(), next..=last, End::First).await?;
+                let (range, logs) = ranges.read_each(self, at, filter.clone(), next..=last).await?;
                 next = range.end().saturating_add(1);
-                for log in logs.iter().filter(|log| log.address() == bridge) {
-                    if let (Some(block), Ok(event)) =
-                        (log.block_number, DepositRevealed::decode_log_validate(&log.inner))
-                    {
-                        let txid = Txid::from_byte_array(event.fundingTxHash.0);
-                        let outpoint = OutPoint::new(txid, event.fundingOutputIndex);
-                        revealed.insert((block, outpoint), Revealed::from(event.data));
+                let required = self.required();
+                for (name, logs) in logs {
+                    let shown = logs.ok().map(|logs| shown(bridge, &logs));
+                    for (said, deposit) in said.iter_mut().zip(deposits) {
+                        if range.contains(&deposit.reveal_block) {
+                            said.required = required;
+                            said.take_in(name, shown.as_ref(), deposit);
+                        }
                     }
                 }
             }
         }
-        let reveal =
-            |deposit: &RevealedDeposit| revealed.get(&(deposit.reveal_block, deposit.outpoint)).copied();
-        Ok(deposits.iter().map(reveal).collect())
+        for said in &mut said {
+            said.shown.sort_by_key(|(_, by)| std::cmp::Reverse(by.len()));
+        }
+        Ok(said)
+    }
+}
+
+type Shown = BTreeMap<(u64, OutPoint), Revealed>;
+
+/// The reveals among these logs, by block and deposit.
+fn shown(bridge: Address, logs: &[Log]) -> Shown {
+    let of_bridge = logs.iter().filter(|log| log.address() == bridge && !log.removed);
+    let reveal = |log: &Log| {
+        let event = DepositRevealed::decode_log_validate(&log.inner).ok()?;
+        let txid = Txid::from_byte_array(event.fundingTxHash.0);
+        let outpoint = OutPoint::new(txid, event.fundingOutputIndex);
+        Some(((log.block_number?, outpoint), Revealed::from(event.data)))
+    };
+    of_bridge.filter_map(reveal).collect()
+}
+
+impl RevealSaid {
+    fn take_in(&mut self, name: &str, shown: Option<&Shown>, deposit: &RevealedDeposit) {
+        let name = name.to_owned();
+        let Some(shown) = shown else { return self.silent.push(name) };
+        let Some(revealed) = shown.get(&(deposit.reveal_block, deposit.outpoint)) else {
+            return self.absent.push(name);
+        };
+        match self.shown.iter_mut().find(|(other, _)| other == revealed) {
+            Some((_, by)) => by.push(name),
+            None => self.shown.push((*revealed, vec![name])),
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     run::{Call, ExecutionError, MAX_ACCOUNTS, MAX_SLOTS, Run, run},
     state::{AccountProof, AccountProofError, Codes, Shortfall, State},
 };
-use crate::rpc::{Called, Connection, Endpoints, HashedHeader, RequestError};
+use crate::rpc::{Called, Connection, Dissents, Endpoints, HashedHeader, RequestError};
 
 /// How often a call is run at most.
 const MAX_ROUNDS: usize = 16;
@@ -82,6 +82,12 @@ pub struct Proven {
     pub has_code: bool,
 }
 
+impl Proven {
+    fn of(called: Called, call: &Call, state: &State) -> Self {
+        Self { called, has_code: call.to.is_none_or(|to| state.has_code(to) == Some(true)) }
+    }
+}
+
 /// Proves calls by what the endpoints' proofs prove.
 #[derive(Debug)]
 pub struct Prover {
@@ -89,16 +95,30 @@ pub struct Prover {
     chain_id: u64,
     /// Code is kept: it is the most of a call's state, and the same on whichever block.
     codes: Mutex<Codes>,
+    /// What calls on the newest state have had proven: the next one touches much of it again.
+    last: Mutex<Option<State>>,
+    /// Where it is noted whose proofs don't hold.
+    dissents: Dissents,
 }
 
 impl Prover {
     /// A prover of calls on chain `chain_id`, by the proofs of these endpoints. Nothing is sent yet.
     pub fn new(endpoint: &Endpoints, chain_id: u64) -> Self {
-        Self::of(endpoint.servers().into_iter().flatten(), chain_id)
+        Self {
+            servers: endpoint.servers().into_iter().flatten().collect(),
+            chain_id,
+            codes: Mutex::default(),
+            last: Mutex::default(),
+            dissents: endpoint.noted().clone(),
+        }
     }
 
-    pub(crate) fn of(servers: impl IntoIterator<Item = Connection>, chain_id: u64) -> Self {
-        Self { servers: servers.into_iter().collect(), chain_id, codes: Mutex::default() }
+    /// A server's failure. If it lies, or is on another branch, that is noted.
+    fn failed(&self, failure: ServerError) -> ServerError {
+        if let ServerError::Invalid { server, error } = &failure {
+            self.dissents.note(server, || error.to_string());
+        }
+        failure
     }
 
     /// The answer to a call on the state after this block.
@@ -106,37 +126,51 @@ impl Prover {
     /// # Errors
     /// If it can't be proven, or no endpoint proves it.
     pub async fn call(&self, call: &Call, header: &HashedHeader) -> Result<Proven, ProofError> {
-        let mut state = State::under(header.fields().state_root);
+        let mut state = self.kept(header.fields().state_root);
+        let outcome = self.call_on(&mut state, call, header).await;
+        self.keep(state);
+        outcome
+    }
+
+    async fn call_on(
+        &self,
+        state: &mut State,
+        call: &Call,
+        header: &HashedHeader,
+    ) -> Result<Proven, ProofError> {
         let mut failures = Vec::new();
         let mut rounds = 0;
+        // If enough is known already, nobody is asked for hints.
         let mut hinted = false;
+        if !state.is_empty()
+            && let Run::Ended(called) = run(call, header, self.chain_id, state, &self.codes())?
+        {
+            return Ok(Proven::of(called, call, state));
+        }
         for server in &self.servers {
             let server = Server { connection: server, at: U64::from(header.number()) };
             if !hinted {
                 let hints = server.hints(call, header.fields().beneficiary).await;
-                match self.ask(&server, &hints, &mut state).await {
+                match self.ask(&server, &hints, state).await {
                     Ok(()) => hinted = true,
                     Err(failure) => {
-                        failures.push(failure);
+                        failures.push(self.failed(failure));
                         continue;
                     }
                 }
             }
             loop {
                 let codes = self.codes();
-                let wanted = match run(call, header, self.chain_id, &state, &codes)? {
-                    Run::Ended(called) => {
-                        let has_code = call.to.is_none_or(|to| state.has_code(to) == Some(true));
-                        return Ok(Proven { called, has_code });
-                    }
+                let wanted = match run(call, header, self.chain_id, state, &codes)? {
+                    Run::Ended(called) => return Ok(Proven::of(called, call, state)),
                     Run::Lacks(wanted) => wanted,
                 };
                 rounds += 1;
                 if rounds == MAX_ROUNDS {
                     return Err(ExecutionError::TooManyRounds(rounds).into());
                 }
-                if let Err(failure) = self.ask(&server, &wanted, &mut state).await {
-                    failures.push(failure);
+                if let Err(failure) = self.ask(&server, &wanted, state).await {
+                    failures.push(self.failed(failure));
                     break;
                 }
             }
@@ -156,10 +190,25 @@ impl Prover {
             let server = Server { connection: server, at: U64::from(header.number()) };
             match server.prove(&account, &mut state).await {
                 Ok(()) => return Ok(state.has_code(address) == Some(true)),
-                Err(failure) => failures.push(failure),
+                Err(failure) => failures.push(self.failed(failure)),
             }
         }
         Err(ProofError::NoProof(failures))
+    }
+
+    /// What is known under this root.
+    fn kept(&self, root: B256) -> State {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|state| state.root() == root).cloned().unwrap_or_else(|| State::under(root))
+    }
+
+    /// Keeps what is proven, beside what others had proven under the same root in between.
+    fn keep(&self, state: State) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *last {
+            Some(kept) if kept.root() == state.root() => kept.join(state),
+            _ => *last = Some(state),
+        }
     }
 
     fn codes(&self) -> Codes {

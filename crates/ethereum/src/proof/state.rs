@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::trie::{TrieError, value_at};
 
+/// How many slots under one root are kept for later calls: those of several of the largest.
+const MOST_SLOTS: usize = 16_384;
+
 /// An answer to `eth_getProof`, without what it claims: only the nodes are read.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,6 +125,27 @@ impl State {
     /// Nothing yet, under this root, which must come from a header that was hashed.
     pub const fn under(root: B256) -> Self {
         Self { root, accounts: BTreeMap::new(), slots: BTreeMap::new() }
+    }
+
+    /// The root.
+    pub(crate) const fn root(&self) -> B256 {
+        self.root
+    }
+
+    /// Whether nothing is proven yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// Takes in what was proven elsewhere under the same root. Of much, only the newer part is kept.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        debug_assert_eq!(self.root, other.root, "both are under one root");
+        if self.slots.len() > MOST_SLOTS {
+            *self = other;
+            return;
+        }
+        self.accounts.append(&mut other.accounts);
+        self.slots.append(&mut other.slots);
     }
 
     /// The account, `None` inside if it is proven to be absent; `None` if it is not proven.

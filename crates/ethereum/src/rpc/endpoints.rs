@@ -29,6 +29,7 @@ use super::{
     connection::{ConnectError, Connection, REQUEST_TIMEOUT, Timing},
     error::{RequestError, UnfitError},
     header::HashedHeader,
+    votes::{Disagreement, Dissent, Dissents, Said, agreed},
 };
 
 /// Attempts after the first.
@@ -109,15 +110,6 @@ pub enum Condition {
     Unfit(UnfitError),
 }
 
-/// Why there is no answer that enough servers give.
-#[derive(Debug)]
-pub(crate) struct Disagreement {
-    /// Why, all in all.
-    pub(crate) error: RequestError,
-    /// What each server that gave none said instead.
-    pub(crate) failures: Vec<RequestError>,
-}
-
 /// Where Ethereum is asked: one JSON-RPC endpoint over HTTP, or several, in the order of preference.
 #[derive(Clone, Debug)]
 pub struct Endpoints(Arc<Shared>);
@@ -135,6 +127,8 @@ struct Shared {
     chain_id: OnceLock<u64>,
     /// When all were last checked. Held while they are.
     checked: tokio::sync::Mutex<Option<Instant>>,
+    /// Who was outvoted, or refuted.
+    dissents: Dissents,
 }
 
 #[derive(Debug)]
@@ -143,6 +137,8 @@ struct Member {
     condition: Mutex<Condition>,
     /// The block that it was last seen to have.
     has: Mutex<Option<B256>>,
+    /// The block that it was last seen to name at its height.
+    names: Mutex<Option<B256>>,
 }
 
 impl Endpoints {
@@ -193,6 +189,7 @@ impl Endpoints {
             connection,
             condition: Mutex::new(Condition::Unknown),
             has: Mutex::default(),
+            names: Mutex::default(),
         };
         Self(Arc::new(Shared {
             members: connections.into_iter().map(member).collect(),
@@ -201,6 +198,7 @@ impl Endpoints {
             expected,
             chain_id: OnceLock::new(),
             checked: tokio::sync::Mutex::default(),
+            dissents: Dissents::default(),
         }))
     }
 
@@ -378,15 +376,14 @@ impl Endpoints {
         self.ask(method, params, Some(block), |_| true).await.map(|(_, answer)| answer)
     }
 
-    /// What enough servers answer, asked side by side, each of them at its own word; with a block, a server that doesn't have
-    /// it gives no answer. Answers are compared as `normal` makes them, and shown as `shown` does. How many said it comes
-    /// along.
+    /// What enough servers answer, asked side by side, each of them at its own word. Answers are compared as `normal` makes them,
+    /// and shown as `shown` does. How many said it comes along.
     ///
     /// # Errors
     /// If too few say the same. If nobody says anything, why not.
     pub(crate) async fn agreed<Params, Answer>(
         &self,
-        at: Option<Block>,
+        at: Block,
         method: &'static str,
         params: Params,
         normal: impl Fn(&mut Answer),
@@ -396,14 +393,34 @@ impl Endpoints {
         Params: RpcSend + 'static,
         Answer: RpcRecv + PartialEq,
     {
+        let said = self.each_says(at, method, params, normal).await;
+        agreed(method, self.required(), said, shown, &self.0.dissents)
+    }
+
+    /// What each server answers, asked side by side. One that doesn't name the block `at`, before it answers and after, gives no
+    /// answer: what it leaves out it may only not have.
+    pub(crate) async fn each_says<Params, Answer>(
+        &self,
+        at: Block,
+        method: &'static str,
+        params: Params,
+        normal: impl Fn(&mut Answer),
+    ) -> Said<'_, Answer>
+    where
+        Params: RpcSend + 'static,
+        Answer: RpcRecv,
+    {
         let asked = async |members: &Vec<usize>| {
             let mut failure = None;
             for member in members.iter().filter_map(|member| self.0.members.get(*member)) {
                 let answer = async {
-                    if let Some(block) = at {
-                        member.require(block).await?;
+                    if !member.named_last(at) {
+                        member.require_named(at).await?;
                     }
-                    member.connection.request_twice::<Params, Answer>(method, params.clone()).await
+                    let answer =
+                        member.connection.request_twice::<Params, Answer>(method, params.clone()).await?;
+                    member.require_named(at).await?;
+                    Ok(answer)
                 };
                 match answer.await {
                     Ok(mut answer) => {
@@ -416,41 +433,30 @@ impl Endpoints {
             Err(failure.unwrap_or(RequestError::NoneFit(Vec::new())))
         };
         let answers = join_all(self.0.servers.iter().map(asked)).await;
-        let spoken = |members: &&Vec<usize>| {
-            let mut members = members.iter().filter_map(|member| self.0.members.get(*member));
-            members.any(|member| member.connection.has_spoken())
-        };
-        let required = self.0.quorum.required(self.0.servers.iter().filter(spoken).count());
         let name = |members: &Vec<usize>| {
             let member = members.first().and_then(|member| self.0.members.get(*member));
             member.map(|member| member.connection.name()).unwrap_or_default()
         };
-        let mut votes: Vec<(Answer, usize)> = Vec::new();
-        let (mut said, mut failures) = (Vec::new(), Vec::new());
-        for (members, answer) in self.0.servers.iter().zip(answers) {
-            match answer {
-                Ok(answer) => {
-                    said.push(format!("{} {}", name(members), shown(&answer)));
-                    match votes.iter_mut().find(|(other, _)| *other == answer) {
-                        Some((_, votes)) => *votes += 1,
-                        None => votes.push((answer, 1)),
-                    }
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        match votes.iter().position(|(_, votes)| *votes >= required) {
-            Some(place) => Ok(votes.swap_remove(place)),
-            None if votes.is_empty() => {
-                let error = RequestError::of_all(failures.iter().cloned());
-                Err(Disagreement { error, failures })
-            }
-            None => {
-                said.extend(failures.iter().map(ToString::to_string));
-                let error = RequestError::NotAgreed { method, required, said: said.join("; ") };
-                Err(Disagreement { error, failures })
-            }
-        }
+        self.0.servers.iter().map(name).zip(answers).collect()
+    }
+
+    /// How many servers must say the same, as things stand.
+    pub(crate) fn required(&self) -> usize {
+        let spoken = |members: &&Vec<usize>| {
+            let mut members = members.iter().filter_map(|member| self.0.members.get(*member));
+            members.any(|member| member.connection.has_spoken())
+        };
+        self.0.quorum.required(self.0.servers.iter().filter(spoken).count())
+    }
+
+    /// Who was outvoted by enough others, or refuted by a proof, with what it said.
+    pub fn dissents(&self) -> Vec<Dissent> {
+        self.0.dissents.all()
+    }
+
+    /// Where it is noted who is outvoted, or refuted.
+    pub(crate) fn noted(&self) -> &Dissents {
+        &self.0.dissents
     }
 
     /// The first useful answer, else the first answer, and whose it is.
@@ -606,6 +612,23 @@ impl Member {
                 Err(RequestError::NoneFit(vec![UnfitError::NoBlock { endpoint, block }]))
             }
         }
+    }
+
+    /// Whether it named the block when it was last asked.
+    fn named_last(&self, block: Block) -> bool {
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) == Some(block.hash)
+    }
+
+    /// That the endpoint names the block at its height, now.
+    async fn require_named(&self, block: Block) -> Result<(), RequestError> {
+        let params = (U64::from(block.number), false);
+        let found = self
+            .connection
+            .request_twice::<_, Option<RpcBlock>>("eth_getBlockByNumber", params)
+            .await?
+            .map(|found| found.hash());
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        if found == Some(block.hash) { Ok(()) } else { Err(self.connection.no_block(block)) }
     }
 
     /// What the endpoint serves, if that is what is expected: its chain id and its newest block.

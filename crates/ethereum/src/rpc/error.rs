@@ -162,6 +162,17 @@ impl RequestError {
         }
     }
 
+    /// Whether it is something untrue, or of another chain, rather than nothing.
+    pub(crate) fn is_false(&self) -> bool {
+        match self {
+            Self::Garbage { .. } => true,
+            Self::NoneFit(unfit) => unfit.iter().any(|unfit| {
+                matches!(unfit, UnfitError::WrongChain { .. } | UnfitError::WrongNetwork { .. })
+            }),
+            _ => false,
+        }
+    }
+
     /// Whether another endpoint may well give an answer where this one gave none.
     pub(crate) fn may_pass_elsewhere(&self) -> bool {
         match self {

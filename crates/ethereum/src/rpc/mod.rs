@@ -11,19 +11,21 @@ mod header;
 mod ranges;
 mod refusal;
 mod revert;
+mod votes;
 
 pub use activity::Activity;
 pub use block::{Block, BlockSelector, BlockSelectorError, Position};
 pub use call::Called;
 pub(crate) use connection::Connection;
 pub use connection::{ConnectError, REQUEST_TIMEOUT};
-pub(crate) use endpoints::Disagreement;
 pub use endpoints::{Condition, Endpoints, Expected, Health, MAX_LAG};
 pub(crate) use error::takes_no_hash;
 pub use error::{RequestError, UnfitError};
 pub use header::HashedHeader;
 pub(crate) use ranges::{End, LogRanges};
 pub use revert::revert_of;
+pub use votes::Dissent;
+pub(crate) use votes::{Disagreement, Dissents, agreed};
 
 /// The host and the port that a URL names.
 pub(crate) fn address(url: &url::Url) -> (&str, Option<u16>) {

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use alloy::rpc::types::{Filter, Log};
 
-use super::{Block, Disagreement, Endpoints, RequestError, refusal::Refusal};
+use super::{Block, Disagreement, Endpoints, RequestError, refusal::Refusal, votes::Said};
 
 /// What is known of the widths that endpoints allow, in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,27 +31,21 @@ impl LogRanges {
     }
 
     /// Reads as much as the endpoints allow at this end of a range: the blocks read, and their logs, as enough servers say.
-    /// Only an endpoint that has the block `at` counts: others leave out without a word what they don't have yet.
+    /// Only one that names the block `at` counts: others leave out without a word what they don't have yet.
     pub(crate) async fn read(
         &mut self,
         endpoint: &Endpoints,
-        at: Option<Block>,
+        at: Block,
         filter: Filter,
         range: RangeInclusive<u64>,
         end: End,
     ) -> Result<(RangeInclusive<u64>, Vec<Log>), RequestError> {
-        let (first, last) = range.into_inner();
         loop {
-            let width = last.saturating_sub(first).saturating_add(1).min(self.width).max(1);
-            let part = match end {
-                End::First => first..=first.saturating_add(width - 1),
-                End::Last => last.saturating_sub(width - 1)..=last,
-            };
+            let (part, width) = self.part(&range, end);
             let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
-            let shown = |logs: &Vec<Log>| format!("says that there are {} events", logs.len());
-            match endpoint.agreed(at, "eth_getLogs", (filter,), normal, shown).await {
+            match endpoint.agreed(at, METHOD, (filter,), normal, shown).await {
                 Ok((logs, _)) => {
-                    self.width = self.width.saturating_mul(2).min(self.limit);
+                    self.widen();
                     return Ok((part, logs));
                 }
                 Err(Disagreement { error, failures }) => {
@@ -62,6 +56,56 @@ impl LogRanges {
                 }
             }
         }
+    }
+
+    /// As [`read`](Self::read), but what each server says for itself, if as many say anything as must agree.
+    pub(crate) async fn read_each<'a>(
+        &mut self,
+        endpoint: &'a Endpoints,
+        at: Block,
+        filter: Filter,
+        range: RangeInclusive<u64>,
+    ) -> Result<(RangeInclusive<u64>, Said<'a, Vec<Log>>), RequestError> {
+        loop {
+            let (part, width) = self.part(&range, End::First);
+            let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
+            let said = endpoint.each_says(at, METHOD, (filter,), normal).await;
+            let required = endpoint.required();
+            if said.iter().filter(|(_, answer)| answer.is_ok()).count() >= required {
+                self.widen();
+                return Ok((part, said));
+            }
+            let failures = || said.iter().filter_map(|(_, answer)| answer.as_ref().err());
+            match failures().find_map(RequestError::refusal) {
+                Some(refusal) if width > 1 => self.narrow(&refusal, width),
+                _ if said.iter().all(|(_, answer)| answer.is_err()) => {
+                    return Err(RequestError::of_all(failures().cloned()));
+                }
+                _ => {
+                    let says = |(name, answer): &(&str, Result<Vec<Log>, RequestError>)| match answer {
+                        Ok(logs) => format!("{name} {}", shown(logs)),
+                        Err(error) => error.to_string(),
+                    };
+                    let said = said.iter().map(says).collect::<Vec<_>>().join("; ");
+                    return Err(RequestError::NotAgreed { method: METHOD, required, said });
+                }
+            }
+        }
+    }
+
+    /// The blocks to ask for at this end of a range, and how many those are.
+    fn part(&self, range: &RangeInclusive<u64>, end: End) -> (RangeInclusive<u64>, u64) {
+        let (first, last) = (*range.start(), *range.end());
+        let width = last.saturating_sub(first).saturating_add(1).min(self.width).max(1);
+        let part = match end {
+            End::First => first..=first.saturating_add(width - 1),
+            End::Last => last.saturating_sub(width - 1)..=last,
+        };
+        (part, width)
+    }
+
+    fn widen(&mut self) {
+        self.width = self.width.saturating_mul(2).min(self.limit);
     }
 
     fn narrow(&mut self, refusal: &Refusal, asked: u64) {
@@ -77,6 +121,13 @@ impl LogRanges {
             Refusal::TooMuch { allowed } => self.width = narrower(allowed),
         }
     }
+}
+
+const METHOD: &str = "eth_getLogs";
+
+#[allow(clippy::ptr_arg, reason = "it is handed on as what shows such an answer")]
+fn shown(logs: &Vec<Log>) -> String {
+    format!("says that there are {} events", logs.len())
 }
 
 /// Puts logs in order, without what only some clients tell, or leave out.

@@ -118,10 +118,13 @@ async fn events_are_those_that_the_bridge_emitted() {
     let Scene { world, retiring, retired, deposits, unspendable, requests, young_request, moved, .. } =
         &scene;
     let endpoint = endpoint(world);
+    let head = head(&endpoint).await;
     let node =
         FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
     let events = read(&through(&node), world).await;
-    assert_eq!(node.methods(), ["eth_getBlockByNumber", "eth_getLogs"], "one request reads all");
+    let named = "eth_getBlockByNumber";
+    // The newest block, that it is named before the answer, and after it.
+    assert_eq!(node.methods(), [named, named, "eth_getLogs", named], "one request reads all");
 
     // Of the working wallet: its first deposit, which is swept, then those of the scene.
     let reveals: Vec<_> = events.reveals(working.key_hash()).collect();
@@ -131,7 +134,7 @@ async fn events_are_those_that_the_bridge_emitted() {
         assert_eq!(event.outpoint, deposit.outpoint);
         assert_eq!(event.at.block, deposit.reveal_block);
         let bridge = *world.bridge.address();
-        let one = endpoint.reveals(bridge, &[deposit.revealed()]).await.unwrap();
+        let one = endpoint.reveals(bridge, &[deposit.revealed()], head).await.unwrap();
         assert_eq!([Some(event.revealed)], *one);
         assert_eq!(events.reveal(deposit.revealed()), Some(event.revealed));
         assert_eq!(event.revealed.blinding_factor, deposit.extra_info.blinding_factor);
@@ -143,7 +146,7 @@ async fn events_are_those_that_the_bridge_emitted() {
         RevealedDeposit { reveal_block, ..unspendable.revealed() }
     });
     assert_eq!(elsewhere.map(|deposit| events.reveal(deposit)), [None, None]);
-    assert_eq!(endpoint.reveals(*world.bridge.address(), &elsewhere).await.unwrap(), [None, None]);
+    assert_eq!(endpoint.reveals(*world.bridge.address(), &elsewhere, head).await.unwrap(), [None, None]);
     assert_eq!(events.reveals(retired.key_hash()).count(), 1);
     assert_eq!(events.reveals(KeyHash([9; 20])).count(), 0);
 
@@ -358,7 +361,8 @@ async fn wallets_share_one_log_and_one_window_asks_once() {
     }
     assert_eq!(asked.lock().unwrap().len(), 1);
     // Nor is anything searched for twice.
-    let all = (0..1000).map(|_| events.clone()).map(|events| async move { events.reach_back(0).await });
+    let all =
+        (0..1000).map(|_| events.clone()).map(|events| async move { events.reach_back(0, block).await });
     for log in futures_util::future::join_all(all).await {
         assert!(log.unwrap().transactions(wallets[0]).eq(whole.transactions(wallets[0])));
     }
@@ -397,7 +401,7 @@ async fn changes_make_one_log_of_another() {
     let mut handled = events.log();
     for log in [
         events.follow(block).await.unwrap(),
-        events.reach_back(block.number / 2).await.unwrap(),
+        events.reach_back(block.number / 2, block).await.unwrap(),
         events.extend_to(0, block).await.unwrap(),
     ] {
         let changes = log.changes_since(&handled);
@@ -540,7 +544,7 @@ async fn inc_11_a_wallets_newest_transaction_is_found_however_long_ago_it_was() 
     assert!(asked.lock().unwrap().is_empty(), "there is nothing to read yet");
     let [first, second] = [wallets[0], wallets[1]];
     assert_eq!(log.transactions(second).count(), 0);
-    let log = events.reach_back(0).await.unwrap();
+    let log = events.reach_back(0, last).await.unwrap();
     for wallet in [first, second] {
         assert!(log.transactions(wallet).eq(whole.transactions(wallet)));
     }
@@ -554,7 +558,7 @@ async fn inc_11_a_wallets_newest_transaction_is_found_however_long_ago_it_was() 
         assert_eq!(answered.last().unwrap().0, 0);
     }
     let requests = node.methods().len();
-    events.reach_back(0).await.unwrap();
+    events.reach_back(0, last).await.unwrap();
     assert_eq!(node.methods().len(), requests, "there is nothing before the chain's first block");
 }
 
@@ -565,8 +569,8 @@ async fn inc_11_inc_30_a_search_that_fails_goes_on_where_it_was() {
     let last = head(&endpoint(&world)).await;
     let (node, asked) = failing_once(&world, 40, 2).await;
     let events = reader(through(&node), &world, last.number + 1);
-    assert!(events.reach_back(0).await.is_err());
-    let log = events.reach_back(0).await.unwrap();
+    assert!(events.reach_back(0, last).await.is_err());
+    let log = events.reach_back(0, last).await.unwrap();
     assert!(log.transactions(wallets[0]).eq(whole.transactions(wallets[0])));
     let asked = asked.lock().unwrap();
     assert_eq!(asked[2].0, asked[3].0, "{asked:?}");
@@ -582,7 +586,7 @@ async fn inc_32_moves_of_funds_are_found_however_long_ago_they_were() {
     let events = reader(endpoint(world), world, last.number + 1);
     let log = events.follow(last).await.unwrap();
     assert_eq!((log.commitments().len(), log.completed_moves().len()), (0, 0));
-    let log = events.reach_back(0).await.unwrap();
+    let log = events.reach_back(0, last).await.unwrap();
     assert_eq!((log.commitments().len(), log.completed_moves().len()), (2, 1));
     assert_eq!(log.commitments(), whole.commitments());
     assert_eq!(log.completed_moves(), whole.completed_moves());
@@ -594,10 +598,11 @@ async fn inc_32_a_step_of_a_search_is_bounded_and_the_next_goes_on_where_it_was(
     world.chain.mine(400).await.unwrap();
     let (node, asked) =
         limited(&world, 2, json!({ "code": -32602, "message": "exceed maximum block range: 2" })).await;
+    let last = head(&endpoint(&world)).await;
     let events = reader(through(&node), &world, 300);
     let answered = |asked: &Asked| asked.lock().unwrap().iter().filter(|(_, answered)| *answered).count();
     for searched in [100, 0] {
-        let log = events.reach_back(0).await.unwrap();
+        let log = events.reach_back(0, last).await.unwrap();
         let requests = usize::try_from(300 - searched).unwrap() / 2;
         assert_eq!((log.searched(), answered(&asked)), (searched, requests));
     }

@@ -410,7 +410,10 @@ async fn inc_25_an_endpoint_that_dies_between_any_two_requests_is_replaced() {
         }
         died += 1;
     }
-    assert_eq!(died, 5, "the check's two requests, the block, the events and the snapshot");
+    assert_eq!(
+        died, 7,
+        "the check's two requests, the block, its name before the events and after, these, the snapshot"
+    );
 }
 
 #[tokio::test]

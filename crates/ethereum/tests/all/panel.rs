@@ -148,6 +148,14 @@ fn lies() -> Vec<(&'static str, Meet)> {
     ]
 }
 
+/// The lies that are told apart from silence, whatever is asked.
+const SAYS_OTHERWISE: [&str; 4] = [
+    "a head a thousand blocks higher",
+    "forged blocks at each height",
+    "blocks that don't hash",
+    "another chain",
+];
+
 struct Bench {
     validators: Validators<()>,
     valid: Case,
@@ -182,10 +190,17 @@ impl Bench {
         at_least: usize,
         case: &Case,
     ) -> Result<(Decision, Assured<ContractVerdict>), ChainError> {
-        let panel = Panel::new(urls, ANVIL, at_least, false).unwrap();
+        self.judged_by(&Panel::new(urls, ANVIL, at_least, false).unwrap(), case).await
+    }
+
+    async fn judged_by(
+        &self,
+        panel: &Panel,
+        case: &Case,
+    ) -> Result<(Decision, Assured<ContractVerdict>), ChainError> {
         let mut decider = panel.decider(Preset::LOCAL.block_times);
         let decision = panel.decide(&mut decider, 0).await?;
-        let verdict = self.validators.ours.assured_verdict(&panel, case, &decision.header).await;
+        let verdict = self.validators.ours.assured_verdict(panel, case, &decision.header).await;
         Ok((decision, verdict))
     }
 }
@@ -208,7 +223,21 @@ async fn inc_47_one_liar_among_three_changes_nothing_wherever_it_stands() {
             for (case, expected) in
                 [(&bench.valid, &ContractVerdict::Valid), (&bench.broken, &honestly.1.fact)]
             {
-                let (decision, verdict) = bench.judged(&urls, 0, case).await.unwrap();
+                let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
+                let (decision, verdict) = bench.judged_by(&panel, case).await.unwrap();
+                // Who says what isn't so is named, and nobody else.
+                let named: Vec<_> = panel.dissents().into_iter().map(|dissent| dissent.endpoint).collect();
+                let name = format!("127.0.0.1:{}", liar.url().port().unwrap());
+                let is_no = *expected != ContractVerdict::Valid;
+                let lies = match what {
+                    "says yes, with false proofs" => is_no,
+                    "a rejection that can't be" => true,
+                    _ => SAYS_OTHERWISE.contains(&what),
+                };
+                // Proofs and code that don't hold show only where the liar is the one asked for them.
+                let may_show = matches!(what, "says yes, with false proofs" | "nothing");
+                assert!(named.iter().all(|named| *named == name), "{what} at {place}: {named:?}");
+                assert!(named.len() == usize::from(lies) || may_show, "{what} at {place}: {named:?}");
                 assert_eq!(verdict.fact, *expected, "{what} at {place}");
                 assert_eq!(verdict.assurance, BEST, "{what} at {place}");
                 assert_eq!(decision.header, honestly.0.header, "{what} at {place}");
@@ -490,4 +519,84 @@ async fn inc_47_events_are_read_as_enough_servers_tell_them() {
             assert_eq!(read(&urls).await.is_ok(), what == "dead", "{what}");
         }
     }
+}
+
+/// A server leaves out without a word what it doesn't have yet, or any more. So what one leaves out that doesn't name the block of
+/// the decision, before it answers and after, is not absent.
+#[tokio::test]
+async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_before_and_after() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use coxswain_ethereum::{Endpoints, EventLog, EventReader, Expected};
+
+    let bench = Bench::set_up().await;
+    let scene = &bench.validators.scene;
+    let bridge = *scene.world.bridge.address();
+    let panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let head = panel.decide(&mut panel.decider(None), 0).await.unwrap().header.block();
+    // It has the block while it is asked, and no more once it has answered; or not yet.
+    let leaving_out = |is_before: bool| -> Meet {
+        let gone = AtomicBool::new(is_before);
+        Box::new(move |method, _| match method {
+            "eth_getLogs" => {
+                gone.store(!is_before, Ordering::SeqCst);
+                Reply::Result(json!([]))
+            }
+            "eth_getBlockByNumber" if gone.load(Ordering::SeqCst) => Reply::Result(Value::Null),
+            _ => Reply::Forward,
+        })
+    };
+    let deposit = scene.deposits[0].revealed();
+    for is_before in [true, false] {
+        let two = [bench.node(leaving_out(is_before)).await, bench.node(leaving_out(is_before)).await];
+        let urls = [two[0].url().clone(), two[1].url().clone(), bench.honest()];
+        let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
+        let undecided = endpoints.reveals(bridge, &[deposit], head).await.unwrap_err();
+        assert_eq!(undecided.kind(), "not-agreed", "{undecided}");
+        let reader = EventReader::new(endpoints.clone(), EventLog::new(bridge, 0), 96);
+        assert_eq!(reader.follow(head).await.unwrap_err().kind(), "not-agreed");
+        assert_eq!(reader.log().events(), []);
+        let reader = EventReader::new(endpoints, EventLog::new(bridge, head.number + 1), 96);
+        assert_eq!(reader.reach_back(0, head).await.unwrap_err().kind(), "not-agreed");
+        assert_eq!(reader.log().searched(), head.number + 1);
+    }
+    // Two that name it, and show none, are enough: what they show is nothing.
+    let none = |method: &str, _: &Value| match method {
+        "eth_getLogs" => Reply::Result(json!([])),
+        _ => Reply::Forward,
+    };
+    let two = [bench.node(Box::new(none)).await, bench.node(Box::new(none)).await];
+    let urls = [two[0].url().clone(), two[1].url().clone(), bench.honest()];
+    let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
+    assert_eq!(endpoints.reveals(bridge, &[deposit], head).await.unwrap(), [None]);
+    // But who shows one all the same is heard.
+    let said = endpoints.reveals_said(bridge, &[deposit], head).await.unwrap();
+    assert!(said[0].is_absent() && said[0].agreed().is_none(), "{:?}", said[0]);
+    assert_eq!((said[0].shown.len(), said[0].absent.len()), (1, 2));
+    let shown = said[0].to_string();
+    assert!(shown.contains("shows one with blinding factor 0x") && shown.contains(" shows none"), "{shown}");
+}
+
+#[tokio::test]
+async fn inc_47_blocks_are_named_by_enough_one_by_one() {
+    let bench = Bench::set_up().await;
+    let other = bench.honest_node().await;
+    let heights: Vec<u64> = (0..70).collect();
+    let honestly = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let expected = honestly.at_numbers(&heights).await.unwrap();
+    for (what, meet) in lies() {
+        let liar = bench.node(meet).await;
+        let urls = [liar.url().clone(), other.url().clone(), bench.honest()];
+        let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
+        let named = panel.at_numbers(&heights).await.unwrap();
+        assert_eq!(named.len(), 70);
+        for (named, expected) in named.into_iter().zip(&expected) {
+            let header = |named: Result<_, _>| named.ok().map(|named: coxswain_ethereum::Named| named.header);
+            assert_eq!(header(named), header(expected.clone()), "{what}");
+        }
+    }
+    // Where two contradict each other, none is.
+    let forged = bench.node(lies().remove(2).1).await;
+    let panel = Panel::new(&[forged.url().clone(), bench.honest()], ANVIL, 0, false).unwrap();
+    assert!(panel.at_numbers(&heights).await.unwrap().iter().all(Result::is_err));
 }
