@@ -203,7 +203,8 @@ fn refused(
         // These are about the transaction, which isn't known yet.
         !matches!(rule, RuleId::Ds10 | RuleId::Ds11)
     })?;
-    Ok(broken.or_else(|| head.too_shallow(candidate.at.block)))
+    let revealed_at = candidate.record.revealed_at;
+    Ok(broken.or_else(|| head.too_shallow(candidate.at.block, revealed_at.into())))
 }
 
 fn first_ruled_out(

@@ -23,7 +23,13 @@ pub fn earliest_move(
 ) -> Result<u64, MissingError> {
     let mut is_target = false;
     for commitment in naming(commitments, wallet, head) {
-        is_target |= snapshot.wallet(commitment.source)?.state == WalletState::MovingFunds;
+        let source = snapshot.wallet(commitment.source)?;
+        // What an event tells is a word: the Bridge keeps the hash of what the source has committed to.
+        let is_true = || {
+            source.moving_funds_target_wallets_commitment_hash
+                == target_wallets_commitment(&commitment.targets)
+        };
+        is_target |= source.state == WalletState::MovingFunds && is_true();
     }
     let margin = if is_target { TARGET_MARGIN } else { MARGIN };
     let half = u64::from(snapshot.moving_funds_parameters.moving_funds_timeout) / 2;
@@ -118,8 +124,15 @@ mod tests {
 
     /// Seconds that the funds of a wallet stay, named as a target in this block by a source in this state.
     fn margin(source: WalletState, block: u64, timeout_days: u32) -> u64 {
+        let targets = vec![KeyHash([9; 20]), WALLET];
+        margin_of(source, block, timeout_days, target_wallets_commitment(&targets))
+    }
+
+    /// The same, where the Bridge keeps this hash of the source's commitment.
+    fn margin_of(source: WalletState, block: u64, timeout_days: u32, hash: B256) -> u64 {
+        let source = WalletRecord { moving_funds_target_wallets_commitment_hash: hash, ..record(source) };
         let snapshot = Snapshot {
-            wallets: [(WALLET, record(WalletState::MovingFunds)), (SOURCE, record(source))].into(),
+            wallets: [(WALLET, record(WalletState::MovingFunds)), (SOURCE, source)].into(),
             moving_funds_parameters: MovingFundsParameters {
                 moving_funds_timeout: timeout_days * 24 * 3600,
                 ..MovingFundsParameters::default()
@@ -140,6 +153,14 @@ mod tests {
         assert_eq!(margin(MovingFunds, HEAD - COMMITMENT_LOOK_BACK - 1, 56), DAY);
         assert_eq!(margin(MovingFunds, HEAD, 7), 7 * DAY / 2);
         assert_eq!(margin(Closing, HEAD, 1), DAY / 2);
+    }
+
+    #[test]
+    fn inc_47_a_commitment_that_is_made_up_or_changed_keeps_no_funds() {
+        let moving = |hash| margin_of(WalletState::MovingFunds, HEAD, 56, hash);
+        assert_eq!(moving(B256::ZERO), DAY, "it has not committed");
+        assert_eq!(moving(target_wallets_commitment(&[WALLET])), DAY, "it has committed to others");
+        assert_eq!(moving(target_wallets_commitment(&[KeyHash([9; 20]), WALLET])), 14 * DAY);
     }
 
     #[test]

@@ -218,6 +218,16 @@ pub enum SessionError {
         /// The first block whose events matter.
         needed: u64,
     },
+    /// By the Bridge's state a deposit was revealed in a block, and no server shows an event that fits.
+    #[error("the Bridge's state says that deposit {outpoint} was revealed in block {block}, but {said}")]
+    RevealHidden {
+        /// The deposit.
+        outpoint: OutPoint,
+        /// The block.
+        block: u64,
+        /// Who says what.
+        said: String,
+    },
     /// The event of the wallet's commitment was not found.
     #[error("no event tells the target wallets that hash to {0}")]
     CommitmentNotFound(B256),
@@ -280,6 +290,7 @@ impl SessionError {
             Self::Missing(_) => "unread",
             Self::MainUtxoNotFound(_) => "main-utxo-not-found",
             Self::EventsTooShort { .. } => "events-too-short",
+            Self::RevealHidden { .. } => "reveal-hidden",
             Self::CommitmentNotFound(_) => "commitment-not-found",
             Self::MovedFundsNotFound { .. } => "moved-funds-not-found",
             Self::NoFeeRate => "no-fee-rate",

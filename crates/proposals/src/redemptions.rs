@@ -54,14 +54,15 @@ pub fn candidates(
     let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
     for request in requests {
         let script = &request.script;
-        if snapshot.redemption(RedemptionKey::new(wallet, script))?.requested_at == 0 {
+        let requested_at = snapshot.redemption(RedemptionKey::new(wallet, script))?.requested_at;
+        if requested_at == 0 {
             continue;
         }
         let findings = redemption_findings(snapshot, wallet, script, 0, Amount::ZERO)?;
         let mut findings = findings.into_iter();
         let why = findings
             .find_map(|finding| ruled_out(finding, snapshot.timestamp))
-            .or_else(|| head.too_shallow(request.at.block));
+            .or_else(|| head.too_shallow(request.at.block, requested_at.into()));
         match why {
             None => candidates.push(script.clone()),
             Some(why) => excluded.push(Exclusion { item: Item::Redemption(script.clone()), why }),

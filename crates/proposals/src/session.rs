@@ -14,7 +14,9 @@ use coxswain_ethereum::{
     Block, ChainError, Endpoints, EventLog, EventReader, Named, Panel, ProposalValidator, Revealed,
     SnapshotReader,
 };
-use coxswain_rules::{Assurance, FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters};
+use coxswain_rules::{
+    Assurance, DepositKey, DepositRecord, FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters,
+};
 
 use self::{
     generator::{Moved, Survey},
@@ -22,7 +24,7 @@ use self::{
     main_utxo::MainUtxo,
     reads::EARLIER_STEP,
 };
-use crate::{Assurances, Head, Memory};
+use crate::{Assurances, Head, Memory, SessionError};
 
 pub use self::judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
 pub use self::main_utxo::main_utxo_in;
@@ -87,8 +89,12 @@ pub struct Session<'a, B> {
     main_utxo: Option<MainUtxo>,
     pub(crate) survey: Option<Survey>,
     pub(crate) moved: Option<Moved>,
-    /// What the events of the blocks that proposals name tell of their deposits.
+    /// What the events of the blocks that proposals name tell of their deposits, held against the Bridge's state.
     pub(crate) reveals: BTreeMap<(u64, OutPoint), Option<Revealed>>,
+    /// The Bridge's records of proposals' deposits.
+    pub(crate) deposits: BTreeMap<DepositKey, DepositRecord>,
+    /// The time of the newest block that is deep enough for events to be built on.
+    deep: Option<u64>,
     /// What Bitcoin knows of proposals' funding transactions.
     pub(crate) funding: BTreeMap<OutPoint, Known>,
     /// The answers about the last case that was judged.
@@ -123,6 +129,8 @@ impl<'a, B: Backend> Session<'a, B> {
             survey: None,
             moved: None,
             reveals: BTreeMap::new(),
+            deposits: BTreeMap::new(),
+            deep: None,
             funding: BTreeMap::new(),
             heard: None,
             is_deployed: None,
@@ -159,12 +167,29 @@ impl<'a, B: Backend> Session<'a, B> {
 
     /// Searches back towards this block for what lasts.
     pub(crate) async fn search_back_to(&mut self, goal: u64) -> Result<(), ChainError> {
-        self.events = self.sources.events.reach_back(goal).await?;
+        self.events = self.sources.events.reach_back(goal, self.block).await?;
         Ok(())
     }
 
     /// The block, as events are held against it.
-    const fn head(&self) -> Head {
-        Head { block: self.block.number, event_depth: self.sources.network.event_depth }
+    pub(crate) async fn head(&mut self) -> Result<Head, SessionError> {
+        let event_depth = self.sources.network.event_depth;
+        Ok(Head { block: self.block.number, deep: self.deep().await?, event_depth })
+    }
+
+    /// The time of the newest block that is deep enough for events to be built on; 0 if there is none.
+    async fn deep(&mut self) -> Result<u64, SessionError> {
+        if let Some(deep) = self.deep {
+            return Ok(deep);
+        }
+        let deep = match self.block.number.checked_sub(self.sources.network.event_depth) {
+            Some(number) => {
+                let ancestor = self.sources.panel.ancestor(&self.named.header, number).await?;
+                self.assurances.count_state(ancestor.assurance);
+                ancestor.fact.timestamp()
+            }
+            None => 0,
+        };
+        Ok(*self.deep.insert(deep))
     }
 }

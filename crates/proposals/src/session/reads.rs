@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use coxswain_bitcoin::{Backend, BackendError, Fees, Known, Output};
 use coxswain_ethereum::SnapshotKeys;
-use coxswain_rules::{Assured, FeeConditions, NextBlock, OutPoint, Snapshot, WalletRecord, WalletState};
+use coxswain_rules::{
+    Assured, DepositKey, DepositRecord, FeeConditions, MissingError, NextBlock, OutPoint, RevealedDeposit,
+    Snapshot, WalletRecord, WalletState,
+};
 
 use super::Session;
 use crate::{Nothing, SessionError, outcome::Progress};
@@ -41,6 +44,16 @@ impl<B: Backend> Session<'_, B> {
 
     /// What these keys name, with the wallet's record.
     pub(crate) async fn snapshot(&mut self, mut keys: SnapshotKeys) -> Result<Snapshot, SessionError> {
+        // All is of one block, so that what is known needn't be read again.
+        let known = keys.deposits.iter().filter_map(|key| Some((*key, self.deposits.get(key)?.clone())));
+        let known: BTreeMap<_, _> = known.collect();
+        keys.deposits.retain(|key| !known.contains_key(key));
+        let mut snapshot = self.unknown(keys).await?;
+        snapshot.deposits.extend(known);
+        Ok(snapshot)
+    }
+
+    async fn unknown(&mut self, mut keys: SnapshotKeys) -> Result<Snapshot, SessionError> {
         let Some(basis) = &self.basis else {
             // The wallet's record comes along.
             keys.wallets.insert(self.key_hash);
@@ -57,6 +70,22 @@ impl<B: Backend> Session<'_, B> {
         let mut snapshot = self.read(&keys).await?;
         snapshot.wallets.append(&mut basis);
         Ok(snapshot)
+    }
+
+    /// The Bridge's records of these deposits, which are kept: a proposal's are few.
+    pub(crate) async fn deposit_records(
+        &mut self,
+        deposits: &[RevealedDeposit],
+    ) -> Result<Vec<DepositRecord>, SessionError> {
+        let keys: Vec<_> = deposits.iter().map(|deposit| DepositKey::new(deposit.outpoint)).collect();
+        let unread = keys.iter().copied().filter(|key| !self.deposits.contains_key(key)).collect();
+        let snapshot = self.snapshot(SnapshotKeys { deposits: unread, ..SnapshotKeys::default() }).await?;
+        self.deposits.extend(snapshot.deposits);
+        let record = |key| {
+            let missing = || MissingError::Deposit(key);
+            self.deposits.get(&key).cloned().ok_or_else(missing)
+        };
+        Ok(keys.into_iter().map(record).collect::<Result<_, _>>()?)
     }
 
     async fn read(&mut self, keys: &SnapshotKeys) -> Result<Snapshot, SessionError> {

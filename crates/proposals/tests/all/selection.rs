@@ -25,7 +25,7 @@ use proptest::prelude::*;
 
 const WALLET: KeyHash = KeyHash([1; 20]);
 const HEAD: u64 = 1_000_000;
-const AT: Head = Head { block: HEAD, event_depth: 32 };
+const AT: Head = Head { block: HEAD, deep: NOW - DAY, event_depth: 32 };
 const NOW: u64 = 1_800_000_000;
 const FAR: u32 = u32::MAX;
 const DAY: u64 = 24 * 3600;

@@ -129,7 +129,7 @@ impl<B: Backend> Session<'_, B> {
         let snapshot = self.snapshot(SnapshotKeys { deposits, ..SnapshotKeys::default() }).await?;
         let record = &self.active().await?;
         self.none_of_its_own_waits(record).await?;
-        let at = self.head();
+        let at = self.head().await?;
         let reveals = self.events.reveals(wallet);
         let (candidates, mut excluded) = deposits::candidates(&snapshot, wallet, at, reveals, self.memory)?;
 

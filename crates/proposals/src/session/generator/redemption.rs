@@ -26,7 +26,11 @@ impl<B: Backend> Session<'_, B> {
         let redemptions =
             requests.iter().map(|request| RedemptionKey::new(wallet, &request.script)).collect();
         let snapshot = self.snapshot(SnapshotKeys { redemptions, ..SnapshotKeys::default() }).await?;
-        let (mut scripts, refused) = redemptions::candidates(&snapshot, wallet, self.head(), &requests)?;
+        if requests.is_empty() {
+            return Ok(Nothing::NoneLeft.into());
+        }
+        let head = self.head().await?;
+        let (mut scripts, refused) = redemptions::candidates(&snapshot, wallet, head, &requests)?;
         excluded.extend(refused);
         if scripts.is_empty() {
             return Ok(Nothing::NoneLeft.into());

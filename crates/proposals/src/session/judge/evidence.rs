@@ -1,13 +1,15 @@
 //! Step 1: what a proposal builds on is found, in the Bridge's events and on Bitcoin, and the events are deep enough.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use coxswain_bitcoin::{Backend, Known};
-use coxswain_ethereum::Revealed;
+use coxswain_ethereum::{ChainError, RevealSaid, Revealed};
 use coxswain_rules::{
     Case, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, Objection, OutPoint, Proposal, REDEMPTION_MAX_SIZE,
     RedemptionKey, RedemptionProposal, RevealedDeposit, Subject, Utxo, main_utxo_hash,
 };
 
-use super::Obstacle;
+use super::{Obstacle, ownership::is_deposit};
 use crate::{Session, SessionError};
 
 impl<B: Backend> Session<'_, B> {
@@ -43,34 +45,113 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// What the reveal of each deposit tells, from the events of the block that is named for it; `None` if there is no such
-    /// event in it. The events known are looked through first; for the rest, the endpoint is asked.
+    /// event in it. The events known are looked through first; for the rest, the endpoints are asked.
+    ///
+    /// Events are words. Whether the deposit was revealed in that block stands in the Bridge's record: the time of the reveal is
+    /// the block's. So an event that is made up, or moved to another block, counts for nothing, and one that is hidden is not
+    /// absent. A server that shows one where others show none is believed if it fits the output.
     ///
     /// # Errors
-    /// If the endpoint gives no usable answer.
+    /// If the endpoints give no usable answer, or none of them shows a reveal that there is.
     pub async fn reveals(
         &mut self,
         deposits: &[RevealedDeposit],
     ) -> Result<Vec<Option<Revealed>>, SessionError> {
-        if !deposits.is_empty() {
-            self.count_events();
+        if deposits.is_empty() {
+            return Ok(Vec::new());
         }
+        self.count_events();
         let key = |deposit: &RevealedDeposit| (deposit.reveal_block, deposit.outpoint);
-        let mut unknown = Vec::new();
-        for deposit in deposits.iter().filter(|deposit| deposit.reveal_block <= self.block.number) {
-            if self.reveals.contains_key(&key(deposit)) {
-                continue;
-            }
-            match self.events.reveal(*deposit) {
-                Some(revealed) => drop(self.reveals.insert(key(deposit), Some(revealed))),
-                None => unknown.push(*deposit),
-            }
+        let is_open = |deposit: &&RevealedDeposit| {
+            deposit.reveal_block <= self.block.number && !self.reveals.contains_key(&key(deposit))
+        };
+        let open: Vec<_> = deposits.iter().filter(is_open).copied().collect();
+        let there = self.revealed_then(&open).await?;
+        let unknown: Vec<_> = open
+            .iter()
+            .zip(&there)
+            .filter(|(deposit, there)| **there && self.events.reveal(**deposit).is_none())
+            .map(|(deposit, _)| *deposit)
+            .collect();
+        let bridge = self.sources.reader.bridge();
+        let mut said = match &*unknown {
+            [] => Vec::new(),
+            unknown => self.endpoints().reveals_said(bridge, unknown, self.block).await?,
         }
-        if !unknown.is_empty() {
-            let bridge = self.sources.reader.bridge();
-            let found = self.endpoints().reveals(bridge, &unknown).await?;
-            self.reveals.extend(unknown.iter().map(key).zip(found));
+        .into_iter();
+        for (deposit, there) in open.iter().zip(there) {
+            let revealed = match (there, self.events.reveal(*deposit)) {
+                (false, _) => None,
+                (true, Some(revealed)) => Some(revealed),
+                (true, None) => self.shown(deposit, said.next().unwrap_or_default()).await?,
+            };
+            self.reveals.insert(key(deposit), revealed);
         }
         Ok(deposits.iter().map(|deposit| self.reveals.get(&key(deposit)).copied().flatten()).collect())
+    }
+
+    /// Whether each deposit was revealed in the block that is named for it: the Bridge's record has that block's time.
+    async fn revealed_then(&mut self, deposits: &[RevealedDeposit]) -> Result<Vec<bool>, SessionError> {
+        if deposits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let records = self.deposit_records(deposits).await?;
+        let blocks: BTreeSet<_> = deposits.iter().map(|deposit| deposit.reveal_block).collect();
+        let blocks: Vec<_> = blocks.into_iter().collect();
+        let named = self.sources.panel.at_numbers(&blocks).await?;
+        let named: BTreeMap<_, _> = blocks.into_iter().zip(named).collect();
+        let mut there = Vec::with_capacity(deposits.len());
+        for (deposit, record) in deposits.iter().zip(records) {
+            there.push(match named.get(&deposit.reveal_block) {
+                // What was never revealed is in no block.
+                _ if record.revealed_at == 0 => false,
+                Some(Ok(named)) => named.header.timestamp() == u64::from(record.revealed_at),
+                Some(Err(error)) => {
+                    let (error, failures) = (*error, Vec::new());
+                    return Err(ChainError::NoDecision { error, failures }.into());
+                }
+                None => false,
+            });
+        }
+        Ok(there)
+    }
+
+    /// The reveal of a deposit that was revealed at the time of the block named, by what servers say of it. `None` if it was in
+    /// another block of that time.
+    async fn shown(
+        &mut self,
+        deposit: &RevealedDeposit,
+        said: RevealSaid,
+    ) -> Result<Option<Revealed>, SessionError> {
+        if let Some(revealed) = said.agreed() {
+            return Ok(Some(revealed));
+        }
+        let &RevealedDeposit { outpoint, reveal_block: block } = deposit;
+        let hidden = SessionError::RevealHidden { outpoint, block, said: said.to_string() };
+        if said.shown.is_empty() {
+            let other = said.is_absent() && self.has_a_twin(block).await?;
+            return if other { Ok(None) } else { Err(hidden) };
+        }
+        let record = self.deposit_records(std::slice::from_ref(deposit)).await?.pop();
+        let known = self.funding(&[outpoint]).await?.pop().flatten();
+        let (Some(record), Some(known)) = (record, known) else { return Err(hidden) };
+        let vout = usize::try_from(outpoint.vout).ok();
+        let output = vout.and_then(|vout| known.transaction.output.get(vout));
+        let fits = |revealed: &Revealed| {
+            output.is_some_and(|output| is_deposit(revealed, &record, output.script_pubkey.as_bytes()))
+        };
+        let mut shown = said.shown.into_iter().map(|(revealed, _)| revealed);
+        shown.find(fits).map(Some).ok_or(hidden)
+    }
+
+    /// Whether a block beside this one has the same time, as on local chains.
+    async fn has_a_twin(&self, block: u64) -> Result<bool, SessionError> {
+        let around: Vec<_> = (block.saturating_sub(1)..=block.saturating_add(1)).collect();
+        let named = self.sources.panel.at_numbers(&around).await?;
+        let mut times: Vec<_> = named.into_iter().flatten().map(|named| named.header.timestamp()).collect();
+        let all = times.len();
+        times.dedup();
+        Ok(times.len() < all)
     }
 
     /// What Bitcoin knows of the transaction of each output; `None` if it knows no such transaction.
@@ -156,7 +237,7 @@ impl<B: Backend> Session<'_, B> {
     }
 
     const fn event_depth(&self) -> u64 {
-        self.head().event_depth
+        self.sources.network.event_depth
     }
 
     /// Takes the step. What lasts is told before what time can lift.
@@ -170,7 +251,7 @@ impl<B: Backend> Session<'_, B> {
                 self.revealed(&proposal.deposits).await?;
                 self.funded(&proposal.deposits).await?;
                 self.spent_main_utxo(case).await?;
-                self.reveals_deep(&proposal.deposits)
+                self.reveals_deep(&proposal.deposits).await
             }
             Subject::Redemption(proposal) => {
                 if proposal.scripts.len() > REDEMPTION_MAX_SIZE.into() {
@@ -185,12 +266,14 @@ impl<B: Backend> Session<'_, B> {
         }
     }
 
-    fn reveals_deep(&self, deposits: &[RevealedDeposit]) -> Result<(), Obstacle> {
-        let least = self.event_depth();
-        for deposit in deposits {
-            let (outpoint, depth) =
-                (deposit.outpoint, self.block.number.saturating_sub(deposit.reveal_block));
-            if depth < least {
+    /// The Bridge's records tell when they were revealed.
+    async fn reveals_deep(&mut self, deposits: &[RevealedDeposit]) -> Result<(), Obstacle> {
+        let (head, least) = (self.head().await?, self.event_depth());
+        let records = self.deposit_records(deposits).await?;
+        for (deposit, record) in deposits.iter().zip(records) {
+            let outpoint = deposit.outpoint;
+            if !head.is_deep(deposit.reveal_block, record.revealed_at.into()) {
+                let depth = head.depth(deposit.reveal_block);
                 return Err(Objection::RevealTooShallow { outpoint, depth, least }.into());
             }
         }
@@ -200,7 +283,7 @@ impl<B: Backend> Session<'_, B> {
     /// A request's event is not looked for: when it was made stands in the Bridge's record, and which blocks are deep enough in
     /// the chain. What isn't pending is the contract's to reject.
     async fn requests_deep(&mut self, case: &Case, proposal: &RedemptionProposal) -> Result<(), Obstacle> {
-        let deep = self.deep().await?;
+        let deep = self.head().await?.deep;
         let snapshot = self.snapshot_of(case).await?;
         for script in &proposal.scripts {
             let requested_at = snapshot.redemption(RedemptionKey::new(self.key_hash, script))?.requested_at;
@@ -217,13 +300,5 @@ impl<B: Backend> Session<'_, B> {
             }
         }
         Ok(())
-    }
-
-    /// The time of the newest block that is deep enough for events to be built on; 0 if there is none.
-    async fn deep(&mut self) -> Result<u64, SessionError> {
-        let Some(number) = self.block.number.checked_sub(self.event_depth()) else { return Ok(0) };
-        let ancestor = self.sources.panel.ancestor(&self.named.header, number).await?;
-        self.assurances.count_state(ancestor.assurance);
-        Ok(ancestor.fact.timestamp())
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use coxswain_bitcoin::{Backend, Output};
-use coxswain_ethereum::{DepositReveal, SnapshotKeys};
+use coxswain_ethereum::{DepositReveal, Revealed, SnapshotKeys};
 use coxswain_rules::{
     Case, DepositExtraInfo, DepositKey, DepositRecord, DepositScript, Objection, OutPoint, Snapshot, Subject,
     Utxo, WalletRecord, wallet_script,
@@ -91,7 +91,7 @@ impl<B: Backend> Session<'_, B> {
             let Some(known) = known? else { continue };
             let vout = usize::try_from(reveal.outpoint.vout).ok();
             let Some(output) = vout.and_then(|vout| known.transaction.output.get(vout)) else { continue };
-            if is_deposit(reveal, record, output.script_pubkey.as_bytes()) {
+            if is_deposit(&reveal.revealed, record, output.script_pubkey.as_bytes()) {
                 outputs.push(Output { outpoint: reveal.outpoint, script: output.script_pubkey.clone() });
                 refunds.push(u64::from(u32::from_le_bytes(reveal.revealed.refund_locktime)));
             }
@@ -158,9 +158,8 @@ impl<B: Backend> Session<'_, B> {
     }
 }
 
-/// Whether this script is the deposit's, so that the wallet can spend the output.
-fn is_deposit(reveal: &DepositReveal, record: &DepositRecord, script: &[u8]) -> bool {
-    let revealed = reveal.revealed;
+/// Whether this script is the deposit's that was revealed so, so that the wallet can spend the output.
+pub(super) fn is_deposit(revealed: &Revealed, record: &DepositRecord, script: &[u8]) -> bool {
     let extra_info = DepositExtraInfo {
         funding_transaction: coxswain_rules::FundingTransaction {
             version: [0; 4],

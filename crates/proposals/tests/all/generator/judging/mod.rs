@@ -4,6 +4,7 @@ mod again;
 mod bitcoin;
 mod contract;
 mod evidence;
+mod false_events;
 mod fees_and_outputs;
 mod own_transactions;
 
