@@ -25,6 +25,7 @@ mod merkle;
 )]
 mod mutator;
 mod server;
+mod spend;
 mod spender;
 pub mod spv;
 mod verbose;

@@ -193,6 +193,11 @@ impl HeaderChain {
         self.height().checked_sub(height)?.checked_add(1)
     }
 
+    /// The median time of its eleven newest headers. Where fewer are known, the least that it can be; `None` if that is nothing.
+    pub fn median_time(&self) -> Option<u32> {
+        median_of(self.headers.iter().rev().take(MEDIAN_OF).map(|header| header.time))
+    }
+
     /// Takes in consecutive headers, the first of which is claimed to be at this height: it must stand on a known one at the
     /// height before. Those that are known already are passed over. The chain becomes theirs if that has more work; else they
     /// are kept as a branch. `now` is the clock, in Unix seconds.
@@ -346,12 +351,7 @@ impl HeaderChain {
     /// nothing.
     fn median(&self, branch: &Branch, last: u32) -> Option<u32> {
         let heights = (0..=last).rev().take(MEDIAN_OF);
-        let mut times: Vec<u32> =
-            heights.map_while(|height| self.ancestor(branch, height)).map(|header| header.time).collect();
-        times.sort_unstable();
-        // What came before the start may have been earlier than all of these.
-        let unknown = MEDIAN_OF - times.len().min(MEDIAN_OF);
-        times.get((MEDIAN_OF / 2).checked_sub(unknown)?).copied()
+        median_of(heights.map_while(|height| self.ancestor(branch, height)).map(|header| header.time))
     }
 
     /// Makes the branch the chain if it has more work, and keeps it otherwise.
@@ -429,4 +429,13 @@ impl Branch {
 
 fn work(headers: &[Header]) -> Option<Work> {
     headers.iter().map(Header::work).reduce(|sum, work| sum + work)
+}
+
+/// The median of up to eleven times, as low as it can be if fewer are known.
+fn median_of(times: impl Iterator<Item = u32>) -> Option<u32> {
+    let mut times: Vec<u32> = times.collect();
+    times.sort_unstable();
+    // What came before the start may have been earlier than all of these.
+    let unknown = MEDIAN_OF - times.len().min(MEDIAN_OF);
+    times.get((MEDIAN_OF / 2).checked_sub(unknown)?).copied()
 }

@@ -1,7 +1,7 @@
 //! What servers lie about, each of either kind.
 
 use bitcoin::{
-    BlockHash, OutPoint, ScriptBuf, TxMerkleNode,
+    BlockHash, OutPoint, ScriptBuf, Transaction, TxMerkleNode,
     block::Header,
     consensus::encode,
     hashes::{Hash, sha256},
@@ -22,6 +22,8 @@ pub enum BitcoinLie {
     Unspent(OutPoint, ScriptBuf),
     /// No output is unspent.
     Spent,
+    /// This output, with this script, is spent by this transaction, which waits for a block.
+    Spender(OutPoint, ScriptBuf, Transaction),
     /// Fees are these, in bitcoins per 1,000 virtual bytes.
     Fees(f64),
     /// It never answers.
@@ -59,9 +61,7 @@ impl BitcoinLie {
                 Reply::Error(json!({ "code": -5, "message": "No such mempool or blockchain transaction." }))
             }
             (Self::Unspent(outpoint, script), "blockchain.scripthash.listunspent") => {
-                let mut hash = sha256::Hash::hash(script.as_bytes()).to_byte_array();
-                hash.reverse();
-                if params.get(0) != Some(&json!(hash.to_lower_hex_string())) {
+                if params.get(0) != Some(&script_hash(script)) {
                     return Reply::Forward;
                 }
                 let entry =
@@ -76,6 +76,9 @@ impl BitcoinLie {
             (Self::Unspent(..) | Self::Spent, "gettxspendingprevout") => Reply::Result(json!([])),
             (Self::Spent, "blockchain.scripthash.listunspent") => Reply::Result(json!([])),
             (Self::Spent, "gettxout") => Reply::Result(Value::Null),
+            (Self::Spender(outpoint, script, spender), _) => {
+                made_up(*outpoint, script, spender, method, params)
+            }
             (Self::Fees(rate), "blockchain.relayfee" | "blockchain.estimatefee") => {
                 Reply::Result(json!(rate))
             }
@@ -93,6 +96,45 @@ impl BitcoinLie {
             }
             _ => Reply::Forward,
         }
+    }
+}
+
+/// What Electrum servers find outputs by.
+fn script_hash(script: &ScriptBuf) -> Value {
+    let mut hash = sha256::Hash::hash(script.as_bytes()).to_byte_array();
+    hash.reverse();
+    json!(hash.to_lower_hex_string())
+}
+
+/// This transaction spends the output, and waits for a block.
+fn made_up(
+    outpoint: OutPoint,
+    script: &ScriptBuf,
+    spender: &Transaction,
+    method: &str,
+    params: &Value,
+) -> Reply {
+    let txid = spender.compute_txid();
+    let is_of_it = params.get(0) == Some(&script_hash(script));
+    let asks_for_it = params.get(0) == Some(&json!(txid));
+    match method {
+        "blockchain.scripthash.listunspent" if is_of_it => Reply::Result(json!([])),
+        "blockchain.scripthash.get_history" if is_of_it => {
+            let funding = json!({ "tx_hash": outpoint.txid, "height": 1 });
+            Reply::Result(json!([funding, { "tx_hash": txid, "height": 0, "fee": 1 }]))
+        }
+        "gettxout" if params.get(0) == Some(&json!(outpoint.txid)) => Reply::Result(Value::Null),
+        "gettxspendingprevout" => {
+            let spent = json!({ "txid": outpoint.txid, "vout": outpoint.vout, "spendingtxid": txid });
+            Reply::Result(json!([spent]))
+        }
+        "blockchain.transaction.get" | "getrawtransaction" if asks_for_it => {
+            let hex = encode::serialize_hex(spender);
+            let is_verbose =
+                params.get(1).is_some_and(|verbose| *verbose == json!(true) || *verbose == json!(1));
+            Reply::Result(if is_verbose { json!({ "hex": hex, "txid": txid }) } else { json!(hex) })
+        }
+        _ => Reply::Forward,
     }
 }
 

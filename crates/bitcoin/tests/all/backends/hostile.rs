@@ -6,12 +6,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bitcoin::{Network, Transaction, Txid};
+use bitcoin::{Amount, Network, OutPoint, Transaction, TxOut, Txid};
 use coxswain_bitcoin::{
     Backend, BackendError, Backends, Endpoint, Expected, HeaderFile, Known, Limits, Output, chain::Start,
 };
-use coxswain_rules::{Assurance, Assured};
-use coxswain_testkit::{BitcoinLie, BitcoinServer, Regtest, Reply, Serving};
+use coxswain_rules::{
+    Assurance, Assured, MovingFundsProposal, Snapshot, UnsignedTransaction, WalletRecord, wallet_script,
+};
+use coxswain_testkit::{BitcoinLie, BitcoinServer, Regtest, Reply, Serving, Wallet};
 use serde_json::json;
 
 use crate::backends::conformance::{coin, first_output, mined, spend};
@@ -321,6 +323,93 @@ async fn inc_47_a_spender_in_a_block_wins_over_those_that_say_unspent() {
         let backends = Backends::new(endpoints, with_chain(&ground.chain));
         let answers = backends.unspent(slice::from_ref(&spent)).await.unwrap();
         assert_eq!(answers, [Ok(Assured { fact: false, assurance: Assurance::Proven })], "{kind:?}");
+    }
+}
+
+/// A wallet's main UTXO, mined, and a transaction of the wallet that spends it.
+fn wallets_own(chain: &Regtest) -> (Output, Transaction) {
+    let wallet = Wallet::from_seed(1);
+    let script = wallet_script(wallet.key_hash());
+    let paid = TxOut { value: Amount::from_sat(1_000_000), script_pubkey: script.clone() };
+    let funding = chain.pay(&[paid]).unwrap();
+    chain.mine(slice::from_ref(&funding)).unwrap();
+    let outpoint = OutPoint::new(funding.compute_txid(), 0);
+    let utxo = coxswain_rules::Utxo { outpoint, value: Amount::from_sat(1_000_000) };
+    let (key_hash, target) = (wallet.key_hash(), Wallet::from_seed(2).key_hash());
+    let record = WalletRecord {
+        main_utxo_hash: coxswain_rules::main_utxo_hash(&utxo),
+        pending_redemptions_value: Amount::ZERO,
+        moving_funds_requested_at: 0,
+        pending_moved_funds_sweep_requests_count: 0,
+        state: coxswain_rules::WalletState::MovingFunds,
+        moving_funds_target_wallets_commitment_hash: Default::default(),
+    };
+    let snapshot = Snapshot { wallets: [(key_hash, record)].into(), ..Snapshot::default() };
+    let proposal = MovingFundsProposal { targets: vec![target], fee: Amount::from_sat(2_000) };
+    let unsigned = UnsignedTransaction::moving_funds(&snapshot, key_hash, &proposal, utxo).unwrap();
+    (Output { outpoint, script }, wallet.sign(&unsigned).unwrap())
+}
+
+/// One honest server that has seen the spender in its mempool outweighs two that haven't: the wallet's own signature proves it.
+#[tokio::test]
+async fn inc_47_a_spender_in_a_mempool_wins_if_its_owner_has_signed_it() {
+    for kind in [Kind::Electrum, Kind::Core] {
+        let ground = Ground::new();
+        let (output, spender) = wallets_own(&ground.chain);
+        let behind = ground.chain.fork();
+        ground.chain.broadcast(&spender).unwrap();
+        let honest = ground.honest(kind).await;
+        let others = [
+            Kind::Electrum.start(&behind, serving(), |_, _| Reply::Forward).await,
+            Kind::Core.start(&behind, serving(), |_, _| Reply::Forward).await,
+        ];
+        for expected in [with_chain(&ground.chain), Expected::on(Network::Regtest)] {
+            for place in 0..3 {
+                let mut endpoints: Vec<_> = others.iter().map(endpoint).collect();
+                endpoints.insert(place, endpoint(&honest));
+                let backends = Backends::new(endpoints, expected);
+                let answers = backends.unspent(slice::from_ref(&output)).await.unwrap();
+                let proven = Assured { fact: false, assurance: Assurance::Proven };
+                assert_eq!(answers, [Ok(proven)], "{kind:?} at {place}");
+            }
+        }
+    }
+}
+
+/// What a liar shows for a spender decides nothing, unless the output's owner has signed it away.
+#[tokio::test]
+async fn inc_47_a_spender_that_is_made_up_decides_nothing() {
+    let ground = Ground::new();
+    let (output, spender) = wallets_own(&ground.chain);
+    let mut unsigned = spender.clone();
+    unsigned.input[0].witness.clear();
+    let mut changed = spender.clone();
+    changed.output[0].value = Amount::from_sat(1);
+    let mut elsewhere = spender.clone();
+    elsewhere.input[0].previous_output.vout = 1;
+    let mut waiting = spender;
+    waiting.lock_time = bitcoin::absolute::LockTime::from_height(ground.chain.height() + 100).unwrap();
+    waiting.input[0].sequence = bitcoin::Sequence::ENABLE_RBF_NO_LOCKTIME;
+    let honest = [ground.honest(Kind::Electrum).await, ground.honest(Kind::Core).await];
+    for made_up in [unsigned, changed, elsewhere, waiting] {
+        for kind in [Kind::Electrum, Kind::Core] {
+            let lie = BitcoinLie::Spender(output.outpoint, output.script.clone(), made_up.clone());
+            let liar = kind.start(&ground.chain, serving(), lie.meet(&ground.chain)).await;
+            for expected in [with_chain(&ground.chain), Expected::on(Network::Regtest)] {
+                for place in 0..3 {
+                    let mut endpoints: Vec<_> = honest.iter().map(endpoint).collect();
+                    endpoints.insert(place, endpoint(&liar));
+                    let backends = Backends::new(endpoints, expected);
+                    let answers = backends.unspent(slice::from_ref(&output)).await.unwrap();
+                    let agreed = Assured { fact: true, assurance: Assurance::Agreed };
+                    assert_eq!(answers, [Ok(agreed)], "{kind:?} at {place}");
+                }
+            }
+            // The liar was asked for its proof, and showed what it had.
+            let methods = liar.methods();
+            let shown = ["blockchain.scripthash.get_history", "getrawtransaction"];
+            assert!(methods.iter().any(|method| shown.contains(&method.as_str())), "{methods:?}");
+        }
     }
 }
 
