@@ -75,7 +75,7 @@ pub async fn start(
     // Questions run on one thread; a node's tasks get all there are.
     run(move || async move {
         let asked = tasks::signal()?;
-        Ok(coxswain_node::start(configuration, asked, drain).await?)
+        Ok(coxswain_node::start(configuration, env!("COXSWAIN_VERSION"), asked, drain).await?)
     })
     .await
 }

@@ -9,6 +9,7 @@ use coxswain_rules::network::Preset;
 use coxswain_service::{
     configuration::{parsed, parsed_if_any, words},
     settings::{LogSettings, duration, preset, text, urls},
+    status::StatusSettings,
 };
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -26,6 +27,9 @@ pub struct Configuration {
     pub network: NetworkSettings,
     /// The journal.
     pub journal: JournalSettings,
+    /// Where the node says how it is.
+    #[serde(default)]
+    pub status: StatusSettings,
     /// What is told.
     #[serde(default)]
     pub log: LogSettings,

@@ -2,13 +2,26 @@
 
 use coxswain_coordination::Journal;
 use coxswain_protocol::{Entry, EntryError};
-use coxswain_rules::KeyHash;
-use coxswain_service::journal::{AppendError, Journal as File};
+use coxswain_rules::{KeyHash, units::UnixTime};
+use coxswain_service::{
+    journal::{AppendError, Journal as File},
+    status::{Condition, Health},
+};
 use std::sync::Arc;
 
-/// A journal file that coordination writes to.
+use crate::start::now;
+
+/// Whether what has to be recorded is.
+const JOURNAL: &str = "journal";
+/// Each wallet whose entries can't all be read.
+const ROWS: &str = "journal_rows";
+
+/// A journal file that coordination writes to, and that says how it goes.
 #[derive(Clone, Debug)]
-pub struct WindowJournal(Arc<File>);
+pub struct WindowJournal {
+    file: Arc<File>,
+    health: Health,
+}
 
 /// Why the journal can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +37,8 @@ pub enum WindowJournalError {
 
 impl WindowJournal {
     /// Writes to this file.
-    pub const fn new(file: Arc<File>) -> Self {
-        Self(file)
+    pub const fn new(file: Arc<File>, health: Health) -> Self {
+        Self { file, health }
     }
 }
 
@@ -33,10 +46,33 @@ impl Journal for WindowJournal {
     type Error = WindowJournalError;
 
     async fn restore(&self, wallet: KeyHash) -> Result<Vec<Result<Entry, EntryError>>, Self::Error> {
-        self.0.restore(wallet).map_err(|error| WindowJournalError::Restore(error.to_string()))
+        let restored = self.file.restore(wallet);
+        let damaged = match &restored {
+            Ok(entries) => entries.iter().filter(|entry| entry.is_err()).count(),
+            Err(_) => 1,
+        };
+        let condition = if damaged == 0 {
+            Condition::ok("its entries can be read")
+        } else {
+            let says = format!("{damaged} of the wallet's entries in the journal can't be read");
+            Condition::failed(says, "coxswain history --verify names them; look at the disk")
+        };
+        self.health.set_of(ROWS, wallet.to_string(), UnixTime(now()), condition);
+        restored.map_err(|error| WindowJournalError::Restore(error.to_string()))
     }
 
     async fn append(&self, wallet: KeyHash, entry: Entry) -> Result<(), Self::Error> {
-        Ok(self.0.append(wallet, entry).await?)
+        let written = self.file.append(wallet, entry).await;
+        let condition = match &written {
+            // That another entry stands there is about this one, not about the journal.
+            Ok(()) | Err(AppendError::Conflict { .. }) => Condition::ok("what has to be recorded is"),
+            Err(error) => {
+                let remedy =
+                    "make room on the disk, or raise journal.max_bytes: what is not recorded is not sent";
+                Condition::failed(error.to_string(), remedy)
+            }
+        };
+        self.health.set(JOURNAL, UnixTime(now()), condition);
+        Ok(written?)
     }
 }

@@ -8,7 +8,9 @@ mod configuration;
 mod journal;
 mod links;
 mod records;
+mod shown;
 mod start;
+mod watch;
 
 pub use advisor::SessionAdvisor;
 pub use commitments::{CommitmentDesk, Membership};

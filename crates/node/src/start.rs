@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -22,18 +23,20 @@ use coxswain_ethereum::{
 };
 use coxswain_network::{
     AdmissionError, AdmissionRule, Config, Driver, Eligibility, EligibilityError, Identity, KeyError,
-    StartError as NetworkError,
+    PeerAddress, StartError as NetworkError,
 };
 use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
 use coxswain_protocol::{GroupSizeError, ParametersError, Setup, SigningGroup, WindowParameters};
-use coxswain_rules::{KeyHash, network::Preset};
+use coxswain_rules::{KeyHash, network::Preset, units::UnixTime};
 use coxswain_service::{
     journal::{Journal, OpenError, ReadError},
+    status::{self, Condition, Status, StatusSettings},
     tasks::{Ending, Stop, Tasks},
 };
 use coxswain_signing::{ChainRefused, KeyFileError, TestChain, WholeKey, WholeKeySigner};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
+    net::TcpListener,
     sync::{mpsc, watch},
     time::sleep,
 };
@@ -48,7 +51,12 @@ use crate::{
     journal::WindowJournal,
     links::WalletChannel,
     records::{SentTransactions, SignedFor},
+    shown::Shown,
+    watch::{CHECK_ADDRESS, KEY, Watched, check_address, follow_heads, notice},
 };
+
+/// Where the status is shown, where nothing else is said: the port that operators' scrapers know, on loopback.
+const STATUS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9601);
 
 /// How often the servers are asked for their heads, where nothing else is said: a third of a block's time.
 const POLL: Duration = Duration::from_secs(4);
@@ -127,6 +135,9 @@ pub enum StartError {
     /// The network can't be listened on.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The status can't be listened on.
+    #[error("status.listen: can't listen on {0}")]
+    Status(SocketAddr, #[source] std::io::Error),
 }
 
 impl StartError {
@@ -149,7 +160,9 @@ impl StartError {
             | Self::MemberIds(..)
             | Self::Twice(_)
             | Self::Parameters(_) => 2,
-            Self::Chain(_) | Self::Journal(_) | Self::Unreadable(_) | Self::Network(_) => 3,
+            Self::Chain(_) | Self::Journal(_) | Self::Unreadable(_) | Self::Network(_) | Self::Status(..) => {
+                3
+            }
         }
     }
 }
@@ -164,23 +177,25 @@ impl Eligibility for Registry {
 }
 
 /// Unix seconds.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Starts a node, and runs it until `asked` is done or a task ends that it needs. Then all tasks have until the deadline.
+/// Starts a node, and runs it until `asked` is done or a task ends that it needs. Then all tasks have until the deadline. It shows
+/// that it is of this version.
 ///
 /// # Errors
 /// If it can't start.
 pub async fn start(
     configuration: Configuration,
+    version: &'static str,
     asked: impl Future<Output = ()>,
     deadline: Duration,
 ) -> Result<Ending, StartError> {
     let mut asked = std::pin::pin!(asked);
     let tasks = tokio::select! {
         () = &mut asked => return Ok(Ending::Drained),
-        started = prepare(configuration) => started?,
+        started = prepare(configuration, version) => started?,
     };
     let (tasks, journal) = tasks;
     let ending = tasks.run(asked, deadline).await;
@@ -192,8 +207,12 @@ pub async fn start(
 }
 
 /// Opens and checks everything, and begins all tasks.
-async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), StartError> {
-    let Configuration { ethereum, bitcoin, network, journal, signing, wallets, log: _ } = configuration;
+async fn prepare(
+    configuration: Configuration,
+    version: &'static str,
+) -> Result<(Tasks, Arc<Journal>), StartError> {
+    let Configuration { ethereum, bitcoin, network, journal, signing, status, wallets, log: _ } =
+        configuration;
     let password = match (ethereum.password, ethereum.password_file) {
         (Some(password), _) => password,
         (None, Some(file)) => {
@@ -204,6 +223,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     };
     let account = Account::from_keystore(&ethereum.keystore, &password)?;
     let identity = Identity::from_secret(account.secret())?;
+    let (shown, listener) = (Status::new(), listen(&status).await?);
     info!(operator = %account.address(), peer = %identity.peer_id(), "the operator's key is open");
 
     let wanted = Wanted { network: ethereum.network, validator: ethereum.validator, bridge: ethereum.bridge };
@@ -249,6 +269,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
 
     let mut config = Config::new(identity.clone(), SystemTime::now());
     config.listen = network.listen;
+    let known = network.peers.iter().map(PeerAddress::peer).collect();
     config.peers = network.peers;
     config.announced = network.announced;
     let registry =
@@ -273,8 +294,8 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     if observes {
         warn!("observing: nothing is sent on this network");
     }
-    let mut joined = Vec::new();
     let (mut signatories, mut memberships) = (BTreeMap::new(), BTreeMap::new());
+    let (mut joined, mut all_others) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for stated in wallets {
         let wallet = KeyHash(bitcoin::PublicKey::new(stated.public_key).pubkey_hash().to_byte_array());
@@ -290,14 +311,26 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
         if let Some(path) = stated.key_file {
             let test_chain = TestChain::new(chain.id, &signing.test_chains);
             let test_chain = test_chain.map_err(|error| StartError::WholeKey(wallet, error))?;
-            let key = WholeKey::from_file(&path).map_err(|error| StartError::KeyFile(path.clone(), error))?;
-            let signer = WholeKeySigner::new(test_chain, key, SignedFor::new(Arc::clone(&journal)));
-            if signer.wallet() != wallet {
-                return Err(StartError::OtherKey(path, wallet));
+            match WholeKey::from_file(&path) {
+                Ok(key) => {
+                    let signer = WholeKeySigner::new(test_chain, key, SignedFor::new(Arc::clone(&journal)));
+                    if signer.wallet() != wallet {
+                        return Err(StartError::OtherKey(path, wallet));
+                    }
+                    warn!(%wallet, "signed for with its whole key: for test chains");
+                    let (key, group) = (CompressedPublicKey(stated.public_key), Arc::clone(&group));
+                    signatories.insert(wallet, Signatory { signer, key, group });
+                }
+                // The other wallets go on, and this one is coordinated all the same.
+                Err(error) => {
+                    let says = format!(
+                        "the key of wallet {wallet} can't be read, so nothing is signed with it: {error}"
+                    );
+                    let remedy = "restore the file from its backup, and start again";
+                    let file = path.display().to_string();
+                    shown.health().set_of(KEY, file, UnixTime(now()), Condition::failed(says, remedy));
+                }
             }
-            warn!(%wallet, "signed for with its whole key: for test chains");
-            let (key, group) = (CompressedPublicKey(stated.public_key), Arc::clone(&group));
-            signatories.insert(wallet, Signatory { signer, key, group });
         }
         if let (false, Some(seat)) = (stated.member_ids.is_empty(), group.first_seat(account.address())) {
             if stated.member_ids.len() != group.holders().len() {
@@ -305,7 +338,9 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
             }
             memberships.insert(wallet, Membership { members: stated.member_ids, seat: seat.number() });
         }
-        let others = group.operators().iter().copied().filter(|other| *other != account.address()).collect();
+        let others: Vec<_> =
+            group.operators().iter().copied().filter(|other| *other != account.address()).collect();
+        all_others.push((wallet, others.clone()));
         let channel = CoordinationChannel::join(&network, parameters, &stated.public_key, Arc::clone(&group));
         let setup = Setup {
             network: parameters,
@@ -334,12 +369,51 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     let wallets: Vec<_> = joined.iter().map(|wallet| wallet.setup.wallet).collect();
     let (dispatch, results) = mpsc::channel(RESULTS);
     let settings = Settings { places: PLACES, patience: PATIENCE, clock: Arc::new(now) };
-    let keeper = WindowJournal::new(Arc::clone(&journal));
+    let keeper = WindowJournal::new(Arc::clone(&journal), shown.health().clone());
+    let count = joined.len();
     let coordinator = Coordinator::new(advisor, keeper, settings, joined, dispatch);
+    let who = Shown {
+        version,
+        operator: account.address(),
+        peer: identity.peer_id(),
+        known,
+        network: network.clone(),
+        heads: heads.clone(),
+        counts: coordinator.metrics(),
+        observes,
+        wallets: count,
+    };
+    who.show(&shown);
 
     let mut tasks = Tasks::default();
     let default = if pace.is_some() { POLL } else { LOCAL_POLL };
     let poll = ethereum.poll_milliseconds.map_or(default, Duration::from_millis);
+    let watched = Watched {
+        status: Arc::clone(&shown),
+        network,
+        ethereum: endpoints.clone(),
+        chain_id: chain.id,
+        is_paced: pace.is_some(),
+        bitcoin: backends.clone(),
+        others: all_others,
+    };
+    tasks.minor("watch", watched.run(tasks.stop()));
+    tasks.minor("watch heads", follow_heads(shown.health().clone(), heads.clone(), tasks.stop()));
+    if let Some(announced) = status.announced {
+        let every = status.check_every.unwrap_or(CHECK_ADDRESS);
+        tasks.minor("status address", check_address(shown.health().clone(), announced, every, tasks.stop()));
+    }
+    let health = shown.health().clone();
+    if let Some(listener) = listener {
+        let mut stop = tasks.stop();
+        tasks.minor("status", async move {
+            Ok(status::serve(listener, shown, async { stop.requested().await }).await?)
+        });
+    }
+    let tell = move |said| {
+        notice(&health, said);
+        tell(said);
+    };
     let mut stop = tasks.stop();
     tasks.critical("heads", async move {
         heads::follow(&panel, pace, poll, now, &standing, tell, stop.requested()).await;
@@ -475,13 +549,33 @@ async fn pass_over(
     Ok(())
 }
 
-/// Says what the window clock has noticed.
+/// Says what the window clock has noticed. What its entry of the status says is told there.
 fn tell(notice: Notice) {
     match notice {
         Notice::Skipped { from, to } => debug!(from, to, "the clock has passed over blocks"),
         Notice::SetBack { from, to } => error!(from, to, "the clock is set back to what the servers name"),
-        Notice::Stalled { at, seconds } => warn!(at, seconds, "the chain stands"),
-        Notice::Silent { seconds } => error!(seconds, "no block is named by enough servers: no window opens"),
-        Notice::Resumed { at } => info!(at, "the chain goes on"),
+        Notice::Stalled { .. } | Notice::Silent { .. } | Notice::Resumed { .. } => {}
+    }
+}
+
+/// Listens where the status is to be shown. If the port that nobody asked for is taken, it isn't shown: a second node beside the
+/// first still coordinates.
+async fn listen(settings: &StatusSettings) -> Result<Option<TcpListener>, StartError> {
+    if settings.off {
+        return Ok(None);
+    }
+    let at = settings.listen.unwrap_or(STATUS);
+    match TcpListener::bind(at).await {
+        Ok(listener) => {
+            if let Ok(socket) = listener.local_addr() {
+                info!(%socket, "the status is shown");
+            }
+            Ok(Some(listener))
+        }
+        Err(error) if settings.listen.is_none() => {
+            warn!(%at, %error, "the status is not shown: name another address in status.listen");
+            Ok(None)
+        }
+        Err(error) => Err(StartError::Status(at, error)),
     }
 }

@@ -1,0 +1,314 @@
+//! How the node is: what it finds out of its servers, peers, journal and clock, as entries of its status.
+//!
+//! Each thing that can go wrong has one entry here, which can fail and recover (INC-29). Servers are asked on the side: a
+//! server that hangs delays no window.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use alloy_primitives::Address;
+use coxswain_bitcoin::Backends;
+use coxswain_ethereum::{
+    Block, BlockSelector, Endpoints,
+    heads::{Notice, Standing},
+};
+use coxswain_network::Network;
+use coxswain_rules::{KeyHash, units::UnixTime};
+use coxswain_service::{
+    status::{Condition, Health, Status},
+    tasks::{Failure, Stop},
+};
+use futures_util::future::join_all;
+use tokio::{sync::watch, time::sleep};
+use url::Url;
+
+use crate::start::now;
+
+/// How often servers and peers are looked at.
+const LOOK: Duration = Duration::from_secs(30);
+/// The same on local chains.
+const LOCAL_LOOK: Duration = Duration::from_secs(1);
+/// How often the node asks itself under its announced address, unless it is told otherwise.
+pub(crate) const CHECK_ADDRESS: Duration = Duration::from_secs(600);
+/// How long an answer under the announced address may take.
+const ADDRESS_ANSWERS: Duration = Duration::from_secs(15);
+/// How many blocks an endpoint may be behind the others.
+const MOST_BEHIND: u64 = 10;
+/// How far a block's time may be ahead of our clock, in seconds.
+const MOST_AHEAD: u64 = 30;
+/// How far the newest of all servers' blocks may be behind our clock, in seconds.
+const MOST_AGE: u64 = 180;
+
+/// Where the window clock stands.
+pub(crate) const HEAD: &str = "ethereum";
+/// Each Ethereum server.
+const ETHEREUM_ENDPOINT: &str = "ethereum_endpoint";
+/// Whether enough Bitcoin servers answer.
+pub(crate) const BITCOIN: &str = "bitcoin";
+/// Each Bitcoin server.
+const BITCOIN_ENDPOINT: &str = "bitcoin_endpoint";
+/// Our clock against the blocks'.
+const CLOCK: &str = "clock";
+/// Who of our wallets' operators is connected.
+pub(crate) const PEERS: &str = "peers";
+/// Each file of a wallet's key that can't be read.
+pub(crate) const KEY: &str = "key_share";
+/// Whether the status can be asked for under its announced address.
+const ADDRESS: &str = "status_address";
+
+/// A wallet's other operators.
+pub(crate) type Others = Vec<(KeyHash, Vec<Address>)>;
+
+/// What is looked at on the side.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) status: Arc<Status>,
+    pub(crate) network: Network,
+    pub(crate) ethereum: Endpoints,
+    pub(crate) chain_id: u64,
+    /// Whether blocks' times are the clock's.
+    pub(crate) is_paced: bool,
+    pub(crate) bitcoin: Backends,
+    pub(crate) others: Others,
+}
+
+/// Says what the window clock has noticed of the chain.
+pub(crate) fn notice(health: &Health, notice: Notice) {
+    let now = UnixTime(now());
+    let remedy = "look at the Ethereum servers, each of which has an entry, and at this machine's clock";
+    match notice {
+        Notice::Silent { seconds } => {
+            let says = format!("no block is named by enough servers since {seconds} s: no window opens");
+            health.set(HEAD, now, Condition::failed(says, remedy));
+        }
+        Notice::Stalled { at, seconds } => {
+            let says = format!("the chain stands at block {at} since {seconds} s");
+            health.set(HEAD, now, Condition::failed(says, remedy));
+        }
+        Notice::Resumed { at } => {
+            health.set(HEAD, now, Condition::ok(format!("the chain goes on at block {at}")));
+        }
+        Notice::Skipped { .. } | Notice::SetBack { .. } => {}
+    }
+}
+
+/// Says where the window clock stands, each time it moves.
+pub(crate) async fn follow_heads(
+    health: Health,
+    mut heads: watch::Receiver<Option<Standing>>,
+    mut stop: Stop,
+) -> Result<(), Failure> {
+    let first =
+        Condition::failed("no block has been decided on yet", "wait, or look at the Ethereum servers");
+    health.set(HEAD, UnixTime(now()), first);
+    loop {
+        tokio::select! {
+            () = stop.requested() => return Ok(()),
+            changed = heads.changed() => if changed.is_err() {
+                return Ok(());
+            },
+        }
+        let Some(standing) = heads.borrow_and_update().clone() else { continue };
+        let named = &standing.named;
+        let says = format!("block {}, named by {} of {} servers", standing.height, named.named_by, named.of);
+        health.set(HEAD, UnixTime(now()), Condition::ok(says));
+    }
+}
+
+impl Watched {
+    /// Looks at servers and peers again and again, until it is to stop.
+    pub(crate) async fn run(self, mut stop: Stop) -> Result<(), Failure> {
+        let every = if self.is_paced { LOOK } else { LOCAL_LOOK };
+        let look = async {
+            loop {
+                self.peers();
+                tokio::join!(self.ethereum(), self.bitcoin());
+                sleep(every).await;
+            }
+        };
+        tokio::select! {
+            () = stop.requested() => Ok(()),
+            () = look => Ok(()),
+        }
+    }
+
+    fn peers(&self) {
+        let linked = |operator: &Address| self.network.linked_since(*operator).is_some();
+        let all: BTreeSet<_> = self.others.iter().flat_map(|(_, others)| others).copied().collect();
+        let silent: Vec<_> = all.iter().filter(|operator| !linked(operator)).collect();
+        let (there, of) = (all.len() - silent.len(), all.len());
+        let says = format!("{there} of the wallets' {of} other operators are connected");
+        let condition = if all.is_empty() {
+            Condition::ok("no wallet has other operators")
+        } else if there == 0 {
+            let remedy = "look at network.peers, at the port that is announced, and at the firewall: coxswain doctor --config";
+            Condition::failed(says, remedy)
+        } else if there * 2 < of {
+            let named: Vec<_> = silent.iter().take(10).map(ToString::to_string).collect();
+            Condition::warning(says, format!("not connected, among others: {}", named.join(", ")))
+        } else {
+            Condition::ok(says)
+        };
+        self.status.health().set(PEERS, UnixTime(now()), condition);
+    }
+
+    async fn ethereum(&self) {
+        let each = self.ethereum.each();
+        let answers = join_all(each.iter().map(async |endpoint| {
+            let (id, block) = tokio::join!(endpoint.chain_id(), endpoint.block(BlockSelector::Latest));
+            let found = match (id, block) {
+                (Ok(id), _) if id != self.chain_id => {
+                    Err(format!("it serves chain {id}, not {}", self.chain_id))
+                }
+                (Ok(_), Ok(Some(block))) => Ok(block),
+                (Ok(_), Ok(None)) => Err("it has no block".to_owned()),
+                (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
+            };
+            (endpoint.name().to_owned(), found)
+        }))
+        .await;
+        let (health, now) = (self.status.health(), UnixTime(now()));
+        let blocks: Vec<Block> = answers.iter().filter_map(|(_, found)| found.clone().ok()).collect();
+        let mut numbers: Vec<_> = blocks.iter().map(|block| block.number).collect();
+        numbers.sort_unstable();
+        let middle = numbers.get(numbers.len() / 2).copied();
+        for (name, found) in answers {
+            let condition = match (found, middle) {
+                (Ok(block), Some(middle)) if middle.saturating_sub(block.number) > MOST_BEHIND => {
+                    let says =
+                        format!("at block {}, {} behind the others", block.number, middle - block.number);
+                    Condition::warning(says, "wait until it has caught up, or use another server")
+                }
+                // Its newest block is in no sentence: that would be another one each time.
+                (Ok(_), _) => Condition::ok("it answers"),
+                (Err(why), _) => Condition::warning(why, "start it again, or name another in ethereum.urls"),
+            };
+            health.set_of(ETHEREUM_ENDPOINT, name, now, condition);
+        }
+        if self.is_paced
+            && let Some(condition) = clock(now, &blocks)
+        {
+            health.set(CLOCK, now, condition);
+        }
+    }
+
+    async fn bitcoin(&self) {
+        let servers = self.bitcoin.health().await;
+        let (health, now) = (self.status.health(), UnixTime(now()));
+        let mut answering = 0;
+        for server in &servers {
+            let condition = match &server.problem {
+                None => {
+                    answering += 1;
+                    Condition::ok("it answers")
+                }
+                Some(problem) => {
+                    Condition::warning(problem.to_string(), "start it again, or name another in bitcoin.urls")
+                }
+            };
+            health.set_of(BITCOIN_ENDPOINT, server.endpoint.clone(), now, condition);
+        }
+        let required = self.bitcoin.quorum().map_or(servers.len(), |(_, required)| required);
+        let says = format!("{answering} of {} servers answer, {required} are needed", servers.len());
+        let condition = if answering == 0 || answering < required {
+            let remedy =
+                "nothing can be proposed or judged that Bitcoin is asked for: look at each server's entry";
+            Condition::failed(says, remedy)
+        } else {
+            Condition::ok(says)
+        };
+        health.set(BITCOIN, now, condition);
+    }
+}
+
+/// Our clock against the newest blocks'. `None` if there are none.
+fn clock(now: UnixTime, blocks: &[Block]) -> Option<Condition> {
+    let times = blocks.iter().map(|block| block.timestamp);
+    let (oldest, newest) = (times.clone().min()?, times.max()?);
+    let remedy = "set this machine's clock by NTP: windows and ages go by it";
+    Some(if oldest > now.0.saturating_add(MOST_AHEAD) {
+        let says =
+            format!("this machine's clock is behind: the newest blocks are {} s ahead of it", oldest - now.0);
+        Condition::failed(says, remedy)
+    } else if newest.saturating_add(MOST_AGE) < now.0 {
+        let age = now.0 - newest;
+        Condition::failed(
+            format!(
+                "all servers' newest blocks are {age} s old: this machine's clock is ahead, or all are behind"
+            ),
+            remedy,
+        )
+    } else {
+        Condition::ok("the clock and the newest blocks agree")
+    })
+}
+
+/// Asks for the node's own metrics under the address that others are told, again and again.
+pub(crate) async fn check_address(
+    health: Health,
+    announced: Url,
+    every: Duration,
+    mut stop: Stop,
+) -> Result<(), Failure> {
+    let client = reqwest::Client::builder().timeout(ADDRESS_ANSWERS).no_proxy().build()?;
+    let url = announced.join("/metrics")?;
+    let check = async {
+        loop {
+            let asked = async { client.get(url.clone()).send().await?.error_for_status()?.text().await };
+            let condition = match asked.await {
+                Ok(text) if text.contains("client_info{") => {
+                    Condition::ok("the metrics are served under the announced address")
+                }
+                Ok(_) => Condition::warning("something else answers under the announced address", REMEDY),
+                Err(error) => Condition::warning(error.without_url().to_string(), REMEDY),
+            };
+            health.set(ADDRESS, UnixTime(now()), condition);
+            sleep(every).await;
+        }
+    };
+    tokio::select! {
+        () = stop.requested() => Ok(()),
+        () = check => Ok(()),
+    }
+}
+
+/// What to do if the announced address does not answer.
+const REMEDY: &str =
+    "rewards count the scrapes of it: look at status.listen, status.announced and the firewall";
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use coxswain_service::status::State;
+
+    use super::*;
+
+    fn state(now: u64, times: &[u64]) -> Option<State> {
+        let block = |timestamp: &u64| Block { number: 1, hash: B256::ZERO, timestamp: *timestamp };
+        let blocks: Vec<_> = times.iter().map(block).collect();
+        clock(UnixTime(now), &blocks).map(|condition| condition.state())
+    }
+
+    #[test]
+    fn inc_46_a_clock_that_is_wrong_by_hours_is_noticed() {
+        let now = 10_000;
+        assert_eq!(state(now, &[]), None);
+        assert_eq!(state(now, &[now + MOST_AHEAD]), Some(State::Ok));
+        assert_eq!(state(now, &[now + MOST_AHEAD + 1]), Some(State::Failed));
+        assert_eq!(state(now, &[now - MOST_AGE]), Some(State::Ok));
+        assert_eq!(state(now, &[now - MOST_AGE - 1]), Some(State::Failed));
+        // One server that is behind, or ahead, is its own fault.
+        assert_eq!(state(now, &[now - 3600, now]), Some(State::Ok));
+        assert_eq!(state(now, &[now + 3600, now]), Some(State::Ok));
+    }
+
+    #[test]
+    fn inc_29_a_stale_head_is_a_failure_until_the_chain_goes_on() {
+        let health = Health::default();
+        notice(&health, Notice::Stalled { at: 7, seconds: 120 });
+        assert_eq!(health.worst(), State::Failed);
+        notice(&health, Notice::Resumed { at: 8 });
+        assert_eq!(health.worst(), State::Ok);
+        notice(&health, Notice::Silent { seconds: 60 });
+        assert_eq!(health.worst(), State::Failed);
+    }
+}
