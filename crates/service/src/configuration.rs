@@ -254,12 +254,22 @@ where
 {
     #[derive(Deserialize)]
     #[serde(untagged)]
+    enum Word {
+        Text(String),
+        Number(i64),
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
     enum Words {
-        List(Vec<String>),
+        List(Vec<Word>),
         Text(String),
     }
-    let words = match Words::deserialize(deserializer)? {
-        Words::List(words) => words,
+    let word = |word| match word {
+        Word::Text(text) => text,
+        Word::Number(number) => number.to_string(),
+    };
+    let words: Vec<String> = match Words::deserialize(deserializer)? {
+        Words::List(words) => words.into_iter().map(word).collect(),
         Words::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
     };
     let read = |(number, word): (usize, &String)| {
