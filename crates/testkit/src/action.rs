@@ -1,7 +1,10 @@
 //! Accepted proposals carried out: the wallet's transaction is built by the rules, signed, mined on regtest and proven
 //! to the Bridge.
 
-use alloy::{primitives::B256, sol_types::SolCall};
+use alloy::{
+    primitives::{Address, B256},
+    sol_types::SolCall,
+};
 use bitcoin::{OutPoint, Transaction};
 use coxswain_bindings::{
     Bridge,
@@ -9,7 +12,7 @@ use coxswain_bindings::{
 };
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
-    Amount, DepositExtraInfo, DepositKey, DepositSweepProposal, KeyHash, MovedFundsSweepProposal,
+    Action, Amount, DepositExtraInfo, DepositKey, DepositSweepProposal, KeyHash, MovedFundsSweepProposal,
     MovingFundsProposal, RedemptionKey, RedemptionProposal, Snapshot, Subject, SweepRequestKey,
     UnsignedTransaction, Utxo, main_utxo_hash,
 };
@@ -76,6 +79,72 @@ impl World {
         fee: Amount,
     ) -> Result<Transaction, Error> {
         self.sweep_moved(wallet, &MovedFundsSweepProposal { outpoint, fee }).await
+    }
+
+    /// Mines a transaction of the wallet that others have signed and handed to Bitcoin, and proves it to the Bridge: an action of
+    /// this kind, whose deposits have no vault.
+    ///
+    /// # Errors
+    /// If it can't be mined, or the Bridge refuses the proof.
+    pub async fn prove_signed(
+        &mut self,
+        wallet: &Wallet,
+        action: Action,
+        transaction: &Transaction,
+    ) -> Result<(), Error> {
+        let block = self.bitcoin.mine(std::slice::from_ref(transaction))?;
+        self.settle().await?;
+        let main_utxo = convert::utxo(self.main_utxo(wallet));
+        let (info, proof) = (convert::info(transaction.into()), spv_proof(&block, 1)?);
+        let (from, bridge, key_hash) = (self.governance, *self.bridge.address(), wallet.key_hash());
+        match action {
+            Action::Heartbeat => return Ok(()),
+            Action::DepositSweep => {
+                let call = Bridge::submitDepositSweepProofCall {
+                    sweepTx: info,
+                    sweepProof: proof,
+                    mainUtxo: main_utxo,
+                    vault: Address::ZERO,
+                };
+                self.chain.send(from, bridge, &call).await?;
+            }
+            Action::Redemption => {
+                let call = Bridge::submitRedemptionProofCall {
+                    redemptionTx: info,
+                    redemptionProof: proof,
+                    mainUtxo: main_utxo,
+                    walletPubKeyHash: key_hash.into(),
+                };
+                self.chain.send(from, bridge, &call).await?;
+            }
+            Action::MovingFunds => {
+                let call = Bridge::submitMovingFundsProofCall {
+                    movingFundsTx: info,
+                    movingFundsProof: proof,
+                    mainUtxo: main_utxo,
+                    walletPubKeyHash: key_hash.into(),
+                };
+                self.chain.send(from, bridge, &call).await?;
+            }
+            Action::MovedFundsSweep => {
+                let call = Bridge::submitMovedFundsSweepProofCall {
+                    sweepTx: info,
+                    sweepProof: proof,
+                    mainUtxo: main_utxo,
+                };
+                self.chain.send(from, bridge, &call).await?;
+            }
+        }
+        let keeps = transaction
+            .output
+            .first()
+            .is_some_and(|output| output.script_pubkey == coxswain_rules::wallet_script(key_hash));
+        if keeps {
+            self.set_main_utxo(wallet, transaction);
+        } else {
+            self.main_utxos.remove(&key_hash);
+        }
+        Ok(())
     }
 
     async fn sweep_deposits(

@@ -30,6 +30,11 @@ impl Wallet {
         CompressedPublicKey(self.public)
     }
 
+    /// Its one key.
+    pub fn secret(&self) -> [u8; 32] {
+        self.secret.secret_bytes()
+    }
+
     /// What the Bridge calls the wallet.
     pub fn key_hash(&self) -> KeyHash {
         KeyHash(self.public_key().wpubkey_hash().to_byte_array())
