@@ -9,7 +9,10 @@ use bitcoin::{
     secp256k1::{All, PublicKey, Secp256k1, SecretKey},
 };
 use coxswain_protocol::{Seat, SigningGroup};
-use coxswain_rules::{KeyHash, units::BlockNumber};
+use coxswain_rules::{
+    KeyHash,
+    units::{BlockNumber, Blocks},
+};
 use tokio::sync::watch;
 
 use crate::{ClaimError, Job, Outcome, Refusal, Report, Signed, SigningRecord, TestChain, WalletSigner};
@@ -89,14 +92,16 @@ pub struct WholeKeySigner<R> {
     public: PublicKey,
     secp: Secp256k1<All>,
     record: R,
+    wait: Blocks,
 }
 
 impl<R: SigningRecord> WholeKeySigner<R> {
-    /// Signs on this chain with this key, by this record.
-    pub fn new(chain: TestChain, key: WholeKey, record: R) -> Self {
+    /// Signs on this chain with this key, by this record: so many blocks after a job's start, as a group does, whose members first
+    /// announce that they are ready. Before, not all of them have judged.
+    pub fn new(chain: TestChain, key: WholeKey, record: R, wait: Blocks) -> Self {
         let secp = Secp256k1::new();
         let public = key.0.public_key(&secp);
-        Self { chain, key, public, secp, record }
+        Self { chain, key, public, secp, record, wait }
     }
 
     /// The wallet whose key it is.
@@ -118,7 +123,8 @@ impl<R: SigningRecord> WholeKeySigner<R> {
         }
         let messages = job.preimages.messages()?;
         // Without a clock nobody knows what time it is.
-        let Ok(block) = clock.wait_for(|block| *block >= job.start_block).await.map(|block| *block) else {
+        let start = job.start_block.saturating_add(self.wait);
+        let Ok(block) = clock.wait_for(|block| *block >= start).await.map(|block| *block) else {
             return Ok(Outcome::Deadline);
         };
         if block > job.last_block {

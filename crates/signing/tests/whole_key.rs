@@ -11,7 +11,8 @@ use bitcoin::{
 };
 use coxswain_protocol::SigningGroup;
 use coxswain_rules::{
-    Amount as Sat, HeartbeatProposal, KeyHash, Proposal, RedemptionProposal, units::BlockNumber,
+    Amount as Sat, HeartbeatProposal, KeyHash, Proposal, RedemptionProposal,
+    units::{BlockNumber, Blocks},
 };
 use coxswain_signing::{
     ActionId, Claim, ClaimError, Job, KeyFileError, MemoryRecord, Outcome, PreimageError, Preimages, Refusal,
@@ -25,7 +26,7 @@ const SECRET: [u8; 32] = [7; 32];
 
 fn signer<R: SigningRecord>(record: R) -> WholeKeySigner<R> {
     let key = WholeKey::from_bytes(&SECRET).unwrap();
-    WholeKeySigner::new(TestChain::new(CHAIN, &[]).unwrap(), key, record)
+    WholeKeySigner::new(TestChain::new(CHAIN, &[]).unwrap(), key, record, Blocks(0))
 }
 
 fn wallet() -> KeyHash {
@@ -189,6 +190,8 @@ async fn nothing_is_signed_for_another_chain_or_wallet() {
 #[tokio::test]
 async fn signing_begins_at_its_start_and_ends_with_its_last_block() {
     let job = job(heartbeat());
+    let (chain, key) = (TestChain::new(CHAIN, &[]).unwrap(), WholeKey::from_bytes(&SECRET).unwrap());
+    let waits = WholeKeySigner::new(chain, key, MemoryRecord::default(), Blocks(3));
     let signer = Arc::new(signer(MemoryRecord::default()));
     let (clock, heights) = watch::channel(BlockNumber(89));
     let signing = tokio::spawn({
@@ -204,9 +207,17 @@ async fn signing_begins_at_its_start_and_ends_with_its_last_block() {
     assert!(matches!(signing.await.unwrap(), Outcome::Signed(_)));
     assert!(matches!(outcome(&signer, &job, 139).await, Outcome::Signed(_)), "the last block");
     assert_eq!(outcome(&signer, &job, 140).await, Outcome::Deadline);
+    // Announcements come first.
+    let (clock, heights) = watch::channel(BlockNumber(92));
+    let (job_, group) = (job.clone(), group());
+    let mut signing = std::pin::pin!(waits.sign(&job_, &group, heights));
+    let early = tokio::time::timeout(std::time::Duration::from_millis(20), &mut signing).await;
+    assert!(early.is_err(), "before its block");
+    clock.send_replace(BlockNumber(93));
+    assert!(matches!(signing.await.outcome, Outcome::Signed(_)));
     let (clock, heights) = watch::channel(BlockNumber(0));
     drop(clock);
-    assert_eq!(signer.sign(&job, &group(), heights).await.outcome, Outcome::Deadline, "no clock");
+    assert_eq!(signer.sign(&job, &group, heights).await.outcome, Outcome::Deadline, "no clock");
 }
 
 /// What becomes of the transaction's preimages once this is changed.
@@ -284,7 +295,7 @@ fn a_keys_file_is_plain_and_nobody_elses_to_read() {
         let key = write(&text, 0o600).unwrap();
         assert_eq!(format!("{key:?}"), "WholeKey(..)");
         let chain = TestChain::new(CHAIN, &[]).unwrap();
-        assert_eq!(WholeKeySigner::new(chain, key, MemoryRecord::default()).wallet(), wallet());
+        assert_eq!(WholeKeySigner::new(chain, key, MemoryRecord::default(), Blocks(0)).wallet(), wallet());
     }
     for mode in [0o640, 0o604, 0o610] {
         assert!(matches!(write(&digits, mode), Err(KeyFileError::Open)), "{mode:o}");
