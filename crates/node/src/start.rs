@@ -27,7 +27,7 @@ use coxswain_network::{
 };
 use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
 use coxswain_protocol::{GroupSizeError, ParametersError, Setup, SigningGroup, WindowParameters};
-use coxswain_rules::{KeyHash, network::Preset, units::UnixTime};
+use coxswain_rules::{KeyHash, network::Preset, units::Blocks, units::UnixTime};
 use coxswain_service::{
     journal::{Journal, OpenError, ReadError},
     status::{self, Condition, Status, StatusSettings},
@@ -313,7 +313,10 @@ async fn prepare(
             let test_chain = test_chain.map_err(|error| StartError::WholeKey(wallet, error))?;
             match WholeKey::from_file(&path) {
                 Ok(key) => {
-                    let signer = WholeKeySigner::new(test_chain, key, SignedFor::new(Arc::clone(&journal)));
+                    let times = chain.parameters().signing;
+                    let wait = Blocks(times.delay.saturating_add(times.announcement));
+                    let signer =
+                        WholeKeySigner::new(test_chain, key, SignedFor::new(Arc::clone(&journal)), wait);
                     if signer.wallet() != wallet {
                         return Err(StartError::OtherKey(path, wallet));
                     }

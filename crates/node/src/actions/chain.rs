@@ -13,7 +13,7 @@ use coxswain_ethereum::{Eligible, EventReader, Named, heads::Standing};
 use coxswain_proposals::{Assessment, Memory, Obstacle, Session, SessionError, Sources};
 use coxswain_protocol::{Seat, SigningGroup};
 use coxswain_rules::{
-    KeyHash, Proposal,
+    KeyHash, Objection, Proposal, UnsignedTransaction,
     units::{BlockNumber, Height},
 };
 use coxswain_signing::{Job, Outcome, Preimages, Signed, WalletSigner};
@@ -26,6 +26,8 @@ use super::{
     milestone::{Alive, SignedTransaction},
 };
 
+/// How many blocks of Bitcoin are looked through for what others have signed: three times what any action has time for.
+const RECENT: u32 = 72;
 /// How many steps a look for a conflicting transaction takes at most. The next look begins anew.
 const SEARCHES: usize = 10;
 
@@ -114,7 +116,19 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
             (Assessment::Valid { .. }, None) => {
                 return Err(Untold::Step("a valid case is missing".to_owned()));
             }
-            (Assessment::Rejected { step, objection, .. }, _) => {
+            (Assessment::Rejected { step, objection, .. }, case) => {
+                let is_spent = matches!(
+                    *objection,
+                    Objection::MainUtxoSpent(_)
+                        | Objection::OwnTransactionWaiting(_)
+                        | Objection::OutputSpent(_)
+                );
+                if let (true, Some(case)) = (is_spent, case)
+                    && let Ok(Some(unsigned)) = session.assemble(&case).await
+                    && let Some(signed) = self.find_signed(&unsigned, height).await?
+                {
+                    return Ok(Judged::Out(Box::new(signed)));
+                }
                 return Ok(Judged::Rejected(format!("{step}: {objection}")));
             }
             (Assessment::Undecided { step, cause }, _) => {
@@ -154,18 +168,41 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
             Ok(transaction) => transaction,
             Err(error) => return Signing::Failed(error.to_string()),
         };
-        let spent = transaction.input.iter().map(|input| input.previous_output);
-        let scripts = unsigned.prevouts().into_iter().map(|prevout| prevout.script_pubkey);
-        Signing::Transaction(Box::new(SignedTransaction {
-            txid: transaction.compute_txid(),
-            raw: encode::serialize(&transaction).into(),
-            inputs: spent.zip(scripts).collect(),
-            fee: unsigned.fee(),
-            vsize: u64::try_from(transaction.vsize()).unwrap_or(u64::MAX),
-            attempt: signed.attempt,
-            seats: signed.seats.clone(),
-            height: prepared.height,
-        }))
+        let Signed { attempt, seats, .. } = signed;
+        let signed = signed_transaction(&transaction, unsigned, *attempt, seats.clone(), prepared.height);
+        Signing::Transaction(Box::new(signed))
+    }
+
+    /// This transaction as others have signed it, if it is on Bitcoin.
+    async fn find_signed(
+        &self,
+        unsigned: &UnsignedTransaction,
+        tip: Height,
+    ) -> Result<Option<SignedTransaction>, BackendError> {
+        let wanted = unsigned.transaction();
+        let prevouts = unsigned.prevouts();
+        let (Some(input), Some(prevout)) = (wanted.input.first(), prevouts.first()) else { return Ok(None) };
+        let output = Output { outpoint: input.previous_output, script: prevout.script_pubkey.clone() };
+        let height = Height(tip.0.saturating_sub(RECENT));
+        let Some(found) = self.spender(&output, height).await? else { return Ok(None) };
+        let spent = |transaction: &Transaction| -> Vec<OutPoint> {
+            transaction.input.iter().map(|input| input.previous_output).collect()
+        };
+        let is_it = spent(&found) == spent(wanted) && found.output == wanted.output;
+        Ok(is_it.then(|| signed_transaction(&found, unsigned, 0, Vec::new(), height)))
+    }
+
+    /// Who spends this output, in a mempool or in a block from this height on, as far as is looked.
+    async fn spender(&self, output: &Output, from: Height) -> Result<Option<Transaction>, BackendError> {
+        let mut cursor = Cursor::at(from.0);
+        for _ in 0..SEARCHES {
+            match self.bitcoin.spender(output, cursor).await? {
+                Search::Found(spender) => return Ok(Some(spender.transaction)),
+                Search::More(next) => cursor = next,
+                Search::Ended(_) => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     /// Where the transaction is.
@@ -199,20 +236,11 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
             if unspent?.fact {
                 continue;
             }
-            let mut cursor = Cursor::at(signed.height.0);
-            for _ in 0..SEARCHES {
-                match self.bitcoin.spender(output, cursor).await? {
-                    Search::Found(spender) => {
-                        let txid = spender.transaction.compute_txid();
-                        let is_deep = self.confirmations(txid).await?.is_some_and(|deep| deep > 0);
-                        if txid != signed.txid && is_deep {
-                            return Ok(Some(txid));
-                        }
-                        break;
-                    }
-                    Search::More(next) => cursor = next,
-                    Search::Ended(_) => break,
-                }
+            let Some(spender) = self.spender(output, signed.height).await? else { continue };
+            let txid = spender.compute_txid();
+            let is_deep = self.confirmations(txid).await?.is_some_and(|deep| deep > 0);
+            if txid != signed.txid && is_deep {
+                return Ok(Some(txid));
             }
         }
         Ok(None)
@@ -225,6 +253,27 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         let recorded = log.transactions(wallet).any(|own| own.txid == txid && own.at.block <= head);
         let mut moves = log.completed_moves().iter();
         Ok(recorded || moves.any(|own| own.source == wallet && own.txid == txid && own.at.block <= head))
+    }
+}
+
+fn signed_transaction(
+    transaction: &Transaction,
+    unsigned: &UnsignedTransaction,
+    attempt: u64,
+    seats: Vec<Seat>,
+    height: Height,
+) -> SignedTransaction {
+    let spent = transaction.input.iter().map(|input| input.previous_output);
+    let scripts = unsigned.prevouts().into_iter().map(|prevout| prevout.script_pubkey);
+    SignedTransaction {
+        txid: transaction.compute_txid(),
+        raw: encode::serialize(transaction).into(),
+        inputs: spent.zip(scripts).collect(),
+        fee: unsigned.fee(),
+        vsize: u64::try_from(transaction.vsize()).unwrap_or(u64::MAX),
+        attempt,
+        seats,
+        height,
     }
 }
 

@@ -84,6 +84,8 @@ pub enum Event {
 pub enum Judged {
     /// It is valid, and this is to be signed.
     Valid(Arc<Prepared>),
+    /// Others were faster: this transaction is what it stands for, and it is on Bitcoin.
+    Out(Box<SignedTransaction>),
     /// There is an objection.
     Rejected(String),
     /// It is not to be begun.
@@ -240,10 +242,15 @@ impl Machine {
         let (block, end) = (self.block, agreed.signing_end());
         match &self.record.state().milestone {
             Milestone::Over(_) => None,
-            Milestone::Agreed(_) | Milestone::Waiting | Milestone::Assembled(_) if block >= end => {
-                let why = self.why.take().unwrap_or_else(|| "it was not signed in time".to_owned());
-                self.end(End::Expired(why));
+            Milestone::Agreed(_) | Milestone::Waiting | Milestone::Assembled(_)
+                if block >= agreed.expiry() =>
+            {
+                self.expire();
                 Some(Command::Record(self.durable))
+            }
+            // Too late to sign. Others may have been in time.
+            Milestone::Agreed(_) | Milestone::Waiting | Milestone::Assembled(_) if block >= end => {
+                Some(Command::Judge { again: false })
             }
             Milestone::Agreed(_) => (block >= agreed.start()).then_some(Command::Judge { again: false }),
             Milestone::Waiting => (block >= agreed.signing_start()).then_some(Command::Judge { again: true }),
@@ -260,6 +267,11 @@ impl Machine {
             }
             Milestone::Confirmed { .. } => Some(Command::Watch { hand: false }),
         }
+    }
+
+    fn expire(&mut self) {
+        let why = self.why.take().unwrap_or_else(|| "it was not signed in time".to_owned());
+        self.end(End::Expired(why));
     }
 
     fn job(&self, prepared: &Prepared) -> Job {
@@ -289,7 +301,8 @@ impl Machine {
             Event::Signed(signing) => match signing {
                 Signing::Transaction(signed) => self.reach(Milestone::Signed(*signed)),
                 Signing::Heartbeat(alive) => self.end(End::Alive(alive)),
-                Signing::Deadline => self.end(End::Expired("it was not signed in time".to_owned())),
+                // Others may have been in time.
+                Signing::Deadline => self.prepared = None,
                 Signing::Failed(why) => self.end(End::Failed(why)),
             },
             Event::Seen(seen) => self.on_seen(seen),
@@ -298,6 +311,12 @@ impl Machine {
 
     fn on_judged(&mut self, judged: Judged) {
         match (judged, &self.record.state().milestone) {
+            (Judged::Out(signed), _) => self.reach(Milestone::Signed(*signed)),
+            (Judged::Valid(_) | Judged::Rejected(_) | Judged::Skipped(_), _)
+                if self.block >= self.record.agreed.signing_end() =>
+            {
+                self.expire();
+            }
             (Judged::Valid(_), Milestone::Agreed(agreed))
                 if agreed.proposal.action() == Action::MovingFunds =>
             {
@@ -320,13 +339,14 @@ impl Machine {
     }
 
     fn on_seen(&mut self, seen: Seen) {
-        if seen.is_proven {
-            return self.end(End::Proven);
-        }
         self.is_gone = seen.place == Place::Nowhere;
         let state = &self.record.state().milestone;
         let was_confirmed = matches!(state, Milestone::Confirmed { .. });
         let was_signed = matches!(state, Milestone::Signed(_));
+        // That it is in a block is recorded first.
+        if seen.is_proven && was_confirmed {
+            return self.end(End::Proven);
+        }
         if let (true, Some(Ok(())), Some(height)) = (was_signed, &seen.handed, seen.tip) {
             // Where it is from then on is looked for once that is recorded.
             return self.reach(Milestone::Broadcast { height });

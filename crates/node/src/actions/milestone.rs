@@ -97,9 +97,9 @@ pub struct SignedTransaction {
     pub fee: Amount,
     /// How large it is, in virtual bytes.
     pub vsize: u64,
-    /// In which attempt it was signed.
+    /// In which attempt it was signed, counted from 1. 0 if others were faster, and it was found on Bitcoin.
     pub attempt: u64,
-    /// By whom.
+    /// By whom, as far as we know.
     pub seats: Vec<Seat>,
     /// Bitcoin's height, or one that it had before: none that conflicts with it is in an earlier block.
     pub height: Height,
