@@ -6,6 +6,8 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+#[cfg(feature = "node")]
+mod actions;
 mod cli;
 mod completion;
 mod coordination;

@@ -9,6 +9,7 @@ use std::{
     future::Future,
     io::{BufRead, BufReader},
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -22,13 +23,14 @@ use coxswain_ethereum::{BlockSelector, Endpoints};
 use coxswain_network::{
     AdmissionRule, Channel, Config, Driver, Heard, Identity, Network, Open, PeerAddress, Receiver, Sender,
 };
+use coxswain_node::actions::ActionRecord;
 use coxswain_protocol::{
     Assignment, Entry, Sent, SigningGroup, Window, WindowParameters, WindowResult,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, Proposed},
 };
 use coxswain_rules::KeyHash;
 use coxswain_service::journal::Reader;
-use coxswain_testkit::{BitcoinServer, Reply, Serving, World, our_validator};
+use coxswain_testkit::{BitcoinServer, Reply, Serving, Wallet, World, our_validator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -157,6 +159,13 @@ impl Node {
         })
     }
 
+    /// The action that a window has agreed on, as far as it has come.
+    pub(crate) fn action(&self, wallet: KeyHash, index: u64) -> Option<ActionRecord> {
+        let newest = ActionRecord::newest(&Reader::open(&self.journal).unwrap(), wallet, 100).unwrap();
+        let mut actions = newest.into_iter().map(Result::unwrap);
+        actions.find(|action| action.agreed.window.index() == index)
+    }
+
     pub(crate) fn process(&mut self) -> &mut Child {
         &mut self.child
     }
@@ -204,17 +213,34 @@ pub(crate) struct Plan {
     pub(crate) ethereum: BTreeMap<u8, Vec<String>>,
     /// What is added to the configurations, under `[journal]`.
     pub(crate) journal: String,
+    /// The wallets' whole keys, in their order: processes sign with them. None if nobody signs.
+    pub(crate) secrets: Vec<[u8; 32]>,
+    /// The Bitcoin servers of all. One that serves the world's chain, if there are none.
+    pub(crate) bitcoin: Vec<String>,
 }
 
 impl Plan {
     /// All are processes.
     pub(crate) const fn of(operators: u8) -> Self {
-        Self { operators, played: Vec::new(), ethereum: BTreeMap::new(), journal: String::new() }
+        Self {
+            operators,
+            played: Vec::new(),
+            ethereum: BTreeMap::new(),
+            journal: String::new(),
+            secrets: Vec::new(),
+            bitcoin: Vec::new(),
+        }
     }
 
     /// This one is played by the test.
     pub(crate) fn played(mut self, number: u8) -> Self {
         self.played.push(number);
+        self
+    }
+
+    /// Processes sign for these wallets, which are all.
+    pub(crate) fn signed(mut self, wallets: &[&Wallet]) -> Self {
+        self.secrets = wallets.iter().map(|wallet| wallet.secret()).collect();
         self
     }
 }
@@ -274,21 +300,31 @@ impl Fleet {
         let wallets: String = self
             .wallets
             .iter()
-            .map(|wallet| {
+            .enumerate()
+            .map(|(index, wallet)| {
                 let key = hex::encode(wallet.serialize());
-                format!("[[wallets]]\npublic_key = \"0x{key}\"\noperators = {}\n", json!(operators))
+                let stated =
+                    format!("[[wallets]]\npublic_key = \"0x{key}\"\noperators = {}\n", json!(operators));
+                let Some(secret) = self.plan.secrets.get(index) else { return stated };
+                let file = path(&format!("wallet{index}"));
+                fs::write(&file, hex::encode(secret)).unwrap();
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+                let ids: Vec<_> = (1..=self.plan.operators).collect();
+                format!("{stated}key_file = {file:?}\nmember_ids = {}\n", json!(ids))
             })
             .collect();
         let chain = vec![self.world.chain.endpoint()];
+        let electrum = vec![self.electrum.url().to_string()];
+        let bitcoin = if self.plan.bitcoin.is_empty() { &electrum } else { &self.plan.bitcoin };
         let text = format!(
             "[ethereum]\nurls = {}\nvalidator = \"{validator}\"\nkeystore = {:?}\npassword_file = {:?}\n\
-             poll_milliseconds = 100\nrequest_timeout = \"5s\"\n[bitcoin]\nurls = [{:?}]\n\
+             poll_milliseconds = 100\nrequest_timeout = \"5s\"\n[bitcoin]\nurls = {}\n\
              [network]\nlisten = [\"127.0.0.1:{}\"]\npeers = {}\nadmission = \"list\"\n\
              [journal]\npath = {:?}\n{}\n[log]\nlevel = \"info,coxswain_node=debug\"\nformat = \"json\"\n{wallets}",
             json!(self.plan.ethereum.get(&number).unwrap_or(&chain)),
             path(&format!("key{number}")),
             path("password"),
-            self.electrum.url().to_string(),
+            json!(bitcoin),
             self.port(number),
             json!(self.peers(number)),
             self.journal(number),
@@ -342,6 +378,12 @@ impl Fleet {
     pub(crate) async fn mine(&mut self, blocks: u64) {
         self.world.chain.mine(blocks).await.unwrap();
         self.height += blocks;
+        self.taken().await;
+    }
+
+    /// Takes note of the blocks that others have mined.
+    pub(crate) async fn catch_up(&mut self) {
+        self.height = self.endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number;
         self.taken().await;
     }
 
