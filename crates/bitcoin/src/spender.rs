@@ -1,9 +1,10 @@
 //! Who spends an output: searched for in steps that are bounded, whatever a stranger has put in the way.
 
 use bitcoin::{OutPoint, Transaction, Txid};
+use serde::{Deserialize, Serialize};
 
 /// Where a search goes on: all before was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cursor {
     /// A block's height.
     pub height: u32,

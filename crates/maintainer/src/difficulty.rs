@@ -1,6 +1,6 @@
 //! Tells the light relay each new difficulty of Bitcoin: one epoch a step, the oldest that it doesn't know first.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use alloy::{primitives::Address, sol_types::SolCall};
 use bitcoin::block::Header;
@@ -86,7 +86,7 @@ pub struct RelayKeeper<B, L> {
     bitcoin: B,
     rules: HeaderRules,
     /// `None`: nothing is sent.
-    submitter: Option<Submitter<L>>,
+    submitter: Option<Arc<Submitter<L>>>,
 }
 
 impl<B, L> fmt::Debug for RelayKeeper<B, L> {
@@ -107,7 +107,7 @@ impl<B: Backend, L: SentLog> RelayKeeper<B, L> {
         proxy: Option<Address>,
         bitcoin: B,
         rules: HeaderRules,
-        submitter: Option<Submitter<L>>,
+        submitter: Option<Arc<Submitter<L>>>,
     ) -> Self {
         let proxy = proxy.map(|proxy| RelayProxy::new(endpoints.clone(), proxy));
         Self { relay: Relay::new(endpoints.clone(), relay), endpoints, proxy, bitcoin, rules, submitter }
@@ -173,7 +173,7 @@ impl<B: Backend, L: SentLog> RelayKeeper<B, L> {
         required: bool,
         block: coxswain_ethereum::Block,
     ) -> Result<(), DifficultyError> {
-        let account = self.submitter.as_ref().map(Submitter::address);
+        let account = self.submitter.as_ref().map(|submitter| submitter.address());
         let unless = |is_authorised, address| {
             if is_authorised { Ok(()) } else { Err(DifficultyError::Unauthorised(address)) }
         };

@@ -19,6 +19,8 @@ use coxswain_rules::{
     WalletState, main_utxo_hash,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     kind::{Views, keys, pays},
     own::is_spent_by,
@@ -34,20 +36,22 @@ const BLOCK_STEPS: usize = 64;
 /// How many inputs are asked about whether they were main UTXOs.
 const MOST_ASKED_INPUTS: usize = 50;
 
-/// What is kept from one pass to the next. Without it a pass asks more, nothing else.
-#[derive(Clone, Debug, Default)]
+/// What is kept from one pass to the next, and from one run to the next. Without it a pass asks more, nothing else.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
     /// Main UTXOs in plain, by the hashes that the Bridge has.
     main_utxos: BTreeMap<B256, Utxo>,
     /// Outputs that only a wallet's transaction, or a refund, can spend.
     watched: BTreeMap<OutPoint, Watched>,
     /// In which pass those were last asked for that Bitcoin doesn't have.
+    #[serde(skip)]
     absent: BTreeMap<OutPoint, u64>,
+    #[serde(skip)]
     pass: u64,
 }
 
 /// An output that is on Bitcoin.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Watched {
     script: ScriptBuf,
     /// Where the search for its spender goes on.
@@ -451,6 +455,13 @@ impl<B: Backend> Finder<'_, B> {
 }
 
 impl Memory {
+    /// Without what can't be true, whoever kept it.
+    #[must_use]
+    pub fn checked(mut self) -> Self {
+        self.main_utxos.retain(|hash, utxo| main_utxo_hash(utxo) == *hash);
+        self
+    }
+
     /// Watches the output, if it is in a block.
     fn watch(&mut self, outpoint: OutPoint, Known { transaction, confirmations }: &Known, tip: u32) {
         let vout = usize::try_from(outpoint.vout).ok();

@@ -6,16 +6,26 @@
 //! [`RelayKeeper`] tells the relay each new difficulty of Bitcoin, without which nothing can be proven.
 
 mod call;
+mod configuration;
 mod difficulty;
 mod find;
 mod kind;
 mod order;
 mod own;
+mod records;
+mod report;
 mod round;
+mod run;
+mod start;
 
 pub use call::{Venue, proof_call};
+pub use configuration::{
+    BitcoinSettings, Configuration, EthereumSettings, JournalSettings, MaintainerSettings, Module,
+};
 pub use difficulty::{DifficultyError, RelayKeeper, Step};
 pub use find::{Candidate, FindError, Finder, Finding, Memory};
 pub use kind::{Judgement, Kind, Misfit, Misfits, Views, judge, keys, pays};
 pub use order::{Deadline, Order, Pauses, rank};
+pub use records::Records;
 pub use round::{Item, ItemError, ItemState, Maintainer, Pass, PassError, Settings};
+pub use start::{StartError, start};

@@ -4,6 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use alloy::primitives::{Address, U256};
 use bitcoin::{Txid, hashes::Hash};
+use serde::{Deserialize, Serialize};
 
 use crate::Kind;
 
@@ -71,20 +72,27 @@ impl Order {
 }
 
 /// Pauses of transactions that could not be proven, each with its own: one that never can keeps none from being tried.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Pauses(BTreeMap<Txid, Pause>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Pause {
     length: Duration,
     /// Since any one moment of the caller's.
     until: Duration,
 }
 
+impl Pause {
+    /// How long it still lasts, if it does. If the clock was set back it has ended, as none is longer than its length.
+    fn left(&self, now: Duration) -> Option<Duration> {
+        self.until.checked_sub(now).filter(|left| !left.is_zero() && *left <= self.length)
+    }
+}
+
 impl Pauses {
     /// Whether the transaction is to be left alone at this time.
     pub fn is_paused(&self, txid: Txid, now: Duration) -> bool {
-        self.0.get(&txid).is_some_and(|pause| now < pause.until)
+        self.0.get(&txid).is_some_and(|pause| pause.left(now).is_some())
     }
 
     /// Sets the transaction aside: for a minute, and for twice as long each time that it fails again, up to 6 hours. Says for
@@ -94,6 +102,16 @@ impl Pauses {
         let length = last.map_or(FIRST_PAUSE, |last| last.saturating_mul(2).min(LONGEST_PAUSE));
         self.0.insert(txid, Pause { length, until: now.saturating_add(length) });
         length
+    }
+
+    /// How long until the first of those that last ends. `None` if none lasts.
+    pub fn next(&self, now: Duration) -> Option<Duration> {
+        self.0.values().filter_map(|pause| pause.left(now)).min()
+    }
+
+    /// The longest that one lasts, or has lasted if it is not forgotten. Nothing if there is none.
+    pub fn longest(&self) -> Duration {
+        self.0.values().map(|pause| pause.length).max().unwrap_or_default()
     }
 
     /// Forgets the transaction: it is proven, or gone.
@@ -181,7 +199,13 @@ mod tests {
         }
         assert_eq!(lengths, [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360]);
         pauses.forget(bad);
+        assert_eq!((pauses.next(now), pauses.longest()), (None, Duration::ZERO));
         assert_eq!(pauses.failed(bad, now), minutes(1));
+        assert_eq!((pauses.next(now), pauses.longest()), (Some(minutes(1)), minutes(1)));
+        let kept = serde_json::to_string(&pauses).unwrap();
+        assert!(serde_json::from_str::<Pauses>(&kept).unwrap().is_paused(bad, now));
+        // A clock that was set back makes no pause longer.
+        assert!(!pauses.is_paused(bad, now - Duration::from_secs(1)));
         pauses.keep(|txid| txid == good);
         assert!(!pauses.is_paused(bad, now));
     }

@@ -1,10 +1,14 @@
 //! A pass over all wallets: what is unproven is found, judged, sorted, proven and sent. One item's failure ends that item's turn
 //! only.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use alloy::primitives::Address;
+use alloy::{
+    primitives::Address,
+    sol_types::{Revert, SolCall, SolError},
+};
 use bitcoin::{Transaction, Txid};
+use coxswain_bindings::bridge::Bridge::submitMovedFundsSweepProofCall;
 use coxswain_bitcoin::{
     Backend, BackendError,
     spv::{Difficulty, EPOCH, NotProvable, ReadError, RelayDifficulties, WorkAsked, epochs_left, read_proof},
@@ -17,7 +21,7 @@ use coxswain_ethereum::{
 use coxswain_rules::{
     DepositKey, KeyHash, RedemptionKey, SweepRequestKey, SweepRequestState, main_utxo_hash,
 };
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use crate::{
     call::{Venue, proof_call},
@@ -26,6 +30,10 @@ use crate::{
     order::{Deadline, Order, Pauses, rank},
 };
 
+/// How many proofs are under way at a time: one waits to be mined, the others to become deep. A retarget waits for no more.
+const AT_ONCE: usize = 4;
+/// What the Bridge says to those from whom it takes no proofs.
+const UNTRUSTED: &str = "Caller is not SPV maintainer";
 /// How long another's transaction with the same call is waited for: it may never be mined.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -145,6 +153,8 @@ pub struct Item {
     pub kind: Option<Kind>,
     /// By when it must be.
     pub deadline: Deadline,
+    /// The height of the block that has it. `None` if it is in none, or that was not asked.
+    pub height: Option<u32>,
     /// What became of it.
     pub state: ItemState,
 }
@@ -152,6 +162,10 @@ pub struct Item {
 /// What a pass came to.
 #[derive(Debug, Default)]
 pub struct Pass {
+    /// Bitcoin's height. `None` if it could not be told.
+    pub tip: Option<u32>,
+    /// The newest epoch that the relay knows. `None` if it counts none.
+    pub relay_epoch: Option<u32>,
     /// How many wallets were looked at.
     pub wallets: usize,
     /// The transactions found, in the order in which they were treated.
@@ -171,7 +185,7 @@ pub enum PassError {
     #[error("there is no newest block")]
     NoBlock,
     /// The account may not send proofs.
-    #[error("account {0} is no authorised SPV maintainer of the proxy")]
+    #[error("account {0} is no authorised SPV maintainer")]
     Unauthorised(Address),
     /// The proxy sends proofs to another Bridge.
     #[error("the maintainer proxy is of the Bridge at {0}")]
@@ -192,7 +206,7 @@ pub struct Maintainer<B, L> {
     bitcoin: B,
     settings: Settings,
     /// `None`: nothing is sent.
-    submitter: Option<Submitter<L>>,
+    submitter: Option<Arc<Submitter<L>>>,
     events: EventReader,
     memory: Memory,
     pauses: Pauses,
@@ -222,7 +236,7 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
         endpoints: Endpoints,
         reader: SnapshotReader,
         bitcoin: B,
-        submitter: Option<Submitter<L>>,
+        submitter: Option<Arc<Submitter<L>>>,
         settings: Settings,
     ) -> Self {
         let log = EventLog::new(reader.bridge(), settings.first_block);
@@ -240,6 +254,18 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
         }
     }
 
+    /// Goes on with what an earlier run kept.
+    #[must_use]
+    pub fn resuming(mut self, memory: Memory, pauses: Pauses) -> Self {
+        (self.memory, self.pauses) = (memory.checked(), pauses);
+        self
+    }
+
+    /// What the next run may go on with. Without it, it takes longer.
+    pub const fn kept(&self) -> (&Memory, &Pauses) {
+        (&self.memory, &self.pauses)
+    }
+
     /// Looks at all wallets, and proves what can be proven. `now` is the time since any one moment.
     ///
     /// # Errors
@@ -247,7 +273,11 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
     pub async fn pass(&mut self, now: Duration) -> Result<Pass, PassError> {
         let terms = self.terms().await?;
         let tip = self.bitcoin.tip().await;
-        let mut pass = Pass::default();
+        let mut pass = Pass {
+            tip: tip.as_ref().ok().map(|tip| tip.height),
+            relay_epoch: terms.work.relay.epoch,
+            ..Pass::default()
+        };
         let mut provable = Vec::new();
         let findings = self.finder(terms.block).find().await?;
         pass.wallets = findings.len();
@@ -266,16 +296,17 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
         self.pauses.keep(known);
         self.seen.retain(|txid, _| known(*txid));
 
-        let mut ready = Vec::new();
+        let mut turns = Vec::new();
         for item in provable {
-            match self.prepare(&item, &terms, now).await {
-                Ok(call) => ready.push((item, call)),
-                Err(state) => pass.items.push(self.ended(&item, *state, now)),
+            match self.turn(&item, &terms, now) {
+                None => turns.push(item),
+                Some(state) => pass.items.push(item.to_item(state)),
             }
         }
         // One after another, in this order: whoever asks first has the next nonce.
-        let states = join_all(ready.iter().map(|(item, call)| self.submit(item, call))).await;
-        for ((item, _), state) in ready.iter().zip(states) {
+        let treated: Vec<_> = turns.iter().map(|item| self.treat(item, &terms, now)).collect();
+        let states: Vec<_> = stream::iter(treated).buffered(AT_ONCE).collect().await;
+        for (item, state) in turns.iter().zip(states) {
             pass.items.push(self.ended(item, state, now));
         }
         Ok(pass)
@@ -301,7 +332,14 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
             Err(error) => {
                 let state = ItemState::Failed(error.into());
                 let wallet = KeyHash([0; 20]);
-                return Ok(Some(Item { wallet, txid, kind: None, deadline: Deadline::default(), state }));
+                return Ok(Some(Item {
+                    wallet,
+                    txid,
+                    kind: None,
+                    deadline: Deadline::default(),
+                    height,
+                    state,
+                }));
             }
         };
         let item = match self.judged(found, &terms, &tip).await {
@@ -347,10 +385,26 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
             (Venue::Proxy(proxy), Some(submitter)) => {
                 self.authorised(proxy, submitter.address(), block).await?
             }
-            // Of the Bridge's own list there are events only: the call's rehearsal tells.
-            (Venue::Bridge(_), _) | (_, None) => Vec::new(),
+            (Venue::Bridge(bridge), Some(submitter)) => {
+                self.require_trust(bridge, submitter).await?;
+                Vec::new()
+            }
+            (Venue::Bridge(_) | Venue::Proxy(_), None) => Vec::new(),
         };
         Ok(Terms { block, work: WorkAsked { relay, factor: terms.factor }, maintainers })
+    }
+
+    /// That the Bridge itself takes proofs from the account. It shows its list to nobody, but looks there before it looks at a
+    /// proof: an empty one is refused for one reason or for another.
+    async fn require_trust(&self, bridge: Address, submitter: &Submitter<L>) -> Result<(), PassError> {
+        let empty = submitMovedFundsSweepProofCall::default();
+        match submitter.rehearse(&Call { to: bridge, input: empty.abi_encode().into() }).await {
+            Err(SubmitError::WouldRevert(data)) if is_untrusted(&data) => {
+                Err(PassError::Unauthorised(submitter.address()))
+            }
+            Err(SubmitError::Request(error)) => Err(ChainError::from(error).into()),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn authorised(
@@ -379,7 +433,8 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
     ) -> Result<Provable, Box<Item>> {
         let (wallet, txid) = (candidate.wallet, candidate.transaction.compute_txid());
         let mut deadline = Deadline::default();
-        let ended = |kind, deadline, state| Box::new(Item { wallet, txid, kind, deadline, state });
+        let height = candidate.height;
+        let ended = |kind, deadline, state| Box::new(Item { wallet, txid, kind, deadline, height, state });
         let failed = |error: FindError| ended(None, Deadline::default(), ItemState::Failed(error.into()));
         let views = self.finder(terms.block).views(&candidate).await.map_err(failed)?;
         let judgement = judge(wallet, &candidate.transaction, &views);
@@ -404,33 +459,34 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
         Ok(Provable { candidate, height, kind, deadline })
     }
 
-    /// The call that proves it, if it is to be made now; else what became of it.
-    async fn prepare(
-        &mut self,
-        item: &Provable,
-        terms: &Terms,
-        now: Duration,
-    ) -> Result<Call, Box<ItemState>> {
+    /// What becomes of it if it is not to be proven now, or by others. `None`: it is our turn.
+    fn turn(&mut self, item: &Provable, terms: &Terms, now: Duration) -> Option<ItemState> {
         let txid = item.candidate.transaction.compute_txid();
         if self.pauses.is_paused(txid, now) {
-            return Err(Box::new(ItemState::Paused));
+            return Some(ItemState::Paused);
         }
-        let call = self.proof_call(item, terms).await?;
-        let Some(submitter) = &self.submitter else { return Err(Box::new(ItemState::Ready(call))) };
-        if !item.deadline.is_urgent() {
-            let since = now.saturating_sub(*self.seen.entry(txid).or_insert(now));
-            let turn = rank(&terms.maintainers, submitter.address(), txid);
-            match turn.checked_sub(since).filter(|left| !left.is_zero()) {
-                Some(left) => return Err(Box::new(ItemState::OthersTurn(left))),
-                None if since < turn.saturating_add(OTHERS_PATIENCE)
-                    && self.is_called_by_others(&call, submitter.address()).await =>
-                {
-                    return Err(Box::new(ItemState::OthersCall));
-                }
-                None => {}
-            }
+        let submitter = self.submitter.as_ref().filter(|_| !item.deadline.is_urgent())?;
+        let since = now.saturating_sub(*self.seen.entry(txid).or_insert(now));
+        let turn = rank(&terms.maintainers, submitter.address(), txid);
+        turn.checked_sub(since).filter(|left| !left.is_zero()).map(ItemState::OthersTurn)
+    }
+
+    /// Proves it, unless another is about to.
+    async fn treat(&self, item: &Provable, terms: &Terms, now: Duration) -> ItemState {
+        let call = match self.proof_call(item, terms).await {
+            Ok(call) => call,
+            Err(state) => return *state,
+        };
+        let Some(submitter) = &self.submitter else { return ItemState::Ready(call) };
+        let txid = item.candidate.transaction.compute_txid();
+        let turn = rank(&terms.maintainers, submitter.address(), txid);
+        let seen = self.seen.get(&txid).copied().unwrap_or(now);
+        let is_patient =
+            !item.deadline.is_urgent() && now.saturating_sub(seen) < turn.saturating_add(OTHERS_PATIENCE);
+        if is_patient && self.is_called_by_others(&call, submitter.address()).await {
+            return ItemState::OthersCall;
         }
-        Ok(call)
+        self.submit(item, &call).await
     }
 
     async fn proof_call(&self, item: &Provable, terms: &Terms) -> Result<Call, Box<ItemState>> {
@@ -517,6 +573,7 @@ impl Provable {
             txid: self.candidate.transaction.compute_txid(),
             kind: Some(self.kind),
             deadline: self.deadline,
+            height: Some(self.height),
             state,
         }
     }
@@ -531,6 +588,10 @@ fn redemption_deadline(wallet: KeyHash, transaction: &Transaction, views: &Views
         (record.requested_at != 0).then(|| i64::from(record.requested_at).saturating_add(timeout) - now)
     };
     transaction.output.iter().filter_map(left).min()
+}
+
+fn is_untrusted(data: &[u8]) -> bool {
+    Revert::abi_decode_validate(data).is_ok_and(|revert| revert.reason == UNTRUSTED)
 }
 
 fn difficulties(relay: &RelayState) -> Option<RelayDifficulties> {

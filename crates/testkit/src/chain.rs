@@ -149,6 +149,31 @@ impl TestChain {
         Ok(self.provider.anvil_set_balance(account, THOUSAND_ETHER).await?)
     }
 
+    /// Gives an account this much ether, in wei, in the place of what it has.
+    ///
+    /// # Errors
+    /// None to be expected.
+    pub async fn endow(&self, account: Address, wei: U256) -> Result<(), Error> {
+        Ok(self.provider.anvil_set_balance(account, wei).await?)
+    }
+
+    /// How many transactions of these accounts are in blocks, and how many of them reverted.
+    ///
+    /// # Errors
+    /// None to be expected.
+    pub async fn transactions_of(&self, accounts: &[Address]) -> Result<(usize, usize), Error> {
+        let head = self.provider.get_block_number().await?;
+        let (mut count, mut reverted) = (0, 0);
+        for number in 0..=head {
+            let receipts = self.provider.get_block_receipts(number.into()).await?.unwrap_or_default();
+            for receipt in receipts.iter().filter(|receipt| accounts.contains(&receipt.from)) {
+                count += 1;
+                reverted += usize::from(!receipt.status());
+            }
+        }
+        Ok((count, reverted))
+    }
+
     /// Calls a contract in a transaction of its own, from any account: anvil asks for no signature.
     pub async fn send<C: SolCall>(
         &self,

@@ -135,6 +135,13 @@ pub struct Mined {
     pub gas_price: u128,
 }
 
+impl Mined {
+    /// What the gas cost, in wei.
+    pub fn cost(&self) -> U256 {
+        U256::from(self.gas_used).saturating_mul(U256::from(self.gas_price))
+    }
+}
+
 /// Why a call was not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -283,6 +290,29 @@ impl<L: SentLog> Submitter<L> {
     /// If the endpoint gives no usable answer.
     pub async fn balance(&self) -> Result<U256, RequestError> {
         self.endpoints.request("eth_getBalance", (self.address(), "latest")).await
+    }
+
+    /// What a unit of gas would be offered now, at most, in wei.
+    ///
+    /// # Errors
+    /// If the endpoint gives no usable answer.
+    pub async fn price(&self) -> Result<u128, RequestError> {
+        Ok(Fees::of(self.market().await?, self.terms.fee_cap).max)
+    }
+
+    /// What the account got back in the transaction, in wei: what it has after the block over what it had before it, less what
+    /// the gas cost. Other transfers of that block count as well.
+    ///
+    /// # Errors
+    /// If the endpoint gives no usable answer.
+    pub async fn refund(&self, mined: &Mined) -> Result<U256, RequestError> {
+        let number = mined.block;
+        let at = |number: u64| (self.address(), U64::from(number));
+        let (after, before) = tokio::try_join!(
+            self.endpoints.request::<_, U256>("eth_getBalance", at(number)),
+            self.endpoints.request::<_, U256>("eth_getBalance", at(number.saturating_sub(1))),
+        )?;
+        Ok(after.saturating_add(mined.cost()).saturating_sub(before))
     }
 
     /// Tries the call on the newest block, as if it were sent, and says how much gas it takes.

@@ -149,7 +149,7 @@ impl Bench {
         let endpoints = Endpoints::new(self.chain.endpoint().parse().unwrap()).unwrap();
         let terms = Terms { depth: 0, poll: Duration::from_millis(50), ..Terms::default() };
         let submitter = Submitter::new(endpoints.clone(), self.account.clone(), 31_337, terms, (), &[]);
-        RelayKeeper::new(endpoints, self.relay, proxy, bitcoin, rules, Some(submitter))
+        RelayKeeper::new(endpoints, self.relay, proxy, bitcoin, rules, Some(submitter.into()))
     }
 
     async fn epoch(&self) -> u32 {

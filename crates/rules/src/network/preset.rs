@@ -48,6 +48,8 @@ pub struct Contracts {
     pub wallet_registry: Address,
     /// The `MaintainerProxy`, which refunds the gas of proofs.
     pub maintainer_proxy: Address,
+    /// The `LightRelayMaintainerProxy`, which refunds the gas of telling the light relay Bitcoin's difficulty.
+    pub relay_proxy: Address,
     /// The block that the Bridge was deployed in: it has no event before.
     pub bridge_from: u64,
 }
@@ -62,6 +64,7 @@ impl Preset {
             validator: address!("0x30019D85a86ABD3cDA1167F4C052690c32FBDEc2"),
             wallet_registry: address!("0x46d52E41C2F300BC82217Ce22b920c34995204eb"),
             maintainer_proxy: address!("0x535E01F948458E0b64F9dB2A01Da6F32E240140f"),
+            relay_proxy: address!("0x4ca2f6206Da1A7Cb8155FEA68797EFDf25EFa3C8"),
             bridge_from: 16_399_102,
         }),
         bitcoin: bitcoin::Network::Bitcoin,

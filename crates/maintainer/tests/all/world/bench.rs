@@ -103,7 +103,7 @@ impl Bench {
         let bitcoin = Backends::new(vec![bitcoin], Expected::on(bitcoin::Network::Regtest));
         let settings =
             Settings { venue: Venue::Proxy(self.proxy), first_block: 0, final_depth: 96, without_work: true };
-        Maintainer::new(self.endpoints(), reader, bitcoin, Some(submitter), settings)
+        Maintainer::new(self.endpoints(), reader, bitcoin, Some(submitter.into()), settings)
     }
 
     pub(crate) async fn record(&self, wallet: &Wallet) -> WalletRecord {

@@ -1,25 +1,9 @@
 //! Several maintainers, at work on the same.
 
-use alloy::{primitives::Address, providers::Provider};
 use coxswain_maintainer::ItemState;
 use coxswain_testkit::DepositSpec;
 
 use super::bench::{Bench, FEE, Kind, minutes, sent};
-
-/// How many transactions of these accounts are in blocks, and how many of them reverted.
-async fn transactions(bench: &Bench, accounts: &[Address]) -> (usize, usize) {
-    let provider = bench.world.chain.provider();
-    let head = provider.get_block_number().await.unwrap();
-    let (mut count, mut reverted) = (0, 0);
-    for number in 0..=head {
-        let receipts = provider.get_block_receipts(number.into()).await.unwrap().unwrap_or_default();
-        for receipt in receipts.iter().filter(|receipt| accounts.contains(&receipt.from)) {
-            count += 1;
-            reverted += usize::from(!receipt.status());
-        }
-    }
-    (count, reverted)
-}
 
 #[tokio::test]
 async fn inc_43_two_maintainers_take_turns_and_no_proof_reverts() {
@@ -54,5 +38,5 @@ async fn inc_43_two_maintainers_take_turns_and_no_proof_reverts() {
     let expected = wallets.len() * ROUNDS;
     assert_eq!(proven, expected);
     assert!(others_turn > 0, "each waited for the other sometimes");
-    assert_eq!(transactions(&bench, &accounts).await, (expected, 0));
+    assert_eq!(bench.world.chain.transactions_of(&accounts).await.unwrap(), (expected, 0));
 }
