@@ -81,11 +81,13 @@ fuzz: ## Feed mutated frames, envelopes, multiaddrs and servers' answers to what
 		cargo test --release --quiet --locked -p coxswain-ethereum --features proven --lib --test all -- fuzz:: --nocapture --test-threads 1
 	@echo "fuzz: no target failed, SEED=$(SEED), $(SECONDS) s each"
 
-soak: contracts ## Flood and attack nodes for a minute each, kill journals and nodes again and again, run 20 windows on five processes
+soak: contracts ## Flood and attack nodes for a minute each, kill journals, nodes and maintainers again and again, run 20 windows on five processes
 	@COXSWAIN_FLOOD_SECONDS=60 cargo test --release --quiet --locked -p coxswain-network --test floods -- --nocapture
 	@COXSWAIN_KILLS=100 cargo test --quiet --locked -p coxswain-service --test journal -- killed --nocapture
 	@COXSWAIN_HITS=10 COXSWAIN_KILLS=100 COXSWAIN_SEED=$(SEED) cargo test --quiet --locked -p coxswain-cli \
 		--features points --test kills -- --nocapture --test-threads 1
+	@COXSWAIN_HITS=10 COXSWAIN_KILLS=50 COXSWAIN_SEED=$(SEED) cargo test --quiet --locked -p coxswain-cli \
+		--features points --test maintainer_kills -- --nocapture --test-threads 1
 	@COXSWAIN_WINDOWS=20 cargo test --quiet --locked -p coxswain-cli --test all -- start::five --nocapture
 	@echo "soak: nothing failed"
 

@@ -62,7 +62,7 @@ pub enum Command {
     #[cfg(feature = "node")]
     #[command(after_long_help = PROVE_HELP)]
     Prove(ProveArguments),
-    /// Find what all wallets did that is not proven yet, and prove it
+    /// Prove to the Bridge what all wallets did, and tell the light relay Bitcoin's difficulty: once, or until a signal
     #[cfg(feature = "node")]
     #[command(after_long_help = MAINTAIN_HELP)]
     Maintain(MaintainArguments),
@@ -91,6 +91,8 @@ impl Command {
             Self::Ping(asked) => &asked.asking,
             #[cfg(feature = "node")]
             Self::Prove(asked) => &asked.maintainer.asking,
+            #[cfg(feature = "node")]
+            Self::Maintain(asked) if asked.config.is_some() => return None,
             #[cfg(feature = "node")]
             Self::Maintain(asked) => &asked.maintainer.asking,
             #[cfg(feature = "node")]
@@ -188,12 +190,20 @@ Example:
 
 #[cfg(feature = "node")]
 const MAINTAIN_HELP: &str = "\
-Each wallet's money is followed from what the Bridge knows of it, however old that is. Without a keystore nothing is sent, and
-what could be is shown.
+With --config it runs: a pass per new Bitcoin block, and every ten minutes. It proves what wallets did, and tells the light relay
+each new difficulty. A journal keeps what was sent; losing it costs time, nothing else. It says how it is at /health and
+/metrics, on 127.0.0.1:9602. docs/maintainer.md has the file.
 
-Exit codes: 0 all is proven, or can be; 1 something can't be, and why; 2 usage; 3 undecided.
+With --once it ends after what can be proven now. Without a keystore nothing is sent, and what could be is shown.
 
-Example:
+Each wallet's money is followed from what the Bridge knows of it, however old that is.
+
+Exit codes of --once: 0 all is proven, or can be; 1 something can't be, and why; 2 usage; 3 undecided.
+Exit codes of --config: 0 drained; 2 configuration; 3 a check at the start failed; 4 a task ended that is needed; 5 the drain's
+deadline passed.
+
+Examples:
+  coxswain maintain --config maintainer.toml
   coxswain maintain --once --keystore maintainer.json --password-file password \\
     --rpc-url http://localhost:8545 --bitcoin-url ssl://electrum.example:50002";
 
@@ -674,16 +684,50 @@ pub struct ProveArguments {
 /// The arguments of `coxswain maintain`.
 #[cfg(feature = "node")]
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("mode").required(true).args(["once", "config"]))]
 pub struct MaintainArguments {
     /// End once nothing more can be proven
-    #[arg(long, required = true)]
+    #[arg(long)]
     pub once: bool,
+    /// Run until a signal, by this configuration file; what else is said here wins over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Run this module alone
+    #[arg(long, value_name = "MODULE", requires = "config")]
+    pub only: Option<ModuleName>,
+    /// The journal's file, instead of the configuration's
+    #[arg(long, value_name = "FILE", requires = "config")]
+    pub journal: Option<PathBuf>,
+    /// How long its tasks may take to end
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub drain: Duration,
     /// How.
     #[command(flatten)]
     pub maintainer: MaintainerArguments,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     pub json: bool,
+}
+
+/// A part of a maintainer.
+#[cfg(feature = "node")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModuleName {
+    /// Prove to the Bridge what wallets did
+    Spv,
+    /// Tell the light relay each new difficulty
+    Difficulty,
+}
+
+#[cfg(feature = "node")]
+impl ModuleName {
+    /// Its name in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Spv => "spv",
+            Self::Difficulty => "difficulty",
+        }
+    }
 }
 
 /// The arguments of `coxswain identity`.

@@ -29,7 +29,7 @@ use coxswain_cli::{
 use coxswain_cli::{
     network::{NetworkError, identity, ping},
     prove::{ProveError, maintain, prove},
-    start::{StartFailure, start},
+    start::{StartFailure, run_maintainer, start},
 };
 use eyre::{WrapErr, ensure};
 
@@ -159,7 +159,13 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
         #[cfg(feature = "node")]
         Command::Prove(arguments) => proven(arguments.json, prove(&arguments).await)?,
         #[cfg(feature = "node")]
-        Command::Maintain(arguments) => proven(arguments.json, maintain(&arguments).await)?,
+        Command::Maintain(arguments) => match &arguments.config {
+            None => proven(arguments.json, maintain(&arguments).await)?,
+            Some(config) => {
+                let ending = run_maintainer(&arguments, config, env::vars_os().collect()).await?;
+                Answer { text: ending.to_string(), exit_code: ending.exit_code() }
+            }
+        },
         Command::Doctor(arguments) => {
             let columns = page::columns();
             let tell = |line: doctor::Line<'_>| {

@@ -1,6 +1,6 @@
 //! `coxswain prove` and `coxswain maintain`: what wallets did on Bitcoin, proven to the Bridge.
 
-use std::{fmt, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anstyle::AnsiColor;
@@ -97,7 +97,8 @@ async fn maintainer(arguments: &MaintainerArguments) -> Result<Parts, ProveError
         Some(keystore) => {
             let password_file = arguments.password_file.clone();
             let account = account(&KeystoreArguments { keystore: keystore.clone(), password_file })?;
-            Some(Submitter::new(endpoints.clone(), account, chain.id, Terms::default(), (), &[]))
+            let terms = Terms::default();
+            Some(Arc::new(Submitter::new(endpoints.clone(), account, chain.id, terms, (), &[])))
         }
     };
     let reader = SnapshotReader::new(endpoints.clone(), chain.id, bridge);
@@ -234,7 +235,7 @@ struct ItemFields<'a> {
 
 impl<'a> From<&'a Item> for ItemFields<'a> {
     fn from(item: &'a Item) -> Self {
-        let Item { wallet, txid, kind, deadline, state } = item;
+        let Item { wallet, txid, kind, deadline, state, height: _ } = item;
         let Deadline { redemption, epochs_left, .. } = *deadline;
         let call = match state {
             ItemState::Ready(call) => Some(CallFields { to: Text(call.to), data: &call.input }),

@@ -1,23 +1,28 @@
-//! `coxswain start`: reads the configuration, and runs a node until a signal or a failure ends it.
+//! `coxswain start` and `coxswain maintain --config`: reads the configuration, and runs a node or a maintainer until a signal or
+//! a failure ends it.
 
 use std::{
     ffi::OsString,
     future::Future,
     io::{self, IsTerminal},
+    path::{Path, PathBuf},
     thread,
 };
 
+use alloy_primitives::Address;
 use coxswain_node::{Configuration, StartError};
+use coxswain_rules::network::Preset;
 use coxswain_service::{
     configuration::{ConfigurationError, Layers},
     logging::{self, LoggingError},
     tasks::{self, Ending},
 };
 use tokio::{runtime, sync::oneshot};
+use url::Url;
 
-use crate::arguments::StartArguments;
+use crate::arguments::{MaintainArguments, MaintainerArguments, StartArguments};
 
-/// Why a node doesn't run.
+/// Why a node or a maintainer doesn't run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartFailure {
@@ -30,11 +35,14 @@ pub enum StartFailure {
     /// It can't start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The maintainer can't start.
+    #[error(transparent)]
+    Maintainer(#[from] coxswain_maintainer::StartError),
     /// The system gives no threads or signals.
     #[error("the system gives no threads, or no signals")]
     System(#[from] io::Error),
     /// What runs the tasks has panicked.
-    #[error("the node has panicked")]
+    #[error("what runs the tasks has panicked")]
     Panicked,
 }
 
@@ -44,6 +52,7 @@ impl StartFailure {
         match self {
             Self::Configuration(_) | Self::Logging(_) => 2,
             Self::Start(error) => error.exit_code(),
+            Self::Maintainer(error) => error.exit_code(),
             Self::System(_) => 3,
             Self::Panicked => 4,
         }
@@ -78,6 +87,58 @@ pub async fn start(
         Ok(coxswain_node::start(configuration, env!("COXSWAIN_VERSION"), asked, drain).await?)
     })
     .await
+}
+
+/// Runs a maintainer, with the variables of its environment.
+///
+/// # Errors
+/// If it doesn't start.
+pub async fn run_maintainer(
+    arguments: &MaintainArguments,
+    config: &Path,
+    variables: Vec<(OsString, OsString)>,
+) -> Result<Ending, StartFailure> {
+    let mut layers = Layers::default();
+    layers.file(config)?;
+    layers.variables(variables)?;
+    for (flag, section, key, value) in flags(arguments) {
+        layers.flag(flag, section, key, value);
+    }
+    let configuration: coxswain_maintainer::Configuration = layers.read()?;
+    let colours = io::stderr().is_terminal();
+    logging::begin(&configuration.log.level, configuration.log.format, colours)?;
+    let drain = arguments.drain;
+    run(move || async move {
+        let asked = tasks::signal()?;
+        Ok(coxswain_maintainer::start(configuration, asked, drain).await?)
+    })
+    .await
+}
+
+/// What the arguments say that a configuration could: flag, section, key and value.
+fn flags(arguments: &MaintainArguments) -> Vec<(&'static str, &'static str, &'static str, String)> {
+    let MaintainArguments { only, journal, maintainer, .. } = arguments;
+    let MaintainerArguments { rpc_url, network, bridge, maintainer_proxy, direct, .. } = maintainer;
+    let text = |address: &Option<Address>| address.map(|address| address.to_string());
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let words = |urls: &[Url]| {
+        let words: Vec<_> = urls.iter().map(Url::as_str).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    };
+    let network = network.map(|network| Preset::from(network).name.to_owned());
+    let said = [
+        ("--rpc-url", "ethereum", "urls", words(rpc_url)),
+        ("--network", "ethereum", "network", network),
+        ("--bridge", "ethereum", "bridge", text(bridge)),
+        ("--maintainer-proxy", "ethereum", "maintainer_proxy", text(maintainer_proxy)),
+        ("--direct", "ethereum", "direct", direct.then(|| "true".to_owned())),
+        ("--keystore", "ethereum", "keystore", path(&maintainer.keystore)),
+        ("--password-file", "ethereum", "password_file", path(&maintainer.password_file)),
+        ("--bitcoin-url", "bitcoin", "urls", words(&maintainer.bitcoin.bitcoin_url)),
+        ("--journal", "journal", "path", path(journal)),
+        ("--only", "maintainer", "only", only.map(|only| only.name().to_owned())),
+    ];
+    said.into_iter().filter_map(|(flag, section, key, value)| Some((flag, section, key, value?))).collect()
 }
 
 /// Runs this on threads of its own.

@@ -89,14 +89,14 @@ impl Arguments {
                     word.parse().map_err(|error: coxswain_network::AddressError| error.to_string())
                 })?;
             }
+            // It reads them with its file.
+            #[cfg(feature = "node")]
+            Command::Start(_) | Command::Maintain(MaintainArguments { config: Some(_), .. }) => {}
             #[cfg(feature = "node")]
             Command::Prove(ProveArguments { maintainer, .. })
             | Command::Maintain(MaintainArguments { maintainer, .. }) => variables.maintainer(maintainer)?,
             #[cfg(feature = "node")]
             Command::Identity(asked) => variables.keystore(&mut asked.keystore),
-            // It reads them with its file.
-            #[cfg(feature = "node")]
-            Command::Start(_) => {}
             Command::Simulate(_) | Command::Completions(_) => {}
         }
         Ok(arguments)

@@ -21,8 +21,13 @@ mod fleet;
 mod hostile;
 #[cfg(feature = "node")]
 mod maintain;
+#[cfg(feature = "node")]
+mod maintaining;
 mod network;
 mod propose;
+#[cfg(feature = "node")]
+#[path = "../proving/mod.rs"]
+mod proving;
 #[cfg(feature = "node")]
 mod start;
 mod support;

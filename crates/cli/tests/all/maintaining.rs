@@ -1,0 +1,129 @@
+//! `coxswain maintain --config`: a maintainer that runs, and says how it is.
+
+use std::time::Duration;
+
+use alloy_primitives::U256;
+use coxswain_bindings::Bridge;
+use tokio::time::sleep;
+
+use crate::proving::{ACCOUNT, Bench, entry};
+
+#[tokio::test]
+async fn a_running_maintainer_proves_what_wallets_do_says_how_it_is_and_drains() {
+    let mut bench = Bench::new(2).await;
+    bench.authorise().await;
+    bench.world.chain.mine_every(1).await.unwrap();
+    for wallet in [0, 1, 0] {
+        bench.sweep(wallet).await;
+    }
+    let mut program = bench.start("", &[]);
+    bench.settle(&program).await;
+    // What is done while it runs is seen by its new block.
+    bench.sweep(1).await;
+    bench.settle(&program).await;
+    let health = program.health(|code, health| code == 200 && entry(health, "spv")["state"] == "ok").await;
+    assert_eq!(entry(&health, "difficulty")["says"], "not applicable: the relay counts no epochs");
+    assert_eq!(entry(&health, "balance")["state"], "ok");
+    while program.number("performance_deposit_sweep_proof_submissions_success_total").await != Some(4.0) {
+        sleep(Duration::from_millis(100)).await;
+    }
+    for (name, value) in [
+        ("performance_deposit_sweep_proof_submissions_total", 4.0),
+        ("performance_deposit_sweep_proof_submissions_failed_total", 0.0),
+        ("performance_redemption_proof_submissions_total", 0.0),
+        ("performance_spv_maintainer_active", 1.0),
+        ("performance_spv_proof_skipped_outside_relay_range_total", 0.0),
+        ("performance_spv_proof_skipped_exceeded_max_headers_total", 0.0),
+        ("performance_spv_maintainer_max_backoff_seconds", 0.0),
+        ("performance_spv_proof_task_failures_total", 0.0),
+        ("performance_redemption_proof_task_failures_total", 0.0),
+        ("coxswain_maintainer_proofs_mined_total{kind=\"deposit-sweep\"}", 4.0),
+        ("coxswain_maintainer_unproven{kind=\"deposit-sweep\"}", 0.0),
+    ] {
+        assert_eq!(program.number(name).await, Some(value), "{name}");
+    }
+    for name in [
+        "performance_spv_maintainer_last_activity_timestamp_seconds",
+        "performance_spv_maintainer_last_success_timestamp_seconds",
+        "coxswain_maintainer_gas_used_total",
+        "coxswain_maintainer_spent_gwei_total",
+        "coxswain_maintainer_balance_ether",
+    ] {
+        assert!(program.number(name).await.is_some_and(|value| value > 0.0), "{name}");
+    }
+    assert_eq!(program.terminate().code(), Some(0));
+    assert_eq!(bench.sent().await, (4, 0));
+}
+
+#[tokio::test]
+async fn whoever_may_not_prove_or_has_too_little_is_a_state_of_health_and_sends_nothing() {
+    let mut bench = Bench::new(1).await;
+    bench.world.chain.mine_every(1).await.unwrap();
+    bench.sweep(0).await;
+    let mut program = bench.start("only = \"spv\"\nevery = \"1s\"", &[]);
+    let health =
+        program.health(|code, health| code == 503 && entry(health, "spv")["state"] == "failed").await;
+    let says = entry(&health, "spv")["says"].as_str().unwrap();
+    assert!(says.contains("no authorised SPV maintainer"), "{says}");
+    assert!(entry(&health, "difficulty").is_null(), "one module alone: {health}");
+
+    bench.world.chain.endow(ACCOUNT, U256::from(1_000_000)).await.unwrap();
+    bench.authorise().await;
+    let poor = |_: u16, health: &serde_json::Value| {
+        entry(health, "spv")["state"] == "ok" && entry(health, "balance")["state"] == "failed"
+    };
+    let health = program.health(poor).await;
+    assert!(entry(&health, "balance")["says"].as_str().unwrap().contains("nothing is sent"), "{health}");
+    assert_eq!(bench.sent().await, (0, 0));
+
+    // Under half an ether there is an alarm, and proofs go on.
+    let alarming = U256::from(400_000_000_000_000_000_u64);
+    bench.world.chain.endow(ACCOUNT, alarming).await.unwrap();
+    program.health(|code, health| code == 200 && entry(health, "balance")["state"] == "warning").await;
+    bench.settle(&program).await;
+    assert_eq!((program.terminate().code(), bench.sent().await), (Some(0), (1, 0)));
+}
+
+#[tokio::test]
+async fn a_key_that_the_bridge_itself_does_not_trust_is_told_so() {
+    let mut bench = Bench::new(1).await;
+    bench.world.chain.mine_every(1).await.unwrap();
+    bench.sweep(0).await;
+    let direct = [("COXSWAIN_ETHEREUM__DIRECT", "true")];
+    let mut program = bench.start("only = \"spv\"\nevery = \"1s\"", &direct);
+    let health = program.health(|_, health| entry(health, "spv")["state"] == "failed").await;
+    let says = entry(&health, "spv")["says"].as_str().unwrap();
+    assert!(says.contains("no authorised SPV maintainer"), "{says}");
+    let trust = Bridge::setSpvMaintainerStatusCall { spvMaintainer: ACCOUNT, isTrusted: true };
+    bench.world.govern(&trust).await.unwrap();
+    bench.settle(&program).await;
+    assert_eq!((program.terminate().code(), bench.sent().await), (Some(0), (1, 0)));
+}
+
+#[tokio::test]
+async fn a_relay_without_a_previous_difficulty_is_a_state_of_health_where_work_counts() {
+    let mut bench = Bench::new(1).await;
+    bench.authorise().await;
+    bench.sweep(0).await;
+    // Of a network with work: the relay of tests knows no difficulty.
+    let signet = [("COXSWAIN_BITCOIN__NETWORK", "signet")];
+    let mut program = bench.start("", &signet);
+    let health = program.health(|_, health| entry(health, "spv")["state"] == "failed").await;
+    let says = entry(&health, "spv")["says"].as_str().unwrap();
+    assert!(says.contains("knows no previous difficulty"), "{says}");
+    assert_eq!((program.terminate().code(), bench.sent().await), (Some(0), (0, 0)));
+}
+
+#[tokio::test]
+async fn a_maintainer_that_cannot_start_ends_with_the_documented_code() {
+    let bench = Bench::new(0).await;
+    let ends = |more: &str, variables: &[(&str, &str)]| bench.start(more, variables).ends();
+    assert_eq!(ends("only = \"both\"", &[]), 2);
+    assert_eq!(ends("", &[("COXSWAIN_ETHEREUM__KEYSTORE", "/nowhere")]), 2);
+    assert_eq!(ends("", &[("COXSWAIN_ETHEREUM__NETWORK", "mainnet")]), 3);
+    let running = bench.start("", &[]);
+    let mut running = running;
+    running.health(|_, _| true).await;
+    assert_eq!(ends("", &[]), 3, "another process holds the journal");
+    assert_eq!(running.terminate().code(), Some(0));
+}
