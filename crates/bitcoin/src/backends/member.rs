@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,8 +25,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Member {
     doors: Vec<Door>,
-    /// Whether it has given an answer to anything that was understood.
-    has_spoken: AtomicBool,
+    speech: Mutex<Speech>,
+}
+
+/// Whether it has given answers that were understood.
+#[derive(Debug, Default)]
+struct Speech {
+    has_begun: bool,
+    /// When it was first asked since the last such answer.
+    asked_at: Option<Instant>,
 }
 
 /// One of a server's addresses.
@@ -51,7 +58,7 @@ pub(super) struct Terms {
 impl Member {
     pub(super) fn new(endpoints: Vec<Endpoint>) -> Self {
         let door = |endpoint| Door { endpoint, is_checked: AtomicBool::new(false), rest: Mutex::default() };
-        Self { doors: endpoints.into_iter().map(door).collect(), has_spoken: AtomicBool::new(false) }
+        Self { doors: endpoints.into_iter().map(door).collect(), speech: Mutex::default() }
     }
 
     pub(super) fn doors(&self) -> &[Door] {
@@ -63,8 +70,15 @@ impl Member {
         self.doors.first().map(|door| door.endpoint.name()).unwrap_or_default()
     }
 
-    pub(super) fn has_spoken(&self) -> bool {
-        self.has_spoken.load(Ordering::Relaxed)
+    /// Whether it has given an answer to anything that was understood, and not fallen silent since, for this long: a program
+    /// that runs for months must not wait for a server that is gone.
+    pub(super) fn has_spoken(&self, silent_after: Duration) -> bool {
+        let speech = self.speech();
+        speech.has_begun && speech.asked_at.is_none_or(|asked_at| asked_at.elapsed() < silent_after)
+    }
+
+    fn speech(&self) -> MutexGuard<'_, Speech> {
+        self.speech.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn rests(&self) -> bool {
@@ -77,11 +91,12 @@ impl Member {
         terms: Terms,
         ask: &(impl Fn(&'a Endpoint) -> BoxFuture<'a, Result<T, BackendError>> + Sync),
     ) -> Result<T, BackendError> {
+        self.speech().asked_at.get_or_insert_with(Instant::now);
         let mut causes = Vec::new();
         for door in &self.doors {
             match door.ask(terms, ask).await {
                 Ok(answer) => {
-                    self.has_spoken.store(true, Ordering::Relaxed);
+                    *self.speech() = Speech { has_begun: true, asked_at: None };
                     return Ok(answer);
                 }
                 // A refusal says nothing against the server, and another address of it refuses likewise.

@@ -152,7 +152,8 @@ impl Backends {
     }
 
     fn enough(&self) -> Enough {
-        let answering = self.0.members.iter().filter(|member| member.has_spoken()).count();
+        let rest = self.0.expected.rest;
+        let answering = self.0.members.iter().filter(|member| member.has_spoken(rest)).count();
         // With too few servers nothing is ever enough.
         Enough { required: self.0.quorum.map_or(usize::MAX, |quorum| quorum.required(answering)) }
     }

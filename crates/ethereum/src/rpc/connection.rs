@@ -6,8 +6,8 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -42,6 +42,9 @@ use super::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt at a request may take, the answer included, unless somebody wants otherwise.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// After how many times the time for an answer without one a server that has spoken counts as silent: two questions, each
+/// asked twice.
+const SILENT_AFTER: u32 = 4;
 /// The pause before a request that failed in passing is sent once more.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How large an answer may be, in bytes.
@@ -104,10 +107,17 @@ pub(crate) struct Connection {
 struct Standing {
     /// The id of the next request: an answer to another one is no answer.
     next_id: AtomicU64,
-    /// Whether it has given an answer to anything that was understood.
-    has_spoken: AtomicBool,
+    speech: Mutex<Speech>,
     /// Since when it is dead, and of what.
     dead: Mutex<Option<(Instant, RequestError)>>,
+}
+
+/// Whether it has given answers that were understood.
+#[derive(Debug, Default)]
+struct Speech {
+    has_begun: bool,
+    /// When it was first asked since the last such answer.
+    asked_at: Option<Instant>,
 }
 
 /// A body, and the place that it takes while it is held.
@@ -142,9 +152,20 @@ impl Connection {
         Ok(Self { http, url, name, timing, standing: Arc::default() })
     }
 
-    /// Whether it has given an answer to anything that was understood.
+    /// Whether it has given an answer to anything that was understood, and not fallen silent since: a program that runs for
+    /// months must not wait for a server that is gone.
     pub(crate) fn has_spoken(&self) -> bool {
-        self.standing.has_spoken.load(Ordering::Relaxed)
+        let speech = self.speech();
+        let silent_after = self.timing.timeout * SILENT_AFTER;
+        speech.has_begun && speech.asked_at.is_none_or(|asked_at| asked_at.elapsed() < silent_after)
+    }
+
+    fn speech(&self) -> MutexGuard<'_, Speech> {
+        self.standing.speech.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asked(&self) {
+        self.speech().asked_at.get_or_insert_with(Instant::now);
     }
 
     /// As [`request`](Self::request), and once more if that fails in passing.
@@ -188,7 +209,7 @@ impl Connection {
     }
 
     fn understood(&self) {
-        self.standing.has_spoken.store(true, Ordering::Relaxed);
+        *self.speech() = Speech { has_begun: true, asked_at: None };
         self.timing.activity.answered();
     }
 
@@ -220,6 +241,7 @@ impl Connection {
         Params: RpcSend + 'static,
         Answer: RpcRecv,
     {
+        self.asked();
         let id = self.next_id();
         let body = serde_json::to_vec(&Request::new(method, Id::Number(id), params))
             .map_err(|error| self.garbage(method, format!("the request can't be written: {error}"), ""))?;
@@ -243,6 +265,7 @@ impl Connection {
         Params: RpcSend + 'static,
         Answer: RpcRecv,
     {
+        self.asked();
         let ids: Vec<_> = params.iter().map(|_| self.next_id()).collect();
         let request = |(id, params): (&u64, &Params)| Request::new(method, Id::Number(*id), params.clone());
         let requests: Vec<_> = ids.iter().zip(params).map(request).collect();

@@ -18,7 +18,7 @@ use std::{
 use alloy::primitives::Address;
 use coxswain_ethereum::{
     BlockSelector, ChainError, Condition, ContractVerdict, Endpoints, EventLog, EventReader, Expected,
-    MAX_LAG, ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
+    MAX_LAG, Panel, ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
 };
 use coxswain_rules::network::Preset;
 use coxswain_rules::{Case, HeartbeatProposal, KeyHash, Subject};
@@ -288,6 +288,31 @@ async fn inc_25_a_dead_endpoint_is_passed_over_and_taken_again_when_it_is_back()
     ask().await;
     assert_eq!((asked(&first), asked(&second)), (3, 3));
     assert_eq!(kinds(&endpoint), ["fit", "fit"]);
+}
+
+#[tokio::test]
+async fn inc_25_of_two_servers_one_that_has_been_silent_for_a_minute_is_waited_for_no_longer() {
+    let chain = TestChain::start().unwrap();
+    let dead = Arc::new(AtomicBool::new(false));
+    let meet = {
+        let dead = Arc::clone(&dead);
+        move |_: &str| if dead.load(Ordering::SeqCst) { Reply::Cut } else { Reply::Forward }
+    };
+    let first = node(&chain.endpoint(), meet).await;
+    let second = node(&chain.endpoint(), |_| Reply::Forward).await;
+    let panel = Panel::of(&several([first.url(), second.url()]), ANVIL);
+    let mut decider = panel.decider(None);
+    let mut decide = async || panel.decide(&mut decider, 0).await.map(|decision| decision.named_by);
+    assert_eq!(decide().await.unwrap(), 2);
+    dead.store(true, Ordering::SeqCst);
+    assert!(decide().await.is_err(), "it has answered before");
+    pass(Duration::from_secs(59)).await;
+    assert!(decide().await.is_err());
+    pass(Duration::from_secs(2)).await;
+    assert_eq!(decide().await.unwrap(), 1);
+    dead.store(false, Ordering::SeqCst);
+    pass(Duration::from_secs(61)).await;
+    assert_eq!(decide().await.unwrap(), 2);
 }
 
 #[tokio::test]
