@@ -7,7 +7,7 @@ use alloy::{
     node_bindings::{Anvil, AnvilInstance},
     primitives::{Address, Bytes, TxKind, U256},
     providers::{DynProvider, Provider, ProviderBuilder, ext::AnvilApi},
-    rpc::types::{TransactionReceipt, TransactionRequest},
+    rpc::types::{TransactionReceipt, TransactionRequest, anvil::ReorgOptions},
     sol_types::{SolCall, SolValue},
     transports::http::reqwest::Url,
 };
@@ -142,6 +142,12 @@ impl TestChain {
     /// Mines a block every so many seconds from now on, whether there is anything to put in it or not.
     pub async fn mine_every(&self, seconds: u64) -> Result<(), Error> {
         Ok(self.provider.anvil_set_interval_mining(seconds).await?)
+    }
+
+    /// Replaces the newest blocks, this many, by as many others, which are empty.
+    pub async fn replace(&self, blocks: u64) -> Result<(), Error> {
+        self.provider.anvil_reorg(ReorgOptions { depth: blocks, tx_block_pairs: Vec::new() }).await?;
+        Ok(())
     }
 
     /// Gives an account ether to pay for transactions with.

@@ -23,11 +23,15 @@ mod hostile;
 mod maintain;
 #[cfg(feature = "node")]
 mod maintaining;
+#[cfg(feature = "node")]
+mod members;
 mod network;
 mod propose;
 #[cfg(feature = "node")]
 #[path = "../proving/mod.rs"]
 mod proving;
+#[cfg(feature = "node")]
+mod servers;
 #[cfg(feature = "node")]
 mod start;
 mod support;

@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    future::Future,
     io::{BufRead, BufReader},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
@@ -25,7 +24,7 @@ use coxswain_network::{
 };
 use coxswain_node::actions::ActionRecord;
 use coxswain_protocol::{
-    Assignment, Entry, Sent, SigningGroup, Window, WindowParameters, WindowResult,
+    Assignment, Entry, SafeHashes, Sent, SigningGroup, Window, WindowParameters, WindowResult,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, Proposed},
 };
 use coxswain_rules::KeyHash;
@@ -387,6 +386,12 @@ impl Fleet {
         self.taken().await;
     }
 
+    /// Mines so many blocks at once, which nobody may have seen yet.
+    pub(crate) async fn mine_unseen(&mut self, blocks: u64) {
+        self.world.chain.mine(blocks).await.unwrap();
+        self.height += blocks;
+    }
+
     /// Mines up to this block, one by one.
     pub(crate) async fn mine_to(&mut self, block: u64) {
         while self.height < block {
@@ -403,14 +408,19 @@ impl Fleet {
         SigningGroup::new((1..=self.plan.operators).map(operator).collect()).unwrap()
     }
 
-    pub(crate) async fn hash(&self, block: u64) -> B256 {
-        self.endpoints.block(BlockSelector::Number(block)).await.unwrap().unwrap().hash
+    /// A block's hashes by both rules.
+    pub(crate) async fn hashes(&self, block: u64) -> SafeHashes {
+        SafeHashes::of(&self.endpoints.header(block).await.unwrap().unwrap())
+    }
+
+    /// A window's assignment by this hash of its safe block.
+    pub(crate) fn assigned(&self, wallet: KeyHash, window: Window, hash: B256) -> Assignment {
+        Assignment::new(&NETWORK, window, wallet, &self.group(), hash)
     }
 
     /// Who leads a window, and what may be proposed in it. Its safe block must be there.
     pub(crate) async fn assignment(&self, wallet: KeyHash, window: Window) -> Assignment {
-        let hash = self.hash(window.safe_block()).await;
-        Assignment::new(&NETWORK, window, wallet, &self.group(), hash)
+        self.assigned(wallet, window, self.hashes(window.safe_block()).await.canonical)
     }
 
     /// The window that comes next.
@@ -424,14 +434,23 @@ impl Fleet {
         wallet: KeyHash,
         wanted: impl Fn(&Assignment) -> bool,
     ) -> Window {
+        self.until_hashed(|fleet, window, hashes| wanted(&fleet.assigned(wallet, window, hashes.canonical)))
+            .await
+    }
+
+    /// Likewise, by the next one's safe hashes.
+    pub(crate) async fn until_hashed(
+        &mut self,
+        wanted: impl Fn(&Self, Window, SafeHashes) -> bool,
+    ) -> Window {
         loop {
             self.rest().await;
             let window = self.next();
-            if wanted(&self.assignment(wallet, window).await) {
+            if wanted(self, window, self.hashes(window.safe_block()).await) {
                 return window;
             }
-            self.mine(1).await;
-            self.mine(NETWORK.frequency - 1).await;
+            // Past all of it at once.
+            self.mine(NETWORK.frequency).await;
         }
     }
 
@@ -457,8 +476,7 @@ impl Fleet {
         results.collect()
     }
 
-    /// Waits until these are linked with each other, as they say when they are asked for their links in a window: which is
-    /// when a window that one of them leads comes to something.
+    /// Waits until somebody has recorded what it sends in a window.
     pub(crate) async fn has_sent(&self, wallet: KeyHash, window: Window) {
         let index = window.index();
         let sent = |fleet: &Self| fleet.nodes.values().any(|node| node.sent(wallet, index).is_some());
@@ -564,9 +582,4 @@ pub(crate) fn envelope(number: u8, payload: &[u8], sequence: u64) -> Vec<u8> {
 pub(crate) fn read(heard: &Heard) -> (Address, CoordinationMessage) {
     let envelope = Envelope::decode(&heard.envelope).unwrap();
     (heard.author.address(), CoordinationMessage::decode(envelope.payload).unwrap())
-}
-
-/// Waits for this, but not for ever.
-pub(crate) async fn soon<T>(what: &str, awaited: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, awaited).await.unwrap_or_else(|_| panic!("{what}"))
 }

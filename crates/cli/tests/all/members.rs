@@ -1,0 +1,245 @@
+//! Windows of real processes with a hostile member among them, on real sockets: what it does is recorded by all others, the
+//! same everywhere, and keeps nobody from the result.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bitcoin::ScriptBuf;
+use coxswain_protocol::{
+    Agreement, FaultKind, Mistake, Note, Window, WindowResult,
+    wire::{CoordinationMessage, Proposed},
+};
+use coxswain_rules::{Action, Amount, KeyHash, MovingFundsProposal, Proposal, RedemptionProposal};
+use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, World, standard_scripts};
+use tokio::task::yield_now;
+
+use crate::fleet::{self, Fleet, Member, Plan, operator};
+
+const HOSTILE: u8 = 4;
+const HONEST: [u8; 3] = [1, 2, 3];
+
+/// How long a member floods.
+fn flood_time() -> Duration {
+    Duration::from_secs(env::var("COXSWAIN_FLOOD_SECONDS").map_or(4, |text| text.parse().unwrap()))
+}
+
+/// Three processes and a hostile member of one wallet that has something to do. Each process has two servers, so that what
+/// follows from a block is no server's word alone.
+async fn begin() -> (Fleet, KeyHash, Vec<FaultyEndpoint>) {
+    let mut world = World::start().await.unwrap();
+    let wallet = world.wallet(1).await.unwrap();
+    world.reveal(&wallet, DepositSpec::default()).await.unwrap();
+    let mut plan = Plan::of(4).played(HOSTILE);
+    let mut servers = Vec::new();
+    for number in HONEST {
+        let server = FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward);
+        let server = server.await.unwrap();
+        plan.ethereum.insert(number, vec![world.chain.endpoint(), server.url().to_string()]);
+        servers.push(server);
+    }
+    let fleet = Fleet::start(world, &[wallet.public_key().0], plan).await;
+    (fleet, wallet.key_hash(), servers)
+}
+
+/// Runs a window in which the hostile member says these things at the first block, and gives what the others came to.
+async fn run(
+    fleet: &mut Fleet,
+    wallet: KeyHash,
+    window: Window,
+    said: impl IntoIterator<Item = (&Member, Vec<u8>)>,
+) -> BTreeMap<u8, Arc<WindowResult>> {
+    fleet.mine(1).await;
+    for (member, envelope) in said {
+        member.say(wallet, &envelope);
+    }
+    let leads = fleet.assignment(wallet, window).await.leader;
+    if leads != operator(HOSTILE) {
+        fleet.has_sent(wallet, window).await;
+    }
+    fleet.mine_to(window.end()).await;
+    let results = fleet.results(wallet, window).await;
+    assert_eq!(results.keys().copied().collect::<Vec<_>>(), HONEST);
+    results
+}
+
+fn redemption(fee: u64) -> Proposed {
+    let [script, ..] = standard_scripts(9);
+    propose(Proposal::Redemption(RedemptionProposal { scripts: vec![script], fee: Amount::from_sat(fee) }))
+}
+
+fn propose(proposal: Proposal) -> Proposed {
+    Proposed::Action(Arc::new(proposal))
+}
+
+/// Checks that all came to this, and have recorded such a fault of the hostile member, with the signed message where there is
+/// one, and nothing of anybody else.
+fn blame(results: &BTreeMap<u8, Arc<WindowResult>>, name: &str, expected: impl Fn(&FaultKind) -> bool) {
+    for result in results.values() {
+        assert_eq!(result.agreement.name(), name, "{result:#?}");
+        assert!(result.faults.iter().any(|fault| expected(&fault.kind)), "{result:#?}");
+        for fault in &result.faults {
+            assert_eq!(fault.culprit, operator(HOSTILE));
+            let is_silence = matches!(fault.kind, FaultKind::LeaderIdleness { .. });
+            assert_eq!(fault.signed.is_none(), is_silence, "{fault:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_all_and_blames_it_alone() {
+    let (mut fleet, wallet, _servers) = begin().await;
+    let (hostile, _heard) = Member::join(&fleet, HOSTILE, &HONEST, true).await;
+    hostile.linked(&HONEST).await;
+    let leads = |it: &coxswain_protocol::Assignment| it.leader == operator(HOSTILE);
+
+    // INC-19: it proposes where another leads.
+    let window = fleet.until_next(wallet, |it| !leads(it)).await;
+    let said = hostile.envelope(&fleet, wallet, window, Proposed::NoOp, 1);
+    let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
+    blame(&results, "action", |kind| matches!(kind, FaultKind::LeaderImpersonation { .. }));
+
+    // INC-20: what it proposes is not on the checklist.
+    let window =
+        fleet.until_next(wallet, |it| leads(it) && !it.checklist.contains(Action::MovingFunds)).await;
+    let moving = MovingFundsProposal { targets: vec![KeyHash([1; 20])], fee: Amount::from_sat(1_000) };
+    let moving = propose(Proposal::MovingFunds(moving));
+    let said = hostile.envelope(&fleet, wallet, window, moving, 2);
+    let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
+    let expected = FaultKind::LeaderMistake(Mistake::NotOnChecklist(Action::MovingFunds));
+    blame(&results, "leader mistake", |kind| *kind == expected);
+
+    // INC-20: the contract refuses it.
+    let window = fleet.until_next(wallet, leads).await;
+    let said = hostile.envelope(&fleet, wallet, window, redemption(1_000), 3);
+    let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
+    let rejected = |kind: &FaultKind| matches!(kind, FaultKind::LeaderMistake(Mistake::Rejected { .. }));
+    blame(&results, "leader mistake", rejected);
+
+    // INC-21: it leads, and says nothing. The journals have it.
+    let window = fleet.until_next(wallet, leads).await;
+    let results = run(&mut fleet, wallet, window, []).await;
+    blame(&results, "leader idleness", |kind| matches!(kind, FaultKind::LeaderIdleness { .. }));
+
+    // INC-34: it leads by the other rule for the safe block's hash. Nobody is blamed.
+    let window = fleet
+        .until_hashed(|fleet, window, hashes| {
+            !leads(&fleet.assigned(wallet, window, hashes.canonical))
+                && leads(&fleet.assigned(wallet, window, hashes.legacy_header))
+        })
+        .await;
+    let said = hostile.envelope(&fleet, wallet, window, Proposed::NoOp, 4);
+    let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
+    for result in results.values() {
+        assert_eq!((result.agreement.name(), result.faults.len()), ("action", 0), "{result:#?}");
+        let told = result.notes.iter().any(
+            |note| matches!(note, Note::HashRuleMismatch { author, .. } if *author == operator(HOSTILE)),
+        );
+        assert!(told, "{result:#?}");
+    }
+    hostile.leave().await;
+    fleet.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_49_a_leader_that_tells_some_one_thing_and_others_another_is_seen_through_by_all() {
+    let (mut fleet, wallet, _servers) = begin().await;
+    // With the same key, it stands in two places, each of which knows one of the others.
+    let (left, _heard) = Member::join(&fleet, HOSTILE, &[1], false).await;
+    let (right, _also_heard) = Member::join(&fleet, HOSTILE, &[2], false).await;
+    left.linked(&[1]).await;
+    right.linked(&[2]).await;
+    let window = fleet.until_next(wallet, |it| it.leader == operator(HOSTILE)).await;
+    let one = left.envelope(&fleet, wallet, window, redemption(1_000), 1);
+    let other = right.envelope(&fleet, wallet, window, redemption(2_000), 1);
+    let results = run(&mut fleet, wallet, window, [(&left, one), (&right, other)]).await;
+    let equivocates =
+        |kind: &FaultKind| matches!(kind, FaultKind::LeaderMistake(Mistake::Equivocation { .. }));
+    for result in results.values() {
+        assert_eq!(result.agreement.name(), "equivocation", "{result:#?}");
+        let fault = result.faults.iter().find(|fault| equivocates(&fault.kind)).unwrap();
+        assert!(fault.culprit == operator(HOSTILE) && fault.signed.is_some());
+        assert!(result.faults.iter().all(|fault| fault.culprit == operator(HOSTILE)));
+    }
+    left.leave().await;
+    right.leave().await;
+    fleet.stop();
+}
+
+/// A process's memory, in KiB.
+fn memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("VmRSS: 0");
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_18_a_member_that_floods_keeps_nobody_from_hearing_the_leader_in_that_window() {
+    let (mut fleet, wallet, _servers) = begin().await;
+    let (hostile, _heard) = Member::join(&fleet, HOSTILE, &HONEST, true).await;
+    hostile.linked(&HONEST).await;
+    let window = fleet.until_next(wallet, |it| it.leader != operator(HOSTILE)).await;
+    let pids: Vec<_> = fleet.nodes.values_mut().map(|node| node.process().id()).collect();
+    let before: Vec<_> = pids.iter().map(|pid| memory(*pid)).collect();
+    let seat = fleet.group().first_seat(operator(HOSTILE)).unwrap();
+    let stop = AtomicBool::new(false);
+    let said = AtomicU64::new(0);
+    let began = Instant::now();
+    let flood = async {
+        while !stop.load(Ordering::Relaxed) {
+            let sequence = said.fetch_add(1, Ordering::Relaxed);
+            // Well-formed ones, all different; now and then a huge one; and repeats.
+            let length = if sequence.is_multiple_of(16) { 60_000 } else { 100 };
+            let script = ScriptBuf::from_bytes(vec![0x51; if length > 10_000 { 9_000 } else { length }]);
+            let scripts = vec![script; if length > 10_000 { 6 } else { 1 }];
+            let proposal = RedemptionProposal { scripts, fee: Amount::from_sat(sequence) };
+            let message = CoordinationMessage {
+                seat,
+                coordination_block: window.block(),
+                wallet,
+                proposed: propose(Proposal::Redemption(proposal)),
+            };
+            let envelope = fleet::envelope(HOSTILE, &message.encode().unwrap(), sequence);
+            for _ in 0..2 {
+                hostile.say(wallet, &envelope);
+            }
+            if sequence.is_multiple_of(16) {
+                yield_now().await;
+            }
+        }
+    };
+    let active = async {
+        // The window opens amid the flood, and most of the active phase passes in it.
+        tokio::time::sleep(flood_time() / 10).await;
+        for _ in 0..14 {
+            fleet.mine(1).await;
+            tokio::time::sleep(flood_time() * 6 / 100).await;
+        }
+        tokio::time::sleep(flood_time().saturating_sub(began.elapsed())).await;
+        fleet.mine_to(window.active_end()).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(flood, active);
+    let flooded = began.elapsed();
+    fleet.mine_to(window.end()).await;
+    for (number, result) in fleet.results(wallet, window).await {
+        assert!(matches!(result.agreement, Agreement::Action(..)), "{number}: {result:#?}");
+        assert!(result.faults.iter().all(|fault| fault.culprit == operator(HOSTILE)), "{result:#?}");
+    }
+    let grown: Vec<_> =
+        pids.iter().zip(before).map(|(pid, before)| memory(*pid).saturating_sub(before)).collect();
+    println!(
+        "a member said {} things in {:.0} s; the leader was heard by all; {grown:?} KiB more in the three processes",
+        said.load(Ordering::Relaxed),
+        flooded.as_secs_f32()
+    );
+    assert!(grown.iter().all(|grown| *grown < 128 << 10), "{grown:?} KiB");
+    hostile.leave().await;
+    fleet.stop();
+}
