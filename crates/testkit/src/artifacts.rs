@@ -20,6 +20,11 @@ pub fn deployed_validator() -> Result<Bytes, Error> {
 /// Our validator, as forge built it: deploy it with
 /// [`World::deploy_validator`](crate::World::deploy_validator).
 pub fn our_validator() -> Result<Bytes, Error> {
+    forged("WalletProposalValidator")
+}
+
+/// The creation code of a contract of this project's.
+pub(crate) fn forged(name: &str) -> Result<Bytes, Error> {
     #[derive(Deserialize)]
     struct Forged {
         bytecode: Object,
@@ -28,7 +33,7 @@ pub fn our_validator() -> Result<Bytes, Error> {
     struct Object {
         object: String,
     }
-    let path = root().join("out/WalletProposalValidator.sol/WalletProposalValidator.json");
+    let path = root().join(format!("out/{name}.sol/{name}.json"));
     let Forged { bytecode } = parse(&path, "npx forge build")?;
     decode(&path, &bytecode.object)
 }

@@ -210,6 +210,16 @@ impl TestChain {
         self.deploy("test relay", self.account(0)?, code).await
     }
 
+    /// Deploys a relay whose newest epoch is this one, and which takes any headers for proof of the next, as many as these on each
+    /// side.
+    ///
+    /// # Errors
+    /// If this project's contracts are not built.
+    pub async fn deploy_easy_relay(&self, epoch: u64, proof_length: u64) -> Result<Address, Error> {
+        let code = [artifacts::forged("EasyRelay")?.to_vec(), (epoch, proof_length).abi_encode()].concat();
+        self.deploy("easy relay", self.account(0)?, code.into()).await
+    }
+
     /// Deploys a contract. `name` says in an error which.
     pub async fn deploy(&self, name: &str, from: Address, creation_code: Bytes) -> Result<Address, Error> {
         let receipt = self.execute(name, from, TxKind::Create, creation_code).await?;

@@ -1,6 +1,13 @@
 //! The relay keeper on real light relays: mainnet's own retargets, and relays that are left alone.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use alloy::{primitives::Address, providers::Provider};
 use bitcoin::{
@@ -17,11 +24,11 @@ use coxswain_bitcoin::{
 };
 use coxswain_ethereum::{
     Account, Endpoints,
-    submit::{Submitter, Terms},
+    submit::{SubmitError, Submitter, Terms},
 };
 use coxswain_maintainer::{DifficultyError, RelayKeeper, Step};
 use coxswain_rules::Assured;
-use coxswain_testkit::TestChain;
+use coxswain_testkit::{FaultyEndpoint, Reply, TestChain};
 use serde::Deserialize;
 
 /// Bitcoin, of which only some headers are known.
@@ -267,4 +274,84 @@ async fn a_relay_that_counts_no_epochs_or_has_none_yet_is_left_alone() {
     // Without a key it says what it would send.
     let keeper: RelayKeeper<_, ()> = RelayKeeper::new(endpoints, bench.relay, None, bitcoin, EASY, None);
     assert!(matches!(keeper.step().await.unwrap(), Step::Ready(_)));
+}
+
+#[tokio::test]
+async fn inc_42_a_relay_three_epochs_behind_is_caught_up_and_one_that_is_told_by_others_is_no_failure() {
+    let bitcoin = easy_epochs(10, 3, 2);
+    let bench = Bench::new(10 * EPOCH, &bitcoin.0[&(10 * EPOCH)], 2).await;
+    let relay = bench.chain.deploy_easy_relay(10, 2).await.unwrap();
+    let bench = Bench { relay, ..bench };
+    let keeper = bench.keeper(bitcoin.clone(), EASY, None);
+    for expected in 11..=13 {
+        let told = keeper.step().await.unwrap();
+        assert!(matches!(told, Step::Told { epoch, .. } if epoch == expected), "{told:?}");
+        assert_eq!(bench.epoch().await, expected);
+    }
+    assert!(matches!(keeper.step().await.unwrap(), Step::UpToDate));
+    assert_eq!(bench.transactions().await, 3);
+
+    // Headers of which one is changed are not even tried.
+    let bench = Bench { relay: bench.chain.deploy_easy_relay(10, 2).await.unwrap(), ..bench };
+    let mut changed = bitcoin;
+    changed.0.get_mut(&(11 * EPOCH)).unwrap().time += 1;
+    let refused = bench.keeper(changed, EASY, None).step().await.unwrap_err();
+    assert!(matches!(refused, DifficultyError::Proof(_)), "{refused}");
+    assert_eq!((bench.epoch().await, bench.transactions().await), (10, 3));
+}
+
+#[tokio::test]
+async fn inc_42_a_retarget_that_is_swallowed_is_noticed_and_another_that_was_faster_is_no_failure() {
+    let bitcoin = easy_epochs(10, 2, 2);
+    let bench = Bench::new(10 * EPOCH, &bitcoin.0[&(10 * EPOCH)], 2).await;
+    let relay = bench.chain.deploy_easy_relay(10, 2).await.unwrap();
+    let bench = Bench { relay, ..bench };
+    // A server that says that it takes transactions, and drops them.
+    let swallows = Arc::new(AtomicBool::new(true));
+    let (swallowing, upstream) = (Arc::clone(&swallows), bench.chain.endpoint().parse().unwrap());
+    let faulty = FaultyEndpoint::start(upstream, move |method| match method {
+        "eth_sendRawTransaction" if swallowing.load(Ordering::SeqCst) => {
+            Reply::Result(serde_json::json!(alloy::primitives::B256::ZERO))
+        }
+        _ => Reply::Forward,
+    });
+    let faulty = faulty.await.unwrap();
+    let endpoints = Endpoints::new(faulty.url().clone()).unwrap();
+    let terms = Terms {
+        depth: 0,
+        poll: Duration::from_millis(20),
+        bump_after: Duration::from_millis(200),
+        patience: Duration::from_secs(2),
+        ..Terms::default()
+    };
+    let account = bench.account.clone();
+    let submitter = Arc::new(Submitter::new(endpoints.clone(), account, 31_337, terms, (), &[]));
+    let keeper =
+        RelayKeeper::new(endpoints, relay, None, bitcoin.clone(), EASY, Some(Arc::clone(&submitter)));
+    let lost = keeper.step().await.unwrap_err();
+    assert!(matches!(lost, DifficultyError::Submit(SubmitError::NotMined(_))), "{lost}");
+    assert_eq!((bench.epoch().await, bench.transactions().await), (10, 0));
+
+    // The nonce is free for what follows, be it the same.
+    swallows.store(false, Ordering::SeqCst);
+    assert!(matches!(keeper.step().await.unwrap(), Step::Told { epoch: 11, .. }));
+    assert_eq!((bench.epoch().await, bench.transactions().await), (11, 1));
+
+    // While it waits, another tells the epoch: then it is told, and ours is replaced.
+    swallows.store(true, Ordering::SeqCst);
+    let other = async {
+        let retarget = relay::retargetCall { headers: vec![0; 320].into() };
+        bench.as_owner(relay, &retarget).await;
+    };
+    let (step, ()) = tokio::join!(keeper.step(), other);
+    // Ours comes to nothing, which is noticed in time.
+    assert!(
+        matches!(
+            step,
+            Ok(Step::ToldByOthers | Step::UpToDate) | Err(DifficultyError::Submit(SubmitError::NotMined(_)))
+        ),
+        "{step:?}"
+    );
+    swallows.store(false, Ordering::SeqCst);
+    assert!(matches!(keeper.step().await.unwrap(), Step::UpToDate));
 }

@@ -11,7 +11,8 @@ use coxswain_ethereum::{
 };
 use coxswain_maintainer::{Item, ItemState, Maintainer, Pass, Settings, Venue};
 use coxswain_rules::{Amount, WalletRecord, main_utxo_hash};
-use coxswain_testkit::{BitcoinServer, DepositSpec, Reply, Serving, Wallet, World};
+use coxswain_testkit::{BitcoinServer, Btcd, DepositSpec, ElectrumX, Reply, Serving, Wallet, World};
+use url::Url;
 
 pub(crate) const FEE: Amount = Amount::from_sat(10_000);
 /// anvil's.
@@ -25,26 +26,67 @@ pub(crate) type TestMaintainer = Maintainer<Backends, ()>;
 pub(crate) struct Bench {
     pub(crate) world: World,
     pub(crate) proxy: Address,
-    pub(crate) server: BitcoinServer,
+    pub(crate) server: Server,
+}
+
+/// Where maintainers ask about Bitcoin.
+pub(crate) enum Server {
+    Ours(BitcoinServer),
+    /// The world's own node.
+    Btcd,
+    ElectrumX(ElectrumX),
 }
 
 /// What kind of backend maintainers ask.
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "the real ones are another program's")]
 pub(crate) enum Kind {
     Electrum,
     Core,
+    /// Real ones, which `make test-peers` installs.
+    Btcd,
+    ElectrumX,
 }
 
 impl Bench {
     pub(crate) async fn new(kind: Kind) -> Self {
-        let world = World::start().await.unwrap();
-        let proxy = world.deploy_maintainer_proxy().await.unwrap();
-        let (chain, serving) = (&world.bitcoin, Serving::default());
+        let mut world = World::start().await.unwrap();
+        let ours = |server: std::io::Result<_>| Server::Ours(server.unwrap());
+        let serving = Serving::default();
         let server = match kind {
-            Kind::Electrum => BitcoinServer::electrum(chain, serving, |_, _| Reply::Forward).await,
-            Kind::Core => BitcoinServer::core(chain, serving, |_, _| Reply::Forward).await,
+            Kind::Electrum => {
+                ours(BitcoinServer::electrum(&world.bitcoin, serving, |_, _| Reply::Forward).await)
+            }
+            Kind::Core => ours(BitcoinServer::core(&world.bitcoin, serving, |_, _| Reply::Forward).await),
+            Kind::Btcd => {
+                world = world.with_node(Btcd::start().await.unwrap()).await.unwrap();
+                Server::Btcd
+            }
+            Kind::ElectrumX => {
+                let node = Btcd::start().await.unwrap();
+                let server = ElectrumX::start(&node).await.unwrap();
+                world = world.with_node(node).await.unwrap();
+                Server::ElectrumX(server)
+            }
         };
-        Self { world, proxy, server: server.unwrap() }
+        let proxy = world.deploy_maintainer_proxy().await.unwrap();
+        Self { world, proxy, server }
+    }
+
+    fn bitcoin_url(&self) -> &Url {
+        match &self.server {
+            Server::Ours(server) => server.url(),
+            Server::Btcd => self.world.node.as_ref().unwrap().url(),
+            Server::ElectrumX(server) => server.url(),
+        }
+    }
+
+    /// Waits until the servers know what the wallets did.
+    pub(crate) async fn settle(&self) {
+        self.world.settle().await.unwrap();
+        if let Server::ElectrumX(server) = &self.server {
+            server.follow(&self.world.bitcoin).await.unwrap();
+        }
     }
 
     /// A wallet with a main UTXO that is proven. From here on nothing is proven at once.
@@ -90,20 +132,31 @@ impl Bench {
     }
 
     fn maintainer_of(&self, account: Account) -> TestMaintainer {
-        // The chain mines a block for each transaction, and none without.
-        let terms = Terms {
-            depth: 0,
-            poll: Duration::from_millis(50),
-            bump_after: Duration::from_secs(20),
-            ..Terms::default()
-        };
-        let submitter = Submitter::new(self.endpoints(), account, CHAIN_ID, terms, (), &[]);
-        let reader = SnapshotReader::new(self.endpoints(), CHAIN_ID, *self.world.bridge.address());
-        let bitcoin = Endpoint::new(self.server.url(), Limits::default()).unwrap();
+        let terms = Terms { bump_after: Duration::from_secs(20), ..Self::terms() };
+        self.maintainer_by(self.endpoints(), account, terms)
+    }
+
+    /// For a chain that mines a block for each transaction, and none without.
+    pub(crate) fn terms() -> Terms {
+        Terms { depth: 0, poll: Duration::from_millis(50), ..Terms::default() }
+    }
+
+    /// A maintainer that asks these servers, on these terms. It has money, and is authorised.
+    pub(crate) async fn impatient(&self, endpoints: Endpoints, terms: Terms) -> TestMaintainer {
+        let account = self.account(0);
+        self.world.chain.fund(account.address()).await.unwrap();
+        self.authorise(account.address()).await;
+        self.maintainer_by(endpoints, account, terms)
+    }
+
+    fn maintainer_by(&self, endpoints: Endpoints, account: Account, terms: Terms) -> TestMaintainer {
+        let submitter = Submitter::new(endpoints.clone(), account, CHAIN_ID, terms, (), &[]);
+        let reader = SnapshotReader::new(endpoints.clone(), CHAIN_ID, *self.world.bridge.address());
+        let bitcoin = Endpoint::new(self.bitcoin_url(), Limits::default()).unwrap();
         let bitcoin = Backends::new(vec![bitcoin], Expected::on(bitcoin::Network::Regtest));
         let settings =
             Settings { venue: Venue::Proxy(self.proxy), first_block: 0, final_depth: 96, without_work: true };
-        Maintainer::new(self.endpoints(), reader, bitcoin, Some(submitter.into()), settings)
+        Maintainer::new(endpoints, reader, bitcoin, Some(submitter.into()), settings)
     }
 
     pub(crate) async fn record(&self, wallet: &Wallet) -> WalletRecord {

@@ -1,14 +1,26 @@
 //! What went wrong for other maintainers.
 
-use alloy::primitives::U256;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use alloy::primitives::{B256, U256};
 use alloy::providers::ext::AnvilApi;
 use bitcoin::{
-    OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute, script::Builder, transaction,
+    OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, absolute, script::Builder,
+    transaction,
 };
-use coxswain_ethereum::submit::SubmitError;
+use coxswain_ethereum::{
+    Endpoints,
+    submit::{SubmitError, Terms},
+};
 use coxswain_maintainer::{ItemError, ItemState, PassError};
 use coxswain_rules::{Amount, KeyHash, wallet_script};
-use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
+use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
 
 use super::bench::{Bench, FEE, Kind, item, minutes, sent};
 
@@ -20,6 +32,50 @@ const TIMEOUT: u64 = 5 * 24 * 3600 + 60;
 async fn sweep(bench: &mut Bench, wallet: &Wallet) -> Transaction {
     let deposit = bench.world.reveal(wallet, DepositSpec::default()).await.unwrap();
     bench.world.sweep(wallet, &[deposit], FEE).await.unwrap()
+}
+
+fn ids(transactions: &[Transaction]) -> Vec<Txid> {
+    sorted(transactions.iter().map(Transaction::compute_txid).collect())
+}
+
+fn sorted(mut txids: Vec<Txid>) -> Vec<Txid> {
+    txids.sort_unstable();
+    txids
+}
+
+#[tokio::test]
+async fn inc_42_a_proof_that_is_dropped_is_noticed_and_its_nonce_keeps_no_one_waiting() {
+    let mut bench = Bench::new(Kind::Electrum).await;
+    let wallets = [bench.funded(1).await, bench.funded(2).await, bench.funded(3).await];
+    let mut swept = Vec::new();
+    for wallet in &wallets {
+        swept.push(sweep(&mut bench, wallet).await);
+    }
+    // A server that says that it takes transactions, and drops the first few.
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (count, upstream) = (Arc::clone(&dropped), bench.world.chain.endpoint().parse().unwrap());
+    let faulty = FaultyEndpoint::start(upstream, move |method| {
+        let is_sending = method == "eth_sendRawTransaction";
+        if is_sending && count.fetch_add(1, Ordering::SeqCst) < 3 {
+            return Reply::Result(serde_json::json!(B256::ZERO));
+        }
+        Reply::Forward
+    });
+    let faulty = faulty.await.unwrap();
+    let endpoints = Endpoints::new(faulty.url().clone()).unwrap();
+    let terms =
+        Terms { bump_after: Duration::from_millis(300), patience: Duration::from_secs(1), ..Bench::terms() };
+    let mut maintainer = bench.impatient(endpoints, terms).await;
+    let first = maintainer.pass(minutes(0)).await.unwrap();
+    assert!(dropped.load(Ordering::SeqCst) >= 3, "{first:?}");
+    let lost: Vec<_> = first.items.iter().filter(|item| matches!(item.state, ItemState::Failed(_))).collect();
+    assert!(lost.len() <= 1, "the others took the nonce that it left: {first:?}");
+    // What was lost waits alone, and is proven after its pause.
+    let second = maintainer.pass(minutes(1)).await.unwrap();
+    assert_eq!(sorted([sent(&first), sent(&second)].concat()), ids(&swept), "{first:?} {second:?}");
+    for wallet in &wallets {
+        assert!(bench.is_in_step(wallet).await);
+    }
 }
 
 #[tokio::test]
@@ -53,12 +109,12 @@ async fn inc_13_and_41_one_that_reverts_waits_alone_and_one_that_timed_out_is_pr
 
     // It is set aside for a minute, then for two; others' transactions are proven meanwhile.
     let swept = sweep(&mut bench, &good).await;
-    let pass = maintainer.pass(minutes(1) - std::time::Duration::from_secs(1)).await.unwrap();
+    let pass = maintainer.pass(minutes(1) - Duration::from_secs(1)).await.unwrap();
     assert!(matches!(item(&pass, &unprovable).state, ItemState::Paused));
     assert_eq!(sent(&pass), [swept.compute_txid()]);
     let pass = maintainer.pass(minutes(1)).await.unwrap();
     assert!(matches!(item(&pass, &unprovable).state, ItemState::Failed(_)));
-    let pass = maintainer.pass(minutes(3) - std::time::Duration::from_secs(1)).await.unwrap();
+    let pass = maintainer.pass(minutes(3) - Duration::from_secs(1)).await.unwrap();
     assert!(matches!(item(&pass, &unprovable).state, ItemState::Paused));
 }
 
@@ -89,7 +145,7 @@ async fn inc_41_requests_that_timed_out_are_proven_in_every_mix() {
 #[tokio::test]
 async fn inc_40_a_transaction_is_found_behind_hundreds_of_dust_payments() {
     let mut bench = Bench::new(Kind::Electrum).await;
-    let (wallet, other) = (bench.funded(1).await, bench.funded(2).await);
+    let (wallet, other, third) = (bench.funded(1).await, bench.funded(2).await, bench.funded(3).await);
     let dust = TxOut { value: Amount::from_sat(600), script_pubkey: wallet_script(wallet.key_hash()) };
     let flood = |count: usize| {
         for _ in 0..count {
@@ -106,11 +162,11 @@ async fn inc_40_a_transaction_is_found_behind_hundreds_of_dust_payments() {
         }
     };
     flood(200);
-    let others = sweep(&mut bench, &other).await;
+    let others = [sweep(&mut bench, &other).await, sweep(&mut bench, &third).await];
 
     let mut maintainer = bench.maintainer(0).await;
     let first = maintainer.pass(minutes(0)).await.unwrap();
-    assert_eq!(sent(&first), [others.compute_txid()], "{first:?}");
+    assert_eq!(sorted(sent(&first)), ids(&others), "{first:?}");
     assert_eq!(first.unknown.len(), 1, "the search goes on: {:?}", first.unknown);
     let second = maintainer.pass(minutes(0)).await.unwrap();
     assert_eq!(sent(&second), [swept.compute_txid()], "{second:?}");
@@ -120,7 +176,7 @@ async fn inc_40_a_transaction_is_found_behind_hundreds_of_dust_payments() {
 #[tokio::test]
 async fn inc_12_a_coinbase_that_pays_the_wallet_is_dropped() {
     let mut bench = Bench::new(Kind::Electrum).await;
-    let (wallet, other) = (bench.funded(1).await, bench.funded(2).await);
+    let (wallet, other, third) = (bench.funded(1).await, bench.funded(2).await, bench.funded(3).await);
     let coinbase = Transaction {
         version: transaction::Version::TWO,
         lock_time: absolute::LockTime::ZERO,
@@ -135,22 +191,22 @@ async fn inc_12_a_coinbase_that_pays_the_wallet_is_dropped() {
             script_pubkey: wallet_script(wallet.key_hash()),
         }],
     };
-    let swept = sweep(&mut bench, &other).await;
+    let others = [sweep(&mut bench, &other).await, sweep(&mut bench, &third).await];
     let mut maintainer = bench.maintainer(0).await;
     let item = maintainer.prove(coinbase, Some(210), true).await.unwrap().unwrap();
     assert!(matches!(item.state, ItemState::Coinbase), "{item:?}");
-    assert_eq!(sent(&maintainer.pass(minutes(0)).await.unwrap()), [swept.compute_txid()]);
+    assert_eq!(sorted(sent(&maintainer.pass(minutes(0)).await.unwrap())), ids(&others));
 }
 
 #[tokio::test]
 async fn a_spend_that_fits_no_kind_is_told_and_the_others_are_proven() {
     let mut bench = Bench::new(Kind::Core).await;
-    let (thief, other) = (bench.funded(1).await, bench.funded(2).await);
+    let (thief, other, third) = (bench.funded(1).await, bench.funded(2).await, bench.funded(3).await);
     let stolen = bench.world.move_funds(&thief, &[KeyHash([9; 20])], FEE).await.unwrap();
-    let swept = sweep(&mut bench, &other).await;
+    let others = [sweep(&mut bench, &other).await, sweep(&mut bench, &third).await];
     let mut maintainer = bench.maintainer(0).await;
     let pass = maintainer.pass(minutes(0)).await.unwrap();
-    assert_eq!(sent(&pass), [swept.compute_txid()]);
+    assert_eq!(sorted(sent(&pass)), ids(&others));
     let state = &item(&pass, &stolen).state;
     assert!(matches!(state, ItemState::UnknownSpend(_)), "{state:?}");
 }

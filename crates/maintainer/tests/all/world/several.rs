@@ -7,8 +7,8 @@ use super::bench::{Bench, FEE, Kind, minutes, sent};
 
 #[tokio::test]
 async fn inc_43_two_maintainers_take_turns_and_no_proof_reverts() {
-    const WALLETS: u64 = 5;
-    const ROUNDS: usize = 2;
+    const WALLETS: u64 = 10;
+    const ROUNDS: usize = 5;
     let mut bench = Bench::new(Kind::Electrum).await;
     let mut wallets = Vec::new();
     for seed in 0..WALLETS {
