@@ -316,7 +316,7 @@ impl Backend for Backends {
     }
 
     async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
-        self.survey().await?;
+        let survey = self.survey().await?;
         if let Some(headers) = &self.0.headers {
             let chain = headers.chain();
             if let Some(skipped) = start.checked_sub(chain.start()) {
@@ -325,7 +325,20 @@ impl Backend for Backends {
                 return Ok(chain.headers().iter().skip(skipped).take(count).copied().collect());
             }
         }
-        self.first(|endpoint| endpoint.headers(start, count).boxed()).await
+        // Nothing proves these: as many must name each as for anything else.
+        let said = self.voters(&survey, |endpoint| endpoint.headers(start, count).boxed()).await;
+        let (mut lists, mut causes): (Vec<Vec<Header>>, Vec<BackendError>) = Default::default();
+        for said in said {
+            match said {
+                Ok(list) => lists.push(list),
+                Err(cause) => causes.push(cause),
+            }
+        }
+        if survey.enough.is_met_by(lists.len()) {
+            Ok(survey.enough.headers(lists))
+        } else {
+            Err(exhausted(causes))
+        }
     }
 
     /// All servers are handed it: one that swallows or refuses it alone does no harm.

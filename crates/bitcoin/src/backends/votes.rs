@@ -1,6 +1,8 @@
 //! What follows from what servers say, of what can't be proven. Pure.
 
-use bitcoin::FeeRate;
+use std::collections::BTreeMap;
+
+use bitcoin::{BlockHash, FeeRate, block::Header};
 use coxswain_rules::{Assurance, Assured, RelayMinimum};
 
 use crate::{BackendError, FeeRates, Fees};
@@ -38,6 +40,24 @@ impl Enough {
             (false, true) => Some(Assured { fact: false, assurance }),
             // If one is enough, both can be.
             (true, true) | (false, false) => None,
+        }
+    }
+
+    /// The headers that enough of these chains have, from their first on: to where they part, or too few go on.
+    pub(super) fn headers(self, mut lists: Vec<Vec<Header>>) -> Vec<Header> {
+        let mut agreed: Vec<Header> = Vec::new();
+        loop {
+            let place = agreed.len();
+            let mut named = BTreeMap::<BlockHash, (Header, usize)>::new();
+            for header in lists.iter().filter_map(|list| list.get(place)) {
+                named.entry(header.block_hash()).or_insert((*header, 0)).1 += 1;
+            }
+            let mut enough = named.into_values().filter(|(_, count)| self.is_met_by(*count));
+            // If one is enough, and two are named, none is.
+            let (Some((next, _)), None) = (enough.next(), enough.next()) else { return agreed };
+            // What is on another header counts no more.
+            lists.retain(|list| list.get(place) == Some(&next));
+            agreed.push(next);
         }
     }
 
@@ -121,6 +141,28 @@ mod tests {
         let rates: Vec<_> = estimates.iter().map(|estimate| (1, *estimate)).collect();
         let fees = enough.fees(&said(&rates)).ok()?.fact;
         Some(fees.next_block.map(FeeRate::to_sat_per_vb_ceil))
+    }
+
+    /// Headers that differ by what is asked.
+    fn headers(nonces: &[u32]) -> Vec<Header> {
+        let genesis = bitcoin::blockdata::constants::genesis_block(bitcoin::Network::Regtest).header;
+        nonces.iter().map(|nonce| Header { nonce: *nonce, ..genesis }).collect()
+    }
+
+    #[test]
+    fn inc_47_headers_without_work_are_those_that_enough_name_to_where_they_part() {
+        let agreed = |enough: Enough, lists: &[&[u32]]| -> Vec<u32> {
+            let lists = lists.iter().map(|list| headers(list)).collect();
+            enough.headers(lists).iter().map(|header| header.nonce).collect()
+        };
+        assert_eq!(agreed(ONE, &[&[1, 2, 3]]), [1, 2, 3]);
+        // One liar of three neither changes a header nor adds any.
+        assert_eq!(agreed(TWO, &[&[9, 8, 7, 6], &[1, 2, 3], &[1, 2, 3]]), [1, 2, 3]);
+        assert_eq!(agreed(TWO, &[&[1, 2, 3, 4, 5], &[1, 2, 3], &[1, 2]]), [1, 2, 3]);
+        assert_eq!(agreed(TWO, &[&[1, 2, 4], &[1, 2, 3]]), [1, 2]);
+        // What stands on another header counts for nothing.
+        assert_eq!(agreed(TWO, &[&[9, 2, 3], &[1, 2, 3], &[1, 2, 4]]), [1, 2]);
+        assert!(agreed(ONE, &[&[1], &[2]]).is_empty());
     }
 
     #[test]
