@@ -145,6 +145,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_manifests_mount_is_read_with_the_variables_that_they_set() {
+        let overlays = [
+            (include_str!("../../../deploy/kubernetes/maintainer/production/maintainer.toml"), None),
+            (include_str!("../../../deploy/kubernetes/maintainer/test/maintainer.toml"), Some(Module::Spv)),
+        ];
+        for (text, only) in overlays {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+            let mut layers = Layers::default();
+            layers.file(file.path()).unwrap();
+            layers.read::<Configuration>().unwrap_err();
+            let variables = [
+                ("COXSWAIN_ETHEREUM__URLS", "https://a.example https://b.example"),
+                ("COXSWAIN_BITCOIN__URLS", "ssl://c.example:50002"),
+            ];
+            layers.variables(variables.map(|(name, value)| (name.into(), value.into()))).unwrap();
+            let read = layers.read::<Configuration>().unwrap();
+            assert_eq!(read.maintainer.only, only);
+            assert_eq!(read.status.listen, Some(([0, 0, 0, 0], 9602).into()));
+        }
+    }
+
+    #[test]
     fn all_that_is_needed_is_where_to_ask_who_pays_and_a_journal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("maintainer.toml");
