@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
+.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -70,17 +70,16 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@cargo run --quiet --locked -p coxswain-ethereum --features proven --example check-geth
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
 	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
+	@cargo run --quiet --locked -p coxswain-maintainer --example check-proving
 
 SECONDS := $(or $(SECONDS),600)
-fuzz: ## Feed mutated frames, envelopes, multiaddrs, servers' answers and files of shares to what reads them: SECONDS=600 a target, SEED=…
+fuzz: ## Feed mutated frames, envelopes, multiaddrs and servers' answers to what reads them: SECONDS=600 a target, SEED=…
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-network --test all -- fuzz:: --nocapture --test-threads 1
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-bitcoin --lib -- fuzz:: --nocapture --test-threads 1
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-ethereum --features proven --lib --test all -- fuzz:: --nocapture --test-threads 1
-	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
-		cargo test --release --quiet --locked -p coxswain-signing --lib -- fuzz:: --nocapture --test-threads 1
 	@echo "fuzz: no target failed, SEED=$(SEED), $(SECONDS) s each"
 
 soak: contracts ## Flood and attack nodes for a minute each, kill journals, nodes and maintainers again and again, run 20 windows on five processes
@@ -96,12 +95,15 @@ soak: contracts ## Flood and attack nodes for a minute each, kill journals, node
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run
 
-bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; count the round trips of a proposal, and what Bitcoin's header chain costs
+bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; count the round trips of a proposal and of a maintainer's pass, and what Bitcoin's header chain costs
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
 	cargo bench --locked --quiet -p coxswain-network
 	cargo bench --locked --quiet -p coxswain-bitcoin --bench headers
-	cargo bench --locked --quiet -p coxswain-signing --features threshold --bench threshold
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
+	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench passes
+
+check-manifests: ## Hold the manifests under deploy/kubernetes against Kubernetes' schemas and our rules (needs Go and Python)
+	@tools/check-manifests
 
 lint: contracts ## Check format and lints of Solidity and Rust, warnings denied, and that no modules depend on each other in a circle
 	@node tools/check-circles.mjs

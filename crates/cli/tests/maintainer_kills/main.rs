@@ -51,6 +51,7 @@ async fn a_maintainer_killed_at_each_point_sends_no_proof_twice_and_loses_none()
             killed.kill();
             let mut program = bench.start("only = \"spv\"\nevery = \"1s\"", &[]);
             bench.settle(&program).await;
+            program.health(|_, _| true).await;
             assert_eq!(program.terminate().code(), Some(0), "{named}");
         }
         end(&bench, sweeps).await;
@@ -74,6 +75,7 @@ async fn a_maintainer_killed_anywhere_sends_no_proof_twice_and_loses_none() {
         killed.kill();
         let mut program = bench.start("only = \"spv\"\nevery = \"1s\"", &[]);
         bench.settle(&program).await;
+        program.health(|_, _| true).await;
         assert_eq!(program.terminate().code(), Some(0), "kill {kill}");
     }
     end(&bench, usize::try_from(2 * kills).unwrap()).await;

@@ -36,7 +36,7 @@ pub(crate) struct Bench {
     pub(crate) world: World,
     pub(crate) wallets: Vec<Wallet>,
     pub(crate) proxy: Address,
-    electrum: BitcoinServer,
+    pub(crate) electrum: BitcoinServer,
     pub(crate) folder: TempDir,
 }
 
@@ -157,6 +157,10 @@ impl Program {
             }
         });
         Self { child, status, point, lines }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
