@@ -1,0 +1,359 @@
+//! All wallets' actions on a real journal, with hands that do as they are told.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use coxswain_coordination::Tick;
+use coxswain_node::actions::{
+    ActionRecord, Alive, Carrier, End, Hands, Judged, Milestone, Place, Prepared, Seen, SignedTransaction,
+    Signing, Times,
+};
+use coxswain_protocol::{Seat, WindowResult};
+use coxswain_rules::{
+    Action, KeyHash, Proposal,
+    units::{BlockNumber, Height},
+};
+use coxswain_service::{
+    journal::{Journal, Reader, Settings, Step},
+    tasks::Tasks,
+};
+use coxswain_signing::Job;
+use tempfile::TempDir;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
+
+use crate::fixture::{CHAIN, NETWORK, WALLET, handed, result, seen, transaction, valid};
+
+const OTHER: KeyHash = KeyHash([2; 20]);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the hands do, and have done.
+#[derive(Debug, Default)]
+struct Script {
+    judged: Mutex<VecDeque<Judged>>,
+    signed: Mutex<VecDeque<Signing>>,
+    seen: Mutex<Option<Seen>>,
+    unsigned: Mutex<Vec<KeyHash>>,
+    done: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+impl Script {
+    fn count(&self, what: &'static str) {
+        *self.done.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    fn times(&self, what: &'static str) -> usize {
+        self.done.lock().unwrap().get(what).copied().unwrap_or_default()
+    }
+
+    /// The transaction is here from now on.
+    fn place(&self, place: Place) {
+        *self.seen.lock().unwrap() = Some(handed(100, place));
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Told(Arc<Script>);
+
+impl Hands for Told {
+    fn signs(&self, wallet: KeyHash) -> bool {
+        !self.0.unsigned.lock().unwrap().contains(&wallet)
+    }
+
+    async fn judge(&self, _: KeyHash, _: &Proposal, _: bool) -> Judged {
+        self.0.count("judge");
+        self.0.judged.lock().unwrap().pop_front().unwrap_or_else(valid)
+    }
+
+    async fn sign(&self, _: &Job, _: &Prepared, _: watch::Receiver<BlockNumber>) -> Signing {
+        self.0.count("sign");
+        self.0.signed.lock().unwrap().pop_front().unwrap_or_else(transaction)
+    }
+
+    async fn watch(&self, _: KeyHash, _: &SignedTransaction, hand: bool) -> Seen {
+        self.0.count(if hand { "hand" } else { "watch" });
+        self.0.seen.lock().unwrap().clone().unwrap_or_else(|| handed(100, Place::Mempool))
+    }
+}
+
+/// A node's actions, which can be stopped and started.
+struct Node {
+    folder: TempDir,
+    script: Arc<Script>,
+    running: Option<Running>,
+    block: u64,
+}
+
+struct Running {
+    results: mpsc::Sender<Arc<WindowResult>>,
+    clock: watch::Sender<Tick>,
+    stop: oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+impl Node {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, script: Arc::default(), running: None, block: 90 }
+    }
+
+    fn started() -> Self {
+        let mut node = Self::new();
+        node.start();
+        node
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.path().join("journal.db")
+    }
+
+    fn start(&mut self) {
+        self.start_with(&Settings::at(self.journal()));
+    }
+
+    fn start_with(&mut self, settings: &Settings) {
+        let journal = Arc::new(Journal::open(settings).unwrap());
+        let hands = Told(Arc::clone(&self.script));
+        let times = Times::of(&NETWORK.actions);
+        let carrier = Carrier::new(hands, Arc::clone(&journal), CHAIN, times, [WALLET, OTHER]).unwrap();
+        let (results, taken) = mpsc::channel(16);
+        let (clock, ticks) = watch::channel(Tick { block: self.block, set_back: 0 });
+        let (stop, stopped) = oneshot::channel();
+        let mut tasks = Tasks::default();
+        tasks.critical("actions", carrier.run(taken, ticks, tasks.stop()));
+        let ended = tokio::spawn(async move {
+            let asked = async {
+                let _ = stopped.await;
+            };
+            let ending = tasks.run(asked, PATIENCE).await;
+            assert_eq!(ending.exit_code(), 0, "{ending}");
+            Arc::into_inner(journal).expect("nobody holds it any more").close();
+        });
+        self.running = Some(Running { results, clock, stop, ended });
+    }
+
+    async fn stop(&mut self) {
+        let Running { stop, ended, .. } = self.running.take().unwrap();
+        stop.send(()).unwrap();
+        ended.await.unwrap();
+    }
+
+    async fn result(&self, wallet: KeyHash, index: u64, action: Action) {
+        self.running.as_ref().unwrap().results.send(result(wallet, index, action)).await.unwrap();
+    }
+
+    fn block(&mut self, number: u64) {
+        self.block = number;
+        self.running.as_ref().unwrap().clock.send_replace(Tick { block: number, set_back: 0 });
+    }
+
+    fn actions(&self, wallet: KeyHash) -> Vec<ActionRecord> {
+        let newest = ActionRecord::newest(&Reader::open(&self.journal()).unwrap(), wallet, 100).unwrap();
+        newest.into_iter().map(Result::unwrap).collect()
+    }
+
+    /// Waits until the action of the window has come to this.
+    async fn reached(&self, wallet: KeyHash, index: u64, name: &str) -> ActionRecord {
+        let reached = async {
+            loop {
+                let actions = self.actions(wallet);
+                let action = actions.into_iter().find(|action| action.agreed.window.index() == index);
+                if let Some(action) = action.filter(|action| action.state().milestone.name() == name) {
+                    return action;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let Ok(action) = timeout(PATIENCE, reached).await else {
+            panic!("never {name}: {:#?}", self.actions(wallet));
+        };
+        action
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_27_a_wallet_that_is_busy_refuses_the_next_action_and_records_that() {
+    let mut node = Node::started();
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    node.reached(WALLET, 1, "in a mempool").await;
+    node.block(150);
+    node.result(WALLET, 2, Action::DepositSweep).await;
+    let refused = node.reached(WALLET, 2, "refused as busy").await;
+    assert_eq!(refused.end(), Some(&End::Busy { with: 1 }));
+    // Another wallet is not.
+    node.result(OTHER, 2, Action::DepositSweep).await;
+    node.reached(OTHER, 2, "in a mempool").await;
+    // Nor is the first once its transaction is confirmed, proven or not.
+    node.script.place(Place::Block(Height(101)));
+    node.block(210);
+    node.reached(WALLET, 1, "confirmed").await;
+    node.result(WALLET, 3, Action::DepositSweep).await;
+    node.reached(WALLET, 3, "confirmed").await;
+    assert_eq!(node.script.times("sign"), 3);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_15_a_result_that_comes_again_is_one_action() {
+    let mut node = Node::started();
+    for _ in 0..3 {
+        node.result(WALLET, 1, Action::DepositSweep).await;
+    }
+    node.reached(WALLET, 1, "in a mempool").await;
+    node.stop().await;
+    node.start();
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    node.script.place(Place::Block(Height(101)));
+    node.block(100);
+    node.reached(WALLET, 1, "confirmed").await;
+    *node.script.seen.lock().unwrap() =
+        Some(Seen { is_proven: true, ..seen(101, Place::Block(Height(101))) });
+    node.block(101);
+    let over = node.reached(WALLET, 1, "proven").await;
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    node.stop().await;
+    node.start();
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    // What comes after is taken after.
+    node.result(OTHER, 1, Action::DepositSweep).await;
+    node.reached(OTHER, 1, "proven").await;
+    assert_eq!(node.actions(WALLET), [over]);
+    assert_eq!(node.script.times("sign"), 2, "once for each wallet");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_nobody_signs_for_has_its_action_recorded_and_nothing_is_done() {
+    let mut node = Node::started();
+    node.script.unsigned.lock().unwrap().push(WALLET);
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    let action = node.reached(WALLET, 1, "no signer").await;
+    assert_eq!(action.end(), Some(&End::NoSigner));
+    assert_eq!(node.script.times("judge"), 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_38_a_wallet_whose_actions_can_not_be_read_does_nothing_and_the_others_go_on() {
+    let mut node = Node::started();
+    for wallet in [WALLET, OTHER] {
+        node.result(wallet, 1, Action::DepositSweep).await;
+        node.reached(wallet, 1, "in a mempool").await;
+    }
+    node.stop().await;
+    let change = "UPDATE actions SET body = replace(body, '90', '91') WHERE wallet = x'0101010101010101010101010101010101010101' AND step = 2";
+    assert_eq!(rusqlite::Connection::open(node.journal()).unwrap().execute(change, []).unwrap(), 1);
+    node.start();
+    node.script.place(Place::Block(Height(101)));
+    node.block(150);
+    node.reached(OTHER, 1, "confirmed").await;
+    node.result(WALLET, 2, Action::DepositSweep).await;
+    let named = async {
+        loop {
+            let newest = ActionRecord::newest(&Reader::open(&node.journal()).unwrap(), WALLET, 1).unwrap();
+            if let Some(Ok(action)) = newest.first()
+                && let Some(End::Skipped(why)) = action.end()
+            {
+                return why.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let why = timeout(PATIENCE, named).await.unwrap();
+    assert!(why.contains("step 2 of the action of window 1"), "{why}");
+    assert_eq!(node.script.times("sign"), 2, "nothing more");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_46_an_action_that_can_not_be_recorded_is_not_begun() {
+    let mut node = Node::new();
+    // Filled up by others.
+    let settings = Settings { max_bytes: 400 << 10, ..Settings::at(node.journal()) };
+    let journal = Journal::open(&settings).unwrap();
+    let mut window = 0;
+    for size in [32_768, 2_048, 64, 1] {
+        loop {
+            let (wallet, body) = (KeyHash([0; 20]), "x".repeat(size));
+            window += 1;
+            if journal.step(Step { wallet, window, number: 1, is_last: true, body }, None).await.is_err() {
+                break;
+            }
+        }
+    }
+    journal.close();
+    node.start_with(&settings);
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    for number in 91..100 {
+        node.block(number);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(node.actions(WALLET).is_empty());
+    assert_eq!((node.script.times("judge"), node.script.times("sign")), (0, 0));
+    node.stop().await;
+    // With room, it is taken when it comes again.
+    node.start();
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    node.reached(WALLET, 1, "in a mempool").await;
+    node.stop().await;
+}
+
+/// A heartbeat for which these of ten seats were ready.
+fn heartbeat(ready: u64) -> Signing {
+    let silent: Vec<_> = (ready + 1..=10).map(|number| Seat::try_from(number).unwrap()).collect();
+    Signing::Heartbeat(Alive { active: 10 - silent.len(), of: 10, silent, low_in_a_row: 0 })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heartbeats_with_too_few_seats_are_counted_over_restarts_and_the_silent_seats_named() {
+    let mut node = Node::started();
+    let failed = || Signing::Failed("too few were ready".to_owned());
+    // 7 of 10 are enough, 6 are not. An error counts nothing.
+    let outcomes = [
+        (heartbeat(7), Some(0)),
+        (heartbeat(6), Some(1)),
+        (failed(), None),
+        (heartbeat(5), Some(2)),
+        (heartbeat(6), Some(3)),
+        (heartbeat(6), Some(4)),
+        (heartbeat(10), Some(0)),
+        (heartbeat(6), Some(1)),
+    ];
+    for (index, (outcome, low)) in (1..).zip(outcomes) {
+        node.script.signed.lock().unwrap().push_back(outcome);
+        node.block(60 * index + 30);
+        node.result(WALLET, index, Action::Heartbeat).await;
+        let Some(low) = low else {
+            node.reached(WALLET, index, "failed").await;
+            continue;
+        };
+        let action = node.reached(WALLET, index, "heartbeat signed").await;
+        let Milestone::Over(End::Alive(alive)) = &action.state().milestone else { panic!() };
+        assert_eq!(alive.low_in_a_row, low, "heartbeat {index}");
+        if index == 5 {
+            let silent: Vec<_> = alive.silent.iter().map(|seat| seat.number()).collect();
+            assert_eq!(silent, [7, 8, 9, 10]);
+        }
+        node.stop().await;
+        node.start();
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heartbeat_is_skipped_while_the_operator_has_no_stake() {
+    let mut node = Node::started();
+    let why = "the operator has no stake any more".to_owned();
+    node.script.judged.lock().unwrap().push_back(Judged::Skipped(why.clone()));
+    node.result(WALLET, 1, Action::Heartbeat).await;
+    let action = node.reached(WALLET, 1, "skipped").await;
+    assert_eq!(action.end(), Some(&End::Skipped(why)));
+    assert_eq!(node.script.times("sign"), 0);
+    node.stop().await;
+}
