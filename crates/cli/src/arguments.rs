@@ -46,6 +46,9 @@ pub enum Command {
     /// Show which operators hold a wallet's seats, as the chain says
     #[command(after_long_help = GROUP_HELP)]
     Group(GroupArguments),
+    /// Watch a wallet from the chains alone: who led each window, what could have been done, and what followed
+    #[command(after_long_help = WATCH_HELP)]
+    Watch(WatchArguments),
     /// Show who an operator is in the network: address, peer id, multiaddrs
     #[cfg(feature = "node")]
     #[command(after_long_help = IDENTITY_HELP)]
@@ -87,6 +90,7 @@ impl Command {
             Self::Window(asked) => &asked.asking,
             Self::Leader(asked) => &asked.asking,
             Self::Group(asked) => &asked.asking,
+            Self::Watch(asked) => &asked.asking,
             #[cfg(feature = "node")]
             Self::Ping(asked) => &asked.asking,
             #[cfg(feature = "node")]
@@ -142,6 +146,19 @@ Exit codes: 0 shown, 1 no such wallet, or closed, 2 usage, 3 undecided (the endp
 
 Example:
   coxswain group --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 --rpc-url http://localhost:8545";
+
+const WATCH_HELP: &str = "\
+Neither a key nor a peer is needed: what the wallet did is found by following its money, from the Bridge's events and its main
+UTXO. A no-op, an idle leader, a heartbeat and a failed signing leave no trace, and can't be told apart. A transaction that
+may be of several windows is shown as each one's, perhaps. What could have been done is told from the Bridge's state at the
+window's first block, which only an archive node keeps for long; without one, from events and today's state, and what those
+don't tell is undecided. Fees of then are not known: whether a request could have borne its share isn't told.
+
+Exit codes: 0 shown, 1 no such wallet, or closed (--operators says who held its seats), 2 usage, 3 undecided.
+
+Example:
+  coxswain watch --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 --since 27290 \\
+    --rpc-url https://your-archive-node.example --bitcoin-url ssl://electrum.example:50002";
 
 #[cfg(feature = "node")]
 const START_HELP: &str = "\
@@ -614,6 +631,39 @@ pub struct GroupArguments {
     #[command(flatten)]
     pub asking: AskingArguments,
     /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `coxswain watch`.
+#[derive(Debug, Args)]
+pub struct WatchArguments {
+    /// HASH160 of the wallet's compressed public key
+    #[arg(long, value_name = "0x…", value_parser = key_hash)]
+    pub wallet: KeyHash,
+    /// The first window to show, by its index [default: 16 windows back]
+    #[arg(long, value_name = "WINDOW")]
+    pub since: Option<u64>,
+    /// The operators, one address a line, one line a seat, seat 1 first [default: what the chain says]
+    #[arg(long, value_name = "FILE")]
+    pub operators: Option<PathBuf>,
+    /// Where the chain has them.
+    #[command(flatten)]
+    pub registry: RegistryArguments,
+    /// The Ethereum endpoint to ask, an archive node if possible; given again, another server that must agree. Without it, those
+    /// of the variable COXSWAIN_ETHEREUM__URLS
+    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    pub rpc_url: Vec<Url>,
+    /// The network that the endpoints must serve [default: what the chain id says]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<NetworkName>,
+    /// How it is asked.
+    #[command(flatten)]
+    pub asking: AskingArguments,
+    /// Where to ask about Bitcoin.
+    #[command(flatten)]
+    pub bitcoin: BitcoinArguments,
+    /// Print JSON, a line for each window
     #[arg(long)]
     pub json: bool,
 }

@@ -98,7 +98,7 @@ fn no_window(named: NamedParameters, block: u64) -> CoordinationError {
 }
 
 /// Reads the operators by seat: one address a line.
-fn operators(file: &Path) -> Result<SigningGroup, CoordinationError> {
+pub(crate) fn operators(file: &Path) -> Result<SigningGroup, CoordinationError> {
     let usage = |problem: String| CoordinationError::Usage(format!("{}: {problem}", file.display()));
     let mut text = String::new();
     let opened = File::open(file).and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text));

@@ -25,6 +25,7 @@ pub mod validate;
 mod values;
 mod variables;
 pub mod verdict;
+pub mod watch;
 pub mod window;
 
 pub use document::{Document, DocumentError};

@@ -23,6 +23,7 @@ use coxswain_cli::{
     simulate::simulate,
     terminal::{self, Progress},
     validate,
+    watch::{self, WatchError, watch},
     window::window,
 };
 #[cfg(feature = "node")]
@@ -55,6 +56,7 @@ async fn main() -> ExitCode {
         },
         Err(error) => {
             let exit_code = error.downcast_ref().map_or(EXIT_USAGE, CoordinationError::exit_code);
+            let exit_code = error.downcast_ref().map_or(exit_code, WatchError::exit_code);
             #[cfg(feature = "node")]
             let exit_code = error.downcast_ref().map_or(exit_code, StartFailure::exit_code);
             report_error(&error, exit_code)
@@ -137,6 +139,28 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
         Command::Group(arguments) => {
             let report = group(&arguments).await;
             Answer::coordination(arguments.json, "who holds the wallet's seats", report)?
+        }
+        Command::Watch(arguments) => {
+            let columns = page::columns();
+            let text = |line: &watch::Line| {
+                let text = line.to_string();
+                columns.map_or_else(|| text.clone(), |columns| page::wrap(&text, columns))
+            };
+            let say =
+                |line: &watch::Line| if arguments.json { line.to_json().to_string() } else { text(line) };
+            // A reader that has seen enough is no failure; any other shows with the last line.
+            let tell = |line: &watch::Line| drop(writeln!(anstream::stdout(), "{}", say(line)));
+            match watch(&arguments, tell).await {
+                Ok(line) => Answer { text: say(&line), exit_code: line.exit_code() },
+                Err(error) => match error.cause() {
+                    Some(cause) => {
+                        let open = OpenQuestion::new("what became of the windows", cause, error);
+                        let text = if arguments.json { open.to_json().to_string() } else { open.to_string() };
+                        Answer { text, exit_code: open.exit_code() }
+                    }
+                    None => return Err(error.into()),
+                },
+            }
         }
         #[cfg(feature = "node")]
         Command::Identity(arguments) => {

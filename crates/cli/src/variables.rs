@@ -79,6 +79,13 @@ impl Arguments {
                 variables.asking(&mut asked.asking)?;
                 needed(&asked.rpc_url)?;
             }
+            Command::Watch(asked) => {
+                variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;
+                variables.network(&mut asked.network)?;
+                variables.asking(&mut asked.asking)?;
+                needed(&asked.rpc_url)?;
+                variables.bitcoin(&mut asked.bitcoin)?;
+            }
             #[cfg(feature = "node")]
             Command::Ping(asked) => {
                 variables.urls(&mut asked.rpc_url, ETHEREUM_URLS, values::ethereum_url)?;

@@ -5,9 +5,9 @@ use coxswain_ethereum::{Commitment, NewWallet};
 use coxswain_rules::{Amount, KeyHash, MissingError, Snapshot, WalletState, target_wallets_commitment};
 
 /// Seconds after a wallet begins to retire in which its funds stay: redemptions and sweeps under way come to their end.
-const MARGIN: u64 = 24 * 3600;
+pub const MARGIN: u64 = 24 * 3600;
 /// The same for a wallet that others are about to move their funds to.
-const TARGET_MARGIN: u64 = 14 * 24 * 3600;
+pub const TARGET_MARGIN: u64 = 14 * 24 * 3600;
 /// How many blocks a commitment is looked back for.
 pub const COMMITMENT_LOOK_BACK: u64 = 216_000;
 

@@ -53,7 +53,7 @@ async fn run(arguments: Vec<String>, stdin: &'static str) -> Run {
 }
 
 /// Every command that asks, with what it reads from standard input.
-fn commands() -> [(&'static [&'static str], &'static str); 7] {
+fn commands() -> [(&'static [&'static str], &'static str); 8] {
     const SWEEP: &str = r#"{"action": "moved-funds-sweep", "wallet": "0x8db50eb52063ea9d98b3eac91489a90f738986f6",
         "fee": 1, "movingFundsTxid": "1111111111111111111111111111111111111111111111111111111111111111",
         "movingFundsOutputIndex": 0}"#;
@@ -71,6 +71,7 @@ fn commands() -> [(&'static [&'static str], &'static str); 7] {
             &["leader", "--wallet", WALLET, "--block", "900", "--bridge", VALIDATOR, "--registry", VALIDATOR],
             "",
         ),
+        (&["watch", "--wallet", WALLET, "--bridge", VALIDATOR, "--bitcoin-url", "tcp://127.0.0.1:1"], ""),
     ]
 }
 

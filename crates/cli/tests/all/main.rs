@@ -35,3 +35,4 @@ mod servers;
 #[cfg(feature = "node")]
 mod start;
 mod support;
+mod watch;

@@ -23,6 +23,14 @@ impl Run {
     }
 }
 
+impl Run {
+    /// The documents printed, if each is a line.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.stdout.lines().map(line).collect()
+    }
+}
+
 /// Runs `coxswain` with these arguments and this on its standard input.
 pub(crate) async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_coxswain"))
@@ -50,7 +58,13 @@ pub(crate) async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let run = Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) };
     if arguments.contains(&"--json") && !run.stdout.is_empty() {
-        schema::check(arguments.first().unwrap(), &run.json());
+        let command = arguments.first().unwrap();
+        // It tells each thing as soon as it is known, in a line of its own.
+        if *command == "watch" {
+            run.lines().iter().for_each(|line| schema::check(command, line));
+        } else {
+            schema::check(command, &run.json());
+        }
     }
     run
 }
