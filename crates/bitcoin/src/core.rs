@@ -25,9 +25,10 @@ use self::wire::{
 use crate::{
     Answers, BackendError, Coinbase, Cursor, FeeRates, Limits, MerkleBranch, Mined, Output, Search, Server,
     Sighting, Tip, check,
-    jsonrpc::{Answer, Call, Numbered},
+    jsonrpc::{Answer, Batches, Call, Numbered},
     limits::place_in_flight,
     verbose::{Place, Verbose, says_absent},
+    watch::Watch,
 };
 
 /// All that Bitcoin Core is asked: where `rpcwhitelist` names what the user may ask, these must be on it. (What only btcd has is
@@ -74,6 +75,7 @@ pub struct Core {
     cookie: Option<PathBuf>,
     name: String,
     limits: Limits,
+    pub(crate) watch: Watch,
     round_trips: AtomicU64,
 }
 
@@ -94,7 +96,8 @@ impl Core {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
-        Ok(Self { client, url, cookie, name, limits, round_trips: AtomicU64::new(0) })
+        let (watch, round_trips) = (Watch::default(), AtomicU64::new(0));
+        Ok(Self { client, url, cookie, name, limits, watch, round_trips })
     }
 
     /// The node's host and port.
@@ -133,29 +136,9 @@ impl Core {
         info.read().map(|Info { version }| format!("version {version}"))
     }
 
-    /// Asks all, in as many batches as the limit makes of them. A batch whose answers are too large together is asked in
-    /// halves: nobody's large transaction keeps the others from being looked up.
+    /// Asks all, in as many batches as the limit makes of them.
     async fn ask(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
         self.ask_in_batches_of(self.limits.batch, calls).await
-    }
-
-    async fn ask_in_batches_of(&self, most: usize, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
-        let mut answers = Vec::with_capacity(calls.len());
-        // In their order, so that what comes first can be passed over where the list is long.
-        let mut batches: Vec<_> = calls.chunks(most.max(1)).rev().collect();
-        while let Some(batch) = batches.pop() {
-            match (self.batch(batch).await, batch) {
-                (Err(error @ BackendError::TooLarge { .. }), [call]) => {
-                    answers.push(Answer::failed(call, &self.name, error));
-                }
-                (Err(BackendError::TooLarge { .. }), _) => {
-                    let (first, second) = batch.split_at(batch.len() / 2);
-                    batches.extend([second, first]);
-                }
-                (some, _) => answers.extend(some?),
-            }
-        }
-        Ok(answers)
     }
 
     async fn ask_one(&self, call: Call) -> Result<Answer, BackendError> {
@@ -163,8 +146,7 @@ impl Core {
         answers.pop().ok_or_else(|| self.unanswered(call.method))
     }
 
-    async fn batch(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
-        let method = calls.first().map_or("", |call| call.method);
+    async fn exchange(&self, calls: &[Call], method: &'static str) -> Result<Vec<Answer>, BackendError> {
         let endpoint = &self.name;
         let garbage = |cause: String| BackendError::Garbage { method, endpoint: endpoint.clone(), cause };
         let refused =
@@ -291,6 +273,17 @@ impl Core {
 impl fmt::Debug for Core {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Core").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Batches for Core {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn batch(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
+        let method = calls.first().map_or("", |call| call.method);
+        self.watch.over(method, &self.name, self.exchange(calls, method)).await
     }
 }
 

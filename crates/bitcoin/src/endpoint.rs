@@ -1,6 +1,6 @@
 //! One endpoint of either kind, as its URL says.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use bitcoin::{BlockHash, OutPoint, Transaction, block::Header, hashes::sha256};
 use url::Url;
@@ -8,6 +8,7 @@ use url::Url;
 use crate::{
     Answers, BackendError, Coinbase, Core, Cursor, Electrum, FeeRates, Limits, MerkleBranch, Mined, Output,
     Search, Server, Sighting, Tip,
+    watch::{Watch, Watcher},
 };
 
 /// Why a URL names no endpoint.
@@ -26,6 +27,9 @@ pub enum EndpointError {
     /// What stands behind `#` is not a certificate's SHA-256.
     #[error("what stands behind # must be the certificate's SHA-256, as 64 hexadecimal digits")]
     Fingerprint,
+    /// There are fewer servers than must say the same.
+    #[error(transparent)]
+    Quorum(#[from] coxswain_rules::QuorumError),
     /// The HTTP client can't be set up.
     #[error("the HTTP client can't be set up")]
     Http(#[from] reqwest::Error),
@@ -93,6 +97,17 @@ impl Endpoint {
             }
             other => Err(EndpointError::Scheme(other.to_owned())),
         }
+    }
+
+    /// The same, watched by this one.
+    #[must_use]
+    pub fn watched(mut self, watcher: Arc<dyn Watcher>) -> Self {
+        let watch = match &mut self {
+            Self::Electrum(electrum) => &mut electrum.watch,
+            Self::Core(core) => &mut core.watch,
+        };
+        *watch = Watch(Some(watcher));
+        self
     }
 
     /// The endpoint's host and port.

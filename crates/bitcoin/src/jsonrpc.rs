@@ -7,6 +7,10 @@ use crate::BackendError;
 
 /// How much of an endpoint's own words an error shows, in characters.
 const EXCERPT: usize = 200;
+/// How long an error may be, in bytes, to be looked into.
+const MOST_OF_ERROR: usize = 64 << 10;
+/// How much one list of questions may be answered with, in bytes, as it is received.
+const ROOM: usize = 32 << 20;
 /// What stands for a code where the endpoint gives none.
 const NO_CODE: i64 = 0;
 
@@ -40,17 +44,17 @@ impl Call {
 #[derive(Deserialize)]
 pub(crate) struct Reply {
     #[serde(default)]
-    id: Option<Value>,
+    id: Option<Box<RawValue>>,
     #[serde(default)]
     result: Option<Box<RawValue>>,
     #[serde(default)]
-    error: Option<Value>,
+    error: Option<Box<RawValue>>,
 }
 
 impl Reply {
     /// The place of the request among `calls`, the first of which had the number `first`.
     pub(crate) fn place(&self, first: u64) -> Option<usize> {
-        let id = self.id.as_ref()?.as_u64()?;
+        let id: u64 = serde_json::from_str(self.id.as_ref()?.get()).ok()?;
         usize::try_from(id.checked_sub(first)?).ok()
     }
 }
@@ -66,14 +70,19 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn new(call: &Call, endpoint: &str, reply: Reply) -> Self {
         let method = call.method;
-        let result = match reply.error {
-            None | Some(Value::Null) => Ok(reply.result.unwrap_or_else(|| RawValue::NULL.to_owned())),
+        let result = match reply.error.filter(|error| error.get() != RawValue::NULL.get()) {
+            None => Ok(reply.result.unwrap_or_else(|| RawValue::NULL.to_owned())),
             Some(error) => {
-                let (code, message) = code_and_message(&error);
+                let (code, message) = code_and_message(error.get());
                 Err(BackendError::Rpc { method, endpoint: endpoint.to_owned(), code, message })
             }
         };
         Self { method, endpoint: endpoint.to_owned(), result }
+    }
+
+    /// How much room it takes.
+    fn length(&self) -> usize {
+        self.result.as_ref().map_or(0, |raw| raw.get().len())
     }
 
     /// That this request alone has no answer.
@@ -104,8 +113,63 @@ impl Answer {
     }
 }
 
-/// Some servers give an error as a text.
-fn code_and_message(error: &Value) -> (i64, String) {
+/// An endpoint that is asked in batches.
+pub(crate) trait Batches: Sync {
+    /// The endpoint's host and port.
+    fn name(&self) -> &str;
+
+    /// Asks all in one batch.
+    fn batch(&self, calls: &[Call]) -> impl Future<Output = Result<Vec<Answer>, BackendError>> + Send;
+
+    /// Asks all, in as many batches as it takes with so many requests in each at most. A batch whose answers are too large
+    /// together is asked in halves: nobody's large transaction keeps the others from being looked up. What has no room any
+    /// more is not asked for.
+    fn ask_in_batches_of(
+        &self,
+        most: usize,
+        calls: &[Call],
+    ) -> impl Future<Output = Result<Vec<Answer>, BackendError>> + Send {
+        async move {
+            let mut answers = Vec::with_capacity(calls.len());
+            let mut room = ROOM;
+            // In their order, so that what comes first can be passed over where the list is long.
+            let mut batches: Vec<_> = calls.chunks(most.max(1)).rev().collect();
+            while let Some(batch) = batches.pop() {
+                let outcome = match room {
+                    0 => {
+                        let (method, limit) = (batch.first().map_or("", |call| call.method), ROOM);
+                        Err(BackendError::TooLarge { method, endpoint: self.name().to_owned(), limit })
+                    }
+                    _ => self.batch(batch).await,
+                };
+                match outcome {
+                    Err(error @ BackendError::TooLarge { .. }) if room == 0 || batch.len() < 2 => {
+                        answers.extend(
+                            batch.iter().map(|call| Answer::failed(call, self.name(), error.clone())),
+                        );
+                    }
+                    Err(BackendError::TooLarge { .. }) => {
+                        let (first, second) = batch.split_at(batch.len() / 2);
+                        batches.extend([second, first]);
+                    }
+                    some => {
+                        let some = some?;
+                        room = room.saturating_sub(some.iter().map(Answer::length).sum());
+                        answers.extend(some);
+                    }
+                }
+            }
+            Ok(answers)
+        }
+    }
+}
+
+/// Some servers give an error as a text. One that is very long is not looked into.
+fn code_and_message(text: &str) -> (i64, String) {
+    let error: Value = match text.len() {
+        ..=MOST_OF_ERROR => serde_json::from_str(text).unwrap_or_default(),
+        _ => Value::String(text.chars().take(EXCERPT + 1).collect()),
+    };
     let code = error.get("code").and_then(Value::as_i64).unwrap_or(NO_CODE);
     let message = error.get("message").and_then(Value::as_str).or_else(|| error.as_str());
     (code, message.map_or_else(|| excerpt(&error.to_string()), excerpt))

@@ -29,6 +29,7 @@ mod spend;
 mod spender;
 pub mod spv;
 mod verbose;
+mod watch;
 
 pub use backend::{Backend, Fees, Known};
 pub use backends::{Backends, Expected, HeaderFile, HeaderStorage, Health};
@@ -41,3 +42,4 @@ pub use limits::Limits;
 pub use merkle::{BranchError, MerkleBranch};
 pub use server::{Answers, Coinbase, FeeRates, Mined, Output, Server, Sighting, Tip};
 pub use spender::{Cursor, Search, Spender};
+pub use watch::Watcher;

@@ -1,12 +1,12 @@
 //! The command line: one definition from which parsing and help come.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256};
 use bitcoin::FeeRate;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use coxswain_bitcoin::{Backends, EndpointError, HeaderFile, Limits};
+use coxswain_bitcoin::{Backends, EndpointError, HeaderFile, Limits, Watcher};
 use coxswain_ethereum::{
     Activity, BlockSelector, ConnectError, Endpoints, Expected, REQUEST_TIMEOUT, Wanted,
 };
@@ -302,8 +302,10 @@ pub struct EthereumArguments {
 
 /// How long no answer may be understood, unless somebody wants otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many times that a command may take.
+const IN_ALL: u32 = 5;
 
-/// How Ethereum's servers are asked, and how many must agree.
+/// How Ethereum's servers are asked, and how many must agree. Bitcoin's are asked with the same patience.
 #[derive(Clone, Debug, Default, Args)]
 pub struct AskingArguments {
     /// How long an Ethereum endpoint may take to answer, as 500ms, 30s or 2m [default: COXSWAIN_ETHEREUM__REQUEST_TIMEOUT,
@@ -317,7 +319,8 @@ pub struct AskingArguments {
     /// Take all ports of this machine for one server; otherwise each is one [default: COXSWAIN_ETHEREUM__LOOPBACK_IS_ONE]
     #[arg(long)]
     pub loopback_is_one: bool,
-    /// How long no answer may be understood, as 30s or 2m; all ends after five times that, searches for events excepted
+    /// How long no answer may be understood, of Ethereum or Bitcoin, as 30s or 2m; all ends after five times that, searches for
+    /// events excepted
     /// [default: COXSWAIN_TIMEOUT, else 60s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
@@ -388,33 +391,75 @@ pub struct BitcoinArguments {
     /// 15s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub bitcoin_timeout: Option<Duration>,
+    /// How many Bitcoin servers must say the same at least: it raises what is enough, and never lowers it [default:
+    /// COXSWAIN_BITCOIN__QUORUM]
+    #[arg(long, value_name = "N")]
+    pub bitcoin_quorum: Option<usize>,
 }
 
 impl BitcoinArguments {
-    /// The endpoints, none when none was given. Nothing is sent yet.
+    /// The endpoints, none when none was given, asked with the same patience as Ethereum's. Nothing is sent yet.
     ///
     /// # Errors
-    /// When a URL can't be used.
-    pub fn backends(&self, ethereum: Option<Preset>) -> Result<Option<Backends>, EndpointError> {
+    /// When a URL can't be used, or there are fewer servers than must say the same.
+    pub fn backends(
+        &self,
+        asking: &AskingArguments,
+        ethereum: Option<Preset>,
+    ) -> Result<Option<Backends>, EndpointError> {
         let mut limits = Limits::default();
         if let Some(timeout) = self.bitcoin_timeout {
             (limits.answer, limits.connect) = (timeout, limits.connect.min(timeout));
         }
-        let endpoint = |url| coxswain_bitcoin::Endpoint::new(url, limits);
+        let watcher = Arc::new(Watched(asking.activity()));
+        let endpoint = |url| -> Result<coxswain_bitcoin::Endpoint, EndpointError> {
+            let watcher: Arc<dyn Watcher> = Arc::clone(&watcher) as _;
+            Ok(coxswain_bitcoin::Endpoint::new(url, limits)?.watched(watcher))
+        };
         let endpoints = self.bitcoin_url.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?;
         let network = ethereum.map_or(bitcoin::Network::Bitcoin, |network| network.bitcoin);
         let network = self.bitcoin_network.unwrap_or(network);
-        let expected = coxswain_bitcoin::Expected::on(network);
+        let expected = coxswain_bitcoin::Expected {
+            at_least: self.bitcoin_quorum.unwrap_or_default(),
+            loopback_is_one: asking.loopback_is_one,
+            // What is dead is asked once a command, which ends before this.
+            rest: IN_ALL * asking.activity().patience(),
+            ..coxswain_bitcoin::Expected::on(network)
+        };
         if endpoints.is_empty() {
             return Ok(None);
         }
-        Ok(Some(match cache_folder().filter(|_| expected.chain.is_some()) {
+        let backends = match cache_folder().filter(|_| expected.chain.is_some()) {
             Some(folder) => {
                 let file = HeaderFile::new(folder.join("coxswain").join(format!("{network}-headers")));
                 Backends::keeping(endpoints, expected, Box::new(file))
             }
             None => Backends::new(endpoints, expected),
-        }))
+        };
+        backends.meets_quorum()?;
+        Ok(Some(backends))
+    }
+}
+
+/// Bitcoin's servers, watched beside Ethereum's.
+#[derive(Clone, Debug)]
+struct Watched(Activity);
+
+impl Watcher for Watched {
+    fn asked(&self, method: &'static str, endpoint: &str) -> Box<dyn Send + '_> {
+        Box::new(self.0.ask(method, endpoint))
+    }
+
+    fn answered(&self) {
+        self.0.answered();
+    }
+
+    fn gives_up_at(&self) -> Option<tokio::time::Instant> {
+        self.0.deadline()
+    }
+
+    fn patience(&self) -> Duration {
+        self.0.patience()
     }
 }
 

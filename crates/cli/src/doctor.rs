@@ -4,12 +4,13 @@ use std::{fmt, time::SystemTime};
 
 use alloy_primitives::{Address, Bytes};
 use anstyle::AnsiColor;
-use coxswain_bitcoin::{BackendError, CORE_METHODS, EndpointError, Health};
+use coxswain_bitcoin::{Backend, BackendError, Backends, CORE_METHODS, EndpointError, Health};
 use coxswain_ethereum::{
     Block, BlockSelector, Chain, ChainError, ConnectError, Constant, Endpoints, EventLog, EventReader,
-    MAX_LAG, Panel, ProposalValidator, RequestError, SnapshotKeys, SnapshotReader, UnfitError, Wanted,
+    MAX_LAG, Panel, ProposalValidator, RequestError, ResolveError, SnapshotKeys, SnapshotReader, Tbtc,
+    UnfitError, UnresolvedError, Wanted,
 };
-use coxswain_rules::network::Preset;
+use coxswain_rules::{Dissent, network::Preset};
 use serde::Serialize;
 
 use crate::{
@@ -93,7 +94,7 @@ pub async fn doctor(
     let all = arguments.ethereum.endpoint()?;
     let endpoints = all.each();
     // A URL that can't be used is told before anything is asked.
-    arguments.bitcoin.backends(None)?;
+    arguments.bitcoin.backends(&arguments.ethereum.asking, None)?;
     let mut record = Record { checks: Vec::new(), tell: &mut tell };
     // Whoever waits sees for what.
     if let Some(first) = endpoints.first() {
@@ -106,7 +107,7 @@ pub async fn doctor(
     let chain_id =
         heads.iter().flatten().map(|&(chain_id, _)| chain_id).find(|&chain_id| is_wanted(chain_id));
     let served = network.or(chain_id.and_then(Preset::of_chain));
-    let backends = arguments.bitcoin.backends(served)?;
+    let backends = arguments.bitcoin.backends(&arguments.ethereum.asking, served)?;
     // What enough of them have reached: the highest claim may be a lie.
     let quorum = all.quorum();
     let of_chain = heads.iter().flatten().filter(|(served, _)| Some(*served) == chain_id);
@@ -127,22 +128,32 @@ pub async fn doctor(
         }
         record.endpoint(ETHEREUM, ALL);
         record.check(ETHEREUM, ALL, "quorum", self::quorum(quorum.servers(), required, answering));
+        if quorum.servers() > 1 {
+            record.check(ETHEREUM, ALL, "agreement", agreement(&all, &arguments.ethereum.wanted()).await);
+        }
     };
     let bitcoin = async {
         match &backends {
-            Some(backends) => backends.health().await,
-            None => Vec::new(),
+            Some(backends) => (backends.health().await, Some(bitcoin_agreement(backends).await)),
+            None => (Vec::new(), None),
         }
     };
-    let ((), healths) = futures_util::future::join(ethereum, bitcoin).await;
+    let ((), (healths, agreement)) = futures_util::future::join(ethereum, bitcoin).await;
+    let are_several = backends.as_ref().and_then(Backends::quorum).is_some_and(|(servers, _)| servers > 1);
     for health in healths {
         self::bitcoin(health, &mut record);
+    }
+    if let Some(agreement) = agreement.filter(|_| are_several) {
+        record.endpoint(BITCOIN, ALL);
+        record.check(BITCOIN, ALL, "agreement", agreement);
     }
     let checks = record.checks;
     Ok(DoctorReport { ok: checks.iter().all(|check| check.ok), checks })
 }
 
 const ETHEREUM: &str = "Ethereum";
+const BITCOIN: &str = "Bitcoin";
+const DISSENT: &str = "leave out whoever is not to be trusted, or find out what is wrong with it";
 /// What the checks of all endpoints together are said to be of.
 const ALL: &str = "all servers";
 /// How far back state is looked for that is proven, in blocks: a full node's 128, a day, a month, and most of mainnet.
@@ -164,6 +175,40 @@ fn answering(
     });
     let names: Vec<_> = fit.map(|(endpoint, _)| endpoint.name()).collect();
     all.servers_among(&names)
+}
+
+/// Whether the servers say the same of the newest block, and of what a decision reads there.
+async fn agreement(all: &Endpoints, wanted: &Wanted) -> Result<String, Problem> {
+    let resolved = Tbtc::resolve(all, wanted, BlockSelector::Latest).await;
+    dissent(&all.dissents())?;
+    match resolved {
+        Ok(Tbtc { named, .. }) => {
+            let (number, by, of) = (named.header.number(), named.named_by, named.of);
+            Ok(format!("block {number} is named by {by} of {of}, and none says otherwise"))
+        }
+        Err(UnresolvedError { error: ResolveError::Undecided(error), .. }) => outcome(Err(error)),
+        // Which contracts are wanted is told elsewhere.
+        Err(_) => Ok("none says otherwise".to_owned()),
+    }
+}
+
+/// Whether the servers say the same of fees, having been asked for their newest blocks.
+async fn bitcoin_agreement(backends: &Backends) -> Result<String, Problem> {
+    let fees = backends.fees().await;
+    dissent(&backends.dissents())?;
+    match fees {
+        Ok(_) => Ok("none says otherwise".to_owned()),
+        Err(error) => Err(Problem::new(&error, bitcoin_remedy(&error))),
+    }
+}
+
+/// That nobody says otherwise.
+fn dissent(dissents: &[Dissent]) -> Result<(), Problem> {
+    if dissents.is_empty() {
+        return Ok(());
+    }
+    let said = dissents.iter().map(|Dissent { endpoint, said }| format!("{endpoint}: {said}"));
+    Err(Problem::new(said.collect::<Vec<_>>().join("; "), DISSENT))
 }
 
 /// Whether as many servers answer as must say the same.

@@ -9,7 +9,7 @@ use coxswain_ethereum::{
     Judgement, ResolveError, Tbtc, UnresolvedError,
 };
 use coxswain_proposals::{Assurances, Concurrence, Memory, Opinion, Session, Sources};
-use coxswain_rules::{Assurance, Case, Subject};
+use coxswain_rules::{Assurance, Case, Dissent, Subject};
 
 use crate::{
     arguments::{BitcoinArguments, EthereumArguments, FeeArguments},
@@ -101,13 +101,30 @@ pub(crate) async fn judge(
 ) -> Result<Judged, ValidateError> {
     let names = document.names();
     let mut site = None;
-    let mut judged = ask(document, target, extent, &mut site).await?;
+    let mut asked = Asked::default();
+    let mut judged = ask(document, target, extent, &mut site, &mut asked).await?;
+    judged.report.dissents = asked.dissents();
     if let Some(Site { endpoint, chain_id, bridge, block }) = site
         && judged.report.judgement.verdict != ContractVerdict::Valid
     {
         judged.report.hints = hints(&names, &endpoint, chain_id, bridge, block).await;
     }
     Ok(judged)
+}
+
+/// Who was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) ethereum: Option<Endpoints>,
+    pub(crate) bitcoin: Option<Backends>,
+}
+
+impl Asked {
+    /// Which of them say otherwise than enough others, or than what is proven.
+    pub(crate) fn dissents(&self) -> Vec<Dissent> {
+        let ethereum = self.ethereum.iter().flat_map(Endpoints::dissents);
+        ethereum.chain(self.bitcoin.iter().flat_map(Backends::dissents)).collect()
+    }
 }
 
 /// Where the proposal is judged.
@@ -123,11 +140,13 @@ async fn ask(
     target: &Target,
     extent: Extent,
     site: &mut Option<Site>,
+    asked: &mut Asked,
 ) -> Result<Judged, ValidateError> {
     // What can be said without the chain is said first.
     let missing = document.missing()?;
     let endpoint = target.ethereum.endpoint()?;
-    let no_bitcoin = target.bitcoin.backends(None)?.is_none();
+    asked.ethereum = Some(endpoint.clone());
+    let no_bitcoin = target.bitcoin.backends(&target.ethereum.asking, None)?.is_none();
     if let Some(path) = missing.of_bitcoin().filter(|_| no_bitcoin) {
         return Err(ValidateError::NoBitcoin { path });
     }
@@ -142,6 +161,7 @@ async fn ask(
             judgement,
             assurances: None,
             assessment: None,
+            dissents: Vec::new(),
             hints: Vec::new(),
             now: target.now,
         };
@@ -160,7 +180,8 @@ async fn ask(
     let block = tbtc.block();
     *site = Some(Site { endpoint: endpoint.clone(), chain_id: chain.id, bridge, block });
     let report = |verdict| report(Some(chain.id), Some(tbtc.validator), Some(block), verdict);
-    let bitcoin = target.bitcoin.backends(chain.network)?;
+    let bitcoin = target.bitcoin.backends(&target.ethereum.asking, chain.network)?;
+    asked.bitcoin.clone_from(&bitcoin);
     let takes_steps = bitcoin.is_some();
     let bitcoin = bitcoin.unwrap_or_else(|| {
         // It is not asked.
@@ -174,7 +195,7 @@ async fn ask(
         .through(tbtc.panel.clone(), tbtc.assurance);
     let mut memory = Memory::default();
     let mut session = Session::new(&sources, wallet, tbtc.named.clone(), &mut memory);
-    if let Err(error) = complete(&mut document, &missing, &mut session, bridge).await {
+    if let Err(error) = Box::pin(complete(&mut document, &missing, &mut session, bridge)).await {
         return Ok(report(ContractVerdict::Undecided(error)));
     }
     let case = document.into_case()?;

@@ -15,7 +15,7 @@ use coxswain_proposals::{
 };
 use coxswain_protocol::Checklist;
 use coxswain_rules::{
-    Amount, Assurance, Case, HeartbeatProposal, KeyHash, OutPoint, RuleId, Subject, Txid,
+    Amount, Assurance, Case, Dissent, HeartbeatProposal, KeyHash, OutPoint, RuleId, Subject, Txid,
     UnsignedTransaction, Value, WalletState, wallet_script,
 };
 use serde::{Serialize, Serializer};
@@ -23,8 +23,12 @@ use serde_json::Value as Json;
 
 use crate::{
     arguments::ProposeArguments,
-    document, page,
-    report::{self, AssuranceFields, BlockFields, EXIT_OK, EXIT_UNDECIDED, Report, Text, strong},
+    document,
+    judging::Asked,
+    page,
+    report::{
+        self, AssuranceFields, BlockFields, DissentFields, EXIT_OK, EXIT_UNDECIDED, Report, Text, strong,
+    },
 };
 
 /// Why there is not even an undecided answer: what was asked makes no sense.
@@ -51,6 +55,8 @@ pub struct Proposing {
     wallet: KeyHash,
     /// The contracts, and the result; or why there is none.
     result: Result<Answered, ChainError>,
+    /// Which servers say otherwise than enough others, or than what is proven.
+    dissents: Vec<Dissent>,
     now: SystemTime,
 }
 
@@ -73,24 +79,33 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
     let wallet = arguments.wallet;
     let endpoint = arguments.ethereum.endpoint()?;
     // A URL that can't be used is told before anything is asked.
-    if arguments.bitcoin.backends(None)?.is_none() {
+    if arguments.bitcoin.backends(&arguments.ethereum.asking, None)?.is_none() {
         return Err(ProposeError::NoBitcoin);
     }
-    let undecided = |undecided: ChainError| Ok(Proposing { wallet, result: Err(undecided), now });
+    let mut asked = Asked { ethereum: Some(endpoint.clone()), bitcoin: None };
+    let undecided = |undecided: ChainError, asked: &Asked| {
+        Ok(Proposing { wallet, result: Err(undecided), dissents: asked.dissents(), now })
+    };
 
     let tbtc = match Tbtc::resolve(&endpoint, &arguments.ethereum.wanted(), arguments.block).await {
         Ok(tbtc) => tbtc,
-        Err(UnresolvedError { error: ResolveError::Undecided(error), .. }) => return undecided(error),
+        Err(UnresolvedError { error: ResolveError::Undecided(error), .. }) => {
+            return undecided(error, &asked);
+        }
         Err(UnresolvedError { error, .. }) => return Err(error.into()),
     };
     let Tbtc { chain, bridge, validator, .. } = tbtc;
     let block = tbtc.block();
-    let bitcoin = arguments.bitcoin.backends(chain.network)?.ok_or(ProposeError::NoBitcoin)?;
+    let bitcoin = arguments
+        .bitcoin
+        .backends(&arguments.ethereum.asking, chain.network)?
+        .ok_or(ProposeError::NoBitcoin)?;
+    asked.bitcoin = Some(bitcoin.clone());
     let since = arguments.since.unwrap_or(block.number.saturating_sub(EVENT_LOOK_BACK));
     let log = EventLog::new(bridge, since);
     let events = EventReader::new(endpoint, log, chain.parameters().final_depth);
     if let Err(error) = events.follow(block).await {
-        return undecided(error);
+        return undecided(error, &asked);
     }
 
     let fallback = arguments.fees.fallback(chain.network);
@@ -107,7 +122,7 @@ pub async fn propose(arguments: &ProposeArguments, now: SystemTime) -> Result<Pr
     let assurances = session.assurances();
     let require = arguments.require;
     let result = Ok(Answered { chain_id: chain.id, bridge, validator, generation, assurances, require });
-    Ok(Proposing { wallet, result, now })
+    Ok(Proposing { wallet, result, dissents: asked.dissents(), now })
 }
 
 /// The result in short.
@@ -182,7 +197,10 @@ impl Serialize for Proposing {
             wallet: Text<KeyHash>,
             #[serde(flatten)]
             answered: Option<AnsweredFields>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            dissents: Vec<DissentFields>,
         }
+        let dissents = self.dissents.iter().map(Into::into).collect();
         let answered = self.result.as_ref().ok().map(|answered| AnsweredFields {
             chain_id: answered.chain_id,
             bridge: Text(answered.bridge),
@@ -191,7 +209,8 @@ impl Serialize for Proposing {
             assurance: (&answered.assurances).into(),
             attempts: answered.generation.attempts.iter().map(AttemptFields::new).collect(),
         });
-        Fields { outcome: self.summary().into(), wallet: Text(self.wallet), answered }.serialize(serializer)
+        let (outcome, wallet) = (self.summary().into(), Text(self.wallet));
+        Fields { outcome, wallet, answered, dissents }.serialize(serializer)
     }
 }
 
@@ -397,6 +416,7 @@ impl fmt::Display for Proposing {
             }
             write!(f, "\n           {assurances}")?;
         }
+        report::dissents(f, &self.dissents)?;
         for (outcome, actions) in self.why_not(&summary) {
             write!(f, "\n           {}: {outcome}", actions.join(", "))?;
         }

@@ -81,7 +81,8 @@ async fn maintainer(arguments: &MaintainerArguments) -> Result<Parts, ProveError
         Some(proxy) => Venue::Proxy(proxy),
         None => Venue::Bridge(bridge),
     };
-    let backends = arguments.bitcoin.backends(chain.network).map_err(|error| usage(&error))?;
+    let backends =
+        arguments.bitcoin.backends(&arguments.asking, chain.network).map_err(|error| usage(&error))?;
     let backends = backends.ok_or_else(|| {
         ProveError::Usage("a Bitcoin endpoint is needed: give --bitcoin-url <URL>".to_owned())
     })?;

@@ -6,7 +6,7 @@ use alloy_primitives::{B256, U256};
 use anstyle::{AnsiColor, Style};
 use coxswain_ethereum::{Block, ChainError};
 use coxswain_proposals::Assurances;
-use coxswain_rules::{Assurance, Value};
+use coxswain_rules::{Assurance, Dissent, Value};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
@@ -190,4 +190,25 @@ impl fmt::Display for OpenQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         undecided(f, self.what, &self.reason)
     }
+}
+
+/// A server that says otherwise than enough others, or than what is proven.
+#[derive(Debug, Serialize)]
+pub(crate) struct DissentFields {
+    endpoint: String,
+    said: String,
+}
+
+impl From<&Dissent> for DissentFields {
+    fn from(Dissent { endpoint, said }: &Dissent) -> Self {
+        Self { endpoint: endpoint.clone(), said: said.clone() }
+    }
+}
+
+/// A line for each server that says otherwise.
+pub(crate) fn dissents(f: &mut fmt::Formatter<'_>, dissents: &[Dissent]) -> fmt::Result {
+    for Dissent { endpoint, said } in dissents {
+        write!(f, "\n           not believed: {endpoint}: {said}")?;
+    }
+    Ok(())
 }

@@ -28,6 +28,7 @@ pub(crate) const PASSWORD_FILE: &str = "COXSWAIN_ETHEREUM__PASSWORD_FILE";
 const BITCOIN_URLS: &str = "COXSWAIN_BITCOIN__URLS";
 const BITCOIN_NETWORK: &str = "COXSWAIN_BITCOIN__NETWORK";
 const BITCOIN_TIMEOUT: &str = "COXSWAIN_BITCOIN__REQUEST_TIMEOUT";
+const BITCOIN_QUORUM: &str = "COXSWAIN_BITCOIN__QUORUM";
 #[cfg(feature = "node")]
 const NETWORK_PEERS: &str = "COXSWAIN_NETWORK__PEERS";
 
@@ -121,6 +122,7 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
     fn bitcoin(&self, arguments: &mut BitcoinArguments) -> Result<(), clap::Error> {
         self.urls(&mut arguments.bitcoin_url, BITCOIN_URLS, values::bitcoin_url)?;
         self.timeout(&mut arguments.bitcoin_timeout, BITCOIN_TIMEOUT)?;
+        self.quorum(&mut arguments.bitcoin_quorum, BITCOIN_QUORUM)?;
         if arguments.bitcoin_network.is_none()
             && let Some(text) = self.text(BITCOIN_NETWORK)?
         {
@@ -174,14 +176,19 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
         }
     }
 
+    fn quorum(&self, quorum: &mut Option<usize>, name: &str) -> Result<(), clap::Error> {
+        if quorum.is_none()
+            && let Some(text) = self.text(name)?
+        {
+            *quorum = Some(text.parse().map_err(|_| invalid(name, "it is no number"))?);
+        }
+        Ok(())
+    }
+
     fn asking(&self, arguments: &mut AskingArguments) -> Result<(), clap::Error> {
         self.timeout(&mut arguments.rpc_timeout, ETHEREUM_TIMEOUT)?;
         self.timeout(&mut arguments.timeout, TIMEOUT)?;
-        if arguments.quorum.is_none()
-            && let Some(text) = self.text(ETHEREUM_QUORUM)?
-        {
-            arguments.quorum = Some(text.parse().map_err(|_| invalid(ETHEREUM_QUORUM, "it is no number"))?);
-        }
+        self.quorum(&mut arguments.quorum, ETHEREUM_QUORUM)?;
         if let Some(text) = self.text(LOOPBACK_IS_ONE)? {
             let is_one = text.parse::<bool>();
             arguments.loopback_is_one |=
@@ -291,6 +298,19 @@ mod tests {
         assert_eq!(texts(&asked.bitcoin.bitcoin_url), ["tcp://flag:9"]);
         assert_eq!(asked.ethereum.network, Some(NetworkName::Local));
         assert_eq!(asked.bitcoin.bitcoin_network, Some(bitcoin::Network::Regtest));
+    }
+
+    #[test]
+    fn each_chain_has_a_quorum_of_its_own() {
+        let variables = [(ETHEREUM_URLS, "http://one:1"), (ETHEREUM_QUORUM, "2"), (BITCOIN_QUORUM, "3")];
+        let quorums = |line: &str| {
+            let asked = doctor(line, &variables).unwrap();
+            (asked.ethereum.asking.quorum, asked.bitcoin.bitcoin_quorum)
+        };
+        assert_eq!(quorums("coxswain doctor"), (Some(2), Some(3)));
+        assert_eq!(quorums("coxswain doctor --quorum 4 --bitcoin-quorum 5"), (Some(4), Some(5)));
+        let problem = doctor("coxswain doctor", &[variables[0], (BITCOIN_QUORUM, "x")]).unwrap_err();
+        assert!(problem.contains("COXSWAIN_BITCOIN__QUORUM: it is no number"), "{problem}");
     }
 
     #[test]

@@ -6,14 +6,14 @@ use alloy_primitives::Address;
 use anstyle::AnsiColor;
 use coxswain_ethereum::{ContractVerdict, Judgement};
 use coxswain_proposals::{Assessment, Assurances, Step};
-use coxswain_rules::{Action, FeeRuling, KeyHash, Value};
+use coxswain_rules::{Action, Dissent, FeeRuling, KeyHash, Value};
 use serde::{Serialize, Serializer};
 
 use crate::{
     page,
     report::{
-        self, AssuranceFields, BlockFields, EXIT_OK, EXIT_UNDECIDED, Report, Scalar, Text, strong, time,
-        undecided,
+        self, AssuranceFields, BlockFields, DissentFields, EXIT_OK, EXIT_UNDECIDED, Report, Scalar, Text,
+        strong, time, undecided,
     },
 };
 
@@ -34,6 +34,8 @@ pub struct VerdictReport {
     pub assurances: Option<Assurances>,
     /// What a member of the wallet would say, if there is a Bitcoin endpoint to take all steps of judging with.
     pub assessment: Option<Assessment>,
+    /// Which servers say otherwise than enough others, or than what is proven.
+    pub dissents: Vec<Dissent>,
     /// What a name that the Bridge doesn't know was probably meant to be.
     pub hints: Vec<String>,
     /// When it was asked.
@@ -50,6 +52,7 @@ impl VerdictReport {
             validator: self.validator.map(Text),
             block: self.judgement.block.map(|block| BlockFields::new(block, self.now)),
             assurance: self.assurances.as_ref().map(Into::into),
+            dissents: self.dissents.iter().map(Into::into).collect(),
             hints: &self.hints,
             judging: self.assessment.as_ref().map(JudgingFields::new),
         }
@@ -135,6 +138,8 @@ pub(crate) struct ContextFields<'a> {
     block: Option<BlockFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     assurance: Option<AssuranceFields>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dissents: Vec<DissentFields>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     hints: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,6 +246,7 @@ impl fmt::Display for VerdictReport {
         if let Some(assurances) = &self.assurances {
             write!(f, "\n           {assurances}")?;
         }
+        report::dissents(f, &self.dissents)?;
         let Some(assessment) = &self.assessment else { return Ok(()) };
         write!(f, "\n           as a member of the wallet would judge it: ")?;
         match assessment {

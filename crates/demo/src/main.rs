@@ -48,7 +48,12 @@ async fn demo() -> Result<ExitCode> {
             bridge: Some(*scene.world.bridge.address()),
             asking: AskingArguments::default(),
         },
-        bitcoin: BitcoinArguments { bitcoin_url: Vec::new(), bitcoin_network: None, bitcoin_timeout: None },
+        bitcoin: BitcoinArguments {
+            bitcoin_url: Vec::new(),
+            bitcoin_network: None,
+            bitcoin_timeout: None,
+            bitcoin_quorum: None,
+        },
         fees: FeeArguments::default(),
         block: BlockSelector::Latest,
         require: None,

@@ -33,8 +33,8 @@ pub use panel::Panel;
 pub use registry::{Eligible, EligibleError, GroupError, Groups, WalletGroup};
 pub use relay::{Relay, RelayProxy, RelayState, RelayTerms, SpvMaintainers};
 pub use rpc::{
-    Activity, Block, BlockSelector, BlockSelectorError, Called, Condition, ConnectError, Dissent, Endpoints,
-    Expected, HashedHeader, Health, MAX_LAG, Position, REQUEST_TIMEOUT, RequestError, UnfitError, revert_of,
+    Activity, Block, BlockSelector, BlockSelectorError, Called, Condition, ConnectError, Endpoints, Expected,
+    HashedHeader, Health, MAX_LAG, Position, REQUEST_TIMEOUT, RequestError, UnfitError, revert_of,
 };
 pub use tbtc::{Chain, ResolveError, Tbtc, UnresolvedError, Wanted};
 pub use validator::{Constant, ContractVerdict, Judgement, ProposalValidator, calldata, reason};

@@ -7,7 +7,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, U64},
     rpc::types::{BlockId, Header as RpcHeader, TransactionInput, TransactionRequest},
 };
-use coxswain_rules::{Assurance, Assured, Quorum};
+use coxswain_rules::{Assurance, Assured, Dissent, Quorum};
 use futures_util::future::join_all;
 use url::Url;
 
@@ -17,8 +17,8 @@ use crate::{
     decision::{Decider, Decision, DecisionError, MAX_BEHIND, Named, Pace, Response, ancestor, named},
     error::{ChainError, excerpt},
     rpc::{
-        BlockSelector, Called, ConnectError, Connection, Disagreement, Dissent, Dissents, Endpoints,
-        Expected, HashedHeader, RequestError, agreed, revert_of, takes_no_hash,
+        BlockSelector, Called, ConnectError, Connection, Disagreement, Dissents, Endpoints, Expected,
+        HashedHeader, RequestError, agreed, revert_of, takes_no_hash,
     },
 };
 

@@ -39,7 +39,7 @@ pub use proposal::{
     MovedFundsSweepProposal, MovingFundsProposal, Proposal, RedemptionProposal, RevealedDeposit, Subject,
     Utxo,
 };
-pub use quorum::{Quorum, QuorumError, servers};
+pub use quorum::{Dissent, Dissents, Quorum, QuorumError, servers};
 pub use reason::{Cause, Reason, Rejection, SweepRequestState, Value, WalletState, rule_of_deployed_reason};
 pub use rule::RuleId;
 pub use shares::{largest_deposit_share, redemption_share};

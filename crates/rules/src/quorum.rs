@@ -49,6 +49,36 @@ impl Quorum {
     }
 }
 
+/// What a server says that enough others, or a proof, contradict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dissent {
+    /// Its host and port.
+    pub endpoint: String,
+    /// What it says.
+    pub said: String,
+}
+
+/// Who was outvoted, or refuted: of each server the first time, and a bounded number in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dissents(Vec<Dissent>);
+
+impl Dissents {
+    /// How many are kept.
+    pub const MOST: usize = 32;
+
+    /// Notes what a server says, unless something is known of it.
+    pub fn note(&mut self, endpoint: &str, said: impl FnOnce() -> String) {
+        if self.0.len() < Self::MOST && !self.0.iter().any(|dissent| dissent.endpoint == endpoint) {
+            self.0.push(Dissent { endpoint: endpoint.to_owned(), said: said() });
+        }
+    }
+
+    /// All that were noted, in their order.
+    pub fn all(&self) -> &[Dissent] {
+        &self.0
+    }
+}
+
 /// Which server each address is of, a host and a port, counted from 0: addresses of one host are one server, except that on
 /// this machine each port is one, unless a setting says otherwise.
 pub fn servers<'a>(
@@ -97,6 +127,17 @@ mod tests {
         assert_eq!(Quorum::new(5, 1).unwrap().required(5), 3);
         assert!(Quorum::new(2, 3).is_err() && Quorum::new(0, 0).is_err());
         assert!(Quorum::new(3, 3).is_ok());
+    }
+
+    #[test]
+    fn of_each_server_the_first_dissent_is_kept_and_of_all_a_bounded_number() {
+        let mut dissents = Dissents::default();
+        for number in 0..100 {
+            dissents.note(&format!("a:{number}"), || format!("{number}"));
+            dissents.note("a:0", || panic!("it is known"));
+        }
+        assert_eq!(dissents.all().len(), Dissents::MOST);
+        assert_eq!(dissents.all()[1], Dissent { endpoint: "a:1".to_owned(), said: "1".to_owned() });
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Several servers as one: each is held against the chain before its word counts, what can be proven is proven, and of the rest
 //! enough must say the same.
 
+mod dissents;
 mod health;
 mod keeping;
 mod member;
@@ -10,12 +11,12 @@ mod unspent;
 mod votes;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use bitcoin::{BlockHash, OutPoint, Target, Transaction, block::Header};
-use coxswain_rules::{Assured, Quorum, QuorumError, servers};
+use coxswain_rules::{Assured, Dissents, Quorum, QuorumError, servers};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout_at};
 
@@ -95,6 +96,7 @@ struct Shared {
     headers: Option<Headers>,
     storage: Option<keeping::Keeper>,
     surveying: tokio::sync::Mutex<()>,
+    dissents: Mutex<Dissents>,
 }
 
 impl Backends {
@@ -130,8 +132,8 @@ impl Backends {
         }
         let members = doors.into_iter().map(Member::new).collect();
         let quorum = Quorum::new(count, expected.at_least);
-        let surveying = tokio::sync::Mutex::default();
-        Self(Arc::new(Shared { members, quorum, expected, headers, storage, surveying }))
+        let (surveying, dissents) = (tokio::sync::Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { members, quorum, expected, headers, storage, surveying, dissents }))
     }
 
     /// The servers' addresses, the preferred server's first.
@@ -143,6 +145,14 @@ impl Backends {
     /// few.
     pub fn quorum(&self) -> Option<(usize, usize)> {
         Some((self.0.quorum.ok()?.servers(), self.enough().required))
+    }
+
+    /// That as many servers as must say the same are there.
+    ///
+    /// # Errors
+    /// If they aren't: then nothing is ever told.
+    pub fn meets_quorum(&self) -> Result<(), QuorumError> {
+        self.0.quorum.map(drop)
     }
 
     fn terms(&self) -> Terms {
@@ -249,7 +259,7 @@ impl Backend for Backends {
     async fn fees(&self) -> Result<Assured<Fees>, BackendError> {
         let survey = self.survey().await?;
         let said = self.voters(&survey, |endpoint| endpoint.fee_rates().boxed()).await;
-        let names = self.0.members.iter().map(Member::name);
+        let names = self.names();
         let (mut rates, mut causes): (Vec<(&str, FeeRates)>, Vec<BackendError>) = Default::default();
         for (name, said) in names.zip(said) {
             match said {
@@ -260,7 +270,9 @@ impl Backend for Backends {
         if !survey.enough.is_met_by(rates.len()) {
             return Err(exhausted(causes));
         }
-        survey.enough.fees(&rates)
+        let fees = survey.enough.fees(&rates)?;
+        self.note_fees(&rates, &fees.fact);
+        Ok(fees)
     }
 
     async fn transactions(

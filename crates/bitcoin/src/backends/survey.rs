@@ -81,10 +81,12 @@ impl Backends {
     /// Asks all servers where they are.
     pub(super) async fn survey(&self) -> Result<Survey, BackendError> {
         let _one_at_a_time = self.0.surveying.lock().await;
-        match &self.0.headers {
-            Some(headers) => self.survey_chain(headers).await,
-            None => self.survey_servers().await,
-        }
+        let survey = match &self.0.headers {
+            Some(headers) => self.survey_chain(headers).await?,
+            None => self.survey_servers().await?,
+        };
+        self.note_survey(&survey);
+        Ok(survey)
     }
 
     async fn survey_chain(&self, headers: &Headers) -> Result<Survey, BackendError> {

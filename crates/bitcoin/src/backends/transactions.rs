@@ -48,6 +48,17 @@ impl Backends {
         let said = self.voters(&survey, |endpoint| endpoint.sightings(outpoints).boxed()).await;
         let mut said = by_item(outpoints.len(), said);
         let proven = self.prove(&survey, &mut said).await;
+        for ((outpoint, said), _) in
+            outpoints.iter().zip(&said).zip(&proven).filter(|(_, proven)| proven.is_some())
+        {
+            for (name, said) in self.names().zip(said) {
+                if *said == Ok(None) {
+                    self.note(name, || {
+                        format!("it knows no transaction {}, which is in a block", outpoint.txid)
+                    });
+                }
+            }
+        }
         let answers = said.into_iter().zip(proven).map(|(said, proven)| match proven {
             Some(Assured { fact, assurance }) => Ok(Assured { fact: Some(fact), assurance }),
             None => self.unproven(&survey, said),

@@ -66,15 +66,20 @@ impl Backends {
                 }
             }
         }
-        agreed.ok_or_else(|| self.contradiction(output, said))
+        match agreed {
+            Some(agreed) => {
+                self.note_unspent(output, &said, agreed);
+                Ok(agreed)
+            }
+            None => Err(self.contradiction(output, said)),
+        }
     }
 
     fn contradiction(&self, output: &Output, said: Vec<Result<bool, BackendError>>) -> BackendError {
         if said.iter().all(Result::is_err) {
             return exhausted(said.into_iter().filter_map(Result::err).collect());
         }
-        let names = self.0.members.iter().map(|member| member.name());
-        let said = names.zip(said).map(|(name, said)| match said {
+        let said = self.names().zip(said).map(|(name, said)| match said {
             Ok(true) => format!("{name} says unspent"),
             Ok(false) => format!("{name} says spent"),
             Err(error) => error.to_string(),

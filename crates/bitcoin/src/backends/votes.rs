@@ -107,6 +107,26 @@ impl Enough {
     }
 }
 
+/// Whose rates are as far from those that count as no two of enough may be, and what they are.
+pub(super) fn outliers<'a>(said: &[(&'a str, FeeRates)], fees: &Fees) -> Vec<(&'a str, String)> {
+    let is_far = |rate: FeeRate, low: FeeRate, high: FeeRate, factor: u64, more: FeeRate| {
+        let [rate, low, high] = [rate, low, high].map(FeeRate::to_sat_per_kwu);
+        let over = |most: u64| most.saturating_mul(factor).saturating_add(more.to_sat_per_kwu());
+        rate > over(high) || low > over(rate)
+    };
+    let of = |(name, rates): &(&'a str, FeeRates)| {
+        let RelayMinimum { low, high } = fees.relay_minimum;
+        let relay = rates.relay_minimum;
+        if is_far(relay, low, high, RELAY_FACTOR, FeeRate::ZERO) {
+            return Some((*name, format!("it says that {} is the least that relays", shown(relay))));
+        }
+        let (estimate, counted) = rates.next_block.zip(fees.next_block)?;
+        is_far(estimate, counted, counted, ESTIMATE_FACTOR, ESTIMATE_ALLOWANCE)
+            .then(|| (*name, format!("it says that {} is a fee for the next block", shown(estimate))))
+    };
+    said.iter().filter_map(of).collect()
+}
+
 fn shown(rate: FeeRate) -> String {
     format!("{} sat/kwu", rate.to_sat_per_kwu())
 }
@@ -208,6 +228,22 @@ mod tests {
         );
         assert_eq!(TWO.fees(&said(&[(1, None), (1, None)])).unwrap().assurance, Assurance::Agreed);
         assert_eq!(ONE.fees(&said(&[(1, None)])).unwrap().assurance, Assurance::Word);
+    }
+
+    #[test]
+    fn inc_47_whose_rates_are_far_from_those_that_count_is_named() {
+        let named = |rates: &[(u32, Option<u32>)]| {
+            let mut said = said(rates);
+            said.iter_mut().zip(["a", "b", "c"]).for_each(|((name, _), other)| *name = other);
+            let fees = TWO.fees(&said).unwrap().fact;
+            outliers(&said, &fees).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(named(&[(3, Some(10)), (3, Some(12)), (3, Some(10))]), [""; 0]);
+        assert_eq!(named(&[(3, None), (3, None), (7, None)]), ["c"]);
+        assert_eq!(named(&[(1, None), (3, None), (3, None)]), ["a"]);
+        assert_eq!(named(&[(3, None), (3, None), (6, None)]), [""; 0]);
+        assert_eq!(named(&[(3, Some(10)), (3, Some(10_000)), (3, Some(12))]), ["b"]);
+        assert_eq!(named(&[(3, Some(100)), (3, Some(1)), (3, Some(100))]), ["b"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    Address, Security,
+    Address, HELLO, Security,
     tls::{self, Refused},
 };
 use crate::{
@@ -28,7 +28,6 @@ use crate::{
 const CLIENT: &str = concat!("coxswain ", env!("CARGO_PKG_VERSION"));
 /// The oldest and the newest version of the protocol that are spoken.
 const PROTOCOL: [&str; 2] = ["1.4", "1.4.5"];
-const HANDSHAKE: &str = "server.version";
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -45,7 +44,7 @@ impl Connection {
     /// Connects, and agrees on the protocol's version.
     pub(super) async fn open(address: &Address, limits: &Limits) -> Result<Self, BackendError> {
         let unreachable = |cause: String| BackendError::Unreachable {
-            method: HANDSHAKE,
+            method: HELLO,
             endpoint: address.name.clone(),
             cause,
         };
@@ -54,7 +53,7 @@ impl Connection {
             .map_err(|_| unreachable(format!("not within {} s", limits.connect.as_secs_f32())))?
             .map_err(|error| match tls::refused(&error) {
                 Some(Refused { fingerprint, pinned, problem }) => BackendError::Untrusted {
-                    method: HANDSHAKE,
+                    method: HELLO,
                     endpoint: address.name.clone(),
                     fingerprint: *fingerprint,
                     pinned: *pinned,
@@ -63,7 +62,7 @@ impl Connection {
                 None => unreachable(error.to_string()),
             })?;
         let mut connection = Self { stream: BufReader::new(stream), next: 0, server: String::new() };
-        let hello = [Call::new(HANDSHAKE, json!([CLIENT, PROTOCOL]))];
+        let hello = [Call::new(HELLO, json!([CLIENT, PROTOCOL]))];
         for answer in connection.batch(&hello, address, limits).await? {
             let (server, version): (String, String) = answer.read()?;
             connection.server = crate::jsonrpc::excerpt(&server);
@@ -85,7 +84,7 @@ impl Connection {
         address: &Address,
         limits: &Limits,
     ) -> Result<Vec<Answer>, BackendError> {
-        let method = calls.first().map_or(HANDSHAKE, |call| call.method);
+        let method = calls.first().map_or(HELLO, |call| call.method);
         timeout(limits.answer, self.exchange(calls, method, address, limits)).await.unwrap_or_else(|_| {
             Err(BackendError::TimedOut { method, endpoint: address.name.clone(), deadline: limits.answer })
         })
@@ -116,15 +115,20 @@ impl Connection {
         self.stream.write_all(&lines).await.map_err(interrupted)?;
         self.stream.flush().await.map_err(interrupted)?;
 
+        // What has not begun to come takes no room.
+        self.stream.fill_buf().await.map_err(interrupted)?;
+        let _place = place_in_flight().await;
         let mut answers: Vec<Option<Answer>> = calls.iter().map(|_| None).collect();
         let mut missing = calls.len();
+        let mut room = limits.bytes;
         while missing > 0 {
-            let line = self.line(limits.bytes).await.map_err(|error| match error.kind() {
+            let line = self.line(room).await.map_err(|error| match error.kind() {
                 io::ErrorKind::FileTooLarge => {
                     BackendError::TooLarge { method, endpoint: endpoint.clone(), limit: limits.bytes }
                 }
                 _ => interrupted(error),
             })?;
+            room = room.saturating_sub(line.len());
             let reply: Reply = serde_json::from_slice(&line).map_err(|error| garbage(error.to_string()))?;
             // What is not an answer is news of what was once subscribed to.
             let Some(place) = reply.place(first) else { continue };
@@ -140,9 +144,6 @@ impl Connection {
     }
 
     async fn line(&mut self, limit: usize) -> io::Result<Vec<u8>> {
-        // What has not begun to come takes no room.
-        self.stream.fill_buf().await?;
-        let _place = place_in_flight().await;
         let mut line = Vec::new();
         let most = u64::try_from(limit).unwrap_or(u64::MAX);
         (&mut self.stream).take(most).read_until(b'\n', &mut line).await?;

@@ -29,10 +29,13 @@ use self::connection::Connection;
 use crate::{
     Answers, BackendError, Coinbase, Cursor, FeeRates, Limits, MerkleBranch, Mined, Output, Search, Server,
     Sighting, Tip, check,
-    jsonrpc::{Answer, Call},
+    jsonrpc::{Answer, Batches, Call},
     verbose::{Place, Verbose, says_absent},
+    watch::Watch,
 };
 
+/// What a connection begins with.
+const HELLO: &str = "server.version";
 /// How many headers a server gives at once at most, says the protocol.
 const MOST_HEADERS: u32 = 2016;
 
@@ -65,6 +68,7 @@ pub struct Electrum {
     address: Address,
     limits: Limits,
     connection: Mutex<Option<Connection>>,
+    pub(crate) watch: Watch,
     round_trips: AtomicU64,
 }
 
@@ -95,6 +99,7 @@ impl Electrum {
             address: Address { host: bare, port, name: format!("{host}:{port}"), security },
             limits,
             connection: Mutex::default(),
+            watch: Watch::default(),
             round_trips: AtomicU64::new(0),
         }
     }
@@ -122,7 +127,7 @@ impl Electrum {
         let mut slot = self.connection.lock().await;
         let connection = match slot.take() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => self.watch.over(HELLO, self.name(), self.connect()).await?,
         };
         let server = connection.server.clone();
         *slot = Some(connection);
@@ -136,25 +141,10 @@ impl Electrum {
 
     /// Asks all, in as many batches as the limit makes of them.
     async fn ask(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
-        let mut answers = Vec::with_capacity(calls.len());
-        let mut batches: Vec<_> = calls.chunks(self.limits.batch.max(1)).rev().collect();
-        while let Some(batch) = batches.pop() {
-            match (self.batch(batch).await, batch) {
-                (Err(error @ BackendError::TooLarge { .. }), [call]) => {
-                    answers.push(Answer::failed(call, &self.address.name, error));
-                }
-                // Nobody's large transaction keeps the others from being looked up.
-                (Err(BackendError::TooLarge { .. }), _) => {
-                    let (first, second) = batch.split_at(batch.len() / 2);
-                    batches.extend([second, first]);
-                }
-                (some, _) => answers.extend(some?),
-            }
-        }
-        Ok(answers)
+        self.ask_in_batches_of(self.limits.batch, calls).await
     }
 
-    async fn batch(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
+    async fn exchange(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
         let mut slot = self.connection.lock().await;
         // It is put back only unharmed, also when this future is dropped half-way.
         if let Some(mut connection) = slot.take() {
@@ -256,6 +246,17 @@ impl Electrum {
 impl fmt::Debug for Electrum {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Electrum").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Batches for Electrum {
+    fn name(&self) -> &str {
+        &self.address.name
+    }
+
+    async fn batch(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
+        let method = calls.first().map_or("", |call| call.method);
+        self.watch.over(method, &self.address.name, self.exchange(calls)).await
     }
 }
 

@@ -31,8 +31,9 @@ struct State {
 }
 
 /// A question that is open until this is dropped.
+#[must_use]
 #[derive(Debug)]
-pub(super) struct Open<'a> {
+pub struct Open<'a> {
     activity: &'a Activity,
     number: u64,
     is_search: bool,
@@ -52,11 +53,12 @@ impl Activity {
     }
 
     /// For how long no answer may be understood.
-    pub(super) fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         self.state().patience.unwrap_or(Duration::MAX)
     }
 
-    pub(super) fn ask(&self, method: &'static str, endpoint: &str) -> Open<'_> {
+    /// A question is asked of an endpoint.
+    pub fn ask(&self, method: &'static str, endpoint: &str) -> Open<'_> {
         let now = Instant::now();
         let mut state = self.state();
         state.start.get_or_insert(now);
@@ -70,12 +72,13 @@ impl Activity {
         Open { activity: self, number, is_search: method == "eth_getLogs", since: now }
     }
 
-    pub(super) fn answered(&self) {
+    /// An answer was understood.
+    pub fn answered(&self) {
         self.state().last = Some(Instant::now());
     }
 
     /// When to give up, as things stand; `None` if never.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         let state = self.state();
         let patience = state.patience?;
         let silent = state.last? + patience;

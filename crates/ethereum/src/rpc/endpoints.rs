@@ -17,7 +17,7 @@ use alloy::{
     },
 };
 use backon::{ExponentialBuilder, Retryable};
-use coxswain_rules::{Quorum, network::Preset, servers};
+use coxswain_rules::{Dissent, Quorum, network::Preset, servers};
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::Instant;
 use url::Url;
@@ -29,7 +29,7 @@ use super::{
     connection::{ConnectError, Connection, REQUEST_TIMEOUT, Timing},
     error::{RequestError, UnfitError},
     header::HashedHeader,
-    votes::{Disagreement, Dissent, Dissents, Said, agreed},
+    votes::{Disagreement, Dissents, Said, agreed},
 };
 
 /// Attempts after the first.

@@ -24,7 +24,6 @@ pub use error::{RequestError, UnfitError};
 pub use header::HashedHeader;
 pub(crate) use ranges::{End, LogRanges};
 pub use revert::revert_of;
-pub use votes::Dissent;
 pub(crate) use votes::{Disagreement, Dissents, agreed};
 
 /// The host and the port that a URL names.

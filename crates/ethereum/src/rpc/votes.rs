@@ -2,36 +2,23 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coxswain_rules::Dissent;
+
 use super::error::RequestError;
-
-/// How many are kept who say otherwise: of each server one, and no more than these.
-const MOST_DISSENTS: usize = 32;
-
-/// What a server says that enough others, or a proof, contradict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dissent {
-    /// Its host and port.
-    pub endpoint: String,
-    /// What it says.
-    pub said: String,
-}
 
 /// Who was outvoted, or refuted, so far. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Dissents(Arc<Mutex<Vec<Dissent>>>);
+pub(crate) struct Dissents(Arc<Mutex<coxswain_rules::Dissents>>);
 
 impl Dissents {
     /// Notes what a server says, unless something is known of it.
     pub(crate) fn note(&self, endpoint: &str, said: impl FnOnce() -> String) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() < MOST_DISSENTS && !all.iter().any(|dissent| dissent.endpoint == endpoint) {
-            all.push(Dissent { endpoint: endpoint.to_owned(), said: said() });
-        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(endpoint, said);
     }
 
     /// All that were noted.
     pub(crate) fn all(&self) -> Vec<Dissent> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).all().to_vec()
     }
 }
 
@@ -119,15 +106,5 @@ mod tests {
         let shown = agreed.unwrap_err();
         assert!(shown.contains("a:1 says 7; b:2 says 8"), "{shown}");
         assert_eq!(dissents, []);
-    }
-
-    #[test]
-    fn of_each_server_the_first_dissent_is_kept_and_of_all_a_bounded_number() {
-        let dissents = Dissents::default();
-        for number in 0..100 {
-            dissents.note(&format!("a:{number}"), || "first".to_owned());
-            dissents.note("a:0", || panic!("it is known"));
-        }
-        assert_eq!(dissents.all().len(), MOST_DISSENTS);
     }
 }

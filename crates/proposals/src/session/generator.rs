@@ -47,12 +47,13 @@ impl<B: Backend> Session<'_, B> {
         if action != Action::Heartbeat {
             self.count_events();
         }
+        // In boxes: futures nested more deeply are more than the compiler looks into.
         let outcome = match action {
-            Action::Heartbeat => self.heartbeat().await,
-            Action::DepositSweep => self.deposit_sweep(&mut excluded).await,
-            Action::Redemption => self.redemption(&mut excluded).await,
-            Action::MovingFunds => self.moving_funds().await,
-            Action::MovedFundsSweep => self.moved_funds_sweep(&mut excluded).await,
+            Action::Heartbeat => Box::pin(self.heartbeat()).await,
+            Action::DepositSweep => Box::pin(self.deposit_sweep(&mut excluded)).await,
+            Action::Redemption => Box::pin(self.redemption(&mut excluded)).await,
+            Action::MovingFunds => Box::pin(self.moving_funds()).await,
+            Action::MovedFundsSweep => Box::pin(self.moved_funds_sweep(&mut excluded)).await,
         };
         Attempt { action, outcome: outcome.unwrap_or_else(|outcome| outcome), excluded }
     }

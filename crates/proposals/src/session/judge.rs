@@ -160,7 +160,7 @@ impl<B: Backend> Session<'_, B> {
     /// Judges a proposal from the wire: finds its evidence, then judges the case. The case comes along if it is complete, so
     /// that it can be judged again at a newer block.
     pub async fn judge_proposal(&mut self, proposal: &Proposal) -> (Option<Case>, Assessment) {
-        match self.evidence(proposal).await {
+        match Box::pin(self.evidence(proposal)).await {
             Ok(case) => {
                 let assessment = self.judge(&case).await;
                 (Some(case), assessment)
@@ -178,14 +178,15 @@ impl<B: Backend> Session<'_, B> {
         }
         let mut warning = None;
         for step in Step::ALL {
+            // In boxes: futures nested more deeply are more than the compiler looks into.
             let taken = match step {
-                Step::Evidence => self.check_evidence(case).await,
-                Step::Contract => self.check_contract(case).await,
-                Step::MainUtxo => self.check_main_utxo(case).await,
-                Step::Funding => self.check_funding(case).await,
-                Step::Outputs => self.check_outputs(case).await,
-                Step::Fee => self.check_fee(case).await.map(|ruling| warning = ruling),
-                Step::Margin => self.check_margin(case).await,
+                Step::Evidence => Box::pin(self.check_evidence(case)).await,
+                Step::Contract => Box::pin(self.check_contract(case)).await,
+                Step::MainUtxo => Box::pin(self.check_main_utxo(case)).await,
+                Step::Funding => Box::pin(self.check_funding(case)).await,
+                Step::Outputs => Box::pin(self.check_outputs(case)).await,
+                Step::Fee => Box::pin(self.check_fee(case)).await.map(|ruling| warning = ruling),
+                Step::Margin => Box::pin(self.check_margin(case)).await,
             };
             if let Err(obstacle) = taken {
                 return Assessment::stopped(step, obstacle, self.assurances.weakest());

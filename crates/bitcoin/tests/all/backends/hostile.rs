@@ -222,14 +222,19 @@ async fn inc_47_one_liar_of_three_changes_nothing_wherever_it_stands() {
                 let told = ground.ask(&backends).await;
                 assert!(told.is_of(&truth) && told.is_whole(), "{lie:?} by {kind:?}: {told:?}");
                 assert_eq!(proven(&told), proven(&truth), "{lie:?} by {kind:?}");
+                // Who says what isn't so is named, and nobody else.
+                let name = format!("127.0.0.1:{}", liar.url().port().unwrap());
+                let named: Vec<_> = backends.dissents().into_iter().map(|dissent| dissent.endpoint).collect();
+                let is_silent = matches!(lie, BitcoinLie::Huge(_) | BitcoinLie::OneHeader);
+                // Without work, a height that nobody else has is no fault that shows.
+                let may_hide = lie == BitcoinLie::EasyChain && expected.chain.is_none();
+                assert!(named.iter().all(|named| *named == name), "{lie:?} by {kind:?}: {named:?}");
+                assert!(is_silent || may_hide || named.len() == 1, "{lie:?} by {kind:?}: {named:?}");
                 // Who shows what no honest server does is named.
                 if let BitcoinLie::EasyChain | BitcoinLie::Huge(_) | BitcoinLie::Garbage = lie {
-                    let name = format!("127.0.0.1:{}", liar.url().port().unwrap());
                     let of_liar = |health: &coxswain_bitcoin::Health| health.endpoint == name;
                     for health in backends.health().await {
                         let is_sound = health.problem.is_none();
-                        // Without work, a height that nobody else has is no fault that shows.
-                        let may_hide = lie == BitcoinLie::EasyChain && expected.chain.is_none();
                         assert!(is_sound != of_liar(&health) || may_hide, "{lie:?} by {kind:?}: {health:?}");
                     }
                 }
