@@ -42,8 +42,9 @@ use url::Url;
 /// What a client sends that asks about each revealed deposit by itself: the Bridge's record, the event of its reveal, its
 /// funding transaction, that one's confirmations, whether its output is unspent, and what it is worth to the fee.
 const ONE_BY_ONE: usize = 6;
-/// At most so many Bitcoin batches, in a running process.
-const AIM: usize = 4;
+/// At most so many Bitcoin batches, in a running process, however many deposits there are: before what a server says counts, it is
+/// asked for its newest block, and what it says is in a block it must prove.
+const AIM: usize = 12;
 const ANVIL: u64 = 31337;
 
 #[tokio::main(flavor = "current_thread")]

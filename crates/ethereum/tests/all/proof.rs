@@ -404,3 +404,88 @@ fn answers_of_other_clients_are_read() {
     read.sort();
     assert_eq!(read, ["anvil", "geth"]);
 }
+
+/// The ways in which clients are documented to write the same proof: only the nodes are gone by.
+#[test]
+fn answers_in_the_shapes_of_other_clients_are_read() {
+    type Shape = fn(&mut Value);
+    /// Of each slot's part.
+    fn slots(answer: &mut Value, change: impl Fn(&mut Value)) {
+        answer["storageProof"].as_array_mut().unwrap().iter_mut().for_each(change);
+    }
+    fn key(slot: &Value) -> U256 {
+        slot["key"].as_str().unwrap().parse().unwrap()
+    }
+    let zero = || json!(B256::ZERO);
+    let shapes: [(&str, Shape); 8] = [
+        ("Besu: a key as a quantity", |answer| slots(answer, |slot| slot["key"] = json!(key(slot)))),
+        ("Erigon, Geth: a key in 32 bytes", |answer| {
+            slots(answer, |slot| slot["key"] = json!(B256::from(key(slot))));
+        }),
+        ("Nethermind: a value with leading zeros", |answer| {
+            slots(answer, |slot| slot["value"] = json!(B256::repeat_byte(0)));
+        }),
+        ("Nethermind, Reth: no account's hashes are those of an empty one", |answer| {
+            answer["codeHash"] = json!(keccak256([]));
+            answer["storageHash"] = json!(keccak256([0x80]));
+        }),
+        ("others leave out what follows from the nodes", |answer| {
+            for field in ["address", "balance", "nonce", "codeHash", "storageHash"] {
+                answer.as_object_mut().unwrap().remove(field);
+            }
+        }),
+        ("others write null", |answer| {
+            for field in ["balance", "nonce", "codeHash", "storageHash"] {
+                answer[field] = Value::Null;
+            }
+        }),
+        ("Erigon: no nodes for the slots of no account", |answer| {
+            slots(answer, |slot| {
+                if slot["proof"].as_array().is_some_and(Vec::is_empty) {
+                    slot["proof"] = Value::Null;
+                }
+            });
+        }),
+        ("others: the slots in another order, and fields of their own", |answer| {
+            answer["storageProof"].as_array_mut().unwrap().reverse();
+            answer["proofFormat"] = json!({ "version": 2 });
+        }),
+    ];
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proofs/geth.json");
+    let fixture: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let root: B256 = serde_json::from_value(fixture["stateRoot"].clone()).unwrap();
+    for (what, shape) in shapes {
+        for question in fixture["answers"].as_array().unwrap() {
+            let address: Address = serde_json::from_value(question["address"].clone()).unwrap();
+            let expected = question["slots"].as_object().unwrap();
+            let slots = expected.keys().map(|slot| slot.parse::<U256>().unwrap()).collect();
+            let mut answer = question["answer"].clone();
+            shape(&mut answer);
+            let answer: AccountProof = serde_json::from_value(answer).unwrap();
+            let mut state = State::under(root);
+            state.admit(address, &slots, &answer).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(state.account(address).unwrap().is_some(), question["exists"], "{what}: {address}");
+            for (slot, value) in expected {
+                let value = value.as_str().unwrap().parse::<U256>().unwrap();
+                assert_eq!(
+                    state.slot(address, slot.parse().unwrap()),
+                    Some(value),
+                    "{what}: {address} {slot}"
+                );
+            }
+        }
+    }
+    // Nobody's slots may be left out altogether; those of an account with storage may not.
+    for question in fixture["answers"].as_array().unwrap() {
+        let address: Address = serde_json::from_value(question["address"].clone()).unwrap();
+        let expected = question["slots"].as_object().unwrap();
+        let slots = expected.keys().map(|slot| slot.parse::<U256>().unwrap()).collect();
+        let mut answer = question["answer"].clone();
+        answer["storageProof"] = Value::Null;
+        let has_storage = question["exists"] == json!(true)
+            && ![zero(), json!(keccak256([0x80]))].contains(&answer["storageHash"])
+            && !expected.is_empty();
+        let answer: AccountProof = serde_json::from_value(answer).unwrap();
+        assert_eq!(State::under(root).admit(address, &slots, &answer).is_err(), has_storage, "{address}");
+    }
+}
