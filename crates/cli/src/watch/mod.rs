@@ -100,7 +100,7 @@ pub async fn watch(arguments: &WatchArguments, mut tell: impl FnMut(&Line)) -> R
     let WatchArguments { wallet, rpc_url, network, registry, asking, .. } = arguments;
     let (wallet, network) = (*wallet, network.map(Into::into));
     let needs_bitcoin = || usage("give a Bitcoin endpoint with --bitcoin-url".to_owned());
-    arguments.bitcoin.backends(network)?.ok_or_else(needs_bitcoin)?;
+    arguments.bitcoin.backends(asking, network)?.ok_or_else(needs_bitcoin)?;
     let group = match &arguments.operators {
         Some(file) => operators(file)?,
         None => {
@@ -115,7 +115,7 @@ pub async fn watch(arguments: &WatchArguments, mut tell: impl FnMut(&Line)) -> R
     let bridge = registry.bridge.or(contracts.map(|contracts| contracts.bridge));
     let bridge = bridge
         .ok_or_else(|| usage("--bridge is needed on a chain whose contracts aren't known".to_owned()))?;
-    let bitcoin = arguments.bitcoin.backends(chain.network)?.ok_or_else(needs_bitcoin)?;
+    let bitcoin = arguments.bitcoin.backends(asking, chain.network)?.ok_or_else(needs_bitcoin)?;
     let (panel, head) = chain.named(&endpoints, BlockSelector::Latest).await?;
     let block = head.header.block();
 
