@@ -164,6 +164,22 @@ impl Layers {
         }
     }
 
+    /// All values, each by its key, with where it comes from. A list is one value.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &Value, &Origin)> {
+        self.origins.iter().filter_map(|(key, origin)| {
+            let mut at = None;
+            for part in key.split('.') {
+                let table = match at {
+                    None => Some(&self.values),
+                    Some(value) => Value::as_table(value),
+                };
+                at = Some(table?.get(part)?);
+            }
+            // A later layer may have put a value where a section was.
+            Some((key.as_str(), at.filter(|value| !value.is_table())?, origin))
+        })
+    }
+
     /// The values, typed.
     ///
     /// # Errors
@@ -345,6 +361,23 @@ mod tests {
         assert!(read(FILE, &[("COXSWAIN_ETHEREUM__", "many")], None).is_err());
         assert_eq!(read("[ethereum\n", &[], None).unwrap_err().split(": ").next(), Some("node.toml, line 1"));
         assert!(read("", &[], None).unwrap_err().contains("missing field `ethereum`"));
+    }
+
+    #[test]
+    fn each_value_is_listed_with_where_it_comes_from() {
+        let mut layers = Layers::default();
+        layers.set(
+            vec!["a".to_owned()],
+            "b = 1\nc = [2]".parse::<Table>().unwrap().into(),
+            &Origin::File("x".into()),
+        );
+        layers.variables([("COXSWAIN_A__C".into(), "3".into())]).unwrap();
+        layers.flag("--d", "a", "d", true);
+        let listed: Vec<_> =
+            layers.values().map(|(key, value, origin)| format!("{key} = {value:?} ({origin})")).collect();
+        let expected =
+            ["a.b = Integer(1) (x)", "a.c = String(\"3\") (COXSWAIN_A__C)", "a.d = Boolean(true) (--d)"];
+        assert_eq!(listed, expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! With the feature `points`, `COXSWAIN_POINT=append/before:3` names one, and which of its passes counts (the first, if left out).
 //! When that pass comes, the program says `point append/before` on standard error, and the thread stands still for ever:
-//! whoever reads that kills it exactly there. With `COXSWAIN_POINT_THEN=go` it goes on instead.
+//! whoever reads that kills it exactly there. With `COXSWAIN_POINT_THEN=go` it goes on instead, with `panic` it panics there.
 
 /// Passes a point.
 #[cfg(not(feature = "points"))]
@@ -27,7 +27,14 @@ mod named {
     struct Named {
         name: String,
         pass: u64,
-        goes_on: bool,
+        then: Then,
+    }
+
+    /// What happens at a point.
+    enum Then {
+        Stand,
+        Go,
+        Panic,
     }
 
     static NAMED: OnceLock<Option<Named>> = OnceLock::new();
@@ -39,8 +46,12 @@ mod named {
             Some((name, pass)) => (name.to_owned(), pass.parse().expect("a pass is a number")),
             None => (text, 1),
         };
-        let goes_on = env::var("COXSWAIN_POINT_THEN").is_ok_and(|then| then == "go");
-        Some(Named { name, pass, goes_on })
+        let then = match env::var("COXSWAIN_POINT_THEN").as_deref() {
+            Ok("go") => Then::Go,
+            Ok("panic") => Then::Panic,
+            _ => Then::Stand,
+        };
+        Some(Named { name, pass, then })
     }
 
     /// Passes a point.
@@ -51,10 +62,12 @@ mod named {
         }
         // If nobody reads it, nobody waits for it.
         let _ = writeln!(std::io::stderr(), "point {name}");
-        if !named.goes_on {
-            loop {
+        match named.then {
+            Then::Go => {}
+            Then::Panic => panic!("as the test wants it at {name}"),
+            Then::Stand => loop {
                 thread::park();
-            }
+            },
         }
     }
 }

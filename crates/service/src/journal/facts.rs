@@ -30,9 +30,13 @@ pub struct Fact {
 }
 
 fn checksum(key: &FactKey, body: &[u8]) -> B256 {
+    sum_of(key.topic, &key.owner, &key.name, body)
+}
+
+fn sum_of(topic: &str, owner: &[u8; 20], name: &str, body: &[u8]) -> B256 {
     let mut hasher = Keccak256::new();
     // No topic and no name has a zero byte.
-    for part in [key.topic.as_bytes(), &[0], &key.owner, key.name.as_bytes(), &[0], body] {
+    for part in [topic.as_bytes(), &[0], owner, name.as_bytes(), &[0], body] {
         hasher.update(part);
     }
     hasher.finalize()
@@ -45,6 +49,34 @@ fn body(key: &FactKey, row: &Row<'_>) -> Result<Result<String, EntryError>, rusq
         (checksum(key, body.as_bytes()) == sum).then_some(body)
     };
     Ok(sound().ok_or(EntryError))
+}
+
+pub(super) const COLUMNS: &str = "topic, owner, name, body, checksum";
+
+/// Reads a row of [`COLUMNS`]: its topic, and what it says.
+pub(super) fn read(row: &Row<'_>) -> Result<(String, String), EntryError> {
+    let read = || -> Option<(String, String)> {
+        let topic = row.get_ref(0).ok()?.as_str().ok()?.to_owned();
+        let (owner, name): ([u8; 20], String) = (row.get(1).ok()?, row.get(2).ok()?);
+        let body = row.get_ref(3).ok()?.as_str().ok()?.to_owned();
+        let sum = row.get_ref(4).ok()?.as_blob().ok()?;
+        (sum_of(&topic, &owner, &name, body.as_bytes()) == sum).then_some((topic, body))
+    };
+    read().ok_or(EntryError)
+}
+
+/// All facts of a topic and owner that can be read.
+pub(super) fn of(
+    connection: &Connection,
+    topic: &str,
+    owner: Option<[u8; 20]>,
+) -> Result<Vec<String>, rusqlite::Error> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM facts WHERE topic = ?1 AND (?2 IS NULL OR owner = ?2) ORDER BY id"
+    ))?;
+    let rows = select.query_map(params![topic, owner.map(|owner| owner.to_vec())], |row| Ok(read(row)))?;
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    Ok(rows.into_iter().filter_map(Result::ok).map(|(_, body)| body).collect())
 }
 
 /// What stands there, if anything does.

@@ -10,7 +10,9 @@
 mod facts;
 mod row;
 mod schema;
+mod snapshots;
 mod steps;
+mod walk;
 mod writer;
 
 use std::{
@@ -27,7 +29,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use facts::{Fact, FactKey};
 pub use row::Kind;
+pub use snapshots::Snapshot;
 pub use steps::{ReadStep, Step};
+pub use walk::{Place, Record};
 use writer::{Job, Work, Writer};
 
 /// How many entries may wait for the writer. Whoever brings more waits before.
@@ -233,6 +237,14 @@ impl Journal {
         self.write(Work::Fact(fact)).await
     }
 
+    /// Records what a verdict rests on, and the code that judged, in place of what an earlier judging in the window rested on.
+    ///
+    /// # Errors
+    /// If it can't be told that it is recorded.
+    pub async fn snapshot(&self, snapshot: Snapshot, codes: Vec<Vec<u8>>) -> Result<(), AppendError> {
+        self.write(Work::Snapshot(snapshot, codes)).await
+    }
+
     async fn write(&self, work: Work) -> Result<(), AppendError> {
         let (done, recorded) = oneshot::channel();
         self.jobs.send(Job { work, done }).await.map_err(|_| AppendError::Closed)?;
@@ -327,6 +339,34 @@ impl Reader {
     /// If it can't be read. That it is damaged is no error of all.
     pub fn fact(&self, key: &FactKey) -> Result<Option<Result<String, EntryError>>, ReadError> {
         Ok(facts::get(&self.connection(), key)?)
+    }
+
+    /// What all facts of a topic say: of one owner, or of all.
+    ///
+    /// # Errors
+    /// If they can't be read. One that is damaged is left out.
+    pub fn facts(&self, topic: &str, owner: Option<[u8; 20]>) -> Result<Vec<String>, ReadError> {
+        Ok(facts::of(&self.connection(), topic, owner)?)
+    }
+
+    /// What the last verdict in a wallet's window rests on. `None` if nothing is kept of it.
+    ///
+    /// # Errors
+    /// If it can't be read. That it is damaged is no error of all.
+    pub fn snapshot(
+        &self,
+        wallet: KeyHash,
+        window: u64,
+    ) -> Result<Option<Result<Snapshot, EntryError>>, ReadError> {
+        Ok(snapshots::of_window(&self.connection(), wallet, window)?)
+    }
+
+    /// The code with this hash, if it is kept and sound.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn code(&self, hash: alloy_primitives::B256) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(snapshots::code(&self.connection(), hash)?)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {

@@ -52,10 +52,10 @@ fn checksum(wallet: KeyHash, window: i64, kind: &[u8], body: &[u8]) -> B256 {
     hasher.finalize()
 }
 
-const COLUMNS: &str = "wallet, window_index, kind, body, checksum";
+pub(super) const COLUMNS: &str = "wallet, window_index, kind, body, checksum";
 
 /// Reads a row of [`COLUMNS`].
-fn read(row: &Row<'_>) -> Result<Entry, EntryError> {
+pub(super) fn read(row: &Row<'_>) -> Result<Entry, EntryError> {
     let read = || -> Option<Entry> {
         let wallet = KeyHash(row.get_ref(0).ok()?.as_blob().ok()?.try_into().ok()?);
         let window: i64 = row.get(1).ok()?;

@@ -12,7 +12,7 @@ const APPLICATION: i64 = 0x434f_5853;
 /// What leads from each version to the next. Never changed once released: a new one is added.
 ///
 /// The body is JSON, so that `sqlite3` shows it; the view does so for faults, which stand in the results.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY,
@@ -51,6 +51,23 @@ const MIGRATIONS: [&str; 2] = [
         body TEXT NOT NULL,
         checksum BLOB NOT NULL,
         UNIQUE (topic, owner, name)
+    ) STRICT;
+",
+    "
+    CREATE TABLE snapshots (
+        id INTEGER PRIMARY KEY,
+        wallet BLOB NOT NULL,
+        window_index INTEGER NOT NULL,
+        block INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        codes BLOB NOT NULL,
+        checksum BLOB NOT NULL,
+        UNIQUE (wallet, window_index)
+    ) STRICT;
+    CREATE TABLE codes (
+        id INTEGER PRIMARY KEY,
+        hash BLOB NOT NULL UNIQUE,
+        code BLOB NOT NULL
     ) STRICT;
 ",
 ];

@@ -36,7 +36,7 @@ pub struct ReadStep {
     pub step: Result<Step, EntryError>,
 }
 
-const COLUMNS: &str = "wallet, window_index, step, is_last, body, checksum";
+pub(super) const COLUMNS: &str = "wallet, window_index, step, is_last, body, checksum";
 
 fn checksum(wallet: KeyHash, window: i64, number: u32, is_last: bool, body: &[u8]) -> B256 {
     let mut hasher = Keccak256::new();
@@ -53,7 +53,7 @@ fn index(window: u64) -> i64 {
     i64::try_from(window).unwrap_or(i64::MAX)
 }
 
-fn read(row: &Row<'_>) -> Result<ReadStep, rusqlite::Error> {
+pub(super) fn read(row: &Row<'_>) -> Result<ReadStep, rusqlite::Error> {
     let wallet = KeyHash(row.get(0)?);
     let (window, number): (i64, u32) = (row.get(1)?, row.get(2)?);
     let place = |step| ReadStep { wallet, window: u64::try_from(window).unwrap_or_default(), number, step };

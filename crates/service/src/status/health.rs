@@ -131,6 +131,12 @@ impl Health {
         self.say(name, Some(subject.into()), now, condition)
     }
 
+    /// Whether anything is said of this one.
+    pub fn knows(&self, name: &'static str, subject: &str) -> bool {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(name).is_some_and(|subjects| subjects.contains_key(&Some(subject.to_owned())))
+    }
+
     /// Says nothing more of it.
     pub fn forget(&self, name: &'static str, subject: &str) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
