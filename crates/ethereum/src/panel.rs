@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use url::Url;
 
 #[cfg(feature = "proven")]
-use crate::proof::{Call, ProofError, Proven, Prover};
+use crate::proof::{Call, ProofError, Proven, Prover, Recorder};
 use crate::{
     decision::{Decider, Decision, DecisionError, MAX_BEHIND, Named, Pace, Response, ancestor, named},
     error::{ChainError, excerpt},
@@ -36,6 +36,9 @@ pub struct Panel {
     dissents: Dissents,
     #[cfg(feature = "proven")]
     prover: Arc<Prover>,
+    /// Where it is taken down what proven answers rest on, if anybody wants that.
+    #[cfg(feature = "proven")]
+    recorder: Option<Recorder>,
 }
 
 /// One server, behind one URL or more.
@@ -72,7 +75,16 @@ impl Panel {
             dissents: endpoints.noted().clone(),
             #[cfg(feature = "proven")]
             prover,
+            #[cfg(feature = "proven")]
+            recorder: None,
         }
+    }
+
+    /// The same servers; what their proven answers rest on is taken down.
+    #[cfg(feature = "proven")]
+    #[must_use]
+    pub fn recorded(&self, recorder: Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self.clone() }
     }
 
     /// Who decides on blocks here.
@@ -302,7 +314,13 @@ impl Panel {
         #[cfg(feature = "proven")]
         let (said, proven) = {
             let call = Call { to, input };
-            tokio::join!(said, self.prover.call(&call, at))
+            let proven = async {
+                match &self.recorder {
+                    Some(recorder) => self.prover.call_recorded(&call, at, recorder).await,
+                    None => self.prover.call(&call, at).await,
+                }
+            };
+            tokio::join!(said, proven)
         };
         #[cfg(not(feature = "proven"))]
         let said = said.await;

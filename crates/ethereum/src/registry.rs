@@ -165,6 +165,8 @@ pub struct WalletGroup {
     pub key: PublicKey,
     /// The operators, seat 1 first.
     pub operators: Vec<Address>,
+    /// Their ids in the sortition pool, seat 1 first.
+    pub members: Vec<u32>,
 }
 
 /// Why a wallet's signing group isn't known.
@@ -251,11 +253,11 @@ impl Groups {
 
         let pool = ask(&self.endpoint, self.registry, WalletRegistry::sortitionPoolCall {}, block).await?;
         let count = ids.len();
-        let operators = ask(&self.endpoint, pool, getIDOperatorsCall { ids }, block).await?;
+        let operators = ask(&self.endpoint, pool, getIDOperatorsCall { ids: ids.clone() }, block).await?;
         if operators.len() != count || operators.contains(&Address::ZERO) {
             return Err(contradiction("a member has no operator"));
         }
-        Ok(WalletGroup { id, key, operators })
+        Ok(WalletGroup { id, key, operators, members: ids })
     }
 
     /// The event of this kind, the newest first: where there are several, each names what was asked for.

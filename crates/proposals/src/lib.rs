@@ -17,6 +17,7 @@ pub mod moved_funds;
 pub mod moving_funds;
 mod outcome;
 pub mod redemptions;
+mod replay;
 mod session;
 
 pub use coxswain_rules::Assurances;
@@ -30,6 +31,7 @@ pub use outcome::{
     ActionOutcome, Attempt, ChecklistOutcome, CommitmentDue, Nothing, PreparedProposal, ProposedTransaction,
     SessionError,
 };
+pub use replay::{Rejudged, rejudge};
 pub use session::{Assessment, Concurrence, Obstacle, Opinion, Session, Sources, Step, main_utxo_in};
 
 /// How many blocks back a session's events reach, unless somebody knows better: 30 days. Deposits and redemption requests that

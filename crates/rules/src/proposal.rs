@@ -184,7 +184,7 @@ impl Proposal {
 /// A funding transaction cut as the Bridge takes it: without witness, so that its double SHA-256 is the txid.
 ///
 /// Raw on purpose: what is wrong with it is for the rules to say (DS-10, DS-11).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct FundingTransaction {
     /// Version, 4 bytes, little-endian.
     pub version: [u8; 4],
@@ -214,7 +214,7 @@ impl From<&Transaction> for FundingTransaction {
 
 /// What the contract must know of a deposit that the Bridge doesn't store: its funding transaction and the parts of
 /// its script.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct DepositExtraInfo {
     /// The transaction that funds the deposit.
     pub funding_transaction: FundingTransaction,
@@ -229,7 +229,7 @@ pub struct DepositExtraInfo {
 }
 
 /// What a [`Case`] is about: a proposal, with what else the contract needs to judge it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Subject {
     /// A heartbeat.
     Heartbeat(HeartbeatProposal),
@@ -254,7 +254,7 @@ pub enum Subject {
 }
 
 /// A wallet's proposal, complete: what can be put before the validator.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Case {
     /// The wallet that would act.
     pub wallet: KeyHash,

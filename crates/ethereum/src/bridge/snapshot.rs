@@ -185,6 +185,30 @@ impl SnapshotReader {
         Ok(Assured { fact: snapshot, assurance })
     }
 
+    /// The snapshot as answers have it that were given before. `None` if one that is needed isn't among them.
+    ///
+    /// # Errors
+    /// When an answer is not what the Bridge's state can be.
+    pub fn recorded_snapshot(
+        &self,
+        block: Block,
+        keys: &SnapshotKeys,
+        answer: impl Fn(&Bytes) -> Option<Called>,
+    ) -> Option<Result<Snapshot, ChainError>> {
+        let mut snapshot = Snapshot::default();
+        let keys = keys.in_order();
+        for keys in parts(&keys) {
+            let read = match answer(&self.creation_code(keys))? {
+                Called::Returned(answer) => self.read(&mut snapshot, keys, block, &answer),
+                Called::Reverted(_) => Err(ChainError::UnreadableBridge { bridge: self.bridge, block }),
+            };
+            if let Err(error) = read {
+                return Some(Err(error));
+            }
+        }
+        Some(Ok(snapshot))
+    }
+
     /// What reads the items that these keys name.
     fn creation_code(&self, keys: &[Key]) -> Bytes {
         let mut arguments = BridgeSnapshot::constructorCall {

@@ -6,6 +6,7 @@
 //! 2. [`state`]: the accounts, slots and code that have been proven under one block's state root.
 //! 3. [`run`]: the call, run on that state in the block's environment. It ends, or it says what is missing.
 //! 4. [`prover`]: the questions. What is missing is asked for until the call ends.
+//! 5. [`witness`]: what a call rested on, kept so that it can be run again.
 //!
 //! The first three do no I/O.
 
@@ -14,8 +15,10 @@ mod run;
 mod schedule;
 mod state;
 mod trie;
+mod witness;
 
 pub use prover::{ProofError, Proven, Prover, ServerError};
 pub use run::{Call, ExecutionError, GAS_LIMIT, MAX_ACCOUNTS, MAX_SLOTS, Run, run};
 pub use state::{AccountProof, AccountProofError, Codes, Shortfall, State, StorageProof};
 pub use trie::{TrieError, value_at};
+pub use witness::{Recorder, Replayed, Witness, WitnessError};

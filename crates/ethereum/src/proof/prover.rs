@@ -18,8 +18,9 @@ use alloy::{
 };
 
 use super::{
-    run::{Call, ExecutionError, MAX_ACCOUNTS, MAX_SLOTS, Run, run},
+    run::{Call, ExecutionError, MAX_ACCOUNTS, MAX_SLOTS, Run, run, run_noting},
     state::{AccountProof, AccountProofError, Codes, Shortfall, State},
+    witness::Recorder,
 };
 use crate::rpc::{Called, Connection, Dissents, Endpoints, HashedHeader, RequestError};
 
@@ -130,6 +131,35 @@ impl Prover {
         let outcome = self.call_on(&mut state, call, header).await;
         self.keep(state);
         outcome
+    }
+
+    /// As [`call`](Self::call), and takes down what the answer rests on.
+    ///
+    /// # Errors
+    /// As with [`call`](Self::call).
+    pub async fn call_recorded(
+        &self,
+        call: &Call,
+        header: &HashedHeader,
+        recorder: &Recorder,
+    ) -> Result<Proven, ProofError> {
+        let proven = self.call(call, header).await?;
+        let (state, codes) = (self.kept(header.fields().state_root), self.codes());
+        // Another call may have taken the state's place: then it can't be told what this one rests on.
+        if let Ok((Run::Ended(called), touched)) = run_noting(call, header, self.chain_id, &state, &codes)
+            && called == proven.called
+        {
+            let slots = |address: Address| {
+                let of = touched.slots.iter().filter(move |(of, _)| *of == address);
+                of.map(|(_, slot)| *slot)
+            };
+            let proofs =
+                touched.accounts.iter().map(|address| (*address, state.proofs(*address, slots(*address))));
+            let codes = touched.codes.iter().filter_map(|hash| Some((*hash, codes.get(*hash)?.clone())));
+            let touched = (proofs.collect(), codes.collect());
+            recorder.take(call, &called, self.chain_id, header, touched);
+        }
+        Ok(proven)
     }
 
     async fn call_on(

@@ -93,6 +93,25 @@ pub fn run(
     state: &State,
     codes: &Codes,
 ) -> Result<Run, ExecutionError> {
+    run_noting(call, header, chain_id, state, codes).map(|(run, _)| run)
+}
+
+/// What a run has touched.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Touched {
+    pub(super) accounts: BTreeSet<Address>,
+    pub(super) slots: BTreeSet<(Address, U256)>,
+    pub(super) codes: BTreeSet<B256>,
+}
+
+/// Runs a call likewise, and notes what it touches.
+pub(super) fn run_noting(
+    call: &Call,
+    header: &HashedHeader,
+    chain_id: u64,
+    state: &State,
+    codes: &Codes,
+) -> Result<(Run, Touched), ExecutionError> {
     let fork = fork_of(chain_id, header.fields()).ok_or(ExecutionError::UnknownFork)?;
     let mut database = Proven {
         state,
@@ -103,7 +122,13 @@ pub fn run(
         analysed: BTreeMap::new(),
     };
     let ended = execute(call, header, chain_id, fork, &mut database);
-    if database.wanted.is_empty() { ended.map(Run::Ended) } else { Ok(Run::Lacks(database.wanted)) }
+    let touched = Touched {
+        accounts: database.accounts,
+        slots: database.slots,
+        codes: database.analysed.into_keys().collect(),
+    };
+    let run = if database.wanted.is_empty() { Run::Ended(ended?) } else { Run::Lacks(database.wanted) };
+    Ok((run, touched))
 }
 
 fn execute(

@@ -9,7 +9,10 @@ use alloy::{
 use alloy_trie::{KECCAK_EMPTY, TrieAccount};
 use serde::{Deserialize, Deserializer};
 
-use super::trie::{TrieError, value_at};
+use super::{
+    trie::{TrieError, value_at},
+    witness::Proofs,
+};
 
 /// How many slots under one root are kept for later calls: those of several of the largest.
 const MOST_SLOTS: usize = 16_384;
@@ -119,12 +122,14 @@ pub struct State {
     root: B256,
     accounts: BTreeMap<Address, Option<TrieAccount>>,
     slots: BTreeMap<(Address, U256), U256>,
+    /// What proves them.
+    proofs: BTreeMap<Address, Proofs>,
 }
 
 impl State {
     /// Nothing yet, under this root, which must come from a header that was hashed.
     pub const fn under(root: B256) -> Self {
-        Self { root, accounts: BTreeMap::new(), slots: BTreeMap::new() }
+        Self { root, accounts: BTreeMap::new(), slots: BTreeMap::new(), proofs: BTreeMap::new() }
     }
 
     /// The root.
@@ -146,6 +151,11 @@ impl State {
         }
         self.accounts.append(&mut other.accounts);
         self.slots.append(&mut other.slots);
+        for (address, proofs) in other.proofs {
+            let kept = self.proofs.entry(address).or_default();
+            kept.account = proofs.account;
+            kept.slots.extend(proofs.slots);
+        }
     }
 
     /// The account, `None` inside if it is proven to be absent; `None` if it is not proven.
@@ -174,6 +184,13 @@ impl State {
         accounts.find_map(|(address, account)| {
             account.is_some_and(|account| account.code_hash == hash).then_some(*address)
         })
+    }
+
+    /// What proves an account, and these of its slots. Where a slot needs no proof, there is none.
+    pub(super) fn proofs(&self, address: Address, slots: impl Iterator<Item = U256>) -> Proofs {
+        let Some(kept) = self.proofs.get(&address) else { return Proofs::default() };
+        let slot = |slot| (slot, kept.slots.get(&slot).cloned().unwrap_or_default());
+        Proofs { account: kept.account.clone(), slots: slots.map(slot).collect() }
     }
 
     /// Takes in what an answer proves of an account, and of those of its slots that were asked for.
@@ -210,6 +227,11 @@ impl State {
         }
         self.accounts.insert(address, account);
         self.slots.extend(proven);
+        let proofs = self.proofs.entry(address).or_default();
+        proofs.account.clone_from(&answer.account_proof);
+        for proof in answer.storage_proof.iter().filter(|proof| slots.contains(&proof.key)) {
+            proofs.slots.insert(proof.key, proof.proof.clone());
+        }
         Ok(())
     }
 }

@@ -126,6 +126,15 @@ impl ProposalValidator {
         }
     }
 
+    /// The verdict that an answer gives which was given before. `None` if there is none.
+    pub fn recorded_verdict(
+        &self,
+        case: &Case,
+        answer: impl Fn(&Bytes) -> Option<Called>,
+    ) -> Option<ContractVerdict> {
+        answer(&calldata(case)).map(|called| self.verdict(case, called))
+    }
+
     /// What the contract's answer to [`calldata`] says of the case. A rejection that can't be is not understood.
     pub fn verdict(&self, case: &Case, called: Called) -> ContractVerdict {
         match called {

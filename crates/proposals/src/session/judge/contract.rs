@@ -55,7 +55,7 @@ impl Concurrence {
 
 impl Opinion {
     /// What the rules say of the case over this snapshot.
-    fn new(case: &Case, snapshot: &Snapshot) -> Result<Self, coxswain_rules::MissingError> {
+    pub(crate) fn new(case: &Case, snapshot: &Snapshot) -> Result<Self, coxswain_rules::MissingError> {
         let findings = evaluate(case, snapshot)?.findings().to_vec();
         Ok(Self { findings, unspendable: unspendable(case, snapshot) })
     }
