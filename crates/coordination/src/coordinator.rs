@@ -1,6 +1,9 @@
 //! All wallets of a node, each with an executor of its own.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use coxswain_protocol::WindowResult;
 use coxswain_rules::KeyHash;
@@ -19,6 +22,7 @@ use crate::{
 pub struct Coordinator<A, J, C> {
     office: Arc<Office<A, J>>,
     wallets: BTreeMap<KeyHash, Wallet<C>>,
+    gone: Option<watch::Receiver<BTreeSet<KeyHash>>>,
 }
 
 /// An executor has panicked. What its wallet does next can't be told, so the node ends.
@@ -39,7 +43,14 @@ impl<A: Advisor, J: Journal, C: Channel> Coordinator<A, J, C> {
         let shared = Shared::new(advisor, settings.places, settings.patience);
         let office = Office { shared, journal, metrics: Arc::default(), results, settings };
         let wallets = wallets.into_iter().map(|wallet| (wallet.setup.wallet, wallet)).collect();
-        Self { office: Arc::new(office), wallets }
+        Self { office: Arc::new(office), wallets, gone: None }
+    }
+
+    /// Stops coordinating wallets as soon as they are among these, which are gone for good. What the journal has in hand of one is
+    /// finished; whether the channel of these is ever closed makes no difference to the others.
+    #[must_use]
+    pub fn dropping(self, gone: watch::Receiver<BTreeSet<KeyHash>>) -> Self {
+        Self { gone: Some(gone), ..self }
     }
 
     /// What is counted.
@@ -47,7 +58,7 @@ impl<A: Advisor, J: Journal, C: Channel> Coordinator<A, J, C> {
         Arc::clone(&self.office.metrics)
     }
 
-    /// Runs until the clock is dropped. All executors have ended then, and the journal has what it was handed.
+    /// Runs until the clock is dropped, or all wallets are. All executors have ended then, and the journal has what it was handed.
     ///
     /// # Errors
     ///
@@ -57,9 +68,20 @@ impl<A: Advisor, J: Journal, C: Channel> Coordinator<A, J, C> {
         let mut wallets = BTreeMap::<task::Id, KeyHash>::new();
         for (key_hash, wallet) in self.wallets {
             let executor = Executor::new(Arc::clone(&self.office), wallet);
-            wallets.insert(executors.spawn(executor.run(clock.clone())).id(), key_hash);
+            let gone = self.gone.clone();
+            let is_gone = async move {
+                let told = match gone {
+                    Some(mut gone) => gone.wait_for(|gone| gone.contains(&key_hash)).await.is_ok(),
+                    None => false,
+                };
+                // If nobody can tell any more, it stays.
+                if !told {
+                    std::future::pending::<()>().await;
+                }
+            };
+            wallets.insert(executors.spawn(executor.run(clock.clone(), is_gone)).id(), key_hash);
         }
-        drop((self.office, clock));
+        drop((self.office, self.gone, clock));
         while let Some(ended) = executors.join_next().await {
             if let Err(error) = ended {
                 let wallet = wallets.get(&error.id()).copied();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    future::Future,
     sync::Arc,
 };
 
@@ -77,9 +78,10 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
         }
     }
 
-    /// Runs until the clock is dropped. What the journal has in hand is then finished.
-    pub(crate) async fn run(mut self, mut clock: watch::Receiver<Tick>) {
+    /// Runs until the clock is dropped, or the wallet is gone. What the journal has in hand is then finished.
+    pub(crate) async fn run(mut self, mut clock: watch::Receiver<Tick>, is_gone: impl Future<Output = ()>) {
         let mut hears = true;
+        let mut is_gone = std::pin::pin!(is_gone);
         clock.mark_changed();
         loop {
             // In this order: a flood of messages holds up neither the clock nor an answer.
@@ -93,6 +95,10 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
                     if tick.block > 0 {
                         self.on_tick(tick).await;
                     }
+                }
+                () = &mut is_gone => {
+                    info!(wallet = %self.wallet, "the wallet is closed or terminated: it is coordinated no more");
+                    break;
                 }
                 done = self.tasks.next() => self.on_done(done),
                 message = self.channel.recv(), if hears => match message {

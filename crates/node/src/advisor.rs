@@ -7,6 +7,8 @@ use std::{
 
 use coxswain_bitcoin::Backends;
 use coxswain_coordination::{Advisor, Unread};
+#[cfg(feature = "proven")]
+use coxswain_ethereum::proof::Recorder;
 use coxswain_ethereum::{EventReader, Named, Panel, heads::Standing};
 use coxswain_proposals::{ActionOutcome, Assessment, CommitmentDue, Memory, Session, Sources};
 use coxswain_protocol::{Assurance, ContentVerdict, Generation, SafeHashes, Window};
@@ -14,6 +16,8 @@ use coxswain_rules::{Action, Case, KeyHash, Proposal};
 use tokio::sync::watch;
 
 use crate::commitments::CommitmentDesk;
+#[cfg(feature = "proven")]
+use crate::replay::Records;
 
 /// For how many blocks a leader waits for its wallet's commitment to show.
 const COMMITMENT_SHOWS: u64 = 6;
@@ -28,6 +32,8 @@ pub struct SessionAdvisor {
     /// Sends commitments, of the wallets that this node signs for. `None` if it sends none.
     commitments: Option<CommitmentDesk>,
     wallets: Mutex<BTreeMap<KeyHash, Arc<tokio::sync::Mutex<Desk>>>>,
+    #[cfg(feature = "proven")]
+    records: Option<Records>,
 }
 
 /// What is kept of a wallet between two questions.
@@ -47,7 +53,23 @@ impl SessionAdvisor {
         heads: watch::Receiver<Option<Standing>>,
         commitments: Option<CommitmentDesk>,
     ) -> Self {
-        Self { panel, events, sources, heads, commitments, wallets: Mutex::default() }
+        Self {
+            panel,
+            events,
+            sources,
+            heads,
+            commitments,
+            wallets: Mutex::default(),
+            #[cfg(feature = "proven")]
+            records: None,
+        }
+    }
+
+    /// Records what verdicts rest on.
+    #[cfg(feature = "proven")]
+    #[must_use]
+    pub fn recording(self, records: Records) -> Self {
+        Self { records: Some(records), ..self }
     }
 
     fn desk(&self, wallet: KeyHash) -> Arc<tokio::sync::Mutex<Desk>> {
@@ -108,7 +130,12 @@ impl SessionAdvisor {
         }
     }
 
-    async fn judged(&self, wallet: KeyHash, proposal: Arc<Proposal>) -> (ContentVerdict, u64) {
+    async fn judged(
+        &self,
+        wallet: KeyHash,
+        window: Window,
+        proposal: Arc<Proposal>,
+    ) -> (ContentVerdict, u64) {
         let block = match self.block().await {
             Ok(block) => block,
             Err(why) => {
@@ -121,7 +148,17 @@ impl SessionAdvisor {
         let desk = self.desk(wallet);
         let mut desk = desk.lock().await;
         let Desk { memory, case } = &mut *desk;
-        let mut session = Session::new(&self.sources, wallet, block, memory);
+        #[cfg(feature = "proven")]
+        let recorder = Recorder::default();
+        #[cfg(feature = "proven")]
+        let recorded = self.records.as_ref().map(|records| {
+            self.sources.clone().through(self.panel.recorded(recorder.clone()), records.assurance)
+        });
+        #[cfg(feature = "proven")]
+        let sources = recorded.as_ref().unwrap_or(&self.sources);
+        #[cfg(not(feature = "proven"))]
+        let sources = &self.sources;
+        let mut session = Session::new(sources, wallet, block, memory);
         let assessment = match case {
             Some((known, case)) if *known == proposal => session.judge(case).await,
             _ => {
@@ -137,6 +174,10 @@ impl SessionAdvisor {
             }
             Assessment::Undecided { step, cause } => ContentVerdict::Undecided(format!("{step}: {cause}")),
         };
+        #[cfg(feature = "proven")]
+        if let (Some(records), Some((_, case))) = (&self.records, &*case) {
+            records.record(wallet, window.index(), number, case, &verdict, &recorder).await;
+        }
         (verdict, number)
     }
 }
@@ -153,7 +194,7 @@ impl Advisor for SessionAdvisor {
         self.generated(wallet, action).await
     }
 
-    async fn judge(&self, wallet: KeyHash, _: Window, proposal: Arc<Proposal>) -> (ContentVerdict, u64) {
-        self.judged(wallet, proposal).await
+    async fn judge(&self, wallet: KeyHash, window: Window, proposal: Arc<Proposal>) -> (ContentVerdict, u64) {
+        self.judged(wallet, window, proposal).await
     }
 }

@@ -96,6 +96,11 @@ impl CoordinationChannel {
         }
     }
 
+    /// The index of the latest window that has begun at this block.
+    pub fn window_index(&self, block: u64) -> Option<u64> {
+        self.clock.parameters.latest_window(block).map(|window| window.index())
+    }
+
     /// Since when an operator has been linked without a break: connected, its hello come, its stream to us open.
     pub fn linked_since(&self, operator: Address) -> Option<Instant> {
         self.network.linked_since(operator)

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use alloy_primitives::Address;
 use bitcoin::secp256k1::PublicKey;
 use coxswain_network::PeerAddress;
-use coxswain_rules::network::Preset;
+use coxswain_rules::{KeyHash, network::Preset};
 use coxswain_service::{
     configuration::{parsed, parsed_if_any, words},
     settings::{LogSettings, duration, preset, text, urls},
@@ -70,6 +70,8 @@ pub struct EthereumSettings {
     pub validator: Option<Address>,
     /// The Bridge. Left out, the one that the validator reads.
     pub bridge: Option<Address>,
+    /// The wallet registry, from which groups are read. Left out, the network's.
+    pub registry: Option<Address>,
     /// The operator's keystore file.
     pub keystore: PathBuf,
     /// The file that holds the keystore's password.
@@ -152,11 +154,14 @@ pub struct JournalSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WalletSettings {
-    /// Its public key, compressed or not.
-    #[serde(deserialize_with = "public_key")]
-    pub public_key: PublicKey,
-    /// Its signing group: the operator of each seat, seat 1 first.
-    #[serde(deserialize_with = "words")]
+    /// Its public key, compressed or not. Left out, the one that the chain has for the hash.
+    #[serde(default, deserialize_with = "public_key")]
+    pub public_key: Option<PublicKey>,
+    /// Its public key's hash, by which the Bridge knows it.
+    #[serde(default, deserialize_with = "key_hash")]
+    pub key_hash: Option<KeyHash>,
+    /// Its signing group: the operator of each seat, seat 1 first. Left out, the one that the chain has.
+    #[serde(default, deserialize_with = "words")]
     pub operators: Vec<Address>,
     /// The ids of all seats in the sortition pool, seat 1 first: what a commitment is sent with. Left out, none is sent.
     #[serde(default, deserialize_with = "words")]
@@ -165,9 +170,19 @@ pub struct WalletSettings {
     pub key_file: Option<PathBuf>,
 }
 
-fn public_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PublicKey, D::Error> {
+fn key_hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<KeyHash>, D::Error> {
+    text(deserializer, |hash| {
+        let digits = hash.strip_prefix("0x").unwrap_or(hash);
+        let bytes = alloy_primitives::hex::decode_to_array(digits);
+        bytes
+            .map(|bytes| Some(KeyHash(bytes)))
+            .map_err(|_| "no key hash: expected 20 bytes in hex".to_owned())
+    })
+}
+
+fn public_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PublicKey>, D::Error> {
     text(deserializer, |key| {
         let digits = key.strip_prefix("0x").unwrap_or(key);
-        digits.parse().map_err(|_| "no public key: expected 33 or 65 bytes in hex".to_owned())
+        digits.parse().map(Some).map_err(|_| "no public key: expected 33 or 65 bytes in hex".to_owned())
     })
 }

@@ -5,11 +5,17 @@ mod advisor;
 pub mod channel;
 mod commitments;
 mod configuration;
+mod groups;
+pub mod import;
+pub mod inquiry;
 mod journal;
 mod links;
 mod records;
+#[cfg(feature = "proven")]
+pub mod replay;
 mod shown;
 mod start;
+pub mod template;
 mod watch;
 
 pub use advisor::SessionAdvisor;
@@ -21,4 +27,4 @@ pub use configuration::{
 pub use journal::WindowJournal;
 pub use links::WalletChannel;
 pub use records::{SentTransactions, SignedFor};
-pub use start::{StartError, start};
+pub use start::{StartError, account, start};

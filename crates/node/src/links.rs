@@ -1,14 +1,19 @@
 //! A wallet's channel as coordination asks for it: with the links to its operators, as they change.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use alloy_primitives::Address;
 use coxswain_coordination::{Channel, Link};
 use coxswain_network::SendError;
 use coxswain_protocol::Received;
+use coxswain_rules::KeyHash;
 use coxswain_service::point;
+use tokio::sync::mpsc;
 
-use crate::channel::CoordinationChannel;
+use crate::{channel::CoordinationChannel, inquiry::HeardIn};
 
 /// A wallet's channel, and who was linked at the last block.
 #[derive(Debug)]
@@ -16,12 +21,33 @@ pub struct WalletChannel {
     channel: CoordinationChannel,
     others: Vec<Address>,
     linked: BTreeMap<Address, Instant>,
+    heard: Option<HeardIn>,
+    tell: Option<(KeyHash, mpsc::Sender<(KeyHash, HeardIn)>)>,
 }
 
 impl WalletChannel {
     /// The channel among us and these others.
     pub const fn new(channel: CoordinationChannel, others: Vec<Address>) -> Self {
-        Self { channel, others, linked: BTreeMap::new() }
+        Self { channel, others, linked: BTreeMap::new(), heard: None, tell: None }
+    }
+
+    /// Tells after each window who was heard in it. If nobody takes that in time, it is not told.
+    #[must_use]
+    pub fn telling(self, wallet: KeyHash, to: mpsc::Sender<(KeyHash, HeardIn)>) -> Self {
+        Self { tell: Some((wallet, to)), ..self }
+    }
+
+    /// Begins with the window that runs at this block, and tells of the one before.
+    fn turn(&mut self, window: u64) {
+        let before = match &self.heard {
+            Some(heard) if heard.window == window => return,
+            before => before.clone(),
+        };
+        if let (Some(before), Some((wallet, to))) = (before, &self.tell) {
+            // It says who was silent; nothing depends on it.
+            let _ = to.try_send((*wallet, before));
+        }
+        self.heard = Some(HeardIn { window, operators: BTreeSet::new() });
     }
 }
 
@@ -29,7 +55,11 @@ impl Channel for WalletChannel {
     type Error = SendError;
 
     async fn recv(&mut self) -> Option<Received> {
-        self.channel.recv().await
+        let received = self.channel.recv().await;
+        if let (Some(received), Some(heard)) = (&received, &mut self.heard) {
+            heard.operators.insert(received.author());
+        }
+        received
     }
 
     fn send(&mut self, envelope: &[u8]) -> Result<(), SendError> {
@@ -41,8 +71,15 @@ impl Channel for WalletChannel {
 
     fn on_block(&mut self, block: u64) -> Vec<Link> {
         self.channel.on_block(block);
+        if let Some(window) = self.channel.window_index(block) {
+            self.turn(window);
+        }
         let channel = &self.channel;
-        changes(&self.others, &mut self.linked, |operator| channel.linked_since(operator))
+        let changes = changes(&self.others, &mut self.linked, |operator| channel.linked_since(operator));
+        if let Some(heard) = &mut self.heard {
+            heard.operators.extend(self.linked.keys());
+        }
+        changes
     }
 }
 

@@ -11,14 +11,14 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use bitcoin::{CompressedPublicKey, FeeRate, hashes::Hash as _};
+use bitcoin::{CompressedPublicKey, FeeRate};
 use coxswain_bitcoin::{Backends, Endpoint, EndpointError, Limits};
 use coxswain_coordination::{Coordinator, Settings, Tick, Wallet};
 use coxswain_ethereum::{
     Account, AccountError, BlockSelector, ChainError, ConnectError, Eligible, Endpoints, EventLog,
-    EventReader, Expected, ResolveError, Tbtc, Wanted,
+    EventReader, Expected, ResolveError, SnapshotReader, Tbtc, Wanted,
     heads::{self, Notice, Standing},
-    registry::ServersError,
+    registry::{MAINNET_REGISTRY_FROM, ServersError},
     submit::{Submitter, Terms},
 };
 use coxswain_network::{
@@ -29,11 +29,11 @@ use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
 use coxswain_protocol::{GroupSizeError, ParametersError, Setup, SigningGroup, WindowParameters};
 use coxswain_rules::{KeyHash, network::Preset, units::Blocks, units::UnixTime};
 use coxswain_service::{
-    journal::{Journal, OpenError, ReadError},
+    journal::{AppendError, Journal, OpenError, ReadError},
     status::{self, Condition, Status, StatusSettings},
     tasks::{Ending, Stop, Tasks},
 };
-use coxswain_signing::{ChainRefused, KeyFileError, TestChain, WholeKey, WholeKeySigner};
+use coxswain_signing::{ChainRefused, TestChain, WholeKey, WholeKeySigner};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     net::TcpListener,
@@ -47,7 +47,9 @@ use crate::{
     advisor::SessionAdvisor,
     channel::CoordinationChannel,
     commitments::{self, CommitmentDesk, Membership},
-    configuration::{AdmissionSetting, Configuration},
+    configuration::{AdmissionSetting, Configuration, EthereumSettings},
+    groups::{Gone, GroupReader, key_hash},
+    inquiry::{HeardIn, Started, StartedWallet},
     journal::WindowJournal,
     links::WalletChannel,
     records::{SentTransactions, SignedFor},
@@ -63,11 +65,13 @@ const POLL: Duration = Duration::from_secs(4);
 /// The same on local chains.
 const LOCAL_POLL: Duration = Duration::from_millis(200);
 /// How long to wait before a doubtful answer is asked for again at the start.
-const RETRY: Duration = Duration::from_secs(3);
+pub(crate) const RETRY: Duration = Duration::from_secs(3);
 /// How many wallets' questions are worked on at a time.
 const PLACES: usize = 32;
 /// How long a wallet's question may keep its place.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How many windows' operators may wait to be recorded.
+const HEARD: usize = 256;
 /// How many results may wait to be dispatched.
 const RESULTS: usize = 256;
 
@@ -108,9 +112,6 @@ pub enum StartError {
     /// A wallet's whole key can't be used on this chain.
     #[error("wallet {0}: its key_file is not used")]
     WholeKey(KeyHash, #[source] ChainRefused),
-    /// A wallet's whole key can't be read.
-    #[error("the wallet's key in {0}")]
-    KeyFile(PathBuf, #[source] KeyFileError),
     /// A wallet's whole key is another wallet's.
     #[error("the key in {0} is not that of wallet {1}")]
     OtherKey(PathBuf, KeyHash),
@@ -120,6 +121,18 @@ pub enum StartError {
     /// The journal can't be read.
     #[error(transparent)]
     Unreadable(#[from] ReadError),
+    /// A wallet is neither named nor stated.
+    #[error("wallets: key_hash or public_key is needed of each")]
+    NoWallet,
+    /// A wallet's key has another hash than is stated.
+    #[error("wallets: the public key has the hash {0}, not the one that is stated")]
+    OtherHash(KeyHash),
+    /// There is no such wallet.
+    #[error("wallets: the Bridge knows no wallet {0}")]
+    UnknownWallet(KeyHash),
+    /// It is not known where groups are read from.
+    #[error("ethereum.registry is needed to read the group of wallet {0}, or its public_key and operators")]
+    NoRegistry(KeyHash),
     /// A wallet is stated twice.
     #[error("wallet {0} is stated twice")]
     Twice(KeyHash),
@@ -135,6 +148,9 @@ pub enum StartError {
     /// The network can't be listened on.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The journal doesn't take that the node starts.
+    #[error("that the node starts can't be recorded")]
+    Record(#[source] AppendError),
     /// The status can't be listened on.
     #[error("status.listen: can't listen on {0}")]
     Status(SocketAddr, #[source] std::io::Error),
@@ -155,14 +171,20 @@ impl StartError {
             | Self::UnknownValidator(_)
             | Self::Group(..)
             | Self::WholeKey(..)
-            | Self::KeyFile(..)
             | Self::OtherKey(..)
             | Self::MemberIds(..)
+            | Self::NoWallet
+            | Self::OtherHash(_)
+            | Self::UnknownWallet(_)
+            | Self::NoRegistry(_)
             | Self::Twice(_)
             | Self::Parameters(_) => 2,
-            Self::Chain(_) | Self::Journal(_) | Self::Unreadable(_) | Self::Network(_) | Self::Status(..) => {
-                3
-            }
+            Self::Chain(_)
+            | Self::Journal(_)
+            | Self::Unreadable(_)
+            | Self::Network(_)
+            | Self::Record(_)
+            | Self::Status(..) => 3,
         }
     }
 }
@@ -199,11 +221,29 @@ pub async fn start(
     };
     let (tasks, journal) = tasks;
     let ending = tasks.run(asked, deadline).await;
-    // Whoever still holds it has had its time.
-    if let Some(journal) = Arc::into_inner(journal) {
+    // Whoever still holds it has had its time, and so has a writer that hangs.
+    if !matches!(ending, Ending::Overdue(_))
+        && let Some(journal) = Arc::into_inner(journal)
+    {
         journal.close();
     }
     Ok(ending)
+}
+
+/// Opens the operator's key.
+///
+/// # Errors
+/// If there is no password, or it opens nothing.
+pub fn account(ethereum: &EthereumSettings) -> Result<Account, StartError> {
+    let password = match (&ethereum.password, &ethereum.password_file) {
+        (Some(password), _) => password.clone(),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file).map_err(StartError::Password)?;
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+        (None, None) => return Err(StartError::NoPassword),
+    };
+    Ok(Account::from_keystore(&ethereum.keystore, &password)?)
 }
 
 /// Opens and checks everything, and begins all tasks.
@@ -213,15 +253,7 @@ async fn prepare(
 ) -> Result<(Tasks, Arc<Journal>), StartError> {
     let Configuration { ethereum, bitcoin, network, journal, signing, status, wallets, log: _ } =
         configuration;
-    let password = match (ethereum.password, ethereum.password_file) {
-        (Some(password), _) => password,
-        (None, Some(file)) => {
-            let text = std::fs::read_to_string(file).map_err(StartError::Password)?;
-            text.lines().next().unwrap_or_default().to_owned()
-        }
-        (None, None) => return Err(StartError::NoPassword),
-    };
-    let account = Account::from_keystore(&ethereum.keystore, &password)?;
+    let account = account(&ethereum)?;
     let identity = Identity::from_secret(account.secret())?;
     let (shown, listener) = (Status::new(), listen(&status).await?);
     info!(operator = %account.address(), peer = %identity.peer_id(), "the operator's key is open");
@@ -272,8 +304,8 @@ async fn prepare(
     let known = network.peers.iter().map(PeerAddress::peer).collect();
     config.peers = network.peers;
     config.announced = network.announced;
-    let registry =
-        chain.network.and_then(|network| network.contracts).map(|contracts| contracts.wallet_registry);
+    let contracts = chain.network.and_then(|network| network.contracts);
+    let registry = ethereum.registry.or(contracts.map(|contracts| contracts.wallet_registry));
     let allowed = AdmissionRule::list(network.allowed.iter().map(String::as_str))?;
     config.admission = match (network.admission, registry) {
         (AdmissionSetting::Any, _) => AdmissionRule::Any,
@@ -297,12 +329,24 @@ async fn prepare(
     let (mut signatories, mut memberships) = (BTreeMap::new(), BTreeMap::new());
     let (mut joined, mut all_others) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
+    let (heard, all_heard) = mpsc::channel(HEARD);
+    let from = chain.network.and_then(|network| network.contracts);
+    let from = from.filter(|contracts| Some(contracts.wallet_registry) == registry);
+    let groups = GroupReader {
+        endpoints: &endpoints,
+        bridge: tbtc.bridge,
+        registry: registry.map(|registry| (registry, from.map_or(0, |_| MAINNET_REGISTRY_FROM))),
+        journal: &journal,
+        health: shown.health(),
+    };
     for stated in wallets {
-        let wallet = KeyHash(bitcoin::PublicKey::new(stated.public_key).pubkey_hash().to_byte_array());
+        let Some((public_key, stated_group)) = groups.group(&stated).await? else { continue };
+        let wallet = key_hash(public_key);
         if !seen.insert(wallet) {
             return Err(StartError::Twice(wallet));
         }
-        let group = SigningGroup::new(stated.operators).map_err(|error| StartError::Group(wallet, error))?;
+        let group =
+            SigningGroup::new(stated_group.operators).map_err(|error| StartError::Group(wallet, error))?;
         if !group.contains(account.address()) && !observes {
             warn!(%wallet, "not coordinated: the operator holds no seat");
             continue;
@@ -321,7 +365,7 @@ async fn prepare(
                         return Err(StartError::OtherKey(path, wallet));
                     }
                     warn!(%wallet, "signed for with its whole key: for test chains");
-                    let (key, group) = (CompressedPublicKey(stated.public_key), Arc::clone(&group));
+                    let (key, group) = (CompressedPublicKey(public_key), Arc::clone(&group));
                     signatories.insert(wallet, Signatory { signer, key, group });
                 }
                 // The other wallets go on, and this one is coordinated all the same.
@@ -335,16 +379,21 @@ async fn prepare(
                 }
             }
         }
-        if let (false, Some(seat)) = (stated.member_ids.is_empty(), group.first_seat(account.address())) {
-            if stated.member_ids.len() != group.holders().len() {
-                return Err(StartError::MemberIds(wallet, stated.member_ids.len(), group.holders().len()));
+        if let (false, Some(seat)) = (stated_group.member_ids.is_empty(), group.first_seat(account.address()))
+        {
+            if stated_group.member_ids.len() != group.holders().len() {
+                return Err(StartError::MemberIds(
+                    wallet,
+                    stated_group.member_ids.len(),
+                    group.holders().len(),
+                ));
             }
-            memberships.insert(wallet, Membership { members: stated.member_ids, seat: seat.number() });
+            memberships.insert(wallet, Membership { members: stated_group.member_ids, seat: seat.number() });
         }
         let others: Vec<_> =
             group.operators().iter().copied().filter(|other| *other != account.address()).collect();
         all_others.push((wallet, others.clone()));
-        let channel = CoordinationChannel::join(&network, parameters, &stated.public_key, Arc::clone(&group));
+        let channel = CoordinationChannel::join(&network, parameters, &public_key, Arc::clone(&group));
         let setup = Setup {
             network: parameters,
             wallet,
@@ -353,9 +402,25 @@ async fn prepare(
             first_sequence: now(),
             observes,
         };
-        joined.push(Wallet { setup, channel: WalletChannel::new(channel, others) });
+        let channel = WalletChannel::new(channel, others).telling(wallet, heard.clone());
+        joined.push(Wallet { setup, channel });
     }
+    drop(heard);
     info!(wallets = joined.len(), "wallets are coordinated");
+    let of_wallet = |(wallet, others): &(KeyHash, Vec<Address>)| StartedWallet {
+        wallet: *wallet,
+        others: others.clone(),
+    };
+    let started = Started {
+        operator: account.address(),
+        version: version.to_owned(),
+        at: UnixTime(now()),
+        observes,
+        frequency: parameters.frequency,
+        wallets: all_others.iter().map(of_wallet).collect(),
+    };
+    let started = started.fact().map_err(|error| AppendError::Unwritable(Arc::new(error)));
+    journal.fact(started.map_err(StartError::Record)?).await.map_err(StartError::Record)?;
 
     let (standing, heads) = watch::channel(None);
     let (desk, commitments) = CommitmentDesk::new();
@@ -368,13 +433,29 @@ async fn prepare(
         heads.clone(),
         commits.then(|| desk.clone()),
     );
+    #[cfg(feature = "proven")]
+    let advisor = advisor.recording(crate::replay::Records {
+        journal: Arc::clone(&journal),
+        validator: tbtc.validator,
+        bridge: tbtc.bridge,
+        assurance: tbtc.assurance,
+    });
     memberships.retain(|wallet, _| signatories.contains_key(wallet));
     let wallets: Vec<_> = joined.iter().map(|wallet| wallet.setup.wallet).collect();
     let (dispatch, results) = mpsc::channel(RESULTS);
     let settings = Settings { places: PLACES, patience: PATIENCE, clock: Arc::new(now) };
     let keeper = WindowJournal::new(Arc::clone(&journal), shown.health().clone());
     let count = joined.len();
-    let coordinator = Coordinator::new(advisor, keeper, settings, joined, dispatch);
+    let (gone, all_gone) = watch::channel(BTreeSet::new());
+    let gone = Gone {
+        panel: panel.clone(),
+        reader: SnapshotReader::new(endpoints.clone(), chain.id, tbtc.bridge),
+        health: shown.health().clone(),
+        frequency: parameters.frequency,
+        wallets: all_others.iter().map(|(wallet, _)| *wallet).collect(),
+        gone,
+    };
+    let coordinator = Coordinator::new(advisor, keeper, settings, joined, dispatch).dropping(all_gone);
     let who = Shown {
         version,
         operator: account.address(),
@@ -399,8 +480,11 @@ async fn prepare(
         is_paced: pace.is_some(),
         bitcoin: backends.clone(),
         others: all_others,
+        journal: Arc::clone(&journal),
     };
+    tasks.minor("heard", record_heard(all_heard, Arc::clone(&journal)));
     tasks.minor("watch", watched.run(tasks.stop()));
+    tasks.minor("gone wallets", gone.run(heads.clone(), tasks.stop()));
     tasks.minor("watch heads", follow_heads(shown.health().clone(), heads.clone(), tasks.stop()));
     if let Some(announced) = status.announced {
         let every = status.check_every.unwrap_or(CHECK_ADDRESS);
@@ -427,7 +511,13 @@ async fn prepare(
     let (clock, ticks) = watch::channel(Tick::default());
     let (action_clock, standing_heads) = (ticks.clone(), heads.clone());
     tasks.critical("clock", tick(heads, clock, tasks.stop()));
-    tasks.critical("coordination", async move { Ok(coordinator.run(ticks).await?) });
+    let mut stop = tasks.stop();
+    tasks.critical("coordination", async move {
+        coordinator.run(ticks).await?;
+        // All wallets are gone, and others may come with the next start.
+        stop.requested().await;
+        Ok(())
+    });
     if observes {
         tasks.critical("results", pass_over(results, tasks.stop()));
     } else {
@@ -538,6 +628,20 @@ async fn tick(
             moved
         });
     }
+}
+
+/// Records who was heard, until no channel tells any more.
+async fn record_heard(
+    mut told: mpsc::Receiver<(KeyHash, HeardIn)>,
+    journal: Arc<Journal>,
+) -> Result<(), coxswain_service::tasks::Failure> {
+    while let Some((wallet, heard)) = told.recv().await {
+        let recorded = journal.fact(heard.fact(wallet)?).await;
+        if let Err(error) = recorded {
+            debug!(%wallet, %error, "who was heard is not recorded");
+        }
+    }
+    Ok(())
 }
 
 /// Takes windows' results where nothing is carried out.

@@ -14,6 +14,7 @@ use coxswain_ethereum::{
 use coxswain_network::Network;
 use coxswain_rules::{KeyHash, units::UnixTime};
 use coxswain_service::{
+    journal::Journal,
     status::{Condition, Health, Status},
     tasks::{Failure, Stop},
 };
@@ -21,7 +22,10 @@ use futures_util::future::join_all;
 use tokio::{sync::watch, time::sleep};
 use url::Url;
 
-use crate::start::now;
+use crate::{
+    actions::{ActionRecord, End, Milestone},
+    start::now,
+};
 
 /// How often servers and peers are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -50,6 +54,10 @@ const BITCOIN_ENDPOINT: &str = "bitcoin_endpoint";
 const CLOCK: &str = "clock";
 /// Who of our wallets' operators is connected.
 pub(crate) const PEERS: &str = "peers";
+/// Each wallet whose transaction waits for a block for long.
+const STUCK: &str = "stuck_transaction";
+/// Each wallet for which too few seats were ready, heartbeat after heartbeat.
+const HEARTBEAT: &str = "heartbeat";
 /// Each file of a wallet's key that can't be read.
 pub(crate) const KEY: &str = "key_share";
 /// Whether the status can be asked for under its announced address.
@@ -69,7 +77,13 @@ pub(crate) struct Watched {
     pub(crate) is_paced: bool,
     pub(crate) bitcoin: Backends,
     pub(crate) others: Others,
+    pub(crate) journal: Arc<Journal>,
 }
+
+/// How many of a wallet's newest actions are looked at.
+const ACTIONS: u32 = 4;
+/// How many heartbeats in a row with too few seats are an alarm.
+const HEARTBEATS: u32 = 3;
 
 /// Says what the window clock has noticed of the chain.
 pub(crate) fn notice(health: &Health, notice: Notice) {
@@ -118,9 +132,20 @@ impl Watched {
     /// Looks at servers and peers again and again, until it is to stop.
     pub(crate) async fn run(self, mut stop: Stop) -> Result<(), Failure> {
         let every = if self.is_paced { LOOK } else { LOCAL_LOOK };
+        let active = self
+            .status
+            .metrics()
+            .gauge("performance_wallet_dispatcher_active_actions", "Wallets that are busy with an action.");
+        let stuck = self.status.metrics().gauge(
+            "performance_stuck_wallet_transactions_total",
+            "Wallets whose transaction waits for a block for long.",
+        );
         let look = async {
             loop {
                 self.peers();
+                let (busy, waiting) = self.actions();
+                active.set(busy.into());
+                stuck.set(waiting.into());
                 tokio::join!(self.ethereum(), self.bitcoin());
                 sleep(every).await;
             }
@@ -149,6 +174,36 @@ impl Watched {
             Condition::ok(says)
         };
         self.status.health().set(PEERS, UnixTime(now()), condition);
+    }
+
+    /// What the journal tells of wallets' actions: how many are busy, and how many wait for a block for long.
+    fn actions(&self) -> (u32, u32) {
+        let (mut busy, mut stuck) = (0_u32, 0_u32);
+        for (wallet, _) in &self.others {
+            // What can't be read has an entry of its own.
+            let Ok(actions) = ActionRecord::newest(self.journal.reader(), *wallet, ACTIONS) else { continue };
+            let actions: Vec<_> = actions.into_iter().filter_map(Result::ok).collect();
+            busy = busy.saturating_add(u32::from(actions.iter().any(ActionRecord::is_busy)));
+            let (waiting, silent) = (waiting(&actions), silent(&actions));
+            stuck = stuck.saturating_add(u32::from(waiting.is_some()));
+            self.say(STUCK, *wallet, waiting, "no transaction waits for long");
+            self.say(HEARTBEAT, *wallet, silent, "the last heartbeats had enough seats");
+        }
+        (busy, stuck)
+    }
+
+    /// Says what is wrong with a wallet; that nothing is, only if something was.
+    fn say(&self, name: &'static str, wallet: KeyHash, wrong: Option<Condition>, well: &str) {
+        let (health, subject) = (self.status.health(), wallet.to_string());
+        match wrong {
+            Some(condition) => {
+                health.set_of(name, subject, UnixTime(now()), condition);
+            }
+            None if health.knows(name, &subject) => {
+                health.set_of(name, subject, UnixTime(now()), Condition::ok(well));
+            }
+            None => {}
+        }
     }
 
     async fn ethereum(&self) {
@@ -218,6 +273,34 @@ impl Watched {
         };
         health.set(BITCOIN, now, condition);
     }
+}
+
+/// The transaction that waits for a block for long, if one does.
+fn waiting(actions: &[ActionRecord]) -> Option<Condition> {
+    let stuck =
+        actions.iter().rev().find(|action| matches!(action.state().milestone, Milestone::Stuck(_)))?;
+    let txid = stuck.signed().map(|signed| signed.txid.to_string()).unwrap_or_default();
+    Some(Condition::warning(
+        format!("transaction {txid}: {}", stuck.state().milestone),
+        "it can't be replaced: have the next block's fee paid by a child, or wait; coxswain why says more",
+    ))
+}
+
+/// That too few seats were ready, heartbeat after heartbeat, if they were.
+fn silent(actions: &[ActionRecord]) -> Option<Condition> {
+    let alive = actions.iter().rev().find_map(|action| match action.end() {
+        Some(End::Alive(alive)) => Some(alive),
+        _ => None,
+    });
+    let alive = alive.filter(|alive| alive.low_in_a_row >= HEARTBEATS)?;
+    let seats: Vec<_> = alive.silent.iter().map(ToString::to_string).collect();
+    Some(Condition::warning(
+        format!(
+            "{} heartbeats in a row had too few seats: {} of {}",
+            alive.low_in_a_row, alive.active, alive.of
+        ),
+        format!("ask the operators of the silent seats: {}", seats.join(", ")),
+    ))
 }
 
 /// Our clock against the newest blocks'. `None` if there are none.

@@ -6,7 +6,24 @@ use coxswain_rules::KeyHash;
 
 use crate::{Error, Wallet, World, convert};
 
+alloy::sol! {
+    /// Closes a wallet whose closing period is over.
+    function notifyWalletClosingPeriodElapsed(bytes20 walletPubKeyHash);
+}
+
+/// Longer than any closing period, in seconds.
+const CLOSING_PERIOD: u64 = 100 * 24 * 3600;
+
 impl World {
+    /// Closes a wallet that has nothing: Live, then Closing, then, after its period, Closed.
+    pub async fn close(&self, wallet: &Wallet) -> Result<(), Error> {
+        self.retire(wallet).await?;
+        self.chain.advance(CLOSING_PERIOD).await?;
+        let call = notifyWalletClosingPeriodElapsedCall { walletPubKeyHash: wallet.key_hash().0.into() };
+        self.chain.send(self.operator, *self.bridge.address(), &call).await?;
+        Ok(())
+    }
+
     /// Retires a Live wallet, as when its heartbeats fail: to MovingFunds with a main UTXO, to Closing without.
     pub async fn retire(&self, wallet: &Wallet) -> Result<(), Error> {
         let (x, y) = wallet.coordinates();

@@ -1,0 +1,249 @@
+//! Wallets and their signing groups: stated in the configuration, or read from the chain, and kept once read: a group never changes.
+//!
+//! A wallet is dropped only once it is final that it is gone: the Bridge's state so many blocks back says so, as enough servers say or
+//! prove. It is asked for each wallet in each window until it is answered, so that nothing hangs on an event that is seen twice or
+//! not at all (INC-26, INC-39).
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::Address;
+use bitcoin::{hashes::Hash as _, secp256k1::PublicKey};
+use coxswain_ethereum::{
+    BlockSelector, ChainError, Endpoints, GroupError, Groups, Panel, SnapshotKeys, SnapshotReader,
+    heads::Standing,
+};
+use coxswain_rules::{Assurance, KeyHash, WalletState, units::UnixTime};
+use coxswain_service::{
+    journal::{AppendError, Fact, FactKey, Journal},
+    status::{Condition, Health},
+    tasks::{Failure, Stop},
+};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, time::sleep};
+use tracing::{info, warn};
+
+use crate::{
+    configuration::WalletSettings,
+    start::{RETRY, StartError, now},
+};
+
+/// A group that was read from the chain.
+const GROUP: &str = "group";
+/// How deep it must be that a wallet is gone.
+const FINAL: u64 = 32;
+/// Each wallet that is gone.
+const GONE: &str = "wallet_gone";
+
+/// A wallet, and who holds its seats.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// Its key, in hex.
+    key: String,
+    /// The operator of each seat, seat 1 first.
+    pub(crate) operators: Vec<Address>,
+    /// Their ids in the sortition pool, if they are known.
+    pub(crate) member_ids: Vec<u32>,
+}
+
+impl Group {
+    /// The wallet's key.
+    pub(crate) fn public_key(&self) -> Option<PublicKey> {
+        self.key.parse().ok()
+    }
+}
+
+/// The key's hash, by which the Bridge knows the wallet.
+pub(crate) fn key_hash(key: PublicKey) -> KeyHash {
+    KeyHash(bitcoin::PublicKey::new(key).pubkey_hash().to_byte_array())
+}
+
+/// Reads groups, where they are not stated.
+#[derive(Debug)]
+pub(crate) struct GroupReader<'a> {
+    pub(crate) endpoints: &'a Endpoints,
+    pub(crate) bridge: Address,
+    /// The wallet registry, and from which block on it has events.
+    pub(crate) registry: Option<(Address, u64)>,
+    pub(crate) journal: &'a Journal,
+    pub(crate) health: &'a Health,
+}
+
+impl GroupReader<'_> {
+    /// The wallet's group: as it is stated, as the journal has it, or as the chain says, which is asked until it answers. `None` if the
+    /// wallet is gone, and its group was never read.
+    pub(crate) async fn group(
+        &self,
+        stated: &WalletSettings,
+    ) -> Result<Option<(PublicKey, Group)>, StartError> {
+        let wallet = match (stated.public_key, stated.key_hash) {
+            (Some(key), named) => {
+                let wallet = key_hash(key);
+                if named.is_some_and(|named| named != wallet) {
+                    return Err(StartError::OtherHash(wallet));
+                }
+                if !stated.operators.is_empty() {
+                    let operators = stated.operators.clone();
+                    let member_ids = stated.member_ids.clone();
+                    return Ok(Some((key, Group { key: key.to_string(), operators, member_ids })));
+                }
+                wallet
+            }
+            (None, Some(wallet)) => wallet,
+            (None, None) => return Err(StartError::NoWallet),
+        };
+        let fact = FactKey { topic: GROUP, owner: wallet.0, name: String::new() };
+        let kept = self.journal.reader().fact(&fact)?.and_then(Result::ok);
+        let kept = kept.and_then(|body| serde_json::from_str::<Group>(&body).ok());
+        // What the journal says is held against what the wallet is.
+        let kept = kept.and_then(|group| Some((group.public_key()?, group)));
+        if let Some((key, group)) = kept.filter(|(key, _)| key_hash(*key) == wallet) {
+            return Ok(Some((key, group)));
+        }
+        let Some((registry, from)) = self.registry else { return Err(StartError::NoRegistry(wallet)) };
+        let groups = Groups::new(self.endpoints.clone(), self.bridge, registry, from);
+        loop {
+            let read = match self.endpoints.block(BlockSelector::Latest).await {
+                Ok(Some(block)) => groups.of(wallet, block).await,
+                Ok(None) => Err(GroupError::Undecided(ChainError::NoBlock {
+                    endpoint: self.endpoints.name().to_owned(),
+                    block: BlockSelector::Latest,
+                })),
+                Err(error) => Err(error.into()),
+            };
+            match read {
+                Ok(read) => {
+                    let group = Group {
+                        key: read.key.to_string(),
+                        operators: read.operators,
+                        member_ids: read.members,
+                    };
+                    let unwritable = |error| AppendError::Unwritable(std::sync::Arc::new(error));
+                    let body =
+                        serde_json::to_string(&group).map_err(unwritable).map_err(StartError::Record)?;
+                    let fact = Fact { key: fact, body, replaces: true };
+                    self.journal.fact(fact).await.map_err(StartError::Record)?;
+                    info!(%wallet, seats = group.operators.len(), "the wallet's group is read from the chain");
+                    return Ok(Some((read.key, group)));
+                }
+                Err(GroupError::NoWallet(wallet)) => return Err(StartError::UnknownWallet(wallet)),
+                Err(GroupError::Gone(wallet)) => {
+                    self.tell_gone(wallet);
+                    return Ok(None);
+                }
+                Err(doubtful) => {
+                    warn!(%wallet, %doubtful, "waiting for the wallet's group");
+                    sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn tell_gone(&self, wallet: KeyHash) {
+        tell_gone(self.health, wallet);
+    }
+}
+
+fn tell_gone(health: &Health, wallet: KeyHash) {
+    let condition = Condition::warning(
+        "the wallet is closed or terminated: it is not coordinated",
+        "take it out of the configuration",
+    );
+    health.set_of(GONE, wallet.to_string(), UnixTime(now()), condition);
+}
+
+/// Asks of each wallet, in each window, whether it is gone for good, and names those that are.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    pub(crate) panel: Panel,
+    pub(crate) reader: SnapshotReader,
+    pub(crate) health: Health,
+    /// From one window to the next, in blocks.
+    pub(crate) frequency: u64,
+    pub(crate) wallets: Vec<KeyHash>,
+    pub(crate) gone: watch::Sender<BTreeSet<KeyHash>>,
+}
+
+impl Gone {
+    /// Asks until it is to stop.
+    pub(crate) async fn run(
+        self,
+        mut heads: watch::Receiver<Option<Standing>>,
+        mut stop: Stop,
+    ) -> Result<(), Failure> {
+        // The wallets of which it has not been answered in this window.
+        let (mut open, mut window) = (self.wallets.clone(), None);
+        loop {
+            tokio::select! {
+                () = stop.requested() => return Ok(()),
+                changed = heads.changed() => if changed.is_err() {
+                    return Ok(());
+                },
+            }
+            let Some(standing) = heads.borrow_and_update().clone() else { continue };
+            let now_in = standing.height / self.frequency.max(1);
+            if window.replace(now_in) != Some(now_in) {
+                open.clone_from(&self.wallets);
+                open.retain(|wallet| !self.gone.borrow().contains(wallet));
+            }
+            let mut unanswered = Vec::new();
+            for wallet in std::mem::take(&mut open) {
+                let asked = tokio::select! {
+                    () = stop.requested() => return Ok(()),
+                    asked = self.is_gone(wallet, &standing) => asked,
+                };
+                match asked {
+                    Ok(Some(true)) => {
+                        tell_gone(&self.health, wallet);
+                        self.gone.send_modify(|gone| {
+                            gone.insert(wallet);
+                        });
+                    }
+                    Ok(Some(false)) => {}
+                    // On a doubtful answer nothing is dropped, and the question stays open.
+                    Ok(None) => unanswered.push(wallet),
+                    Err(error) => {
+                        tracing::debug!(%wallet, %error, "it can't be told whether the wallet is gone");
+                        unanswered.push(wallet);
+                    }
+                }
+            }
+            open = unanswered;
+        }
+    }
+
+    /// Whether the wallet was gone so many blocks ago. `None` if that is one server's word.
+    async fn is_gone(&self, wallet: KeyHash, standing: &Standing) -> Result<Option<bool>, ChainError> {
+        let head = &standing.named.header;
+        let Some(number) = head.number().checked_sub(FINAL) else { return Ok(Some(false)) };
+        let deep = self.panel.ancestor(head, number).await?;
+        let keys = SnapshotKeys { wallets: [wallet].into(), ..SnapshotKeys::default() };
+        let read = self.reader.assured_snapshot(&self.panel, &deep.fact, &keys).await?;
+        let state = read.fact.wallet(wallet).map(|record| record.state);
+        Ok(match state {
+            Ok(WalletState::Closed | WalletState::Terminated)
+                if is_doubtful(deep.assurance.min(read.assurance)) =>
+            {
+                None
+            }
+            Ok(WalletState::Closed | WalletState::Terminated) => Some(true),
+            Ok(_) => Some(false),
+            Err(_) => None,
+        })
+    }
+}
+
+/// Whether that is too little to drop a wallet on.
+const fn is_doubtful(assurance: Assurance) -> bool {
+    matches!(assurance, Assurance::Word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inc_26_on_one_servers_word_no_wallet_is_dropped() {
+        assert!(is_doubtful(Assurance::Word));
+        assert!(!is_doubtful(Assurance::Agreed) && !is_doubtful(Assurance::Proven));
+    }
+}
