@@ -1,5 +1,8 @@
 //! The command line: one definition from which parsing and help come.
 
+#[cfg(feature = "node")]
+mod operator;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256};
@@ -13,6 +16,13 @@ use coxswain_ethereum::{
 use coxswain_rules::{Action, Assurance, KeyHash, network::Preset};
 use url::Url;
 
+#[cfg(all(feature = "node", feature = "proven"))]
+pub use self::operator::ReplayArguments;
+#[cfg(feature = "node")]
+pub use self::operator::{
+    ConfigArguments, ConfigCommand, ConfigShowArguments, FaultsArguments, HistoryArguments, InitArguments,
+    JournalArguments, StatusScope, WhyArguments,
+};
 use crate::values::{address, assurance, bitcoin_url, duration, ethereum_url, key_hash};
 
 /// Says whether a tBTC wallet's next action is allowed, and why.
@@ -61,6 +71,29 @@ pub enum Command {
     #[cfg(feature = "node")]
     #[command(after_long_help = START_HELP)]
     Start(StartArguments),
+    /// Write a node's configuration, or translate the Go client's
+    #[cfg(feature = "node")]
+    #[command(after_long_help = operator::INIT_HELP)]
+    Init(InitArguments),
+    /// Show what a node's configuration comes to
+    #[cfg(feature = "node")]
+    Config(ConfigArguments),
+    /// Show what became of wallets' windows, or check the journal
+    #[cfg(feature = "node")]
+    #[command(after_long_help = operator::HISTORY_HELP)]
+    History(HistoryArguments),
+    /// Show who did what wrong in wallets' windows
+    #[cfg(feature = "node")]
+    #[command(after_long_help = operator::FAULTS_HELP)]
+    Faults(FaultsArguments),
+    /// Say why a wallet does what it does, or nothing
+    #[cfg(feature = "node")]
+    #[command(after_long_help = operator::WHY_HELP)]
+    Why(WhyArguments),
+    /// Judge again, offline, what was judged in a window
+    #[cfg(all(feature = "node", feature = "proven"))]
+    #[command(after_long_help = operator::REPLAY_HELP)]
+    Replay(ReplayArguments),
     /// Prove to the Bridge what a wallet did on Bitcoin, or show how that would be done
     #[cfg(feature = "node")]
     #[command(after_long_help = PROVE_HELP)]
@@ -100,7 +133,15 @@ impl Command {
             #[cfg(feature = "node")]
             Self::Maintain(asked) => &asked.maintainer.asking,
             #[cfg(feature = "node")]
-            Self::Identity(_) | Self::Start(_) => return None,
+            Self::Identity(_)
+            | Self::Start(_)
+            | Self::Init(_)
+            | Self::Config(_)
+            | Self::History(_)
+            | Self::Faults(_)
+            | Self::Why(_) => return None,
+            #[cfg(all(feature = "node", feature = "proven"))]
+            Self::Replay(_) => return None,
             Self::Simulate(_) | Self::Completions(_) => return None,
         };
         Some(asking.activity())
@@ -227,7 +268,8 @@ Examples:
 const DOCTOR_HELP: &str = "\
 Of each Ethereum endpoint: its chain, its newest block, the code of the contracts, and that it can read the Bridge and its
 events. Of the validator: its Bridge and its constants. Of each Bitcoin endpoint: its network, its newest block and its
-fees. Nothing is sent but questions.
+fees. With --config also of the node: its key opens, its port can be listened on and is reached, its peers accept connections, its
+journal can be read, the clock, the balance. Nothing is sent but questions.
 
 Exit codes: 0 all is well, 1 something isn't, 2 usage.
 
@@ -511,6 +553,14 @@ pub struct StartArguments {
 /// The arguments of `coxswain doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
+    /// A node's configuration file: its servers are asked, and its key, port, peers, journal and balance are looked at
+    #[cfg(feature = "node")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_url", "bitcoin_url"])]
+    pub config: Option<PathBuf>,
+    /// What it says.
+    #[cfg(feature = "node")]
+    #[arg(skip)]
+    pub configuration: Option<Box<coxswain_node::Configuration>>,
     /// Where to ask.
     #[command(flatten)]
     pub ethereum: EthereumArguments,
@@ -916,6 +966,14 @@ pub enum NetworkName {
     Mainnet,
     /// A chain on this machine: anvil (chain id 31337) or geth --dev (1337)
     Local,
+}
+
+impl NetworkName {
+    /// The name of a preset.
+    #[cfg(feature = "node")]
+    pub(crate) fn of(preset: Preset) -> Option<Self> {
+        Self::value_variants().iter().copied().find(|name| Preset::from(*name) == preset)
+    }
 }
 
 impl From<NetworkName> for Preset {

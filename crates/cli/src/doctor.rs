@@ -1,5 +1,8 @@
 //! `coxswain doctor`: every endpoint and contract held against what it must be, with what to do where it isn't.
 
+#[cfg(feature = "node")]
+mod operator;
+
 use std::{fmt, time::SystemTime};
 
 use alloy_primitives::{Address, Bytes};
@@ -13,6 +16,8 @@ use coxswain_ethereum::{
 use coxswain_rules::{Dissent, network::Preset};
 use serde::Serialize;
 
+#[cfg(feature = "node")]
+use crate::arguments::NetworkName;
 use crate::{
     arguments::DoctorArguments,
     page::{self, span},
@@ -80,6 +85,38 @@ pub enum DoctorError {
     /// A Bitcoin endpoint's URL can't be used.
     #[error("--bitcoin-url: {0}")]
     Bitcoin(#[from] EndpointError),
+    /// The configuration makes no sense.
+    #[cfg(feature = "node")]
+    #[error(transparent)]
+    Configuration(#[from] coxswain_service::configuration::ConfigurationError),
+}
+
+/// Reads the configuration that is to be checked, if there is one: its servers are asked.
+///
+/// # Errors
+/// If it makes no sense.
+#[cfg(feature = "node")]
+pub fn configured(
+    mut arguments: DoctorArguments,
+    variables: Vec<(std::ffi::OsString, std::ffi::OsString)>,
+) -> Result<DoctorArguments, DoctorError> {
+    let Some(path) = &arguments.config else { return Ok(arguments) };
+    let configuration: coxswain_node::Configuration =
+        crate::configure::layers(path, None, variables)?.read()?;
+    let (ethereum, bitcoin) = (&configuration.ethereum, &configuration.bitcoin);
+    arguments.ethereum.rpc_url = ethereum.urls.clone();
+    arguments.ethereum.network = ethereum.network.and_then(NetworkName::of);
+    arguments.ethereum.validator = ethereum.validator;
+    arguments.ethereum.bridge = ethereum.bridge;
+    let asking = &mut arguments.ethereum.asking;
+    asking.quorum = Some(ethereum.quorum);
+    asking.loopback_is_one = ethereum.loopback_is_one;
+    asking.rpc_timeout = ethereum.request_timeout;
+    arguments.bitcoin.bitcoin_url = bitcoin.urls.clone();
+    arguments.bitcoin.bitcoin_network = bitcoin.network;
+    arguments.bitcoin.bitcoin_timeout = bitcoin.request_timeout;
+    arguments.configuration = Some(Box::new(configuration));
+    Ok(arguments)
 }
 
 /// Checks everything, and tells each line as soon as it is known. Ethereum's endpoints are asked beside Bitcoin's.
@@ -118,6 +155,8 @@ pub async fn doctor(
     let enough = required.saturating_sub(1);
     let best = heights.get(enough).or(heights.last()).copied().unwrap_or_default();
     let answering = answering(&all, &endpoints, &heads, chain_id, best);
+    #[cfg(feature = "node")]
+    let newest = heads.iter().flatten().map(|(_, head)| *head).max_by_key(|head| head.number);
     let expectations = Expectations { arguments, network, chain_id, best, now };
     let ethereum = async {
         for (number, (endpoint, looked)) in endpoints.iter().zip(heads).enumerate() {
@@ -146,6 +185,12 @@ pub async fn doctor(
     if let Some(agreement) = agreement.filter(|_| are_several) {
         record.endpoint(BITCOIN, ALL);
         record.check(BITCOIN, ALL, "agreement", agreement);
+    }
+    #[cfg(feature = "node")]
+    if let Some(configuration) = &arguments.configuration {
+        record.endpoint("configuration", operator::NODE);
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        operator::check(configuration, &all, newest, now, &mut record).await;
     }
     let checks = record.checks;
     Ok(DoctorReport { ok: checks.iter().all(|check| check.ok), checks })

@@ -2,12 +2,16 @@
 
 pub mod arguments;
 mod completion;
+#[cfg(feature = "node")]
+pub mod configure;
 pub mod coordination;
 pub mod doctor;
 pub mod document;
 pub mod explain;
 pub mod group;
 mod hints;
+#[cfg(feature = "node")]
+pub mod history;
 pub mod judging;
 pub mod leader;
 #[cfg(feature = "node")]

@@ -28,6 +28,9 @@ use coxswain_cli::{
 };
 #[cfg(feature = "node")]
 use coxswain_cli::{
+    arguments::ConfigCommand,
+    configure::{config_show, init},
+    history::{JournalError, faults, history, why},
     network::{NetworkError, identity, ping},
     prove::{ProveError, maintain, prove},
     start::{StartFailure, run_maintainer, start},
@@ -190,7 +193,37 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
                 Answer { text: ending.to_string(), exit_code: ending.exit_code() }
             }
         },
+        #[cfg(feature = "node")]
+        Command::Init(arguments) => {
+            let report = init(&arguments)?;
+            Answer::new(arguments.json, &report)
+        }
+        #[cfg(feature = "node")]
+        Command::Config(arguments) => {
+            let ConfigCommand::Show(arguments) = arguments.command;
+            let report = config_show(&arguments, env::vars_os().collect())?;
+            Answer::new(arguments.json, &report)
+        }
+        #[cfg(feature = "node")]
+        Command::History(arguments) => {
+            journal(arguments.json, "what became of windows", history(&arguments, env::vars_os().collect()))?
+        }
+        #[cfg(feature = "node")]
+        Command::Faults(arguments) => {
+            journal(arguments.json, "who did wrong", faults(&arguments, env::vars_os().collect()))?
+        }
+        #[cfg(all(feature = "node", feature = "proven"))]
+        Command::Replay(arguments) => {
+            let report = coxswain_cli::history::replay(&arguments, env::vars_os().collect());
+            journal(arguments.json, "whether the verdict is the same", report)?
+        }
+        #[cfg(feature = "node")]
+        Command::Why(arguments) => {
+            journal(arguments.json, "why the wallet does that", why(&arguments, env::vars_os().collect()))?
+        }
         Command::Doctor(arguments) => {
+            #[cfg(feature = "node")]
+            let arguments = doctor::configured(arguments, env::vars_os().collect())?;
             let columns = page::columns();
             let tell = |line: doctor::Line<'_>| {
                 if !arguments.json {
@@ -222,6 +255,34 @@ fn proven(json: bool, report: Result<impl Report, ProveError>) -> Result<Answer,
         Ok(report) => Ok(Answer::new(json, &report)),
         Err(error) => match error.cause() {
             Some(cause) => Ok(Answer::new(json, &OpenQuestion::new("what can be proven", cause, error))),
+            None => Err(error),
+        },
+    }
+}
+
+/// What the journal tells, or that it can't be read.
+#[cfg(feature = "node")]
+fn journal(
+    json: bool,
+    what: &'static str,
+    report: Result<impl Report, JournalError>,
+) -> Result<Answer, JournalError> {
+    match report {
+        Ok(report) => Ok(Answer::new(json, &report)),
+        Err(error) => match error.cause() {
+            Some(cause) => {
+                // What is wrong with the file stands in the causes.
+                let mut text = error.to_string();
+                let mut source = std::error::Error::source(&error);
+                while let Some(cause) = source {
+                    let cause_text = cause.to_string();
+                    if !text.contains(&cause_text) {
+                        text = format!("{text}: {cause_text}");
+                    }
+                    source = cause.source();
+                }
+                Ok(Answer::new(json, &OpenQuestion::new(what, cause, text)))
+            }
             None => Err(error),
         },
     }

@@ -13,14 +13,17 @@ use alloy_primitives::Address;
 use coxswain_node::{Configuration, StartError};
 use coxswain_rules::network::Preset;
 use coxswain_service::{
-    configuration::{ConfigurationError, Layers},
+    configuration::ConfigurationError,
     logging::{self, LoggingError},
     tasks::{self, Ending},
 };
 use tokio::{runtime, sync::oneshot};
 use url::Url;
 
-use crate::arguments::{MaintainArguments, MaintainerArguments, StartArguments};
+use crate::{
+    arguments::{MaintainArguments, MaintainerArguments, StartArguments},
+    configure,
+};
 
 /// Why a node or a maintainer doesn't run.
 #[derive(Debug, thiserror::Error)]
@@ -71,12 +74,7 @@ pub async fn start(
     if variables.iter().any(|(name, _)| name == "COXSWAIN_POWERCUT") {
         coxswain_powercut::begin();
     }
-    let mut layers = Layers::default();
-    layers.file(&arguments.config)?;
-    layers.variables(variables)?;
-    if let Some(journal) = &arguments.journal {
-        layers.flag("--journal", "journal", "path", journal.display().to_string());
-    }
+    let layers = configure::layers(&arguments.config, arguments.journal.as_deref(), variables)?;
     let configuration: Configuration = layers.read()?;
     let colours = io::stderr().is_terminal();
     logging::begin(&configuration.log.level, configuration.log.format, colours)?;
@@ -98,9 +96,7 @@ pub async fn run_maintainer(
     config: &Path,
     variables: Vec<(OsString, OsString)>,
 ) -> Result<Ending, StartFailure> {
-    let mut layers = Layers::default();
-    layers.file(config)?;
-    layers.variables(variables)?;
+    let mut layers = configure::layers(config, None, variables)?;
     for (flag, section, key, value) in flags(arguments) {
         layers.flag(flag, section, key, value);
     }

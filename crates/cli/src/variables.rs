@@ -55,6 +55,9 @@ impl Arguments {
                 variables.ethereum(&mut asked.ethereum)?;
                 variables.bitcoin(&mut asked.bitcoin)?;
             }
+            // They are read with the file.
+            #[cfg(feature = "node")]
+            Command::Doctor(asked) if asked.config.is_some() => {}
             Command::Doctor(asked) => {
                 variables.ethereum(&mut asked.ethereum)?;
                 variables.bitcoin(&mut asked.bitcoin)?;
@@ -105,6 +108,14 @@ impl Arguments {
             | Command::Maintain(MaintainArguments { maintainer, .. }) => variables.maintainer(maintainer)?,
             #[cfg(feature = "node")]
             Command::Identity(asked) => variables.keystore(&mut asked.keystore),
+            #[cfg(all(feature = "node", feature = "proven"))]
+            Command::Replay(_) => {}
+            #[cfg(feature = "node")]
+            Command::Config(_)
+            | Command::History(_)
+            | Command::Faults(_)
+            | Command::Why(_)
+            | Command::Init(_) => {}
             Command::Simulate(_) | Command::Completions(_) => {}
         }
         Ok(arguments)

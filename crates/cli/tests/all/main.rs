@@ -10,6 +10,8 @@
 mod actions;
 mod cli;
 mod completion;
+#[cfg(feature = "node")]
+mod configure;
 mod coordination;
 mod doctor;
 mod document;
@@ -17,6 +19,8 @@ mod explain;
 #[cfg(feature = "node")]
 #[path = "../fleet/mod.rs"]
 mod fleet;
+#[cfg(feature = "node")]
+mod history;
 #[cfg(target_os = "linux")]
 mod hostile;
 #[cfg(feature = "node")]

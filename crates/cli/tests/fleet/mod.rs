@@ -332,6 +332,11 @@ impl Fleet {
         fs::write(self.config(number), text).unwrap();
     }
 
+    /// The Bitcoin server that all ask, unless the plan says otherwise.
+    pub(crate) fn electrum_url(&self) -> String {
+        self.electrum.url().to_string()
+    }
+
     pub(crate) fn config(&self, number: u8) -> PathBuf {
         self.folder.path().join(format!("node{number}.toml"))
     }

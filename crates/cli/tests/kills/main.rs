@@ -7,6 +7,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+mod endings;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 
