@@ -60,7 +60,7 @@ test-rust: contracts
 	@cargo test --locked --workspace --quiet
 
 SEED := $(or $(SEED),$(shell date +%s))
-test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, btcd and ElectrumX: real peers (needs Go and Python)
+test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, btcd and ElectrumX, and the page in Chromium: real peers (needs Go and Python)
 	@tools/install-peers
 	@echo "fresh vectors of SEED=$(SEED)"
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
@@ -70,6 +70,8 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@cargo run --quiet --locked -p coxswain-ethereum --features proven --example check-geth
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
 	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
+	@cargo build --quiet --locked -p coxswain-service --example show-page
+	@node crates/service/browser/check.mjs target/tools/page target/debug/examples/show-page
 	@cargo run --quiet --locked -p coxswain-maintainer --example check-proving
 
 SECONDS := $(or $(SECONDS),600)
@@ -102,8 +104,9 @@ bench: contracts ## Measure with criterion: leader, decoding, follower, predicat
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench passes
 
-check-manifests: ## Hold the manifests under deploy/kubernetes against Kubernetes' schemas and our rules (needs Go and Python)
+check-manifests: ## Hold the manifests under deploy/kubernetes against Kubernetes' schemas and our rules, and test the alerts (needs Go and Python)
 	@tools/check-manifests
+	@tools/check-alerts
 
 lint: contracts ## Check format and lints of Solidity and Rust, warnings denied, and that no modules depend on each other in a circle
 	@node tools/check-circles.mjs

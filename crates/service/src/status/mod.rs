@@ -6,12 +6,17 @@
 
 mod health;
 mod metrics;
+mod page;
 mod server;
 mod settings;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::{Map, Value};
+use tokio::sync::watch;
 
 pub use health::{Change, Condition, Entry, Health, State};
 pub use metrics::{Counter, Gauge, Metrics, Page};
@@ -27,6 +32,7 @@ pub struct Status {
     health: Health,
     metrics: Metrics,
     diagnoses: std::sync::Mutex<Vec<Diagnose>>,
+    page: OnceLock<page::Source>,
 }
 
 impl fmt::Debug for Status {
@@ -57,6 +63,16 @@ impl Status {
     /// Adds what `/diagnostics` shows. It is asked at each request, so it must not wait.
     pub fn diagnose(&self, write: impl Fn(&mut Map<String, Value>) + Send + Sync + 'static) {
         self.diagnoses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Box::new(write));
+    }
+
+    /// Has the page at `/` show this, and each change of it. It is for this machine alone, unless it `is_public`. What was said
+    /// first stays.
+    pub fn show_page(&self, shown: watch::Receiver<Arc<Value>>, is_public: bool) {
+        let _ = self.page.set(page::Source::new(shown, is_public));
+    }
+
+    fn page(&self) -> Option<&page::Source> {
+        self.page.get()
     }
 
     /// What `/diagnostics` shows.

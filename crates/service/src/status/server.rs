@@ -1,11 +1,15 @@
-//! The HTTP server: `/health`, `/metrics` and `/diagnostics`, read-only, for a few clients at a time.
+//! The HTTP server: `/health`, `/metrics` and `/diagnostics`, and the page where there is one; read-only, for a few clients at a
+//! time.
 
 use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY,
+        RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    },
     server::conn::http1,
     service::service_fn,
 };
@@ -19,7 +23,10 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{State, Status};
+use super::{
+    State, Status,
+    page::{Answer, HTML, POLICY, is_own_name},
+};
 
 /// How many connections are served at a time. Others wait in the system's queue.
 pub const MAX_CONNECTIONS: usize = 32;
@@ -42,6 +49,8 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let mut stop = pin!(stop);
+    // Who reaches it is on this machine.
+    let is_loopback = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -64,15 +73,15 @@ pub async fn serve(
         let status = Arc::clone(&status);
         connections.spawn(async move {
             // Whoever takes longer is cut off.
-            let _ = timeout(LASTS, answer_all(stream, &status)).await;
+            let _ = timeout(LASTS, answer_all(stream, &status, is_loopback)).await;
             drop(place);
         });
     }
 }
 
-async fn answer_all(stream: TcpStream, status: &Arc<Status>) {
+async fn answer_all(stream: TcpStream, status: &Arc<Status>, is_loopback: bool) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(&request, status);
+        let response = answer(&request, status, is_loopback);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -85,7 +94,7 @@ async fn answer_all(stream: TcpStream, status: &Arc<Status>) {
     }
 }
 
-fn answer<B>(request: &Request<B>, status: &Status) -> Response<String> {
+fn answer<B>(request: &Request<B>, status: &Status, is_loopback: bool) -> Response<Answer> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -100,25 +109,59 @@ fn answer<B>(request: &Request<B>, status: &Status) -> Response<String> {
             response
         }
         "/diagnostics" => document(StatusCode::OK, &status.diagnostics()),
-        _ => text(StatusCode::NOT_FOUND, "there are /health, /metrics and /diagnostics\n".to_owned()),
+        path => {
+            let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+            let shown = status.page().filter(|page| page.is_public || (is_loopback && is_own_name(host)));
+            match (path, shown) {
+                ("/", Some(_)) => page(),
+                ("/page.json", Some(page)) => document(StatusCode::OK, &page.shown.borrow()),
+                ("/page/events", Some(page)) => match page.events() {
+                    Some(events) => live(events),
+                    None => {
+                        let words = "as many pages as can be are open\n".to_owned();
+                        let mut response = text(StatusCode::SERVICE_UNAVAILABLE, words);
+                        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("20"));
+                        response
+                    }
+                },
+                _ => text(StatusCode::NOT_FOUND, "there are /health, /metrics and /diagnostics\n".to_owned()),
+            }
+        }
     }
 }
 
+/// The page. Whoever frames it, or puts a script into it, gets nothing.
+fn page() -> Response<Answer> {
+    let mut response = text(StatusCode::OK, HTML.to_owned());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+fn live(events: Answer) -> Response<Answer> {
+    let mut response = text(StatusCode::OK, String::new());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    *response.body_mut() = events;
+    response
+}
+
 /// 200 if the program can do its work, else 503.
-fn health(status: &Status) -> Response<String> {
+fn health(status: &Status) -> Response<Answer> {
     let state = status.health().worst();
     let code = if state == State::Failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     document(code, &json!({ "state": state, "entries": status.health().entries() }))
 }
 
-fn document(code: StatusCode, document: &serde_json::Value) -> Response<String> {
+fn document(code: StatusCode, document: &serde_json::Value) -> Response<Answer> {
     let mut response = text(code, format!("{document:#}\n"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn text(code: StatusCode, text: String) -> Response<String> {
-    let mut response = Response::new(text);
+fn text(code: StatusCode, text: String) -> Response<Answer> {
+    let mut response = Response::new(Answer::from(text));
     *response.status_mut() = code;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -139,8 +182,17 @@ mod tests {
 
     fn asked(method: Method, path: &str, status: &Status) -> (u16, String) {
         let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        let response = answer(&request, status);
-        (response.status().as_u16(), response.into_body())
+        of_request(&request, status, false)
+    }
+
+    fn of_request(request: &Request<()>, status: &Status, is_loopback: bool) -> (u16, String) {
+        let response = answer(request, status, is_loopback);
+        let code = response.status().as_u16();
+        let text = match response.into_body() {
+            Answer::Whole(text) => String::from_utf8(text.unwrap_or_default().to_vec()).unwrap(),
+            Answer::Live(_) => "live".to_owned(),
+        };
+        (code, text)
     }
 
     #[test]
@@ -176,6 +228,32 @@ mod tests {
         assert_eq!(asked(Method::POST, "/health", &status).0, 405);
         let (code, body) = asked(Method::GET, "/diagnostics", &status);
         assert_eq!((code, body.contains("client_info")), (200, true));
+    }
+
+    #[test]
+    fn the_page_is_for_this_machine_unless_somebody_says_otherwise() {
+        let shown = || tokio::sync::watch::channel(Arc::new(json!({ "block": 7 }))).1;
+        let get = |host: &'static str, path: &str| {
+            Request::builder().uri(path).header(HOST, host).body(()).unwrap()
+        };
+        let code = |status: &Status, host, path: &str, is_loopback| {
+            of_request(&get(host, path), status, is_loopback).0
+        };
+        let none = Status::new();
+        assert_eq!(code(&none, "localhost", "/", true), 404, "a program without one");
+        let (own, public) = (Status::new(), Status::new());
+        own.show_page(shown(), false);
+        public.show_page(shown(), true);
+        for path in ["/", "/page.json", "/page/events"] {
+            assert_eq!(code(&own, "localhost:9601", path, true), 200, "{path}");
+            assert_eq!(code(&own, "localhost:9601", path, false), 404, "{path}: for others too");
+            assert_eq!(code(&own, "rebound.example", path, true), 404, "{path}: a stranger's name");
+            assert_eq!(code(&public, "node.example", path, false), 200, "{path}");
+        }
+        let response = answer(&get("localhost", "/"), &own, true);
+        assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], POLICY);
+        let (_, json) = of_request(&get("localhost", "/page.json"), &own, true);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), json!({ "block": 7 }));
     }
 
     #[tokio::test]

@@ -17,6 +17,9 @@ pub struct StatusSettings {
     /// Whether nothing is served at all.
     #[serde(deserialize_with = "crate::configuration::parsed")]
     pub off: bool,
+    /// Whether the page is shown to others than this machine, too.
+    #[serde(deserialize_with = "crate::configuration::parsed")]
+    pub public_page: bool,
     /// Under which URL others reach it, as `http://node.example:9601`. If it is given, the program asks itself there.
     pub announced: Option<Url>,
     /// How often it asks itself there, as `10m`.
