@@ -10,6 +10,7 @@ pub mod import;
 pub mod inquiry;
 mod journal;
 mod links;
+mod page;
 mod records;
 #[cfg(feature = "proven")]
 pub mod replay;

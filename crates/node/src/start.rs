@@ -52,6 +52,7 @@ use crate::{
     inquiry::{HeardIn, Started, StartedWallet},
     journal::WindowJournal,
     links::WalletChannel,
+    page::Shows,
     records::{SentTransactions, SignedFor},
     shown::Shown,
     watch::{CHECK_ADDRESS, KEY, Watched, check_address, follow_heads, notice},
@@ -470,6 +471,25 @@ async fn prepare(
     who.show(&shown);
 
     let mut tasks = Tasks::default();
+    if listener.is_some() {
+        let (show, page) = watch::channel(Arc::new(serde_json::Value::Null));
+        shown.show_page(page, status.public_page);
+        let shows = Shows {
+            version,
+            operator: account.address(),
+            chain_id: chain.id,
+            named: chain.network.map(|network| network.name),
+            observes,
+            parameters,
+            wallets: wallets.clone(),
+            others: all_others.clone(),
+            network: network.clone(),
+            reader: SnapshotReader::new(endpoints.clone(), chain.id, tbtc.bridge),
+            health: shown.health().clone(),
+            journal: Arc::downgrade(&journal),
+        };
+        tasks.minor("page", shows.run(show, heads.clone(), tasks.stop()));
+    }
     let default = if pace.is_some() { POLL } else { LOCAL_POLL };
     let poll = ethereum.poll_milliseconds.map_or(default, Duration::from_millis);
     let watched = Watched {
