@@ -13,6 +13,7 @@ mod completion;
 #[cfg(feature = "node")]
 mod configure;
 mod coordination;
+mod deploy;
 mod doctor;
 mod document;
 mod explain;
