@@ -74,14 +74,22 @@ impl World {
 
     /// Likewise, on a chain that someone else has started.
     pub async fn on(chain: TestChain) -> Result<Self, Error> {
+        // Its difficulty stays 0, which is what regtest's headers have.
+        let relay = chain.deploy_test_relay().await?;
+        Self::going_by(chain, relay, 1).await
+    }
+
+    /// Likewise, with a Bridge that goes by this relay, and asks proofs for so many times the difficulty.
+    ///
+    /// # Errors
+    /// When a contract can't be deployed.
+    pub async fn going_by(chain: TestChain, relay: Address, factor: u64) -> Result<Self, Error> {
         let [governance, treasury, depositor, operator] =
             [chain.account(0)?, chain.account(1)?, chain.account(2)?, chain.account(3)?];
         let deploy = async |name: &str, code: Bytes| chain.deploy(name, governance, code).await;
         let deploy_tbtc = async |path: &str| deploy(path, artifacts::tbtc(path)?.creation_code()?).await;
 
         let bank = deploy_tbtc("bank/Bank.sol/Bank").await?;
-        // Its difficulty stays 0, which is what regtest's headers have.
-        let relay = deploy_tbtc("test/SystemTestRelay.sol/SystemTestRelay").await?;
         let wallet_registry = deploy("wallet registry", bytecode::YES).await?;
         let reimbursement_pool = deploy("reimbursement pool", bytecode::YES).await?;
         let vault = deploy("vault", bytecode::YES).await?;
@@ -101,7 +109,7 @@ impl World {
             _treasury: treasury,
             _ecdsaWalletRegistry: wallet_registry,
             _reimbursementPool: reimbursement_pool,
-            _txProofDifficultyFactor: U96::from(1),
+            _txProofDifficultyFactor: U96::from(factor),
         };
         chain.send(governance, bridge, &initialize).await?;
         chain.send(governance, bank, &Bank::updateBridgeCall { bridge }).await?;

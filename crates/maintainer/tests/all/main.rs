@@ -7,5 +7,6 @@
 )]
 
 mod kinds;
+mod mined;
 mod relay;
 mod world;
