@@ -9,7 +9,7 @@ mod retarget;
 mod work;
 
 pub use linked::LinkError;
-pub use proof::{ProofError, SpvProof};
+pub use proof::{SpvProof, SpvProofError};
 pub use read::{ReadError, read_proof};
 pub use retarget::{RetargetError, RetargetProof};
 pub use work::{

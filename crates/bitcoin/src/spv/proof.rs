@@ -31,7 +31,7 @@ pub struct SpvProof {
 /// Why a proof proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ProofError {
+pub enum SpvProofError {
     /// There is no header.
     #[error("there is no header")]
     NoHeaders,
@@ -88,24 +88,24 @@ impl SpvProof {
     ///
     /// # Errors
     /// If the Bridge would refuse it.
-    pub fn check(&self, asked: &WorkAsked, height: u32) -> Result<(), ProofError> {
+    pub fn check(&self, asked: &WorkAsked, height: u32) -> Result<(), SpvProofError> {
         let Self { transaction, branch, coinbase, coinbase_branch, headers } = self;
         check_links(headers)?;
-        let first = headers.first().ok_or(ProofError::NoHeaders)?;
+        let first = headers.first().ok_or(SpvProofError::NoHeaders)?;
         if transaction.is_coinbase() {
-            return Err(ProofError::Coinbase(transaction.compute_txid()));
+            return Err(SpvProofError::Coinbase(transaction.compute_txid()));
         }
         branch.prove(transaction, first)?;
         if coinbase_branch.position != 0 || !coinbase.is_coinbase() {
-            return Err(ProofError::NotCoinbase(coinbase.compute_txid()));
+            return Err(SpvProofError::NotCoinbase(coinbase.compute_txid()));
         }
-        coinbase_branch.prove(coinbase, first).map_err(ProofError::CoinbaseBranch)?;
+        coinbase_branch.prove(coinbase, first).map_err(SpvProofError::CoinbaseBranch)?;
         let lengths = (branch.siblings.len(), coinbase_branch.siblings.len());
         if lengths.0 != lengths.1 {
-            return Err(ProofError::BranchLengths { transaction: lengths.0, coinbase: lengths.1 });
+            return Err(SpvProofError::BranchLengths { transaction: lengths.0, coinbase: lengths.1 });
         }
         let (needed, actual) = (headers_needed(asked, height, headers)?, headers.len());
-        if needed == actual { Ok(()) } else { Err(ProofError::TooManyHeaders { actual, needed }) }
+        if needed == actual { Ok(()) } else { Err(SpvProofError::TooManyHeaders { actual, needed }) }
     }
 
     /// The nodes beside the way from the transaction to the root, the lowest first, each in internal byte order.

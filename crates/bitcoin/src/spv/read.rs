@@ -3,7 +3,7 @@
 use bitcoin::{Transaction, block::Header};
 
 use super::{
-    proof::{ProofError, SpvProof},
+    proof::{SpvProof, SpvProofError},
     work::{MOST_HEADERS, NotProvable, WorkAsked, headers_needed},
 };
 use crate::{Backend, BackendError, Coinbase, Mined};
@@ -25,7 +25,7 @@ pub enum ReadError {
     NotProvable(#[from] NotProvable),
     /// What the backend says proves nothing.
     #[error("what the Bitcoin backend says does not hold together: {0}")]
-    Proof(#[from] ProofError),
+    Proof(#[from] SpvProofError),
     /// The chain changed each time that the proof was read.
     #[error("the chain changed while the proof was read, {ATTEMPTS} times")]
     Changing,
@@ -55,9 +55,9 @@ pub async fn read_proof<B: Backend>(
 }
 
 /// Too little work is a state, no contradiction.
-fn not_provable(error: ProofError) -> ReadError {
+fn not_provable(error: SpvProofError) -> ReadError {
     match error {
-        ProofError::Work(reason) => reason.into(),
+        SpvProofError::Work(reason) => reason.into(),
         other => other.into(),
     }
 }

@@ -11,7 +11,7 @@ use crate::chain::HeaderRules;
 /// A proof has fewer headers on each side than an epoch.
 const MOST_LENGTH: u32 = EPOCH - 1;
 
-/// The headers on both sides of an epoch's beginning, as many before it as from it on.
+/// The headers on both sides of an epoch's first block, equally many on each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetargetProof {
     /// The height of the new epoch's first block.

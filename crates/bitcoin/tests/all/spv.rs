@@ -16,8 +16,8 @@ use coxswain_bitcoin::{
     Backends, BranchError, Endpoint, Expected, Limits,
     chain::HeaderRules,
     spv::{
-        Difficulty, EPOCH, LinkError, MOST_HEADERS, NotProvable, ProofError, ReadError, RelayDifficulties,
-        RetargetError, RetargetProof, SpvProof, WorkAsked, epochs_left, headers_needed, read_proof,
+        Difficulty, EPOCH, LinkError, MOST_HEADERS, NotProvable, ReadError, RelayDifficulties, RetargetError,
+        RetargetProof, SpvProof, SpvProofError, WorkAsked, epochs_left, headers_needed, read_proof,
     },
 };
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
@@ -218,7 +218,7 @@ fn a_proof_is_checked_in_all_its_parts() {
         change(&mut broken);
         broken.check(&asked, height).unwrap_err()
     };
-    assert_eq!(broken(&|proof| proof.headers.clear()), ProofError::NoHeaders);
+    assert_eq!(broken(&|proof| proof.headers.clear()), SpvProofError::NoHeaders);
     let weak = broken(&|proof| {
         proof.headers[0].nonce = (0..)
             .find(|&nonce| {
@@ -226,21 +226,21 @@ fn a_proof_is_checked_in_all_its_parts() {
             })
             .unwrap();
     });
-    assert_eq!(weak, ProofError::Headers(LinkError::NoWork { index: 0 }));
+    assert_eq!(weak, SpvProofError::Headers(LinkError::NoWork { index: 0 }));
     let other = broken(&|proof| proof.headers.push(proof.headers[0]));
-    assert_eq!(other, ProofError::Headers(LinkError::Unlinked { index: 1 }));
+    assert_eq!(other, SpvProofError::Headers(LinkError::Unlinked { index: 1 }));
     let branch = broken(&|proof| proof.branch.siblings[0] = TxMerkleNode::all_zeros());
-    assert!(matches!(branch, ProofError::Branch(BranchError::OtherRoot(_))));
+    assert!(matches!(branch, SpvProofError::Branch(BranchError::OtherRoot(_))));
     let branch = broken(&|proof| proof.coinbase_branch.siblings[0] = TxMerkleNode::all_zeros());
-    assert!(matches!(branch, ProofError::CoinbaseBranch(BranchError::OtherRoot(_))));
+    assert!(matches!(branch, SpvProofError::CoinbaseBranch(BranchError::OtherRoot(_))));
     let swapped = broken(&|proof| {
         (proof.coinbase, proof.coinbase_branch) = (proof.transaction.clone(), proof.branch.clone());
     });
-    assert_eq!(swapped, ProofError::NotCoinbase(proof.transaction.compute_txid()));
+    assert_eq!(swapped, SpvProofError::NotCoinbase(proof.transaction.compute_txid()));
     let coinbase = broken(&|proof| {
         (proof.transaction, proof.branch) = (proof.coinbase.clone(), proof.coinbase_branch.clone());
     });
-    assert_eq!(coinbase, ProofError::Coinbase(proof.coinbase.compute_txid()));
+    assert_eq!(coinbase, SpvProofError::Coinbase(proof.coinbase.compute_txid()));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_proof_has_no_header_more_than_needed() {
     let mut proof = SpvProof::within(&block, 1).unwrap();
     proof.headers.push(next);
     let asked = WorkAsked { factor: 1, ..WorkAsked::default() };
-    assert_eq!(proof.check(&asked, height), Err(ProofError::TooManyHeaders { actual: 2, needed: 1 }));
+    assert_eq!(proof.check(&asked, height), Err(SpvProofError::TooManyHeaders { actual: 2, needed: 1 }));
 }
 
 #[test]
