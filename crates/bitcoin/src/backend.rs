@@ -1,4 +1,4 @@
-//! What is asked of Bitcoin, whoever answers, and how far each answer is to be believed.
+//! The trait of everything that answers questions about Bitcoin, and how far each answer is to be believed.
 
 use std::future::Future;
 

@@ -440,7 +440,7 @@ pub struct BitcoinArguments {
 }
 
 impl BitcoinArguments {
-    /// The endpoints, none when none was given, asked with the same patience as Ethereum's. Nothing is sent yet.
+    /// Returns the endpoints, or `None` if none was given, with the same timeouts as Ethereum's. Sends nothing yet.
     ///
     /// # Errors
     /// When a URL can't be used, or there are fewer servers than must say the same.

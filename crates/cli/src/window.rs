@@ -21,7 +21,7 @@ pub struct WindowReport {
     block: u64,
     /// The endpoint's head, and when it was asked for. `None` if a block was given.
     head: Option<(Block, SystemTime)>,
-    /// The latest window that has started; none before the first.
+    /// The latest window that has started. `None` before the first.
     window: Option<Window>,
     next: Option<Window>,
 }

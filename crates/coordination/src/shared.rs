@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{Advisor, Unread};
 
-/// How long a question keeps its place. Whoever hangs longer is worked on all the same, but keeps no other wallet waiting.
+/// How long a question keeps its place. One that takes longer is still worked on, but no longer keeps other wallets waiting.
 const KEPT: Duration = Duration::from_secs(2);
 
 type Named = Result<(SafeHashes, Assurance), Unread>;
@@ -36,7 +36,7 @@ pub(crate) struct Shared<A> {
 struct Reading {
     window: Window,
     head: u64,
-    /// Who has asked for it. A wallet that asks again wants it read anew.
+    /// The wallets that have asked for it. If a wallet asks again, the hash is read again.
     asked_by: BTreeSet<KeyHash>,
     answer: Arc<OnceCell<Named>>,
 }

@@ -145,7 +145,7 @@ impl RelayProxy {
     }
 }
 
-/// Who may send proofs through the proxy that refunds their gas.
+/// The maintainers that may send proofs through the proxy, which refunds their gas.
 #[derive(Clone, Debug)]
 pub struct SpvMaintainers {
     endpoints: Endpoints,

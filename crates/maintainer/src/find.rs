@@ -455,7 +455,7 @@ impl<B: Backend> Finder<'_, B> {
 }
 
 impl Memory {
-    /// Without what can't be true, whoever kept it.
+    /// Drops each main UTXO that does not hash to its key, wherever the stored value came from.
     #[must_use]
     pub fn checked(mut self) -> Self {
         self.main_utxos.retain(|hash, utxo| main_utxo_hash(utxo) == *hash);

@@ -68,7 +68,7 @@ pub enum Judgement {
     Provable(Kind),
     /// The Bridge has booked what it spends: it was proven.
     Proven,
-    /// It is a coinbase: whoever mined it paid the wallet.
+    /// It is a coinbase transaction: a miner paid the wallet.
     Coinbase,
     /// It spends what is the wallet's, and fits no kind: it is fraud, or of a kind newer than this program.
     UnknownSpend(Misfits),

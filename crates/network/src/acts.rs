@@ -38,22 +38,22 @@ pub enum ActProblem {
     /// Not Protocol Buffers.
     #[error("it is malformed")]
     Malformed,
-    /// The peer id is none of an operator.
+    /// The peer id does not hold an operator's key.
     #[error("its peer id holds no secp256k1 key")]
     PeerId,
-    /// Another peer than the one whose certificate was shown.
+    /// The act names another peer than the one whose certificate was shown.
     #[error("it names another peer than the TLS certificate")]
     OtherPeer,
-    /// Not signed by the peer that it names.
+    /// The act is not signed by the peer that it names.
     #[error("its signature doesn't hold")]
     Signature,
-    /// A nonce of another length than 8.
+    /// The nonce is not 8 bytes long.
     #[error("its nonce is not 8 bytes")]
     Nonce,
     /// Another protocol than `keep`.
     #[error("it speaks another protocol than `keep`")]
     Protocol,
-    /// Not the challenge of these two nonces.
+    /// The challenge does not follow from these two nonces.
     #[error("its challenge is not that of the two nonces")]
     Challenge,
 }

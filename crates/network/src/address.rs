@@ -1,4 +1,4 @@
-//! Where a peer is: multiaddrs as operators have them in their configurations.
+//! Peer addresses: multiaddrs as operators write them in their configurations.
 
 use std::{
     fmt,
@@ -49,7 +49,7 @@ pub enum AddressError {
     /// A multiaddr of another shape.
     #[error("not a host, a TCP port and a peer id: expected /ip4|ip6|dns4|dns6/…/tcp/3919/p2p/16Uiu2HA…")]
     Shape,
-    /// The peer id is none of an operator.
+    /// The peer id does not hold an operator's key.
     #[error("the peer id holds no secp256k1 key, so it is no operator's (those begin with 16Uiu2HA)")]
     PeerId,
 }
@@ -81,7 +81,7 @@ impl PeerAddress {
     ///
     /// When the name can't be resolved.
     pub async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        /// A name with more addresses than this is not tried at all of them.
+        /// How many addresses of one name are tried.
         const MAX_ADDRESSES: usize = 8;
         let (name, wanted): (_, fn(&SocketAddr) -> bool) = match &self.host {
             Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, self.port)]),
@@ -154,7 +154,7 @@ pub(crate) fn socket_of(address: &Multiaddr) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Whether an address is one that anybody could have: none of a private, local, shared or reserved network.
+/// Returns whether an address is globally reachable, that is, not in a private, local, shared or reserved network.
 pub(crate) fn is_global(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {

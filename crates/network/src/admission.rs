@@ -1,4 +1,4 @@
-//! Who is let in, and what is remembered of the answers.
+//! Which operators are admitted, and how long the registry's answers about them are remembered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::core::Network;
 
-/// How long a yes holds for somebody who comes again.
+/// How long an admission holds for an operator that connects again.
 const YES_FOR: Duration = Duration::from_secs(12 * 3600);
 /// How long a no holds.
 const NO_FOR: Duration = Duration::from_secs(3600);
@@ -34,7 +34,7 @@ pub trait Eligibility: Send + Sync {
     fn is_eligible(&self, operator: Address) -> BoxFuture<'_, Result<bool, EligibilityError>>;
 }
 
-/// Nobody can say. The reason is for people.
+/// The registry gave no usable answer. The reason is for people.
 pub type EligibilityError = Box<dyn Error + Send + Sync>;
 
 /// By which rule strangers are let in.
@@ -44,7 +44,7 @@ pub enum AdmissionRule {
     Eligible(Arc<dyn Eligibility>),
     /// Those of a list.
     List(BTreeSet<Address>),
-    /// Everybody: local chains only.
+    /// Every operator is admitted. For local chains only.
     Any,
 }
 
@@ -61,7 +61,7 @@ impl fmt::Debug for AdmissionRule {
 /// Why a peer was let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admitted {
-    /// It holds a seat of one of our wallets.
+    /// The operator holds a seat of one of our wallets.
     Member,
     /// It is in the configuration.
     Configured,
@@ -146,7 +146,7 @@ impl Admission {
         Self { rule, configured, network, memory: Mutex::default() }
     }
 
-    /// Lets an operator in, or doesn't.
+    /// Decides whether an operator is admitted.
     pub(crate) async fn admit(&self, operator: &OperatorKey) -> Result<Admitted, RefusedError> {
         let address = operator.address();
         if let Some(admitted) = self.always(address) {
@@ -225,14 +225,14 @@ impl Admission {
         kind.insert(operator, now);
     }
 
-    /// Remembers a no; gives back how many there are.
+    /// Remembers a refusal, and returns how many are remembered.
     #[cfg(test)]
     pub(crate) fn remember_no(&self, operator: Address) -> usize {
         self.remember(operator, false, Instant::now());
         self.memory().no.len()
     }
 
-    /// When an unknown key may be looked up; none if too many wait.
+    /// When an unknown key may be looked up. `None` if too many are waiting.
     fn turn(&self, now: Instant) -> Option<Instant> {
         let mut memory = self.memory();
         let turn = memory.next_look_up.map_or(now, |next| next.max(now));

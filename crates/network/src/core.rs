@@ -23,7 +23,7 @@ use crate::{
 /// The most bytes that an envelope of our own can have: what fits a frame with room for author, topic and signature.
 const MAX_ENVELOPE_BYTES: usize = (1 << 20) - 4096;
 
-/// A node's network, to be held and cloned by whoever talks over it.
+/// A handle to a node's network. Clones share it.
 #[derive(Clone)]
 pub struct Network {
     router: Arc<Mutex<Router>>,

@@ -1,4 +1,4 @@
-//! A node's libp2p: listens, dials, finds others, keeps within the bounds.
+//! A node's libp2p swarm: listens, dials, discovers peers, and enforces the connection limits.
 
 use std::{
     collections::BTreeSet,
@@ -49,16 +49,16 @@ const KAD_EVERY: Duration = Duration::from_secs(30 * 60);
 const MAX_LEARNED: usize = 8;
 /// How often a connection is tried.
 const PING_EVERY: Duration = Duration::from_secs(10);
-/// How long an answer may take. The library says nothing of the first that is missed; at the second, the connection is
-/// closed: 36 s at most after the peer has fallen silent.
+/// How long an answer to a ping may take. The library does not report the first one that is missed. At the second, the connection
+/// is closed: at most 36 s after the peer fell silent.
 const PING_WAIT: Duration = Duration::from_secs(8);
 /// How often configured peers are looked at.
 const REDIAL_EVERY: Duration = Duration::from_millis(500);
 /// How long a name may take to be resolved.
 pub(crate) const RESOLVE_WAIT: Duration = Duration::from_secs(10);
-/// How often old answers about connected peers are asked for again.
+/// How often the registry is asked again about connected peers whose last answer is old.
 const ADMISSION_EVERY: Duration = Duration::from_secs(600);
-/// Streams of a connection whose protocol is being agreed on.
+/// How many streams of a connection may negotiate their protocol at once.
 const MAX_NEGOTIATING: usize = 16;
 /// What waits for the driver.
 const QUEUE: usize = 64;
@@ -72,22 +72,23 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Peers to keep connected. They are always let in.
     pub peers: Vec<PeerAddress>,
-    /// What others are told to dial. Empty: what is listened on.
+    /// The addresses that other peers are told to dial. If empty, the listen addresses.
     pub announced: Vec<Multiaddr>,
     /// Which strangers are let in.
     pub admission: AdmissionRule,
-    /// What others are told that we are.
+    /// The user agent that other peers are shown.
     pub agent: String,
     /// The clock at the start: the first message's number.
     pub started: SystemTime,
     /// The bounds on connections.
     pub bounds: Bounds,
-    /// For measurements: no rates before signatures.
+    /// For measurements: disables the rate limits that apply before signatures are checked.
     pub lift_rates: bool,
 }
 
 impl Config {
-    /// A node of this key that listens nowhere, knows nobody, and lets nobody in but its wallets' operators.
+    /// Returns the configuration of a node with this key that listens on no address, has no peers, and admits only the
+    /// operators of its wallets.
     pub fn new(identity: Identity, started: SystemTime) -> Self {
         Self {
             identity,
@@ -141,7 +142,7 @@ pub(crate) struct Protocols {
 pub struct Dialer(mpsc::Sender<(PeerAddress, Vec<SocketAddr>)>);
 
 impl Dialer {
-    /// Dials a peer now, also if it is connected: the new connection is the one that is written to.
+    /// Dials a peer now, even if it is connected. Messages then go to the new connection.
     ///
     /// # Errors
     ///
@@ -171,13 +172,13 @@ pub struct Driver {
 enum Done {
     /// Where a configured peer is.
     Resolved(PeerAddress, Vec<SocketAddr>),
-    /// That can't be told: it is asked again at the next attempt.
+    /// The name could not be resolved. The next attempt resolves it again.
     Unresolved,
     /// Operators that may no longer take part.
     Asked(Vec<Address>),
 }
 
-/// A swarm for this configuration, what its connections share, and the network over it.
+/// Builds the swarm for this configuration, the state that its connections share, and the network over it.
 pub(crate) fn swarm(config: &Config) -> Result<(Swarm<Protocols>, Arc<Shared>, Network), StartError> {
     let identity = Arc::new(config.identity.clone());
     let configured = || config.peers.iter().map(PeerAddress::operator);
@@ -215,7 +216,7 @@ pub(crate) fn swarm(config: &Config) -> Result<(Swarm<Protocols>, Arc<Shared>, N
     Ok((Swarm::new(transport, protocols, peer_id, settings), shared, network))
 }
 
-/// Answers who is near whom, and keeps nothing for anybody.
+/// A store for the routing table that answers queries for closest peers, and stores no records.
 fn kademlia(peer_id: PeerId) -> kad::Behaviour<MemoryStore> {
     let nothing = MemoryStoreConfig {
         max_records: 0,
@@ -281,7 +282,7 @@ impl Driver {
         Ok((network, driver))
     }
 
-    /// To have peers dialled that aren't configured.
+    /// Returns a handle that dials peers that are not configured.
     pub fn dialer(&self) -> Dialer {
         self.dialer.clone()
     }
@@ -373,8 +374,8 @@ impl Driver {
         let _ = self.swarm.dial(options);
     }
 
-    /// Tells the table where a peer is that has said so itself, and forgets what it knew of it: else a peer could fill it.
-    /// Who isn't connected yet isn't told of: the table would have it dialled whenever it likes, whatever the pauses.
+    /// Tells the routing table the addresses that a peer announced for itself, in place of those that it knew: otherwise a peer
+    /// could fill the table. A peer that is not connected is left out, since the table would dial it at any time, whatever the pauses.
     fn learn(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
         let kad = &mut self.swarm.behaviour_mut().kad;
         kad.remove_peer(&peer);

@@ -1,4 +1,4 @@
-//! Who may begin a handshake: bounded in all, and for each address, so that a thousand that say nothing keep nobody out.
+//! Limits how many handshakes run at once, in all and for each address, so that a thousand silent connections keep no peer out.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -39,7 +39,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// When the bytes are no private key.
+    /// If the bytes are not a private key.
     pub fn from_secret(secret: [u8; 32]) -> Result<Self, KeyError> {
         let libp2p = secp256k1::SecretKey::try_from_bytes(secret).map_err(|_| KeyError)?;
         let secret = SecretKey::from_slice(&secret).map_err(|_| KeyError)?;
@@ -110,7 +110,7 @@ pub fn peer_id_of(operator: &OperatorKey) -> PeerId {
     PeerId::from_multihash(multihash).expect("a peer id may hold a key of up to 42 bytes")
 }
 
-/// The operator's key that a peer id holds; none for any other kind of peer id.
+/// Returns the operator's key that a peer id holds. `None` if it is another kind of peer id.
 pub fn operator_of(peer: &PeerId) -> Option<OperatorKey> {
     OperatorKey::from_compressed(compressed_of(&peer.to_bytes())?).ok()
 }

@@ -36,7 +36,7 @@ pub struct Rpc<'a> {
     pub subscriptions: Vec<Subscription<'a>>,
     /// Messages, each to be decoded by itself.
     pub messages: Vec<&'a [u8]>,
-    /// Messages and subscriptions that were left out, for there were too many, or they are malformed.
+    /// How many messages and subscriptions were left out, because they were malformed or too many.
     pub excess: usize,
 }
 
@@ -103,7 +103,7 @@ pub enum MessageError {
     /// Not a pubsub message.
     #[error(transparent)]
     Malformed(#[from] ProtobufError),
-    /// Its author is no peer id that holds a secp256k1 key.
+    /// Its author is not a peer id that holds a secp256k1 key.
     #[error("its author is no operator")]
     Author,
     /// It names a key that is not its author's.
@@ -202,7 +202,7 @@ impl<'a> Message<'a> {
         compressed_of(self.from?)
     }
 
-    /// What its signature is over: all but signature and key.
+    /// The bytes that its signature covers: all fields except the signature and the key.
     pub fn signed_bytes(&self) -> Vec<u8> {
         let mut bytes = SIGN_PREFIX.to_vec();
         self.put(&mut bytes, &[(1, self.from), (2, self.data), (3, self.seqno), (4, self.topic)]);

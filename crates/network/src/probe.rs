@@ -1,4 +1,4 @@
-//! Asks one peer whether it answers, as the operator itself: how far one comes, and what the other says that it is.
+//! Connects to one peer under the operator's own identity, and reports how far the handshake gets and which user agent the peer has.
 
 use std::{collections::BTreeSet, io, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     transport::{HandshakeError, LinkError},
 };
 
-/// How long the other may take to say what it is, and to answer a ping, after the handshake.
+/// How long the peer may take after the handshake to identify itself and to answer a ping.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
 /// What a peer answered.
@@ -41,7 +41,7 @@ pub struct Probe {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// Our own side can't be set up.
+    /// Our own side of the connection could not be set up.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The name has no address.
@@ -59,10 +59,10 @@ pub enum ProbeError {
     /// It is our own node.
     #[error("that is this operator's own node")]
     Self_,
-    /// The other has closed the connection after the acts: a refusal.
+    /// The peer closed the connection after the acts, which is how a refusal shows.
     #[error("the other closed the connection right after the handshake")]
     Refused,
-    /// The other doesn't say what it is, or answers no ping.
+    /// The peer did not identify itself, or did not answer a ping.
     #[error("the connection is up, but there is no answer to {0}")]
     Silent(&'static str),
     /// Something else.

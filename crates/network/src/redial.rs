@@ -6,7 +6,7 @@ use crate::address::PeerAddress;
 
 /// The pause after the first attempt, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause before jitter: with it, 50 s, so that who comes back is heard within a minute.
+/// The longest pause before jitter. With jitter it is 50 s, so that a peer that returns is heard within a minute.
 const LONGEST_PAUSE: Duration = Duration::from_secs(40);
 
 /// The configured peers.
@@ -29,7 +29,7 @@ impl Redial {
         Self { peers: peers.into_iter().map(configured).collect() }
     }
 
-    /// Those to be dialled now. A connection counts as up only when it is linked: one that is closed at once, as refusals
+    /// Returns the peers to dial now. A connection counts as up only when it is linked: one that is closed at once, as refusals
     /// are, backs off. `jitter` gives numbers up to 255.
     pub(crate) fn due(
         &mut self,

@@ -1,4 +1,5 @@
-//! Our own floodsub: what is said to whom, what is passed on, and what is handed over. Bytes and times in, bytes out.
+//! Our own floodsub router. It decides which peer each message is sent to, which messages are relayed, and which are delivered to
+//! the channel. It is pure: it takes bytes and times, and returns bytes.
 //!
 //! rust-libp2p's gossipsub goes silent beside Go nodes: it ignores a peer with more than 100 topics, never repeats its hello
 //! after one of two connections is lost, and loses what was queued on that one. So, here:
@@ -40,10 +41,10 @@ use crate::{
     status::{Counts, PeerStatus},
 };
 
-/// Letters kept of what a peer says that it is.
+/// How many characters of a peer's user agent are kept.
 const MAX_AGENT: usize = 64;
 
-/// A member that no message can be sent as.
+/// The channel is not joined, so that no message can be sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotJoined;
 
@@ -55,7 +56,7 @@ pub(crate) struct Router {
     peers: BTreeMap<Key, Peer>,
     links: BTreeMap<LinkId, Key>,
     pub(crate) counts: Counts,
-    /// Told of each change of links and counts.
+    /// Notified of every change of the links and of the counters.
     pub(crate) changed: Arc<Notify>,
     /// Configured peers and own wallets' operators are never cut off.
     configured: BTreeSet<Key>,
@@ -63,7 +64,7 @@ pub(crate) struct Router {
     unthrottled: bool,
 }
 
-/// Whether a message is one to be passed on. One that is longer than any proposal can be is only evidence.
+/// Returns whether a message is relayed. One that is longer than any proposal can be is only evidence.
 const fn is_passed_on(envelope: &[u8], signed: usize) -> bool {
     envelope.len() <= MAX_MESSAGE_BYTES && signed <= MAX_SIGNED_BYTES
 }
@@ -92,7 +93,7 @@ impl Router {
 
     // Channels.
 
-    /// Joins a topic. One that is joined already is joined anew.
+    /// Joins a topic. If it is joined already, the new reader takes the place of the old one.
     pub(crate) fn join(
         &mut self,
         topic: Vec<u8>,

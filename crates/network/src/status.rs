@@ -29,7 +29,7 @@ pub struct PeerStatus {
     pub shared_channels: usize,
     /// Messages that no honest node would have sent.
     pub rejected: u64,
-    /// What it says that it is, if it has.
+    /// The peer's user agent, if it has told one.
     pub agent: Option<String>,
 }
 
@@ -57,7 +57,7 @@ counts! {
     malformed_frames,
     /// Messages that can't be decoded.
     malformed_messages,
-    /// Messages, and subscriptions, over what is looked at of a frame.
+    /// Messages and subscriptions beyond the number that is read from one frame.
     excess,
     /// Messages of topics that we haven't joined.
     foreign_topic,
@@ -69,7 +69,7 @@ counts! {
     throttled,
     /// Messages whose signature doesn't hold.
     bad_signature,
-    /// Messages whose envelope is none, or another's.
+    /// Messages whose envelope can't be decoded, or is another member's.
     bad_envelope,
     /// Messages that the channel rejects.
     rejected,
@@ -85,13 +85,13 @@ counts! {
     relayed,
     /// Our own messages.
     published,
-    /// Messages dropped on their way to a peer, for its queue was full.
+    /// Messages dropped on their way to a peer because its queue was full.
     dropped_sending,
-    /// Messages dropped on their way to the channel's reader, for it was slow.
+    /// Messages dropped on their way to the channel's reader because it was slow.
     dropped_delivering,
     /// Frames written to peers, hellos included.
     frames_sent,
-    /// Connections that came, and were closed at the door.
+    /// Incoming connections that were closed before the handshake.
     turned_away,
     /// Handshakes that were given up for newer ones.
     evicted,
@@ -103,7 +103,7 @@ counts! {
     refused_peers,
     /// Connections closed to stay within the bounds.
     trimmed,
-    /// Connections closed for what came over them.
+    /// Connections closed because of messages that came over them.
     banished,
 }
 

@@ -53,7 +53,7 @@ pub enum HandshakeStep {
     Tls,
     /// The three acts.
     Acts,
-    /// Whether the other is let in.
+    /// Deciding whether the peer is admitted.
     Admission,
     /// Agreeing on the muxer.
     Muxer,
@@ -75,28 +75,28 @@ impl fmt::Display for HandshakeStep {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The other speaks no such security protocol.
+    /// The peer does not support the security protocol.
     #[error("no agreement on {SECURITY}")]
     Security(#[source] NegotiationError),
     /// TLS failed.
     #[error("TLS failed")]
     Tls(#[source] libp2p_tls::UpgradeError),
-    /// The stream ended where an act was due.
+    /// The stream ended before the act that was due.
     #[error("the connection ended where act {} was due", *.0 as u8 + 1)]
     Ended(Act, #[source] io::Error),
     /// An act was refused by us.
     #[error(transparent)]
     Act(#[from] ActError),
-    /// We don't let the other in.
+    /// Our node does not admit the peer.
     #[error("refused by us")]
     Refused(#[from] RefusedError),
-    /// No common muxer, or the other has closed the connection before: that is how a refusal shows.
+    /// There is no common muxer, or the peer closed the connection before. A refusal shows that way.
     #[error("no agreement on {MUXER}")]
     Muxer(#[source] NegotiationError),
     /// It took too long.
     #[error("it took longer than allowed, at step: {0}")]
     TimedOut(HandshakeStep),
-    /// It was given up for others.
+    /// The handshake was given up in favour of others.
     #[error("given up, as too many others came")]
     GivenUp,
 }
@@ -125,7 +125,7 @@ pub enum LinkError {
     /// The handshake failed.
     #[error("the handshake failed")]
     Handshake(#[from] HandshakeError),
-    /// An address that somebody told us of and that isn't global.
+    /// The address was announced by a peer and is not globally reachable.
     #[error("{0} is not a global address, and not configured")]
     NotGlobal(Multiaddr),
 }
@@ -185,7 +185,7 @@ impl Shared {
 /// A peer that is let in, and its streams.
 type Connected = (PeerId, StreamMuxerBox);
 
-/// Does all that stands between a socket and its streams.
+/// Runs the whole handshake, from the socket to the muxed streams.
 pub(crate) async fn connect<C>(
     socket: C,
     role: Endpoint,
@@ -314,7 +314,7 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, act: Act) -> Result<Vec<u8>,
     Ok(envelope)
 }
 
-/// TCP with all of that, behind the gate.
+/// The TCP transport with the whole handshake, behind the gate.
 pub(crate) struct OperatorTransport {
     tcp: tcp::tokio::Transport,
     shared: Arc<Shared>,

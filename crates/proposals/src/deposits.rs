@@ -285,7 +285,7 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    /// The candidates to ask about next, none when enough is known.
+    /// Returns the candidates to look up next. Empty if enough is known.
     ///
     /// At first that is a share of the vault to be served: one batch of those never found wanting, and as many of those that were and are due. Then, unless that holds a batch or all that there is, a share of
     /// each other vault, so that what isn't there in one doesn't keep another waiting, and as many as are allowed.

@@ -34,7 +34,7 @@ pub use self::main_utxo::main_utxo_in;
 pub struct Sources<B> {
     pub(crate) events: EventReader,
     pub(crate) panel: Panel,
-    /// How far it is to be believed that the validator reads this Bridge. `None` if whoever made this vouches for it.
+    /// How far it is to be believed that the validator reads this Bridge. `None` if the caller of [`Sources::new`] vouches for it.
     pub(crate) bridge: Option<Assurance>,
     pub(crate) reader: SnapshotReader,
     pub(crate) validator: ProposalValidator,

@@ -85,7 +85,7 @@ pub struct Fault {
     pub wallet: KeyHash,
     /// The window.
     pub window: Window,
-    /// Who is blamed.
+    /// The operator that is blamed.
     pub culprit: Address,
     /// For what.
     pub kind: FaultKind,

@@ -108,7 +108,7 @@ impl WindowParameters {
         self.latest_window(block).filter(|window| window.block() == block)
     }
 
-    /// The latest window that has started by this block; none in the blocks before the first.
+    /// The latest window that has started by this block. `None` before the first.
     pub fn latest_window(&self, block: u64) -> Option<Window> {
         Window::numbered(self, block / self.frequency)
     }

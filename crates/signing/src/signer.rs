@@ -1,4 +1,4 @@
-//! The seam: whoever signs for a wallet.
+//! The trait of everything that signs for a wallet.
 
 use std::future::Future;
 

@@ -23,7 +23,7 @@ pub struct PendingRedemption {
 }
 
 impl World {
-    /// Reports that the wallet has not paid in time, once that is so. Who asks is irrelevant here, as are the wallet's members.
+    /// Reports that the wallet did not pay in time, after its timeout. The caller's account and the wallet's members do not matter here.
     pub async fn report_timeout(&self, wallet: &Wallet, script: &ScriptBuf) -> Result<(), Error> {
         let call = Bridge::notifyRedemptionTimeoutCall {
             walletPubKeyHash: wallet.key_hash().into(),

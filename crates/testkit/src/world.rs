@@ -39,7 +39,7 @@ pub struct World {
     pub chain: TestChain,
     /// The Bitcoin chain, where deposits are funded and wallets act.
     pub bitcoin: Regtest,
-    /// A real node that follows the Bitcoin chain, and verifies all that is on it; none unless it was handed in.
+    /// A real node that follows the Bitcoin chain and verifies every block. `None` unless the test hands one in.
     pub node: Option<Btcd>,
     /// The Bridge, behind its proxy.
     pub bridge: BridgeInstance<DynProvider>,
@@ -173,7 +173,7 @@ impl World {
         Ok(wallet)
     }
 
-    /// The wallet's main UTXO, which the Bridge knows only by hash; none before its first sweep.
+    /// The wallet's main UTXO, which the Bridge knows only by its hash. `None` before the wallet's first sweep.
     pub fn main_utxo(&self, wallet: &Wallet) -> Option<Utxo> {
         self.main_utxos.get(&wallet.key_hash()).copied()
     }

@@ -46,7 +46,7 @@ pub(super) struct Door {
     rest: Mutex<Option<(Instant, BackendError)>>,
 }
 
-/// Who is asked, and how long one rests that fails.
+/// Which chain a server must follow, and how long it is left alone after a failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) genesis: BlockHash,

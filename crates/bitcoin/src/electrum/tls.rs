@@ -112,7 +112,7 @@ impl ServerCertVerifier for Vouched {
     }
 }
 
-/// Takes one certificate only, whoever signed it.
+/// Accepts exactly one certificate, no matter which authority signed it.
 #[derive(Debug)]
 struct Pinned {
     fingerprint: sha256::Hash,

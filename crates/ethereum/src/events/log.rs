@@ -59,8 +59,8 @@ pub(super) enum Kinds {
 
 /// What makes one log of another.
 ///
-/// An event shows in it until the log that has it is the one compared with: whoever must deal with every event keeps the
-/// log that it has dealt with, and takes the newer one in its place only then. Nothing is lost with a failure in between, and
+/// An event shows in it until the log that has the event is the one compared with. A caller that must handle every event keeps
+/// the log that it has handled, and replaces it by the newer one only after that. Nothing is lost with a failure in between, and
 /// an event that is read twice shows once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeSet {

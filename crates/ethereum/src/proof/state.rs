@@ -242,7 +242,7 @@ fn slot_value(root: B256, slot: U256, proof: &[Bytes]) -> Result<U256, TrieError
     value.as_deref().map_or(Ok(U256::ZERO), whole)
 }
 
-/// The value that these bytes are the encoding of, and nothing besides.
+/// Decodes exactly one value from these bytes. Trailing bytes are an error.
 fn whole<T: Decodable>(mut bytes: &[u8]) -> Result<T, TrieError> {
     match T::decode(&mut bytes) {
         Ok(value) if bytes.is_empty() => Ok(value),

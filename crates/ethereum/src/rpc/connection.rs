@@ -304,7 +304,7 @@ impl Connection {
         self.standing.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Sends a body, and returns the answer's, which came with success. Whoever is dead is not asked.
+    /// Sends a body and returns the body of a successful answer. A server that is marked dead is not asked.
     async fn post(&self, method: &'static str, body: Vec<u8>) -> Result<Body, RequestError> {
         if let Some(error) = self.died() {
             return Err(error);

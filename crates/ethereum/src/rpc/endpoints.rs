@@ -46,7 +46,7 @@ pub const MAX_LAG: u64 = 10;
 /// What each endpoint is checked for before it is first asked, after a failure, and every minute.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// The network to serve; none: the chain that the first of them serves.
+    /// The network that they must serve. If `None`, the chain that the first of them serves.
     pub network: Option<Preset>,
     /// Where contracts must be.
     pub contracts: Vec<Address>,

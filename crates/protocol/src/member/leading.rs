@@ -144,8 +144,8 @@ pub(super) const fn settled_by(window: &Window) -> u64 {
     window.block() + eighth(window) + 1
 }
 
-/// Who listens from this block on hears a leader that speaks at all: the earliest second-to-last sending, over all first
-/// sendings, less two blocks by which heads lag.
+/// A follower that listens from this block on hears the leader, if the leader speaks at all. It is the earliest second-to-last
+/// sending over all possible first sendings, less two blocks by which heads lag.
 pub(super) fn listened_by(window: &Window) -> u64 {
     let second_to_last = |first: u64| {
         let sent = [0].into_iter().chain(RETRANSMISSIONS).map(|after| first + after);

@@ -64,7 +64,7 @@ pub(super) struct Running {
     /// Why nothing may be sent, whatever the seed.
     barred: Option<NotSent>,
     pub(super) notes: Vec<Note>,
-    /// Who was linked without a break to the end of the active phase. `None` before it.
+    /// The operators that were linked without a break until the end of the active phase. `None` before it ends.
     pub(super) linked: Option<BTreeSet<Address>>,
     /// From this block on the hash is to be read again, while nothing has come of the window.
     reread_at: u64,

@@ -79,7 +79,7 @@ pub(super) fn of(
     Ok(rows.into_iter().filter_map(Result::ok).map(|(_, body)| body).collect())
 }
 
-/// What stands there, if anything does.
+/// Returns the fact that is recorded there, if there is one.
 pub(super) fn get(
     connection: &Connection,
     key: &FactKey,

@@ -5,7 +5,7 @@
 //! reach the disk before it is acknowledged. One thread writes; what waits for it is written in one commit, so that a
 //! thousand wallets' results cost one wait for the disk.
 //!
-//! A lock beside the file keeps a second process off. It goes with the process that holds it, however that ends.
+//! A lock beside the file keeps a second process from writing it. The lock ends with the process that holds it, however that ends.
 
 mod facts;
 mod row;
@@ -34,7 +34,7 @@ pub use steps::{ReadStep, Step};
 pub use walk::{Place, Record};
 use writer::{Job, Work, Writer};
 
-/// How many entries may wait for the writer. Whoever brings more waits before.
+/// How many entries may wait for the writer. The caller of one more waits until there is room.
 const QUEUE: usize = 1024;
 /// How many of a wallet's newest entries a node starts from: more than the last five windows of each of a hundred leaders.
 const RESTORED: u32 = 1024;
@@ -67,7 +67,7 @@ pub enum OpenError {
     /// The file can't be opened or made.
     #[error("the journal {0} can't be opened")]
     File(PathBuf, #[source] Arc<std::io::Error>),
-    /// The file is of something else.
+    /// The file is not a journal.
     #[error("{0} is no journal of this program")]
     Foreign(PathBuf),
     /// The file is damaged.

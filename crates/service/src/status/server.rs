@@ -39,7 +39,7 @@ const MAX_HEAD: usize = 16 << 10;
 /// How long to wait if no connection can be taken: the process has too many open files.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Shows a status to whoever asks, until `stop`. Connections that are open then are closed.
+/// Serves the status over HTTP until `stop`. Connections that are open then are closed.
 ///
 /// # Errors
 /// Never: what goes wrong with one connection concerns no other.
