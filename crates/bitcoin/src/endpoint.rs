@@ -99,7 +99,7 @@ impl Endpoint {
         }
     }
 
-    /// The same, watched by this one.
+    /// Returns the endpoint with this activity in place of its own.
     #[must_use]
     pub fn watched(mut self, watcher: Arc<dyn Watcher>) -> Self {
         let watch = match &mut self {
@@ -126,7 +126,7 @@ impl Endpoint {
         }
     }
 
-    /// What kind of endpoint it is.
+    /// Returns the kind of endpoint.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Electrum(_) => "Electrum",
@@ -134,7 +134,7 @@ impl Endpoint {
         }
     }
 
-    /// What the endpoint calls itself.
+    /// Returns the name that the endpoint gives itself.
     ///
     /// # Errors
     /// When it can't be asked.

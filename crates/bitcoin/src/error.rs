@@ -13,17 +13,17 @@ pub enum BackendError {
     /// Nobody answers at the address.
     #[error("{method}: can't connect to {endpoint}: {cause}")]
     Unreachable {
-        /// What was asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
-        /// What went wrong.
+        /// The cause.
         cause: String,
     },
     /// The server's certificate is not one to trust. Nothing was sent.
     #[error("{method}: the certificate of {endpoint} {problem}; its SHA-256 is {fingerprint}")]
     Untrusted {
-        /// What was to be asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
@@ -31,23 +31,23 @@ pub enum BackendError {
         fingerprint: sha256::Hash,
         /// Whether another certificate was named to be trusted.
         pinned: bool,
-        /// What is wrong with it.
+        /// The flaw.
         problem: String,
     },
     /// The connection was lost after the request was sent.
     #[error("{method}: the connection to {endpoint} was lost before the answer came: {cause}")]
     Interrupted {
-        /// What was asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
-        /// What went wrong.
+        /// The cause.
         cause: String,
     },
     /// No answer came in time.
     #[error("{method}: {endpoint} did not answer within {} s", deadline.as_secs_f32())]
     TimedOut {
-        /// What was asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
@@ -57,7 +57,7 @@ pub enum BackendError {
     /// What the endpoint would admit us for can't be read. Nothing was sent.
     #[error("{method}: no user and password for {endpoint}: {cause}")]
     NoCredentials {
-        /// What was to be asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
@@ -67,7 +67,7 @@ pub enum BackendError {
     /// An HTTP status other than success.
     #[error("{method}: {endpoint} answered with HTTP status {status}")]
     Http {
-        /// What was asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
@@ -77,7 +77,7 @@ pub enum BackendError {
     /// The answer is larger than anything that was asked for.
     #[error("{method}: the answer of {endpoint} is over {limit} bytes")]
     TooLarge {
-        /// What was asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
@@ -87,7 +87,7 @@ pub enum BackendError {
     /// The answer is not what the protocol says it is, or contradicts itself.
     #[error("{method}: the answer of {endpoint} can't be used: {cause}")]
     Garbage {
-        /// What was asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
@@ -97,7 +97,7 @@ pub enum BackendError {
     /// The answers are of different moments: the chain has grown, or changed, between them.
     #[error("{method}: the chain changed while {endpoint} answered: {cause}")]
     Changed {
-        /// What was asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
@@ -107,7 +107,7 @@ pub enum BackendError {
     /// A JSON-RPC error.
     #[error("{method}: {endpoint} answered with error {code}: {message}")]
     Rpc {
-        /// What was asked.
+        /// The method.
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,

@@ -85,7 +85,7 @@ impl Answer {
         self.result.as_ref().map_or(0, |raw| raw.get().len())
     }
 
-    /// That this request alone has no answer.
+    /// Returns the error that this request alone has no answer.
     pub(crate) fn failed(call: &Call, endpoint: &str, error: BackendError) -> Self {
         Self { method: call.method, endpoint: endpoint.to_owned(), result: Err(error) }
     }
@@ -98,7 +98,7 @@ impl Answer {
         }
     }
 
-    /// That the result, though well formed, can't be used.
+    /// Returns the error that a well-formed result can't be used.
     pub(crate) fn garbage(&self, cause: impl Into<String>) -> BackendError {
         BackendError::Garbage {
             method: self.method,

@@ -1,4 +1,4 @@
-//! That a transaction is in a block: a branch of the block's Merkle tree, from the transaction to the root.
+//! Proves that a transaction is in a block, by a branch of the block's Merkle tree from the transaction to the root.
 
 use bitcoin::{
     Transaction, TxMerkleNode, Txid,
@@ -11,7 +11,7 @@ const INNER_NODE_SIZE: usize = 64;
 /// More levels than any block's tree has.
 const MOST_LEVELS: usize = 32;
 
-/// Where a transaction is in its block, and what it takes to compute the block's Merkle root from it.
+/// A transaction's index in its block, and the hashes that lead from it to the block's Merkle root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MerkleBranch {
     /// The transaction's position in the block, from 0.

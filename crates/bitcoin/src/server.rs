@@ -1,4 +1,5 @@
-//! What one server is asked. Each answer is its word: [`Backends`](crate::Backends) makes of several words what is believed.
+//! The questions to one server. Each answer is the word of that server. [`Backends`](crate::Backends) decides what to believe from
+//! several of them.
 
 use std::future::Future;
 
@@ -29,7 +30,7 @@ pub struct Sighting {
 pub struct Output {
     /// Which output.
     pub outpoint: OutPoint,
-    /// What locks it.
+    /// The script that locks it.
     pub script: ScriptBuf,
 }
 
@@ -51,7 +52,7 @@ pub struct Coinbase {
     pub branch: MerkleBranch,
 }
 
-/// What a server says of fees.
+/// A server's answer about fees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeeRates {
     /// The server's own least rate for relaying a transaction.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::check;
 
-/// What matters of a `getrawtransaction` with `verbose`.
+/// The fields of a verbose `getrawtransaction` that are read.
 #[derive(Deserialize)]
 pub(crate) struct Verbose {
     hex: String,
@@ -17,7 +17,7 @@ pub(crate) struct Verbose {
     in_active_chain: Option<bool>,
 }
 
-/// Where a transaction is.
+/// A transaction's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Mempool,

@@ -25,7 +25,7 @@ pub struct Coordinator<A, J, C> {
     gone: Option<watch::Receiver<BTreeSet<KeyHash>>>,
 }
 
-/// An executor has panicked. What its wallet does next can't be told, so the node ends.
+/// An executor has panicked. The state of its wallet is unknown, so the node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the executor of wallet {0} has panicked")]
 pub struct Panicked(pub KeyHash);

@@ -25,7 +25,7 @@ use crate::{
 /// A wallet that is coordinated.
 #[derive(Clone, Debug)]
 pub struct Wallet<C> {
-    /// Who we are in it. The first sequence number is at least that of the clock when the member starts.
+    /// Our own place in the group. The first sequence number is at least the clock's time at the member's start.
     pub setup: Setup,
     /// Its channel.
     pub channel: C,

@@ -1,4 +1,4 @@
-//! What a coordinator counts, by kind. No name depends on what a peer says, so there are not many.
+//! A coordinator's counters, by kind. No kind's name comes from a peer, so their number is bounded.
 
 use std::{
     collections::BTreeMap,

@@ -10,9 +10,9 @@ use crate::{Metrics, shared::Shared};
 /// How a coordinator works.
 #[derive(Clone)]
 pub struct Settings {
-    /// How many questions of all wallets are begun at a time.
+    /// How many questions, over all wallets, may be worked on at once.
     pub places: usize,
-    /// For how long the journal, and a server that is asked for a hash, are waited for.
+    /// How long to wait for the journal, and for a server that is asked for a hash.
     pub patience: Duration,
     /// The clock, in seconds. Sequence numbers begin with it.
     pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,

@@ -1,4 +1,4 @@
-//! What a coordinator needs of the world. The real parts and the simulated ones stand behind the same traits.
+//! The traits through which a coordinator reaches everything outside. The node and the simulator implement them.
 
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
@@ -14,7 +14,7 @@ pub trait Advisor: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Why it can't be read now. It is asked again at the next block.
+    /// If the hash can't be read now. It is asked for again at the next block.
     fn safe_hash(
         &self,
         window: Window,
@@ -47,11 +47,11 @@ pub trait Journal: Send + Sync + 'static {
     /// Why it can't be read or written.
     type Error: Error + Send + Sync + 'static;
 
-    /// What it holds of a wallet, in the order in which it was written.
+    /// Returns the entries of a wallet, in the order in which they were written.
     ///
     /// # Errors
     ///
-    /// If nothing of the wallet can be read. A single entry that can't is an [`EntryError`] in its place.
+    /// If no entry of the wallet can be read. A single unreadable entry is an [`EntryError`] in its place.
     fn restore(
         &self,
         wallet: KeyHash,
@@ -70,14 +70,14 @@ pub trait Channel: Send + 'static {
     /// Why an envelope isn't sent.
     type Error: fmt::Display + Send;
 
-    /// The next message. `None` if the channel has ended. It may be given up at any await, and loses nothing by that.
+    /// Returns the next message. `None` if the channel has ended. The call may be cancelled at any await without losing a message.
     fn recv(&mut self) -> impl Future<Output = Option<Received>> + Send;
 
     /// Sends an envelope to all of the wallet's operators, in a new network message. It doesn't wait.
     ///
     /// # Errors
     ///
-    /// If it can't be sent. It is sent again at its next repetition.
+    /// If the envelope can't be sent. It is sent again at its next repetition.
     fn send(&mut self, envelope: &[u8]) -> Result<(), Self::Error>;
 
     /// Takes the newest block. Gives the links that changed since the last one; at the first, all that stand.

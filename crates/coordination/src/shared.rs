@@ -1,4 +1,4 @@
-//! What is the same for all wallets: asked once, and how much is asked at a time.
+//! Questions whose answer is the same for all wallets, each asked once, and the limit on questions at a time.
 
 use std::{
     collections::BTreeSet,
@@ -46,7 +46,7 @@ impl<A: Advisor> Shared<A> {
         Self { advisor, patience, reading: Mutex::new(None), places: Semaphore::const_new(places) }
     }
 
-    /// Works on a wallet's question once there is a place. Who waits longest is next.
+    /// Works on a wallet's question once there is a place. The question that has waited longest is next.
     pub(crate) async fn in_turn<T>(&self, work: impl Future<Output = T>) -> T {
         let place = self.places.acquire().await.expect("nobody closes it");
         let mut work = pin!(work);

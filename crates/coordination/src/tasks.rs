@@ -105,7 +105,7 @@ impl Tasks {
         self.questions = JoinSet::new();
     }
 
-    /// The next thing that is done. Never, if nothing is under way. A panic in one goes on here.
+    /// Waits for the next task that ends. If no task is running, it waits forever. A panic in a task is resumed here.
     pub(crate) async fn next(&mut self) -> Done {
         loop {
             let done = tokio::select! {
@@ -120,13 +120,13 @@ impl Tasks {
         }
     }
 
-    /// What came of the entry in the journal's hands, if there is one.
+    /// Returns the result of the entry that the journal is writing, if there is one.
     pub(crate) async fn written(&mut self) -> Option<Written> {
         self.writing.join_next().await.and_then(finished)
     }
 }
 
-/// What a task gave, unless it was given up.
+/// Returns a task's result, unless the task was given up.
 fn finished<T>(joined: Result<T, JoinError>) -> Option<T> {
     match joined {
         Ok(done) => Some(done),

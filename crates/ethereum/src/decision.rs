@@ -26,14 +26,14 @@ pub type Pace = Option<BlockTimes>;
 pub enum Response<T> {
     /// This.
     Answer(T),
-    /// Nothing to this that was understood, but it has answered something else.
+    /// No usable answer to this question, though the server has answered another one.
     Nothing,
-    /// Nothing at all that was understood.
+    /// The server has given no usable answer to any question.
     Silence,
 }
 
 impl<T> Response<T> {
-    /// The same, borrowed.
+    /// Borrows the answer.
     pub const fn as_ref(&self) -> Response<&T> {
         match self {
             Self::Answer(answer) => Response::Answer(answer),
@@ -42,7 +42,7 @@ impl<T> Response<T> {
         }
     }
 
-    /// The same, of another answer.
+    /// Maps the answer.
     pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Response<U> {
         match self {
             Self::Answer(answer) => Response::Answer(map(answer)),
@@ -181,7 +181,7 @@ pub struct Decider {
 }
 
 impl Decider {
-    /// Nothing is decided yet.
+    /// Returns a decider that has decided on no block yet.
     pub const fn new(quorum: Quorum, pace: Pace) -> Self {
         Self { quorum, pace, last: None, clock: None, under_since: None, out_of_pace_since: None }
     }

@@ -55,7 +55,7 @@ pub enum ChainError {
     UnreadableEvent {
         /// The Bridge.
         bridge: Address,
-        /// Where the event stands.
+        /// The event's position in the chain.
         at: Position,
         /// Why not.
         cause: String,
@@ -71,7 +71,7 @@ pub enum ChainError {
     /// No contract is deployed where the validator, or the Bridge, should be.
     #[error("there is no code at {address} in {block}")]
     NoCode {
-        /// Where the contract should be.
+        /// The address of the contract.
         address: Address,
         /// The block looked at.
         block: Block,
@@ -172,7 +172,7 @@ pub enum ChainError {
         /// Why servers gave no answer.
         failures: Vec<RequestError>,
     },
-    /// What is known is not to be believed as far as was asked for.
+    /// The facts are not as well assured as was required.
     #[error("there is an answer, but it is known by {actual} only, and {required} is required: {answer}")]
     TooWeak {
         /// How far it is to be believed.
@@ -187,7 +187,7 @@ pub enum ChainError {
     Contradicted {
         /// The block.
         block: Block,
-        /// Who says what.
+        /// Each server's answer.
         said: String,
     },
     /// The state that the answer depends on is not proven.
@@ -244,7 +244,7 @@ impl ChainError {
     }
 }
 
-/// What an error shows of a contract's answer.
+/// Returns the part of a contract's answer that an error shows.
 pub(crate) fn excerpt(bytes: &Bytes) -> Bytes {
     bytes.slice(..bytes.len().min(EXCERPT))
 }

@@ -15,7 +15,7 @@ use crate::{
 const SILENCE: u64 = 5;
 /// For how many blocks' time the clock may stand before that is told, where blocks' times are the clock's.
 const STALL: u64 = 10;
-/// What counts as a block's time, in seconds, where blocks' times are not the clock's.
+/// The time of one block, in seconds, for chains whose block times do not follow the clock.
 const LOCAL_SLOT: u64 = 1;
 
 /// Where the window clock stands.
@@ -29,7 +29,7 @@ pub struct Standing {
     pub named: Named,
 }
 
-/// What is worth telling of the clock.
+/// A change of the window clock that is worth reporting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// It passed over blocks, which nobody saw as the newest.
@@ -83,7 +83,7 @@ impl WindowClock {
         Self { pace, standing: None, decided_at: now, moved_at: now, is_silent: false, is_stalled: false }
     }
 
-    /// Where it stands. `None` before the first decision.
+    /// Returns its state. `None` before the first decision.
     pub const fn standing(&self) -> Option<&Standing> {
         self.standing.as_ref()
     }

@@ -87,7 +87,7 @@ impl Panel {
         Self { recorder: Some(recorder), ..self.clone() }
     }
 
-    /// Who decides on blocks here.
+    /// Returns a decider for these servers.
     pub const fn decider(&self, pace: Pace) -> Decider {
         Decider::new(self.quorum, pace)
     }
@@ -152,7 +152,7 @@ impl Panel {
         ChainError::NoDecision { error, failures: failures.collect() }
     }
 
-    /// What the servers say, or that they say nothing.
+    /// Returns the servers' answers, or that they gave none.
     fn heard<T: Clone>(&self, answers: &[Result<T, RequestError>]) -> Vec<Response<T>> {
         let heard = |(server, answer): (&Server, &Result<T, RequestError>)| match answer {
             Ok(answer) => Response::Answer(answer.clone()),
@@ -295,7 +295,7 @@ impl Panel {
         Ok(found)
     }
 
-    /// What a contract, or creation code, answers after this block.
+    /// Returns the answer of a contract, or of creation code, after this block.
     ///
     /// # Errors
     /// If that is neither proven nor agreed on, or what is proven is not what enough servers say.
@@ -398,7 +398,7 @@ impl Panel {
         }
     }
 
-    /// Who was outvoted by enough others, or refuted by a proof, with what it said.
+    /// Returns the servers that enough others outvoted, or that a proof refuted, with what each said.
     pub fn dissents(&self) -> Vec<Dissent> {
         self.dissents.all()
     }
@@ -413,7 +413,7 @@ impl Panel {
         self.quorum.required(self.servers.iter().filter(|server| server.has_spoken()).count())
     }
 
-    /// What enough servers say, and how many do.
+    /// Returns the answer that enough servers give, and how many do.
     fn vote<T: PartialEq>(
         &self,
         method: &'static str,
@@ -516,7 +516,7 @@ impl Server {
         .await
     }
 
-    /// That it names this block at its height.
+    /// Checks that it names this block at its height.
     async fn require(connection: &Connection, at: &HashedHeader) -> Result<(), RequestError> {
         let params = (U64::from(at.number()), false);
         let found: Option<RpcHeader> = connection.request_twice("eth_getBlockByNumber", params).await?;

@@ -182,12 +182,12 @@ pub enum GroupError {
     /// The registry has it no longer.
     #[error("the registry knows wallet {0} no longer: it is closed or terminated")]
     Gone(KeyHash),
-    /// What the servers show doesn't fit together.
+    /// The servers' answers contradict each other.
     #[error("what the chain's servers show of wallet {wallet} doesn't fit together: {what}")]
     Contradiction {
         /// The wallet.
         wallet: KeyHash,
-        /// What doesn't.
+        /// The contradiction.
         what: &'static str,
     },
 }

@@ -18,7 +18,7 @@ use crate::{
     rpc::{Block, Endpoints},
 };
 
-/// What the relay knows.
+/// The relay's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayState {
     /// The difficulty of the newest epoch that it knows.
@@ -29,7 +29,7 @@ pub struct RelayState {
     pub epoch: Option<u64>,
 }
 
-/// What the relay asks of who tells it a new difficulty.
+/// The relay's requirements of a retarget proof and of its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayTerms {
     /// Whether it was told a first epoch.
@@ -95,7 +95,7 @@ impl Relay {
         ask(&self.endpoints, self.address, isAuthorizedCall(account), block).await
     }
 
-    /// Where it is.
+    /// Returns its address.
     pub const fn address(&self) -> Address {
         self.address
     }
@@ -109,7 +109,7 @@ fn unless_unknown<T>(answer: Result<T, ChainError>) -> Result<Option<T>, ChainEr
     }
 }
 
-/// What the relay is told through, which refunds the gas.
+/// The proxy of the light relay, which refunds the gas.
 #[derive(Clone, Debug)]
 pub struct RelayProxy {
     endpoints: Endpoints,
@@ -122,7 +122,7 @@ impl RelayProxy {
         Self { endpoints, address }
     }
 
-    /// Where it is.
+    /// Returns its address.
     pub const fn address(&self) -> Address {
         self.address
     }
@@ -153,7 +153,7 @@ pub struct SpvMaintainers {
 }
 
 impl SpvMaintainers {
-    /// Those of the proxy at this address.
+    /// The maintainers of the proxy at this address.
     pub const fn new(endpoints: Endpoints, proxy: Address) -> Self {
         Self { endpoints, proxy }
     }

@@ -1,4 +1,4 @@
-//! Where tBTC is: which chain an endpoint serves, which contracts are on it, and the one block that a decision is made at.
+//! Resolves the chain that an endpoint serves, the contracts on it, and the one block that a decision is made at.
 
 use alloy::primitives::Address;
 use coxswain_rules::{
@@ -114,7 +114,7 @@ impl Wanted {
 /// tBTC as of one block of one chain.
 #[derive(Clone, Debug)]
 pub struct Tbtc {
-    /// Where it is asked.
+    /// The endpoints that are asked.
     pub endpoint: Endpoints,
     /// The chain.
     pub chain: Chain,
@@ -140,7 +140,7 @@ pub struct UnresolvedError {
     pub validator: Option<Address>,
     /// The block, if there is one.
     pub block: Option<Block>,
-    /// What is missing.
+    /// The cause.
     #[source]
     pub error: ResolveError,
 }
@@ -149,7 +149,7 @@ pub struct UnresolvedError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// Nothing says where the validator is.
+    /// The validator's address is unknown.
     #[error("no validator is known for chain {chain_id}")]
     UnknownValidator {
         /// The chain that the endpoint serves.

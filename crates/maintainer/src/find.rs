@@ -36,14 +36,14 @@ const BLOCK_STEPS: usize = 64;
 /// How many inputs are asked about whether they were main UTXOs.
 const MOST_ASKED_INPUTS: usize = 50;
 
-/// What is kept from one pass to the next, and from one run to the next. Without it a pass asks more, nothing else.
+/// The state that is kept from one pass to the next, and from one run to the next. Losing it costs look-ups, nothing else.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
-    /// Main UTXOs in plain, by the hashes that the Bridge has.
+    /// Main UTXOs, by the hashes that the Bridge keeps of them.
     main_utxos: BTreeMap<B256, Utxo>,
     /// Outputs that only a wallet's transaction, or a refund, can spend.
     watched: BTreeMap<OutPoint, Watched>,
-    /// In which pass those were last asked for that Bitcoin doesn't have.
+    /// The outputs that Bitcoin does not have, with the pass that last asked for each.
     #[serde(skip)]
     absent: BTreeMap<OutPoint, u64>,
     #[serde(skip)]
@@ -82,7 +82,7 @@ pub struct Finding {
     pub candidate: Result<Option<Candidate>, FindError>,
 }
 
-/// Why it can't be told of a wallet what is unproven. The others' findings stand.
+/// Why a wallet's unproven transactions could not be determined. The findings of other wallets stand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
@@ -98,7 +98,7 @@ pub enum FindError {
     /// An output is spent, and its spender is nowhere yet. The search goes on.
     #[error("{0} is spent, and its spender is still searched for")]
     Searching(OutPoint),
-    /// No event tells the wallets that funds are promised to.
+    /// No event names the target wallets of the wallet's commitment.
     #[error("no event tells the target wallets that hash to {0}")]
     TargetsNotFound(B256),
     /// The snapshot is not whole.
@@ -131,7 +131,7 @@ struct Wallet {
     recorded: Vec<OutPoint>,
     /// The main UTXO, or else what it may spend without one.
     roots: Vec<OutPoint>,
-    /// Why it isn't known of all roots whether they are spent.
+    /// Why it is not known whether each root is spent.
     unanswered: Option<FindError>,
 }
 

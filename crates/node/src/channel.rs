@@ -1,4 +1,4 @@
-//! A wallet's coordination channel: the network passes on and hands over what the protocol says, in the window that runs.
+//! A wallet's coordination channel. The network relays and delivers the messages that the protocol accepts in the window that runs.
 //!
 //! `network` knows no windows and `coordination` no peers; here the two ends are joined.
 
@@ -51,7 +51,7 @@ impl Clock {
 }
 
 impl CoordinationChannel {
-    /// Joins the channel of the wallet that has this key. Until the first block comes, nothing is heard.
+    /// Joins the channel of the wallet that has this key. It accepts no message before the first block.
     pub fn join(
         network: &Network,
         parameters: WindowParameters,
@@ -79,12 +79,13 @@ impl CoordinationChannel {
     ///
     /// # Errors
     ///
-    /// If it is too long, or the channel has been joined anew.
+    /// If the envelope is too long, or another reader has joined the channel since.
     pub fn send(&self, envelope: &[u8]) -> Result<(), SendError> {
         self.sender.send(envelope)
     }
 
-    /// The next message of this window and wallet, operators taking turns. `None` if the channel has been joined anew.
+    /// Returns the next message of this window and wallet. Operators take turns. `None` if another reader has joined the channel
+    /// since.
     pub async fn recv(&mut self) -> Option<Received> {
         loop {
             let heard = self.receiver.recv().await?;

@@ -13,7 +13,7 @@ use crate::start::now;
 
 /// Whether what has to be recorded is.
 const JOURNAL: &str = "journal";
-/// Each wallet whose entries can't all be read.
+/// The status entry of each wallet with unreadable journal entries.
 const ROWS: &str = "journal_rows";
 
 /// A journal file that coordination writes to, and that says how it goes.

@@ -1,4 +1,4 @@
-//! A wallet's channel as coordination asks for it: with the links to its operators, as they change.
+//! A wallet's channel in the shape that `coordination` needs, with the changes of the links to its operators.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::{channel::CoordinationChannel, inquiry::HeardIn};
 
-/// A wallet's channel, and who was linked at the last block.
+/// A wallet's channel, and the operators that were linked at the last block.
 #[derive(Debug)]
 pub struct WalletChannel {
     channel: CoordinationChannel,
@@ -83,7 +83,7 @@ impl Channel for WalletChannel {
     }
 }
 
-/// What has changed since the last look. A link that stands since another time has been broken in between.
+/// Returns the links that changed since the last call. If a link stands since another time, it was broken in between.
 fn changes(
     others: &[Address],
     linked: &mut BTreeMap<Address, Instant>,

@@ -1,4 +1,4 @@
-//! What the node shows of itself: numbers under the names that operators' dashboards have, our own, and who it is.
+//! The node's metrics, under the names that operators' dashboards use, and under our own; and its identity.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How the node is: what it finds out of its servers, peers, journal and clock, as entries of its status.
+//! The node's health: what it observes of its servers, peers, journal and clock, as entries of its status.
 //!
 //! Each thing that can go wrong has one entry here, which can fail and recover (INC-29). Servers are asked on the side: a
 //! server that hangs delays no window.

@@ -53,11 +53,11 @@ struct Branch {
 pub struct HeaderError {
     /// Its height, counted.
     pub height: u32,
-    /// What is wrong with it.
+    /// The flaw.
     pub flaw: FlawError,
 }
 
-/// What is wrong with a header.
+/// A header's flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlawError {
@@ -67,9 +67,9 @@ pub enum FlawError {
     /// It names another target than it must.
     #[error("its bits are {actual:x}, must be {expected:x}")]
     WrongBits {
-        /// What consensus computes.
+        /// The value that consensus requires.
         expected: CompactTarget,
-        /// What it names.
+        /// The value that the header names.
         actual: CompactTarget,
     },
     /// It names a target that can't follow, whatever the epoch took.
@@ -77,7 +77,7 @@ pub enum FlawError {
     BitsOutOfReach {
         /// The bits of the epoch before.
         before: CompactTarget,
-        /// What it names.
+        /// The value that the header names.
         actual: CompactTarget,
     },
     /// Its hash doesn't meet the target.

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use bitcoin::{CompactTarget, Target};
 
-/// What a network asks of its headers.
+/// A network's rules for headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderRules {
     /// The easiest target that is allowed.

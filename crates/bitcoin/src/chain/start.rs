@@ -1,4 +1,4 @@
-//! Where the chain starts: the one header that is believed.
+//! The start of the chain: the one header that is trusted.
 
 use std::sync::LazyLock;
 

@@ -24,7 +24,7 @@ use crate::{
     limits::place_in_flight,
 };
 
-/// What this client calls itself.
+/// The client name that is sent.
 const CLIENT: &str = concat!("coxswain ", env!("CARGO_PKG_VERSION"));
 /// The oldest and the newest version of the protocol that are spoken.
 const PROTOCOL: [&str; 2] = ["1.4", "1.4.5"];
@@ -36,7 +36,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(super) struct Connection {
     stream: BufReader<Box<dyn Stream>>,
     next: u64,
-    /// What the server calls itself.
+    /// Returns the name that the server gives itself.
     pub(super) server: String,
 }
 

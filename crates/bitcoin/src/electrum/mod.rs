@@ -39,7 +39,7 @@ const HELLO: &str = "server.version";
 /// How many headers a server gives at once at most, says the protocol.
 const MOST_HEADERS: u32 = 2016;
 
-/// Where a server is reached.
+/// A server's address.
 #[derive(Debug)]
 struct Address {
     host: String,
@@ -119,7 +119,7 @@ impl Electrum {
         (&self.address.host, Some(self.address.port))
     }
 
-    /// What the server calls itself.
+    /// Returns the name that the server gives itself.
     ///
     /// # Errors
     /// When it can't be asked.

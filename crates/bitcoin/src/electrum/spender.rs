@@ -1,4 +1,4 @@
-//! Who spends an output, as an Electrum server tells it: by the history of the output's script, which anyone can fill.
+//! Finds the transaction that spends an output on an Electrum server, by the history of the output's script, which anyone can fill.
 
 use bitcoin::Txid;
 use serde::Deserialize;

@@ -32,7 +32,7 @@ pub(super) struct Refused {
     pub(super) fingerprint: sha256::Hash,
     /// Whether another one was named.
     pub(super) pinned: bool,
-    /// What is wrong with it.
+    /// The flaw.
     pub(super) problem: String,
 }
 

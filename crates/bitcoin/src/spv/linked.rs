@@ -1,4 +1,4 @@
-//! That headers stand on one another, each with the work that it names.
+//! Checks that headers are linked, and that each has the work that it names.
 
 use bitcoin::block::Header;
 

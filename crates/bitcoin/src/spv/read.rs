@@ -23,7 +23,7 @@ pub enum ReadError {
     /// The transaction can't be proven now.
     #[error(transparent)]
     NotProvable(#[from] NotProvable),
-    /// What the backend says proves nothing.
+    /// The backend's answers do not prove the transaction.
     #[error("what the Bitcoin backend says does not hold together: {0}")]
     Proof(#[from] SpvProofError),
     /// The chain changed each time that the proof was read.

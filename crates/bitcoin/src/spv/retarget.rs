@@ -46,9 +46,9 @@ pub enum RetargetError {
     OtherTarget {
         /// Which one.
         index: usize,
-        /// What its epoch has.
+        /// The epoch's target.
         expected: CompactTarget,
-        /// What it names.
+        /// The value that the header names.
         actual: CompactTarget,
     },
     /// The header that is said to be the old epoch's first is not of that epoch, or has no work.

@@ -21,7 +21,7 @@ pub struct Difficulty(pub u128);
 impl Difficulty {
     /// No work at all: what a relay has that knows no difficulty, and what regtest's headers have.
     pub const ZERO: Self = Self(0);
-    /// That of Bitcoin's first block.
+    /// The difficulty of Bitcoin's first block.
     pub const ONE: Self = Self(1);
 
     /// The difficulty that a header names.
@@ -48,7 +48,7 @@ impl fmt::Display for Difficulty {
     }
 }
 
-/// What the relay knows.
+/// The relay's difficulties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RelayDifficulties {
     /// The difficulty of the newest epoch that it knows.
@@ -62,7 +62,7 @@ pub struct RelayDifficulties {
 /// How much work a proof must show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkAsked {
-    /// What the relay knows.
+    /// The relay's difficulties.
     pub relay: RelayDifficulties,
     /// How many times the difficulty of the transaction's block.
     pub factor: u64,
@@ -101,7 +101,7 @@ pub enum NotProvable {
     OtherDifficulty {
         /// The difficulty of its block.
         actual: Difficulty,
-        /// What the relay knows.
+        /// The relay's difficulties.
         relay: RelayDifficulties,
     },
     /// So many headers fit no transaction.

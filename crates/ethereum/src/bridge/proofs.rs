@@ -15,7 +15,7 @@ use crate::{error::ChainError, rpc::Block};
 /// How many views are asked at a time.
 const AT_ONCE: usize = 20;
 
-/// What the Bridge asks of every proof.
+/// The Bridge's requirements of every proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProofTerms {
     /// How many times the difficulty of a transaction's block the work on it must be, from

@@ -30,7 +30,7 @@ use crate::{
 /// allow it (7.6 for deposits, most of it the price of code).
 const ITEMS_PER_CALL: usize = 250;
 
-/// What to read of the Bridge, in addition to its parameters.
+/// The items to read from the Bridge, in addition to its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotKeys {
     /// Wallets.
@@ -43,7 +43,7 @@ pub struct SnapshotKeys {
     pub sweep_requests: BTreeSet<SweepRequestKey>,
 }
 
-/// What the rules read to judge the case.
+/// The items that the rules read to judge the case.
 impl From<&Case> for SnapshotKeys {
     fn from(case: &Case) -> Self {
         let mut keys = Self { wallets: [case.wallet].into(), ..Self::default() };
@@ -100,7 +100,7 @@ impl SnapshotReader {
         Self { endpoint, chain_id, bridge }
     }
 
-    /// Where the Bridge is.
+    /// Returns the Bridge's address.
     pub const fn bridge(&self) -> Address {
         self.bridge
     }
@@ -209,7 +209,7 @@ impl SnapshotReader {
         Some(Ok(snapshot))
     }
 
-    /// What reads the items that these keys name.
+    /// Returns the creation code that reads the items that these keys name.
     fn creation_code(&self, keys: &[Key]) -> Bytes {
         let mut arguments = BridgeSnapshot::constructorCall {
             bridge: self.bridge,
@@ -380,7 +380,7 @@ impl Fields<'_> {
         self.take().map(u32::from_be_bytes)
     }
 
-    /// What is left of a word: zeros.
+    /// Reads the zeros that fill up a word.
     fn padding<const N: usize>(&mut self) -> Option<()> {
         (self.take()? == [0; N]).then_some(())
     }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::reveal::Revealed;
 use crate::{error::ChainError, rpc::Position};
 
-/// What is of use however old it is: wallets' transactions, their registration, and where retiring ones' funds go.
+/// Events that matter at any age: wallets' transactions, their registrations, commitments, and moves of funds.
 pub(super) const LASTING: [B256; 6] = [
     Bridge::DepositsSwept::SIGNATURE_HASH,
     Bridge::RedemptionsCompleted::SIGNATURE_HASH,
@@ -27,7 +27,7 @@ pub(super) const LASTING: [B256; 6] = [
     Bridge::MovingFundsCommitmentSubmitted::SIGNATURE_HASH,
     Bridge::MovingFundsCompleted::SIGNATURE_HASH,
 ];
-/// What is of use for a while.
+/// Events that matter for a limited time.
 const PASSING: [B256; 2] =
     [Bridge::DepositRevealed::SIGNATURE_HASH, Bridge::RedemptionRequested::SIGNATURE_HASH];
 
@@ -39,7 +39,7 @@ pub(super) fn all() -> Vec<B256> {
 /// `DepositRevealed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DepositReveal {
-    /// Where the event stands.
+    /// The event's position in the chain.
     pub at: Position,
     /// The funding output.
     pub outpoint: OutPoint,
@@ -50,7 +50,7 @@ pub struct DepositReveal {
 /// `RedemptionRequested`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedemptionRequest {
-    /// Where the event stands.
+    /// The event's position in the chain.
     pub at: Position,
     /// The wallet that shall pay.
     pub wallet: KeyHash,
@@ -64,7 +64,7 @@ pub struct RedemptionRequest {
 /// `MovingFundsCommitmentSubmitted`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commitment {
-    /// Where the event stands.
+    /// The event's position in the chain.
     pub at: Position,
     /// The wallet that retires.
     pub source: KeyHash,
@@ -75,7 +75,7 @@ pub struct Commitment {
 /// `MovingFundsCompleted`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompletedMove {
-    /// Where the event stands.
+    /// The event's position in the chain.
     pub at: Position,
     /// The wallet that moved its funds.
     pub source: KeyHash,
@@ -86,7 +86,7 @@ pub struct CompletedMove {
 /// `NewWalletRegistered`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewWallet {
-    /// Where the event stands.
+    /// The event's position in the chain.
     pub at: Position,
     /// Its id in the wallet registry.
     pub ecdsa_wallet_id: B256,
@@ -98,7 +98,7 @@ pub struct NewWallet {
 /// `RedemptionsCompleted` or `MovedFundsSwept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalletTransaction {
-    /// Where the event stands.
+    /// The event's position in the chain.
     pub at: Position,
     /// The wallet.
     pub wallet: KeyHash,
@@ -106,7 +106,7 @@ pub struct WalletTransaction {
     pub txid: Txid,
 }
 
-/// Any of them.
+/// Any of these events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BridgeEvent {
     /// A deposit was revealed.
@@ -124,7 +124,7 @@ pub enum BridgeEvent {
 }
 
 impl BridgeEvent {
-    /// Where the event stands.
+    /// The event's position in the chain.
     pub const fn at(&self) -> Position {
         match self {
             Self::Reveal(event) => event.at,

@@ -57,7 +57,7 @@ pub(super) enum Kinds {
     Lasting,
 }
 
-/// What makes one log of another.
+/// The difference between two logs.
 ///
 /// An event shows in it until the log that has the event is the one compared with. A caller that must handle every event keeps
 /// the log that it has handled, and replaces it by the newer one only after that. Nothing is lost with a failure in between, and
@@ -85,7 +85,7 @@ impl EventLog {
         }
     }
 
-    /// Where the Bridge is.
+    /// Returns the Bridge's address.
     pub const fn bridge(&self) -> Address {
         self.bridge
     }
@@ -166,7 +166,7 @@ impl EventLog {
         events
     }
 
-    /// What has changed since the log was this one.
+    /// Returns the changes since the log was this one.
     pub fn changes_since(&self, earlier: &Self) -> ChangeSet {
         let by_place = |log: &Self| -> BTreeMap<Position, BridgeEvent> {
             log.events().into_iter().map(|event| (event.at(), event)).collect()

@@ -57,12 +57,12 @@ impl EventReader {
         Self(Arc::new(Shared { endpoints, bridge, final_depth, log, asking: Mutex::new(asking) }))
     }
 
-    /// Who is asked.
+    /// Returns the endpoints that are asked.
     pub fn endpoints(&self) -> &Endpoints {
         &self.0.endpoints
     }
 
-    /// Where the Bridge is.
+    /// Returns the Bridge's address.
     pub fn bridge(&self) -> Address {
         self.0.bridge
     }

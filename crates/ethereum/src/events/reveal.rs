@@ -1,4 +1,4 @@
-//! What the event of a deposit's reveal tells: the parts of its script that the Bridge doesn't store.
+//! Reads `DepositRevealed` events for the parts of a deposit's script that the Bridge doesn't store.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -24,7 +24,7 @@ pub struct Revealed {
     pub blinding_factor: [u8; 8],
     /// The wallet that can sweep the deposit.
     pub wallet: KeyHash,
-    /// Who can refund it, after the lock time.
+    /// The key hash that can refund it after the lock time.
     pub refund_key_hash: KeyHash,
     /// When it can be refunded: Unix seconds, little-endian, as in the script.
     pub refund_locktime: [u8; 4],
@@ -44,14 +44,14 @@ impl From<DepositRevealed> for Revealed {
 /// Reveals no further apart than this, in blocks, are read in one range.
 const GAP: u64 = 10_000;
 
-/// What servers say of the reveal of one deposit in the block that is named for it.
+/// The servers' answers about the reveal of one deposit in the block that is named for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevealSaid {
     /// What each reveal tells that is shown, and by whom. One that enough show comes first.
     pub shown: Vec<(Revealed, Vec<String>)>,
-    /// Who shows none.
+    /// The servers that show no reveal.
     pub absent: Vec<String>,
-    /// Who gives no answer.
+    /// The servers that give no answer.
     pub silent: Vec<String>,
     /// How many must say the same.
     pub required: usize,
@@ -70,7 +70,7 @@ impl RevealSaid {
     }
 }
 
-/// Who says what.
+/// Each server's answer.
 impl fmt::Display for RevealSaid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();

@@ -53,7 +53,7 @@ pub enum ServerError {
     Invalid {
         /// The endpoint's host and port.
         server: String,
-        /// What is wrong.
+        /// The flaw.
         error: AccountProofError,
     },
 }
@@ -226,7 +226,7 @@ impl Prover {
         Err(ProofError::NoProof(failures))
     }
 
-    /// What is known under this root.
+    /// Returns the state proven under this root.
     fn kept(&self, root: B256) -> State {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().filter(|state| state.root() == root).cloned().unwrap_or_else(|| State::under(root))

@@ -40,7 +40,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Who calls.
+    /// The caller.
     pub const FROM: Address = Address::ZERO;
 }
 
@@ -217,7 +217,7 @@ impl<CTX, INTR: InterpreterTypes> Inspector<CTX, INTR> for Stops {
 struct Proven<'a> {
     state: &'a State,
     codes: &'a Codes,
-    /// What the run has touched.
+    /// Returns the state that the run has touched.
     accounts: BTreeSet<Address>,
     slots: BTreeSet<(Address, U256)>,
     wanted: Shortfall,

@@ -15,7 +15,7 @@ const fn fork(rules: SpecId, blob_fraction: u64) -> Fork {
     Fork { rules, blob_fraction }
 }
 
-/// What a chain is taken for whose forks are not known.
+/// The rules assumed for a chain whose forks are not known.
 const NEWEST: Fork = fork(SpecId::OSAKA, 11_684_671);
 
 /// From when on mainnet is under which rules, since proof of stake, in Unix seconds.

@@ -60,7 +60,7 @@ fn slot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<U256, D::Error> {
     U256::from_str_radix(digits, 16).map_err(Error::custom)
 }
 
-/// What of an account is not proven.
+/// The parts of an account that are not proven.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AccountProofError {
@@ -100,7 +100,7 @@ pub enum AccountProofError {
     },
 }
 
-/// What a run was short of.
+/// The state that a run needed and that was not proven.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shortfall {
     /// Accounts, each with slots of its storage.
@@ -116,7 +116,7 @@ impl Shortfall {
     }
 }
 
-/// What has been proven under one state root.
+/// The state that is proven under one state root.
 #[derive(Clone, Debug)]
 pub struct State {
     root: B256,

@@ -1,4 +1,4 @@
-//! What a Merkle proof proves: the value that a root holds at a key, or that it holds none.
+//! Verifies Merkle proofs: the value that a root holds at a key, or that it holds none.
 //!
 //! `alloy-trie` judges proofs, but it must be told the value that is expected, and it panics if the paths of nodes add up to
 //! more than a key's length. So a walk of our own goes ahead: it finds the value that the nodes lead to, and refuses paths
@@ -88,7 +88,7 @@ fn lead(key: &Nibbles, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, TrieError> {
     Err(TrieError::CutShort)
 }
 
-/// What a node says of the key.
+/// What a trie node holds for the key.
 enum Step {
     /// Another node has to say more.
     Next,

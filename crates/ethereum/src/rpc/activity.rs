@@ -1,4 +1,4 @@
-//! What is asked and answered, over all endpoints: for whoever watches, and to give up when nobody answers.
+//! The requests and answers of all endpoints: for progress reports, and to give up when no endpoint answers.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// How many times as long as without an answer it may take in all.
 const IN_ALL: u32 = 5;
 
-/// What is asked and answered. Clones share it.
+/// The requests and answers of all endpoints. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Activity(Arc<Mutex<State>>);
 
@@ -47,7 +47,7 @@ impl Activity {
         Self(Arc::new(Mutex::new(State { patience: Some(patience), ..State::default() })))
     }
 
-    /// What is awaited: methods and endpoints.
+    /// Returns the open requests: methods and endpoints.
     pub fn awaited(&self) -> Vec<String> {
         self.state().open.values().map(|(method, endpoint)| format!("{method} of {endpoint}")).collect()
     }

@@ -429,18 +429,18 @@ impl Connection {
             .ok_or_else(|| self.garbage(method, "the header has another hash".to_owned(), &named))
     }
 
-    /// That it serves another chain.
+    /// Returns the error that the endpoint serves another chain.
     pub(crate) fn other_chain(&self, expected: u64, actual: u64) -> RequestError {
         let endpoint = self.name.clone();
         RequestError::NoneFit(vec![UnfitError::WrongChain { endpoint, expected, actual }])
     }
 
-    /// That it doesn't have a block.
+    /// Returns the error that the endpoint lacks a block.
     pub(crate) fn no_block(&self, block: Block) -> RequestError {
         RequestError::NoneFit(vec![UnfitError::NoBlock { endpoint: self.name.clone(), block }])
     }
 
-    /// That an answer is empty.
+    /// Returns the error that an answer is empty.
     pub(crate) fn empty(&self, method: &'static str) -> RequestError {
         self.garbage(method, "it is empty".to_owned(), "")
     }

@@ -48,7 +48,7 @@ pub const MAX_LAG: u64 = 10;
 pub struct Expected {
     /// The network that they must serve. If `None`, the chain that the first of them serves.
     pub network: Option<Preset>,
-    /// Where contracts must be.
+    /// The addresses at which contracts must be deployed.
     pub contracts: Vec<Address>,
     /// The wall clock, for the newest block's age only.
     pub clock: fn() -> SystemTime,
@@ -95,7 +95,7 @@ impl Expected {
 pub struct Health {
     /// The endpoint's host and port.
     pub endpoint: String,
-    /// What was found.
+    /// The result of the check.
     pub condition: Condition,
 }
 
@@ -239,7 +239,7 @@ impl Endpoints {
         self.0.servers.iter().filter(|members| members.iter().any(is_among)).count()
     }
 
-    /// What the endpoints are checked for.
+    /// Returns what the endpoints are checked for.
     pub fn expected(&self) -> &Expected {
         &self.0.expected
     }
@@ -449,12 +449,12 @@ impl Endpoints {
         self.0.quorum.required(self.0.servers.iter().filter(spoken).count())
     }
 
-    /// Who was outvoted by enough others, or refuted by a proof, with what it said.
+    /// Returns the servers that enough others outvoted, or that a proof refuted, with what each said.
     pub fn dissents(&self) -> Vec<Dissent> {
         self.0.dissents.all()
     }
 
-    /// Where it is noted who is outvoted, or refuted.
+    /// Returns the record of servers that were outvoted or refuted.
     pub(crate) fn noted(&self) -> &Dissents {
         &self.0.dissents
     }
@@ -593,7 +593,7 @@ impl Member {
         *self.has.lock().unwrap_or_else(PoisonError::into_inner) = Some(block.hash);
     }
 
-    /// That the endpoint has the block; asked unless it was the last one seen there.
+    /// Checks that the endpoint has the block. Asks only if another block was seen there last.
     async fn require(&self, block: Block) -> Result<(), RequestError> {
         if *self.has.lock().unwrap_or_else(PoisonError::into_inner) == Some(block.hash) {
             return Ok(());
@@ -619,7 +619,7 @@ impl Member {
         *self.names.lock().unwrap_or_else(PoisonError::into_inner) == Some(block.hash)
     }
 
-    /// That the endpoint names the block at its height, now.
+    /// Checks that the endpoint names this block at its height now.
     async fn require_named(&self, block: Block) -> Result<(), RequestError> {
         let params = (U64::from(block.number), false);
         let found = self

@@ -38,7 +38,7 @@ pub enum RequestError {
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
-        /// What went wrong.
+        /// The cause.
         cause: String,
     },
     /// The connection was lost after the request was sent.
@@ -48,7 +48,7 @@ pub enum RequestError {
         method: &'static str,
         /// The endpoint's host and port.
         endpoint: String,
-        /// What went wrong.
+        /// The cause.
         cause: String,
     },
     /// No answer came in time.
@@ -105,7 +105,7 @@ pub enum RequestError {
         method: &'static str,
         /// How many are needed.
         required: usize,
-        /// Who says what.
+        /// Each server's answer.
         said: String,
     },
     /// A JSON-RPC error.
@@ -313,7 +313,7 @@ pub enum UnfitError {
     NoCode {
         /// The endpoint's host and port.
         endpoint: String,
-        /// Where a contract should be.
+        /// The address of the contract.
         address: Address,
     },
     /// It doesn't have the block that is read at.

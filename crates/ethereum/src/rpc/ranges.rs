@@ -9,7 +9,7 @@ use alloy::rpc::types::{Filter, Log};
 
 use super::{Block, Disagreement, Endpoints, RequestError, refusal::Refusal, votes::Said};
 
-/// What is known of the widths that endpoints allow, in blocks.
+/// The widths of ranges that endpoints are known to allow, in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogRanges {
     /// No more than this is ever asked for: learnt from refusals of the width itself.

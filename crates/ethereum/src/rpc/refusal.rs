@@ -11,7 +11,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// What a message refuses, if anything.
+    /// Reads the refusal from an error message. `None` if the message is no refusal.
     pub(crate) fn told(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));

@@ -1,4 +1,4 @@
-//! What several servers say to one question, counted: what enough of them say, and who says otherwise.
+//! Counts several servers' answers to one question: the answer that enough of them give, and the servers that differ.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use coxswain_rules::Dissent;
 
 use super::error::RequestError;
 
-/// Who was outvoted, or refuted, so far. Clones share it.
+/// The servers that were outvoted or refuted so far. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dissents(Arc<Mutex<coxswain_rules::Dissents>>);
 
@@ -27,11 +27,11 @@ impl Dissents {
 pub(crate) struct Disagreement {
     /// Why, all in all.
     pub(crate) error: RequestError,
-    /// What each server that gave none said instead.
+    /// The failures of the servers that gave no answer.
     pub(crate) failures: Vec<RequestError>,
 }
 
-/// What each server answers, by its name.
+/// Each server's answer, by its name.
 pub(crate) type Said<'a, Answer> = Vec<(&'a str, Result<Answer, RequestError>)>;
 
 /// What this many servers say at least, and how many do. Who says otherwise is noted.

@@ -1,9 +1,9 @@
-//! What a transaction offers for its gas, and what its replacement must.
+//! The gas fees that a transaction offers, and that its replacement must offer.
 
-/// What to offer where the node suggests nothing, in wei: a gwei.
+/// The tip to offer if the node suggests none, in wei: a gwei.
 const USUAL_TIP: u128 = 1_000_000_000;
 
-/// What gas costs now, in wei.
+/// The current gas prices, in wei.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Market {
     /// The newest block's base fee.
@@ -12,7 +12,7 @@ pub struct Market {
     pub tip: Option<u128>,
 }
 
-/// What a transaction offers for a unit of gas at most, in wei.
+/// The fees that a transaction offers for a unit of gas, in wei.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fees {
     /// Over the base fee.

@@ -63,7 +63,7 @@ impl Default for Terms {
     }
 }
 
-/// What to call.
+/// A contract call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Which contract.
@@ -73,7 +73,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// What tells it from others.
+    /// Returns the hash that identifies the call.
     fn id(&self) -> B256 {
         keccak256([self.to.as_slice(), &self.input].concat())
     }
@@ -131,12 +131,12 @@ pub struct Mined {
     pub block_hash: B256,
     /// The gas that it took.
     pub gas_used: u64,
-    /// What each unit of it cost, in wei.
+    /// The price of a unit of gas, in wei.
     pub gas_price: u128,
 }
 
 impl Mined {
-    /// What the gas cost, in wei.
+    /// Returns the cost of the gas, in wei.
     pub fn cost(&self) -> U256 {
         U256::from(self.gas_used).saturating_mul(U256::from(self.gas_price))
     }
@@ -155,9 +155,9 @@ pub enum SubmitError {
     /// It takes more gas than a transaction may.
     #[error("the call takes {needed} gas, at most {cap} allowed")]
     TooMuchGas {
-        /// What it takes.
+        /// The gas it needs.
         needed: u64,
-        /// What is allowed.
+        /// The gas limit.
         cap: u64,
     },
     /// The account has too little to pay for gas. Nothing was sent.
@@ -165,9 +165,9 @@ pub enum SubmitError {
     NoGasMoney {
         /// The account.
         account: Address,
-        /// What it has, in wei.
+        /// Its balance, in wei.
         balance: U256,
-        /// What it should have, in wei.
+        /// The balance it needs, in wei.
         needed: U256,
     },
     /// It reverted, in a block.
@@ -284,7 +284,7 @@ impl<L: SentLog> Submitter<L> {
         self.account.address()
     }
 
-    /// What the account has, in wei.
+    /// Returns the account's balance, in wei.
     ///
     /// # Errors
     /// If the endpoint gives no usable answer.
@@ -292,7 +292,7 @@ impl<L: SentLog> Submitter<L> {
         self.endpoints.request("eth_getBalance", (self.address(), "latest")).await
     }
 
-    /// What a unit of gas would be offered now, at most, in wei.
+    /// Returns the most that would be offered for a unit of gas now, in wei.
     ///
     /// # Errors
     /// If the endpoint gives no usable answer.

@@ -33,7 +33,7 @@ pub enum ContractVerdict {
 pub struct Judgement {
     /// The block judged at. `None` if it could not be told.
     pub block: Option<Block>,
-    /// What the contract said.
+    /// The contract's answer.
     pub verdict: ContractVerdict,
 }
 
@@ -62,7 +62,7 @@ impl ProposalValidator {
         Self { endpoint, chain_id, address }
     }
 
-    /// Where the validator is.
+    /// Returns the validator's address.
     pub const fn address(&self) -> Address {
         self.address
     }

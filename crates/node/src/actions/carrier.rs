@@ -1,5 +1,5 @@
-//! Carries out all wallets' actions: takes windows' results, keeps a machine for each action that is not over, and has done what
-//! the machines ask for. One wallet's troubles hold up no other.
+//! Carries out the actions of all wallets. It takes the windows' results, keeps a machine for each action that is not over, and
+//! performs the steps that the machines request. A failure of one wallet delays no other.
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
@@ -69,7 +69,7 @@ struct LowHeartbeats {
 #[derive(Debug, Default)]
 struct Desk {
     machines: BTreeMap<u64, Machine>,
-    /// An action that can't be read: whether the wallet is busy can't be told.
+    /// An action could not be read, so that it is unknown whether the wallet is busy.
     damaged: Option<DamagedAction>,
 }
 

@@ -31,7 +31,7 @@ const RECENT: u32 = 72;
 /// How many steps a look for a conflicting transaction takes at most. The next look begins anew.
 const SEARCHES: usize = 10;
 
-/// Who signs for a wallet, and with whom.
+/// A wallet's signer, and its signing group.
 #[derive(Debug)]
 pub struct Signatory<S> {
     /// The signer.
@@ -61,7 +61,7 @@ pub struct ChainHands<S> {
     pub memories: Memories,
 }
 
-/// What is kept of each wallet between two sessions.
+/// The state of a wallet that is kept from one session to the next.
 #[derive(Debug, Default)]
 pub struct Memories(Mutex<BTreeMap<KeyHash, Arc<tokio::sync::Mutex<Memory>>>>);
 
@@ -192,7 +192,7 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         Ok(is_it.then(|| signed_transaction(&found, unsigned, 0, Vec::new(), height)))
     }
 
-    /// Who spends this output, in a mempool or in a block from this height on, as far as is looked.
+    /// Returns the transaction that spends this output, if one is found in a mempool, or in a block from this height on.
     async fn spender(&self, output: &Output, from: Height) -> Result<Option<Transaction>, BackendError> {
         let mut cursor = Cursor::at(from.0);
         for _ in 0..SEARCHES {
@@ -217,7 +217,7 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         }
     }
 
-    /// In how many blocks it is buried; 0 in the mempool. `None` if nobody has it.
+    /// Returns its confirmations: 0 in the mempool. `None` if no server has it.
     async fn confirmations(&self, txid: Txid) -> Result<Option<u32>, BackendError> {
         match self.bitcoin.transactions(&[OutPoint::new(txid, 0)]).await?.pop() {
             Some(known) => Ok(known?.fact.map(|known| known.confirmations)),
@@ -225,7 +225,7 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         }
     }
 
-    /// Another transaction, in a block, that spends what this one does.
+    /// Returns another transaction, in a block, that spends one of the same outputs.
     async fn conflict(&self, signed: &SignedTransaction) -> Result<Option<Txid>, BackendError> {
         let output = |(outpoint, script): &(OutPoint, ScriptBuf)| Output {
             outpoint: *outpoint,

@@ -110,7 +110,7 @@ pub enum Signing {
 /// Where a transaction is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Bitcoin's height. `None` if nobody says.
+    /// Bitcoin's height. `None` if no server tells it.
     pub tip: Option<Height>,
     /// Whether a server has taken it, if it was handed to any.
     pub handed: Option<Result<(), String>>,
@@ -125,15 +125,15 @@ pub struct Seen {
 /// Where a transaction is, as enough servers say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// Nobody has it.
+    /// No server has it.
     Nowhere,
     /// It waits for a block.
     Mempool,
     /// It is in the block at this height.
     Block(Height),
-    /// Another one that spends the same is in a block.
+    /// Another transaction that spends one of the same outputs is in a block.
     Replaced(Txid),
-    /// It can't be told.
+    /// The servers' answers do not tell.
     Unknown(String),
 }
 

@@ -122,7 +122,7 @@ pub struct Stuck {
     pub height: Height,
     /// What it pays, in sat/kwu.
     pub fee_rate: u64,
-    /// What the next block takes, in sat/kwu. `None` if nobody can tell.
+    /// The estimated fee rate of the next block, in sat/kwu. `None` if no server has an estimate.
     pub next_block: Option<u64>,
 }
 
@@ -152,7 +152,7 @@ pub enum End {
     NoSigner,
 }
 
-/// Who was there for a heartbeat.
+/// The seats that were ready for a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alive {
     /// How many seats were ready.

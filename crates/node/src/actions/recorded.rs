@@ -18,7 +18,7 @@ pub struct ActionRecord {
     pub reached: Vec<Reached>,
 }
 
-/// Why an action can't be told from the journal.
+/// Why an action can't be read from the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("step {step} of the action of window {window} of wallet {wallet} can't be read")]
 pub struct DamagedAction {
@@ -140,7 +140,7 @@ impl Agreed {
         BlockNumber(self.schedule.signing_end)
     }
 
-    /// What was not handed to Bitcoin before this block is over.
+    /// If its transaction was not broadcast before this block, the action is over.
     pub const fn expiry(&self) -> BlockNumber {
         BlockNumber(self.schedule.expiry)
     }
