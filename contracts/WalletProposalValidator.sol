@@ -241,7 +241,7 @@ contract WalletProposalValidator is IWalletProposalValidator {
         require(scriptHash.isPaidBy(outputScript), FundingOutputScriptMismatch(i)); // DS-11
     }
 
-    /// @dev Its outputs besides.
+    /// @dev Also returns the outputs.
     function _hashFundingTx(DepositExtraInfo calldata info) private view returns (bytes32, bytes calldata) {
         (bytes4 version, bytes calldata inputs, bytes calldata outputs, bytes4 locktime) = info.transaction();
         return (BitcoinHashes.hash256(version, inputs, outputs, locktime), outputs);

@@ -68,7 +68,7 @@ const constants = [...contract.matchAll(/^ {4}uint\d+ public constant (\w+) = (.
 const text = `# The rules
 
 What \`WalletProposalValidator\` checks of each proposal. Made from the docs of [the interface](../contracts/interfaces/IWalletProposalValidator.sol) by
-\`make rules\`; \`make check-bindings\` fails when the two differ. The interface says besides what is assumed of the Bridge, what isn't checked, and
+\`make rules\`; \`make check-bindings\` fails when the two differ. The interface also says what is assumed of the Bridge, what isn't checked, and
 which race or loss each constant prevents.
 
 A proposal that breaks several rules is rejected for the first. All comparisons of times are strict, against the block's timestamp. Arguments of errors are
