@@ -102,7 +102,8 @@ impl CoordinationChannel {
         self.clock.parameters.latest_window(block).map(|window| window.index())
     }
 
-    /// Since when an operator has been linked without a break: connected, its hello come, its stream to us open.
+    /// Since when an operator has been linked without a break. It is linked if it is connected, has said hello, and its stream
+    /// to us is open.
     pub fn linked_since(&self, operator: Address) -> Option<Instant> {
         self.network.linked_since(operator)
     }

@@ -58,7 +58,7 @@ pub(crate) const PEERS: &str = "peers";
 const STUCK: &str = "stuck_transaction";
 /// Each wallet for which too few seats were ready, heartbeat after heartbeat.
 const HEARTBEAT: &str = "heartbeat";
-/// Each file of a wallet's key that can't be read.
+/// The status entry of each key share file that can't be read.
 pub(crate) const KEY: &str = "key_share";
 /// Whether the status can be asked for under its announced address.
 const ADDRESS: &str = "status_address";
@@ -303,7 +303,7 @@ fn silent(actions: &[ActionRecord]) -> Option<Condition> {
     ))
 }
 
-/// Our clock against the newest blocks'. `None` if there are none.
+/// Compares our clock with the times of the newest blocks. `None` if there are no blocks.
 fn clock(now: UnixTime, blocks: &[Block]) -> Option<Condition> {
     let times = blocks.iter().map(|block| block.timestamp);
     let (oldest, newest) = (times.clone().min()?, times.max()?);
