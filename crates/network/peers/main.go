@@ -33,6 +33,7 @@ type command struct {
 	Data    string `json:"data"`
 	Address string `json:"address"`
 	Count   int    `json:"count"`
+	Sweep   sweep  `json:"sweep"`
 }
 
 type event struct {
@@ -42,6 +43,7 @@ type event struct {
 	Data      string   `json:"data,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
 	Count     int      `json:"count,omitempty"`
+	Said      *said    `json:"said,omitempty"`
 }
 
 var (
@@ -114,11 +116,11 @@ func main() {
 			fmt.Fprintln(os.Stderr, "error:", err)
 			os.Exit(2)
 		}
-		obey(ctx, node, sub, c)
+		obey(ctx, node, sub, privateKey(*key), c)
 	}
 }
 
-func obey(ctx context.Context, node host.Host, sub *pubsub.PubSub, c command) {
+func obey(ctx context.Context, node host.Host, sub *pubsub.PubSub, key crypto.PrivKey, c command) {
 	switch c.Do {
 	case "join":
 		join(ctx, sub, c.Topic)
@@ -127,6 +129,10 @@ func obey(ctx context.Context, node host.Host, sub *pubsub.PubSub, c command) {
 	case "publish":
 		data := must(hex.DecodeString(c.Data))
 		if err := topics[c.Topic].Publish(ctx, data); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+		}
+	case "propose":
+		if err := topics[c.Topic].Publish(ctx, propose(key, c.Sweep)); err != nil {
 			fmt.Fprintln(os.Stderr, "error:", err)
 		}
 	case "flood":
@@ -191,7 +197,10 @@ func join(ctx context.Context, sub *pubsub.PubSub, name string) {
 			if err != nil {
 				return
 			}
-			say(event{Event: "heard", Peer: message.GetFrom().String(), Topic: name, Data: hex.EncodeToString(message.Data)})
+			// What isn't of coordination is heard all the same.
+			said, _ := understand(message.Data)
+			data := hex.EncodeToString(message.Data)
+			say(event{Event: "heard", Peer: message.GetFrom().String(), Topic: name, Data: data, Said: said})
 		}
 	}()
 	say(event{Event: "joined", Topic: name})
