@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use coxswain_sim::{Game, Summary, run, run_traced};
+use coxswain_sim::{Game, Summary, run, run_coordinated, run_traced};
 
 #[derive(Parser)]
 struct Arguments {
@@ -19,13 +19,16 @@ struct Arguments {
     /// Members in each game.
     #[arg(long, default_value_t = 10)]
     members: u8,
+    /// Drive the members as a node does, with its coordination, under simulated time.
+    #[arg(long, conflicts_with = "replay")]
+    coordinated: bool,
     /// Play this seed alone, and tell every event.
     #[arg(long)]
     replay: Option<u64>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { first, games, windows, members, replay } = Arguments::parse();
+    let Arguments { first, games, windows, members, coordinated, replay } = Arguments::parse();
     if let Some(seed) = replay {
         let (result, trace) = run_traced(Game { seed, windows, members });
         trace.iter().for_each(|line| println!("{line}"));
@@ -33,12 +36,14 @@ fn main() -> ExitCode {
     }
     let mut total = Summary::default();
     for seed in first..first.saturating_add(games) {
-        match run(Game { seed, windows, members }) {
+        let game = Game { seed, windows, members };
+        match if coordinated { run_coordinated(game) } else { run(game) } {
             Ok(summary) => total.add(&summary),
             Err(violation) => return report(Err(violation.to_string())),
         }
     }
-    println!("{games} games of {windows} windows with {members} members: every rule held");
+    let driven = if coordinated { ", driven as in a node" } else { "" };
+    println!("{games} games of {windows} windows with {members} members{driven}: every rule held");
     report(Ok(total))
 }
 
