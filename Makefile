@@ -66,6 +66,7 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
 	@target/tools/bin/operator-peer -vectors crates/network/vectors >/dev/null
 	@cargo run --quiet --locked -p coxswain-network --example check-go-peer target/tools/bin/operator-peer
+	@COXSWAIN_GO_PEER=$(CURDIR)/target/tools/bin/operator-peer cargo test --quiet --locked -p coxswain-cli --features peers --test peers -- --nocapture
 	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
 	@cargo run --quiet --locked -p coxswain-ethereum --features proven --example check-geth
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
@@ -91,6 +92,7 @@ soak: contracts ## Flood and attack nodes for a minute each, kill journals, node
 		--features points --test kills -- --nocapture --test-threads 1
 	@COXSWAIN_HITS=10 COXSWAIN_KILLS=50 COXSWAIN_SEED=$(SEED) cargo test --quiet --locked -p coxswain-cli \
 		--features points --test maintainer_kills -- --nocapture --test-threads 1
+	@cargo run --release --quiet --locked -p coxswain-sim -- --coordinated --games 1000 --windows 10
 	@COXSWAIN_WINDOWS=20 cargo test --quiet --locked -p coxswain-cli --test all -- start::five --nocapture
 	@echo "soak: nothing failed"
 
@@ -103,6 +105,7 @@ bench: contracts ## Measure with criterion: leader, decoding, follower, predicat
 	cargo bench --locked --quiet -p coxswain-bitcoin --bench headers
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench passes
+	cargo bench --locked --quiet -p coxswain-node --features proven --bench window
 
 check-manifests: ## Hold the manifests under deploy/kubernetes against Kubernetes' schemas and our rules, and test the alerts (needs Go and Python)
 	@tools/check-manifests
@@ -114,7 +117,7 @@ lint: contracts ## Check format and lints of Solidity and Rust, warnings denied,
 	$(FORGE) lint
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
-	cargo clippy --locked --package coxswain-cli --features points --all-targets --quiet -- -D warnings
+	cargo clippy --locked --package coxswain-cli --features peers,points --all-targets --quiet -- -D warnings
 
 snapshots: contracts ## Write the gas snapshots that make test compares with
 	@rm -rf snapshots

@@ -11,7 +11,7 @@ use coxswain_coordination::{Advisor, Unread};
 use coxswain_ethereum::proof::Recorder;
 use coxswain_ethereum::{EventReader, Named, Panel, heads::Standing};
 use coxswain_proposals::{ActionOutcome, Assessment, CommitmentDue, Memory, Session, Sources};
-use coxswain_protocol::{Assurance, ContentVerdict, Generation, SafeHashes, Window};
+use coxswain_protocol::{Assignment, Assurance, ContentVerdict, Generation, SafeHashes, Setup, Window};
 use coxswain_rules::{Action, Case, KeyHash, Proposal};
 use tokio::sync::watch;
 
@@ -32,8 +32,31 @@ pub struct SessionAdvisor {
     /// Sends commitments, of the wallets that this node signs for. `None` if it sends none.
     commitments: Option<CommitmentDesk>,
     wallets: Mutex<BTreeMap<KeyHash, Arc<tokio::sync::Mutex<Desk>>>>,
+    /// The wallets that may be led.
+    setups: Vec<Setup>,
+    led: Mutex<Option<Led>>,
     #[cfg(feature = "proven")]
     records: Option<Records>,
+}
+
+/// The wallets that we lead in a window.
+#[derive(Clone, Debug)]
+struct Led {
+    window: Window,
+    hashes: SafeHashes,
+    wallets: Arc<[KeyHash]>,
+}
+
+impl Led {
+    fn among(setups: &[Setup], window: Window, hashes: SafeHashes) -> Self {
+        let leads = |setup: &&Setup| {
+            let hash = hashes.by(setup.network.hash_rule(&window));
+            let assignment = Assignment::new(&setup.network, window, setup.wallet, &setup.group, hash);
+            assignment.leader == setup.key.address()
+        };
+        let wallets = setups.iter().filter(leads).map(|setup| setup.wallet).collect();
+        Self { window, hashes, wallets }
+    }
 }
 
 /// What is kept of a wallet between two questions.
@@ -45,13 +68,15 @@ struct Desk {
 }
 
 impl SessionAdvisor {
-    /// Asks these, at the blocks that the clock's standings name.
+    /// Asks these, at the blocks that the clock's standings name. What all wallets that are led in a window need first is read at
+    /// once: they are found among these setups.
     pub fn new(
         panel: Panel,
         events: EventReader,
         sources: Sources<Backends>,
         heads: watch::Receiver<Option<Standing>>,
         commitments: Option<CommitmentDesk>,
+        setups: Vec<Setup>,
     ) -> Self {
         Self {
             panel,
@@ -60,6 +85,8 @@ impl SessionAdvisor {
             heads,
             commitments,
             wallets: Mutex::default(),
+            setups,
+            led: Mutex::default(),
             #[cfg(feature = "proven")]
             records: None,
         }
@@ -70,6 +97,13 @@ impl SessionAdvisor {
     #[must_use]
     pub fn recording(self, records: Records) -> Self {
         Self { records: Some(records), ..self }
+    }
+
+    /// Has the records of all wallets that we lead in the window read at once, if there are several.
+    async fn read_together(&self, window: Window, block: &Named) {
+        let led = self.led.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(led) = led.filter(|led| led.window == window && led.wallets.len() > 1) else { return };
+        self.sources.read_together(&block.header, led.wallets.iter().copied()).await;
     }
 
     fn desk(&self, wallet: KeyHash) -> Arc<tokio::sync::Mutex<Desk>> {
@@ -86,12 +120,12 @@ impl SessionAdvisor {
     }
 
     /// Generates at the newest block; while the wallet must commit first, has that done, and tries again at each block.
-    async fn generated(&self, wallet: KeyHash, action: Action) -> Generation {
+    async fn generated(&self, wallet: KeyHash, window: Window, action: Action) -> Generation {
         let mut heads = self.heads.clone();
         let mut first = None;
         loop {
             heads.mark_unchanged();
-            let (generation, due) = self.generated_once(wallet, action).await;
+            let (generation, due) = self.generated_once(wallet, window, action).await;
             let (Some(due), Some(commitments)) = (due, &self.commitments) else { return generation };
             let number = self.heads.borrow().as_ref().map_or(0, |standing| standing.named.header.number());
             if number >= first.get_or_insert(number).saturating_add(COMMITMENT_SHOWS) {
@@ -107,12 +141,14 @@ impl SessionAdvisor {
     async fn generated_once(
         &self,
         wallet: KeyHash,
+        window: Window,
         action: Action,
     ) -> (Generation, Option<Box<CommitmentDue>>) {
         let block = match self.block().await {
             Ok(block) => block,
             Err(why) => return (Generation::Failed(why), None),
         };
+        self.read_together(window, &block).await;
         let desk = self.desk(wallet);
         let mut desk = desk.lock().await;
         let mut session = Session::new(&self.sources, wallet, block, &mut desk.memory);
@@ -187,11 +223,16 @@ impl Advisor for SessionAdvisor {
         let named = self.panel.at_number(window.safe_block()).await;
         let named = named.map_err(|error| Unread(error.to_string()))?;
         let assurance = if named.named_by > 1 { Assurance::Agreed } else { Assurance::Word };
-        Ok((SafeHashes::of(named.header.fields()), assurance))
+        let hashes = SafeHashes::of(named.header.fields());
+        let mut led = self.led.lock().unwrap_or_else(PoisonError::into_inner);
+        if led.as_ref().is_none_or(|led| (led.window, led.hashes) != (window, hashes)) {
+            *led = Some(Led::among(&self.setups, window, hashes));
+        }
+        Ok((hashes, assurance))
     }
 
-    async fn generate(&self, wallet: KeyHash, _: Window, action: Action) -> Generation {
-        self.generated(wallet, action).await
+    async fn generate(&self, wallet: KeyHash, window: Window, action: Action) -> Generation {
+        self.generated(wallet, window, action).await
     }
 
     async fn judge(&self, wallet: KeyHash, window: Window, proposal: Arc<Proposal>) -> (ContentVerdict, u64) {

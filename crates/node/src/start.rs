@@ -427,12 +427,14 @@ async fn prepare(
     let (desk, commitments) = CommitmentDesk::new();
     // Who signs nothing commits to nothing.
     let commits = !observes && !signatories.is_empty();
+    let setups = joined.iter().filter(|_| !observes).map(|wallet| wallet.setup.clone()).collect();
     let advisor = SessionAdvisor::new(
         panel.clone(),
         events.clone(),
         sources.clone(),
         heads.clone(),
         commits.then(|| desk.clone()),
+        setups,
     );
     #[cfg(feature = "proven")]
     let advisor = advisor.recording(crate::replay::Records {

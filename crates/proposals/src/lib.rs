@@ -16,6 +16,7 @@ mod memory;
 pub mod moved_funds;
 pub mod moving_funds;
 mod outcome;
+mod records;
 pub mod redemptions;
 mod replay;
 mod session;

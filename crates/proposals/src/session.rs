@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use bitcoin::FeeRate;
 use coxswain_bitcoin::{Backend, Known};
 use coxswain_ethereum::{
-    Block, ChainError, Endpoints, EventLog, EventReader, Named, Panel, ProposalValidator, Revealed,
-    SnapshotReader,
+    Block, ChainError, Endpoints, EventLog, EventReader, HashedHeader, Named, Panel, ProposalValidator,
+    Revealed, SnapshotReader,
 };
 use coxswain_rules::{
     Assurance, DepositKey, DepositRecord, FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters,
@@ -24,7 +24,7 @@ use self::{
     main_utxo::MainUtxo,
     reads::EARLIER_STEP,
 };
-use crate::{Assurances, Head, Memory, SessionError};
+use crate::{Assurances, Head, Memory, SessionError, records::Records};
 
 pub use self::judge::{Assessment, Concurrence, Obstacle, Opinion, Step};
 pub use self::main_utxo::main_utxo_in;
@@ -41,6 +41,7 @@ pub struct Sources<B> {
     pub(crate) bitcoin: B,
     pub(crate) network: Parameters,
     pub(crate) fallback_fee_rate: Option<FeeRate>,
+    pub(crate) records: Arc<Records>,
 }
 
 impl<B: Backend> Sources<B> {
@@ -56,14 +57,22 @@ impl<B: Backend> Sources<B> {
     ) -> Self {
         let reader = SnapshotReader::new(events.endpoints().clone(), chain_id, events.bridge());
         let panel = Panel::of(events.endpoints(), chain_id);
-        Self { events, panel, bridge: None, reader, validator, bitcoin, network, fallback_fee_rate }
+        let records = Arc::default();
+        Self { events, panel, bridge: None, reader, validator, bitcoin, network, fallback_fee_rate, records }
+    }
+
+    /// Reads these wallets' records at this block together, once, whoever asks: their sessions at it read none then. If that
+    /// fails, each reads its own.
+    pub async fn read_together(&self, at: &HashedHeader, wallets: impl IntoIterator<Item = KeyHash>) {
+        self.records.read(&self.reader, &self.panel, at, wallets).await;
     }
 
     /// The same, by a panel of the same servers, which knows what they have proven before. By it, it is to be believed so far
     /// that the validator reads this Bridge: no verdict is known better.
     #[must_use]
     pub fn through(self, panel: Panel, bridge: Assurance) -> Self {
-        Self { panel, bridge: Some(bridge), ..self }
+        // What one panel has read, another hasn't seen.
+        Self { panel, bridge: Some(bridge), records: Arc::default(), ..self }
     }
 }
 

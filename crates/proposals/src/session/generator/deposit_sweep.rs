@@ -65,6 +65,11 @@ const fn may_lack_gas(undecided: &SessionError) -> bool {
 
 impl<B: Backend> Session<'_, B> {
     pub(crate) async fn deposit_sweep(&mut self, excluded: &mut Vec<Exclusion>) -> Progress<ActionOutcome> {
+        if self.events.reveals(self.key_hash).next().is_none() {
+            // A wallet that may not sweep says so first.
+            self.active().await?;
+            return Ok(Nothing::NoneLeft.into());
+        }
         let survey = self.survey().await?;
         let unanswered = survey.unanswered();
         excluded.extend(survey.excluded);
