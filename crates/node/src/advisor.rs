@@ -193,7 +193,7 @@ impl SessionAdvisor {
         #[cfg(feature = "proven")]
         let sources = recorded.as_ref().unwrap_or(&self.sources);
         #[cfg(not(feature = "proven"))]
-        let sources = &self.sources;
+        let (sources, _) = (&self.sources, window);
         let mut session = Session::new(sources, wallet, block, memory);
         let assessment = match case {
             Some((known, case)) if *known == proposal => session.judge(case).await,
