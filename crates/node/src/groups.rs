@@ -4,7 +4,7 @@
 //! prove. It is asked for each wallet in each window until it is answered, so that nothing hangs on an event that is seen twice or
 //! not at all (INC-26, INC-39).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use alloy_primitives::Address;
 use bitcoin::{hashes::Hash as _, secp256k1::PublicKey};
@@ -22,11 +22,10 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
-use crate::{
-    configuration::WalletSettings,
-    start::{RETRY, StartError, now},
-};
+use crate::{clock::now, configuration::WalletSettings, error::StartError};
 
+/// How long to wait before a doubtful answer is asked for again at the start.
+pub(crate) const RETRY: Duration = Duration::from_secs(3);
 /// A group that was read from the chain.
 const GROUP: &str = "group";
 /// How deep it must be that a wallet is gone.

@@ -9,7 +9,7 @@ use coxswain_service::{
 };
 use std::sync::Arc;
 
-use crate::start::now;
+use crate::clock::now;
 
 /// Whether what has to be recorded is.
 const JOURNAL: &str = "journal";

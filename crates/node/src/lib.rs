@@ -3,8 +3,10 @@
 pub mod actions;
 mod advisor;
 pub mod channel;
+mod clock;
 mod commitments;
 mod configuration;
+mod error;
 mod groups;
 pub mod import;
 pub mod inquiry;
@@ -25,7 +27,8 @@ pub use configuration::{
     AdmissionSetting, BitcoinSettings, Configuration, EthereumSettings, JournalSettings, NetworkSettings,
     SigningSettings, WalletSettings,
 };
+pub use error::StartError;
 pub use journal::WindowJournal;
 pub use links::WalletChannel;
 pub use records::{SentTransactions, SignedFor};
-pub use start::{StartError, account, start};
+pub use start::{account, start};

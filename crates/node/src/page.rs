@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 use tracing::debug;
 
-use crate::{actions::ActionRecord, start::now, watch::Others};
+use crate::{actions::ActionRecord, clock::now, watch::Others};
 
 /// How many windows of each wallet are shown.
 const WINDOWS: usize = 50;

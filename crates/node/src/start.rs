@@ -5,35 +5,31 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use alloy_primitives::Address;
 use bitcoin::{CompressedPublicKey, FeeRate};
-use coxswain_bitcoin::{Backends, Endpoint, EndpointError, Limits};
+use coxswain_bitcoin::{Backends, Endpoint, Limits};
 use coxswain_coordination::{Coordinator, Settings, Tick, Wallet};
 use coxswain_ethereum::{
-    Account, AccountError, BlockSelector, ChainError, ConnectError, Eligible, Endpoints, EventLog,
-    EventReader, Expected, ResolveError, SnapshotReader, Tbtc, Wanted,
+    Account, BlockSelector, ChainError, Eligible, Endpoints, EventLog, EventReader, Expected, ResolveError,
+    SnapshotReader, Tbtc, Wanted,
     heads::{self, Notice, Standing},
-    registry::{MAINNET_REGISTRY_FROM, ServersError},
+    registry::MAINNET_REGISTRY_FROM,
     submit::{Submitter, Terms},
 };
-use coxswain_network::{
-    AdmissionError, AdmissionRule, Config, Driver, Eligibility, EligibilityError, Identity, KeyError,
-    PeerAddress, StartError as NetworkError,
-};
+use coxswain_network::{AdmissionRule, Config, Driver, Eligibility, EligibilityError, Identity, PeerAddress};
 use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
-use coxswain_protocol::{GroupSizeError, ParametersError, Setup, SigningGroup, WindowParameters};
+use coxswain_protocol::{Setup, SigningGroup, WindowParameters};
 use coxswain_rules::{KeyHash, network::Preset, units::Blocks, units::UnixTime};
 use coxswain_service::{
-    journal::{AppendError, Journal, OpenError, ReadError},
+    journal::{AppendError, Journal},
     status::{self, Condition, Status, StatusSettings},
     tasks::{Ending, Stop, Tasks},
 };
-use coxswain_signing::{ChainRefused, TestChain, WholeKey, WholeKeySigner};
+use coxswain_signing::{TestChain, WholeKey, WholeKeySigner};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     net::TcpListener,
@@ -46,9 +42,11 @@ use crate::{
     actions::{Carrier, ChainHands, Memories, Signatory, Times},
     advisor::SessionAdvisor,
     channel::CoordinationChannel,
+    clock::now,
     commitments::{self, CommitmentDesk, Membership},
     configuration::{AdmissionSetting, Configuration, EthereumSettings},
-    groups::{Gone, GroupReader, key_hash},
+    error::StartError,
+    groups::{Gone, GroupReader, RETRY, key_hash},
     inquiry::{HeardIn, Started, StartedWallet},
     journal::WindowJournal,
     links::WalletChannel,
@@ -65,8 +63,6 @@ const STATUS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9601
 const POLL: Duration = Duration::from_secs(4);
 /// The same on local chains.
 const LOCAL_POLL: Duration = Duration::from_millis(200);
-/// How long to wait before a doubtful answer is asked for again at the start.
-pub(crate) const RETRY: Duration = Duration::from_secs(3);
 /// How many wallets' questions are worked on at a time.
 const PLACES: usize = 32;
 /// How long a wallet's question may keep its place.
@@ -76,120 +72,6 @@ const HEARD: usize = 256;
 /// How many results may wait to be dispatched.
 const RESULTS: usize = 256;
 
-/// Why a node does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The operator's key can't be opened.
-    #[error("the operator's key can't be opened")]
-    Account(#[from] AccountError),
-    /// There is no password.
-    #[error("the keystore's password is needed: ethereum.password_file, or COXSWAIN_ETHEREUM__PASSWORD")]
-    NoPassword,
-    /// The password's file can't be read.
-    #[error("the password file can't be read")]
-    Password(#[source] std::io::Error),
-    /// The key is no identity.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// An Ethereum URL can't be used.
-    #[error("ethereum.urls: {0}")]
-    Ethereum(#[from] ConnectError),
-    /// A Bitcoin URL can't be used.
-    #[error("bitcoin.urls: {0}")]
-    Bitcoin(#[from] EndpointError),
-    /// A list of operators holds something else.
-    #[error("network.allowed: {0}")]
-    Allowed(#[from] AdmissionError),
-    /// Nobody can be asked who is eligible.
-    #[error("network.admission: {0}")]
-    Servers(#[from] ServersError),
-    /// Where the validator is has to be said.
-    #[error("ethereum.validator is needed: {0}")]
-    UnknownValidator(ResolveError),
-    /// A wallet's group is too small or too large.
-    #[error("wallet {0}: {1}")]
-    Group(KeyHash, GroupSizeError),
-    /// A wallet's whole key can't be used on this chain.
-    #[error("wallet {0}: its key_file is not used")]
-    WholeKey(KeyHash, #[source] ChainRefused),
-    /// A wallet's whole key is another wallet's.
-    #[error("the key in {0} is not that of wallet {1}")]
-    OtherKey(PathBuf, KeyHash),
-    /// There are as many ids as seats, or none.
-    #[error("wallet {0}: {1} member_ids for {2} seats")]
-    MemberIds(KeyHash, usize, usize),
-    /// The journal can't be read.
-    #[error(transparent)]
-    Unreadable(#[from] ReadError),
-    /// A wallet is neither named nor stated.
-    #[error("wallets: key_hash or public_key is needed of each")]
-    NoWallet,
-    /// A wallet's key has another hash than is stated.
-    #[error("wallets: the public key has the hash {0}, not the one that is stated")]
-    OtherHash(KeyHash),
-    /// There is no such wallet.
-    #[error("wallets: the Bridge knows no wallet {0}")]
-    UnknownWallet(KeyHash),
-    /// It is not known where groups are read from.
-    #[error("ethereum.registry is needed to read the group of wallet {0}, or its public_key and operators")]
-    NoRegistry(KeyHash),
-    /// A wallet is stated twice.
-    #[error("wallet {0} is stated twice")]
-    Twice(KeyHash),
-    /// The network's parameters don't fit together.
-    #[error(transparent)]
-    Parameters(#[from] ParametersError),
-    /// The servers serve another chain, or other contracts.
-    #[error("a check at the start has failed")]
-    Chain(#[source] ChainError),
-    /// The journal can't be opened.
-    #[error(transparent)]
-    Journal(#[from] OpenError),
-    /// The network can't be listened on.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// The journal doesn't take that the node starts.
-    #[error("that the node starts can't be recorded")]
-    Record(#[source] AppendError),
-    /// The status can't be listened on.
-    #[error("status.listen: can't listen on {0}")]
-    Status(SocketAddr, #[source] std::io::Error),
-}
-
-impl StartError {
-    /// The documented exit code: 2 if the configuration is to be changed, 3 if what it names isn't as it has to be.
-    pub const fn exit_code(&self) -> u8 {
-        match self {
-            Self::Account(_)
-            | Self::NoPassword
-            | Self::Password(_)
-            | Self::Key(_)
-            | Self::Ethereum(_)
-            | Self::Bitcoin(_)
-            | Self::Allowed(_)
-            | Self::Servers(_)
-            | Self::UnknownValidator(_)
-            | Self::Group(..)
-            | Self::WholeKey(..)
-            | Self::OtherKey(..)
-            | Self::MemberIds(..)
-            | Self::NoWallet
-            | Self::OtherHash(_)
-            | Self::UnknownWallet(_)
-            | Self::NoRegistry(_)
-            | Self::Twice(_)
-            | Self::Parameters(_) => 2,
-            Self::Chain(_)
-            | Self::Journal(_)
-            | Self::Unreadable(_)
-            | Self::Network(_)
-            | Self::Record(_)
-            | Self::Status(..) => 3,
-        }
-    }
-}
-
 /// Answers the network's question from the wallet registry.
 struct Registry(Eligible);
 
@@ -197,11 +79,6 @@ impl Eligibility for Registry {
     fn is_eligible(&self, operator: Address) -> BoxFuture<'_, Result<bool, EligibilityError>> {
         self.0.is_eligible(operator).map(|answer| answer.map_err(Into::into)).boxed()
     }
-}
-
-/// Unix seconds.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Starts a node, and runs it until `asked` is done or a task ends that it needs. Then all tasks have until the deadline. It shows

@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::{
     actions::{ActionRecord, End, Milestone},
-    start::now,
+    clock::now,
 };
 
 /// How often servers and peers are looked at.

@@ -9,10 +9,7 @@ use alloy::{
 use alloy_trie::{KECCAK_EMPTY, TrieAccount};
 use serde::{Deserialize, Deserializer};
 
-use super::{
-    trie::{TrieError, value_at},
-    witness::Proofs,
-};
+use super::trie::{TrieError, value_at};
 
 /// How many slots under one root are kept for later calls: those of several of the largest.
 const MOST_SLOTS: usize = 16_384;
@@ -114,6 +111,13 @@ impl Shortfall {
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty() && self.codes.is_empty()
     }
+}
+
+/// An account's proofs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Proofs {
+    pub(super) account: Vec<Bytes>,
+    pub(super) slots: BTreeMap<U256, Vec<Bytes>>,
 }
 
 /// The state that is proven under one state root.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     run::{Call, ExecutionError, Run, run},
-    state::{AccountProof, AccountProofError, Codes, State, StorageProof},
+    state::{AccountProof, AccountProofError, Codes, Proofs, State, StorageProof},
 };
 use crate::rpc::{Block, Called, HashedHeader};
 
@@ -155,13 +155,6 @@ struct Recording {
     proofs: BTreeMap<Address, Proofs>,
     calls: Vec<Recorded>,
     codes: BTreeMap<B256, Bytes>,
-}
-
-/// An account's proofs.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Proofs {
-    pub(super) account: Vec<Bytes>,
-    pub(super) slots: BTreeMap<U256, Vec<Bytes>>,
 }
 
 impl Recorder {
