@@ -25,6 +25,8 @@ use crate::{
 const GAS_LIMIT: u64 = 15_000_000;
 /// Milliseconds: many chains may start at once on a busy machine.
 const STARTUP_TIMEOUT: u64 = 60_000;
+/// Who gets the fees of blocks that replace others.
+const OTHER_COINBASE: Address = Address::repeat_byte(0xc0);
 /// In wei.
 const THOUSAND_ETHER: U256 = U256::from_limbs([0x35c9_adc5_dea0_0000, 0x36, 0, 0]);
 
@@ -144,8 +146,10 @@ impl TestChain {
         Ok(self.provider.anvil_set_interval_mining(seconds).await?)
     }
 
-    /// Replaces the newest blocks, this many, by as many others, which are empty.
+    /// Replaces the newest blocks, this many, by as many others, which are empty, and whose fees go to somebody else: an empty block
+    /// of the same second would else be the same block.
     pub async fn replace(&self, blocks: u64) -> Result<(), Error> {
+        self.provider.anvil_set_coinbase(OTHER_COINBASE).await?;
         self.provider.anvil_reorg(ReorgOptions { depth: blocks, tx_block_pairs: Vec::new() }).await?;
         Ok(())
     }

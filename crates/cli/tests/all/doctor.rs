@@ -136,7 +136,11 @@ async fn inc_24_offline_wrong_chain_behind_and_no_code_are_told_apart() {
     let run = bench.doctor(&[&bench.url, other.url().as_str()], &["--json"]).await;
     let found = "1337, local, but an endpoint before it serves 31337".to_owned();
     let one_answers = "1 of 2 answers, 2 must say the same".to_owned();
-    assert_eq!(wrong(&run), [("chain".to_owned(), found), ("quorum".to_owned(), one_answers)]);
+    let told = wrong(&run);
+    assert_eq!(told[..2], [("chain".to_owned(), found), ("quorum".to_owned(), one_answers)]);
+    let [(check, agreement)] = &told[2..] else { panic!("{told:?}") };
+    let who = format!("{} says that it serves chain 1337", other.url().authority());
+    assert!(check == "agreement" && agreement.contains(&who), "{agreement}");
 
     // Eleven blocks behind, and ten.
     let (copy, at) = (bench.url.clone(), bench.world.bridge.address().to_string());
@@ -261,7 +265,7 @@ async fn one_sick_endpoint_leaves_the_others_well_and_a_sick_bitcoin_server_is_n
     let run = bench.doctor(&[&dead, &bench.url], &["--bitcoin-url", &bitcoin]).await;
     assert_eq!(run.code, 1, "{run:?}");
     let server = format!("Electrum at {server}\n  wrong  ");
-    for words in [&server, "lets this machine connect", "2 of 12 checks failed"] {
+    for words in [&server, "lets this machine connect", "2 of 13 checks failed"] {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
     assert_eq!(run.stdout.matches("\n  wrong ").count(), 2, "{}", run.stdout);
@@ -400,15 +404,22 @@ async fn bitcoin_servers_are_checked_too_each_for_its_network() {
     let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
     let electrum =
         BitcoinServer::electrum(&bench.world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
-    let core =
+    let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
+    let core = BitcoinServer::core(&bench.world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
+    let silent =
         BitcoinServer::core(&bench.world.bitcoin, Serving::default(), |_, _| Reply::Forward).await.unwrap();
-    let urls = [electrum.url().to_string(), core.url().to_string()];
+    let urls = [electrum.url(), core.url(), silent.url()].map(ToString::to_string);
     let bitcoin = ["--bitcoin-url", &urls[0], "--bitcoin-url", &urls[1]];
     let run = bench.doctor(&[&bench.url], &bitcoin).await;
     assert_eq!(run.code, 0, "{run:?}");
-    for words in
-        ["Electrum at ", "Bitcoin Core at ", "next block at 10 sat/vB", "no fee estimate", "all 12 checks"]
-    {
+    for words in ["Electrum at ", "Bitcoin Core at ", "next block at 10 sat/vB", "all 13 checks"] {
+        assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
+    }
+    // Of two, one makes no estimate: there is none to go by.
+    let two = ["--bitcoin-url", &urls[0], "--bitcoin-url", &urls[2]];
+    let run = bench.doctor(&[&bench.url], &two).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    for words in ["no fee estimate", "too few servers tell an estimate of fees", "1 of 13 checks failed"] {
         assert!(run.stdout.contains(words), "{words}: {}", run.stdout);
     }
     let other = [&bitcoin[..], &["--bitcoin-network", "bitcoin", "--json"]].concat();

@@ -76,7 +76,20 @@ fn commands() -> [(&'static [&'static str], &'static str); 8] {
             &["leader", "--wallet", WALLET, "--block", "900", "--bridge", VALIDATOR, "--registry", VALIDATOR],
             "",
         ),
-        (&["watch", "--wallet", WALLET, "--bridge", VALIDATOR, "--bitcoin-url", "tcp://127.0.0.1:1"], ""),
+        (
+            &[
+                "watch",
+                "--wallet",
+                WALLET,
+                "--bridge",
+                VALIDATOR,
+                "--registry",
+                VALIDATOR,
+                "--bitcoin-url",
+                "tcp://127.0.0.1:1",
+            ],
+            "",
+        ),
     ]
 }
 
