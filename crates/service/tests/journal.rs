@@ -220,7 +220,7 @@ async fn inc_46_a_second_process_is_refused() {
 #[tokio::test]
 async fn inc_46_a_full_disk_refuses_what_does_not_fit_and_keeps_what_did() {
     let folder = tempfile::tempdir().unwrap();
-    let small = Settings { max_bytes: 64 << 10, ..at(&folder) };
+    let small = Settings { max_bytes: 160 << 10, ..at(&folder) };
     let journal = Journal::open(&small).unwrap();
     let large = vec![7; 4 << 10];
     let mut recorded = 0;
