@@ -76,13 +76,15 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@cargo run --quiet --locked -p coxswain-maintainer --example check-proving
 
 SECONDS := $(or $(SECONDS),600)
-fuzz: ## Feed mutated frames, envelopes, multiaddrs and servers' answers to what reads them: SECONDS=600 a target, SEED=…
+fuzz: ## Feed mutated frames, envelopes, multiaddrs, servers' answers and files of shares to what reads them: SECONDS=600 a target, SEED=…
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-network --test all -- fuzz:: --nocapture --test-threads 1
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-bitcoin --lib -- fuzz:: --nocapture --test-threads 1
 	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
 		cargo test --release --quiet --locked -p coxswain-ethereum --features proven --lib --test all -- fuzz:: --nocapture --test-threads 1
+	@COXSWAIN_FUZZ_SECONDS=$(SECONDS) COXSWAIN_FUZZ_SEED=$(SEED) \
+		cargo test --release --quiet --locked -p coxswain-signing --lib -- fuzz:: --nocapture --test-threads 1
 	@echo "fuzz: no target failed, SEED=$(SEED), $(SECONDS) s each"
 
 soak: contracts ## Flood and attack nodes for a minute each, kill journals, nodes and maintainers again and again, run 20 windows on five processes
@@ -103,6 +105,7 @@ bench: contracts ## Measure with criterion: leader, decoding, follower, predicat
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
 	cargo bench --locked --quiet -p coxswain-network
 	cargo bench --locked --quiet -p coxswain-bitcoin --bench headers
+	cargo bench --locked --quiet -p coxswain-signing --features threshold --bench threshold
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench passes
 	cargo bench --locked --quiet -p coxswain-node --features proven --bench window

@@ -2,6 +2,7 @@
 //! blocks between which it may sign. It checks by itself what it can, and signs for one action a window, by a [`SigningRecord`]
 //! that is durable before anything leaves.
 //!
+//! `store` keeps key shares at rest; `threshold` (a feature) is what a group of seats says to each other to sign.
 //! [`WholeKeySigner`] holds the whole key: for local chains and tests ([`TestChain`]).
 
 mod action_id;
@@ -12,6 +13,10 @@ mod outcome;
 mod preimages;
 mod record;
 mod signer;
+#[cfg(unix)]
+pub mod store;
+#[cfg(all(unix, feature = "threshold"))]
+pub mod threshold;
 mod whole_key;
 
 pub use action_id::ActionId;
