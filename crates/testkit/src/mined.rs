@@ -1,10 +1,9 @@
-//! Blocks with Bitcoin's own work on them, of the difficulties 1 and 2: what the real Bridge and the real relay make of a
+//! Four blocks with Bitcoin's own work on them, of the difficulties 1, 2, 1 and 1: what the real Bridge and the real relay make of a
 //! difficulty that changes can't be tried with regtest's headers, which every other hash meets.
 //!
 //! The first two are the end of an epoch that began with Bitcoin's genesis block, and took half of the time that it should, and the
-//! beginning of the next. Each of them has a deposit's sweep in it. Two more would show how the difficulty falls again: with all
-//! four, 5 · 2³² hashes are to be expected. `examples/mine.rs` computes them, in an order of its own, and goes on where
-//! `vectors/mined.txt` ends: that has the first two.
+//! beginning of the next. Each of them has a deposit's sweep in it. To be expected were 5 · 2³² hashes, computed once;
+//! `examples/mine.rs` is their generator, and `vectors/mined.txt` has the result.
 
 use alloy::primitives::{Address, B256};
 use bitcoin::{
@@ -60,15 +59,16 @@ pub struct MinedSweep {
 }
 
 impl MinedBlocks {
-    /// Reads the blocks that were mined: as many as the file has headers of.
+    /// Reads the blocks that were mined.
     ///
     /// # Errors
     /// If the headers are not those of these blocks.
     pub fn read() -> Result<Self, Error> {
         let mut mined = Self::unmined();
         let mut parent = mined.first.block_hash();
-        mined.blocks.truncate(HEADERS.lines().count());
-        for (block, line) in mined.blocks.iter_mut().zip(HEADERS.lines()) {
+        let mut lines = HEADERS.lines();
+        for block in &mut mined.blocks {
+            let line = lines.next().ok_or(Error::Absent("mined header"))?;
             let bytes = Vec::from_hex(line).map_err(|_| Error::Absent("mined header in hex"))?;
             let header: Header =
                 encode::deserialize(&bytes).map_err(|_| Error::Absent("mined header of 80 bytes"))?;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, U256},
+    sol,
     sol_types::SolCall,
 };
 use bitcoin::{Block, OutPoint, Transaction, block::Header, consensus::encode};
@@ -19,6 +20,16 @@ use coxswain_ethereum::{
 use coxswain_maintainer::{ItemState, Maintainer, Pass, RelayKeeper, Settings, Step, Venue};
 use coxswain_rules::{Assurance, Assured};
 use coxswain_testkit::{MinedBlocks, MinedSweep, TestChain, World};
+
+sol! {
+    /// tBTC's relay of tests.
+    interface TestRelay {
+        /// Says what the newest epoch's difficulty is.
+        function setCurrentEpochDifficulty(uint256 difficulty) external;
+        /// Says what the difficulty of the one before is.
+        function setPrevEpochDifficulty(uint256 difficulty) external;
+    }
+}
 
 /// The first block of an epoch.
 const BOUNDARY: u32 = 2016;
@@ -212,4 +223,18 @@ async fn from_difficulty_1_to_2_the_relay_is_told_and_a_sweep_is_proven_by_2_hea
     let told = keeper.step().await.unwrap();
     assert!(matches!(told, Step::Told { epoch: 1, .. }), "{told:?}");
     bench.proves(&mined, 0, 2).await;
+}
+
+#[tokio::test]
+async fn from_difficulty_2_to_1_a_sweep_is_proven_by_3_headers() {
+    let mined = MinedBlocks::read().unwrap();
+    let chain = TestChain::start().unwrap();
+    let relay = chain.deploy_test_relay().await.unwrap();
+    let bench = Bench::new(chain, relay).await;
+    let (chain, owner) = (&bench.world.chain, bench.world.governance);
+    let current = TestRelay::setCurrentEpochDifficultyCall { difficulty: U256::from(1) };
+    chain.send(owner, relay, &current).await.unwrap();
+    let previous = TestRelay::setPrevEpochDifficultyCall { difficulty: U256::from(2) };
+    chain.send(owner, relay, &previous).await.unwrap();
+    bench.proves(&mined, 1, 3).await;
 }
