@@ -107,11 +107,12 @@ pub(crate) async fn prove<B: Backend>(
     let clock = rhythm.clock;
     loop {
         rhythm.heights.mark_unchanged();
-        look_at_funds(&submitter, &report, clock()).await;
-        point("pass/before");
-        let Some(pass) = rhythm.unless_stopped(timeout(LIMIT, maintainer.pass(clock()))).await else {
-            return Ok(());
+        let work = async {
+            look_at_funds(&submitter, &report, clock()).await;
+            point("pass/before");
+            timeout(LIMIT, maintainer.pass(clock())).await
         };
+        let Some(pass) = rhythm.unless_stopped(work).await else { return Ok(()) };
         point("pass/after");
         let now = clock();
         let wait = match pass {
@@ -119,7 +120,8 @@ pub(crate) async fn prove<B: Backend>(
                 tell(&pass);
                 report.pass(&pass, maintainer.kept().1.longest(), now);
                 for (_, mined) in mined(&pass) {
-                    report.paid(mined, submitter.refund(mined).await.ok());
+                    let refund = rhythm.unless_stopped(submitter.refund(mined)).await;
+                    report.paid(mined, refund.and_then(Result::ok));
                 }
                 let kept = records.keep(maintainer.kept()).await;
                 report.kept(kept.as_ref().err().map(|error| -> &dyn std::error::Error { error }), now);
@@ -186,9 +188,12 @@ pub(crate) async fn keep_relay<B: Backend>(
     let mut pause = PAUSE;
     loop {
         rhythm.heights.mark_unchanged();
-        look_at_funds(&submitter, &report, clock()).await;
-        point("step/before");
-        let Some(step) = rhythm.unless_stopped(timeout(LIMIT, keeper.step())).await else { return Ok(()) };
+        let work = async {
+            look_at_funds(&submitter, &report, clock()).await;
+            point("step/before");
+            timeout(LIMIT, keeper.step()).await
+        };
+        let Some(step) = rhythm.unless_stopped(work).await else { return Ok(()) };
         point("step/after");
         let now = clock();
         let wait = match step {
@@ -198,7 +203,8 @@ pub(crate) async fn keep_relay<B: Backend>(
                 match step {
                     Step::Told { epoch, mined } => {
                         info!(epoch, transaction = %mined.hash, "the relay was told");
-                        report.paid(&mined, submitter.refund(&mined).await.ok());
+                        let refund = rhythm.unless_stopped(submitter.refund(&mined)).await;
+                        report.paid(&mined, refund.and_then(Result::ok));
                         Duration::ZERO
                     }
                     Step::ToldByOthers => Duration::ZERO,

@@ -1,9 +1,16 @@
 //! `coxswain maintain --config`: a maintainer that runs, and says how it is.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use alloy_primitives::U256;
 use coxswain_bindings::Bridge;
+use coxswain_testkit::{FaultyEndpoint, Reply};
 use tokio::time::sleep;
 
 use crate::proving::{ACCOUNT, Bench, entry};
@@ -126,4 +133,28 @@ async fn a_maintainer_that_cannot_start_ends_with_the_documented_code() {
     running.health(|_, _| true).await;
     assert_eq!(ends("", &[]), 3, "another process holds the journal");
     assert_eq!(running.terminate().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_maintainer_drains_though_its_ethereum_server_hangs() {
+    let bench = Bench::new(1).await;
+    bench.authorise().await;
+    let hangs = Arc::new(AtomicBool::new(false));
+    let (hanging, upstream) = (Arc::clone(&hangs), bench.world.chain.endpoint().parse().unwrap());
+    let endpoint = FaultyEndpoint::start(upstream, move |_| {
+        if hanging.load(Ordering::SeqCst) { Reply::Stall } else { Reply::Forward }
+    });
+    let endpoint = endpoint.await.unwrap();
+    let url = endpoint.url().to_string();
+    let mut program = bench.start("every = \"60m\"", &[("COXSWAIN_ETHEREUM__URLS", &url)]);
+    program.health(|_, health| entry(health, "spv")["state"] == "ok").await;
+    // The next pass asks it, and waits.
+    hangs.store(true, Ordering::SeqCst);
+    let balances = || endpoint.methods().iter().filter(|method| *method == "eth_getBalance").count();
+    let asked = balances();
+    bench.world.bitcoin.mine_empty(1).unwrap();
+    while balances() == asked {
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(program.terminate().code(), Some(0));
 }
