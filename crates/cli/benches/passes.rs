@@ -59,7 +59,7 @@ async fn main() {
     let url = endpoint.url().to_string();
     let nothing = count(&endpoint, &bench);
     let variables = [("COXSWAIN_ETHEREUM__URLS", url.as_str()), ("COXSWAIN_ETHEREUM__POLL", "1s")];
-    let mut program = bench.start("only = \"spv\"\nevery = \"1h\"", &variables);
+    let mut program = bench.start("only = \"spv\"\nevery = \"60m\"", &variables);
     println!("{WALLETS} wallets                        requests    calls   Bitcoin  passes");
     passed(&mut program, 1.0).await;
     let first = count(&endpoint, &bench);
