@@ -99,8 +99,14 @@ async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_a
     hostile.linked(&HONEST).await;
     let leads = |it: &coxswain_protocol::Assignment| it.leader == operator(HOSTILE);
 
-    // INC-19: it proposes where another leads.
-    let window = fleet.until_next(wallet, |it| !leads(it)).await;
+    // INC-19: it proposes where another leads, by either rule for the safe block's hash.
+    let window = fleet
+        .until_hashed(|fleet, window, hashes| {
+            [hashes.canonical, hashes.legacy_header]
+                .into_iter()
+                .all(|hash| !leads(&fleet.assigned(wallet, window, hash)))
+        })
+        .await;
     let said = hostile.envelope(&fleet, wallet, window, Proposed::NoOp, 1);
     let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
     blame(&results, "action", |kind| matches!(kind, FaultKind::LeaderImpersonation { .. }));
