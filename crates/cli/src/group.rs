@@ -54,9 +54,9 @@ pub(crate) async fn read(
     let registry = registry.ok_or_else(|| needed("--registry"))?;
     let is_mainnets = contracts.is_some_and(|contracts| contracts.wallet_registry == registry);
     let from_block = if is_mainnets { MAINNET_REGISTRY_FROM } else { 0 };
-    let (_, named) = chain.named(&endpoint, BlockSelector::Latest).await?;
-    let block = named.header.block();
-    Groups::new(endpoint, bridge, registry, from_block).of(wallet, block).await.map_err(|error| match error {
+    let (panel, named) = chain.named(&endpoint, BlockSelector::Latest).await?;
+    let groups = Groups::new(panel, endpoint, bridge, registry, from_block);
+    groups.of(wallet, &named.header).await.map_err(|error| match error {
         GroupError::Undecided(undecided) => CoordinationError::Undecided(undecided),
         other => CoordinationError::Group(Box::new(other)),
     })

@@ -16,9 +16,10 @@ use url::Url;
 
 use crate::{
     error::ChainError,
+    panel::Panel,
     rpc::{
-        Block, BlockSelector, Called, ConnectError, End, Endpoints, Expected, LogRanges, RequestError,
-        address,
+        Block, BlockSelector, Called, ConnectError, End, Endpoints, Expected, HashedHeader, LogRanges,
+        RequestError, address,
     },
 };
 
@@ -39,6 +40,23 @@ pub(crate) async fn ask<Call: SolCall>(
         Called::Returned(bytes) if bytes.is_empty() && endpoint.code(address, block).await?.is_empty() => {
             Err(ChainError::NoCode { address, block })
         }
+        called => returned::<Call>(called, address),
+    }
+}
+
+/// Asks all servers a view that never reverts.
+async fn ask_all<Call: SolCall>(
+    panel: &Panel,
+    address: Address,
+    call: Call,
+    at: &HashedHeader,
+) -> Result<Call::Return, ChainError> {
+    returned::<Call>(panel.call(Some(address), call.abi_encode().into(), at).await?.fact, address)
+}
+
+/// What a view that never reverts has returned.
+fn returned<Call: SolCall>(called: Called, address: Address) -> Result<Call::Return, ChainError> {
+    match called {
         Called::Returned(bytes) => Call::abi_decode_returns_validate(&bytes)
             .map_err(|_| ChainError::UnknownAnswer { address, answer: excerpt(&bytes), length: bytes.len() }),
         Called::Reverted(bytes) if bytes.is_empty() => Err(ChainError::RevertWithoutReason { address }),
@@ -201,7 +219,9 @@ impl From<RequestError> for GroupError {
 /// Reads signing groups.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    endpoint: Endpoints,
+    panel: Panel,
+    /// The same servers, which are asked for events.
+    endpoints: Endpoints,
     bridge: Address,
     registry: Address,
     from_block: u64,
@@ -209,24 +229,31 @@ pub struct Groups {
 
 impl Groups {
     /// Of the wallets of this Bridge, from this registry, whose events are looked for from a block on.
-    pub const fn new(endpoint: Endpoints, bridge: Address, registry: Address, from_block: u64) -> Self {
-        Self { endpoint, bridge, registry, from_block }
+    pub const fn new(
+        panel: Panel,
+        endpoints: Endpoints,
+        bridge: Address,
+        registry: Address,
+        from_block: u64,
+    ) -> Self {
+        Self { panel, endpoints, bridge, registry, from_block }
     }
 
-    /// The operators of a wallet, by seat. What events say is held against the hashes that the contracts keep, so that a group
-    /// is right or there is none. It never changes.
+    /// The operators of a wallet, by seat. What the contracts say is proven or said by enough servers. What events say is held
+    /// against the hashes that the contracts keep, so that a group is right or there is none. It never changes.
     ///
     /// # Errors
     /// If the wallet is unknown or gone, or the servers' answers are of no use.
-    pub async fn of(&self, wallet: KeyHash, block: Block) -> Result<WalletGroup, GroupError> {
+    pub async fn of(&self, wallet: KeyHash, at: &HashedHeader) -> Result<WalletGroup, GroupError> {
+        let (panel, block) = (&self.panel, at.block());
         let contradiction = |what| GroupError::Contradiction { wallet, what };
         let call = Bridge::walletsCall { walletPubKeyHash: wallet.0.into() };
-        let id = ask(&self.endpoint, self.bridge, call, block).await?.ecdsaWalletID;
+        let id = ask_all(panel, self.bridge, call, at).await?.ecdsaWalletID;
         if id.is_zero() {
             return Err(GroupError::NoWallet(wallet));
         }
         let call = WalletRegistry::getWalletCall { walletID: id };
-        let kept = ask(&self.endpoint, self.registry, call, block).await?;
+        let kept = ask_all(panel, self.registry, call, at).await?;
         if kept.membersIdsHash.is_zero() {
             return Err(GroupError::Gone(wallet));
         }
@@ -251,9 +278,9 @@ impl Groups {
             return Err(contradiction("its members have another hash"));
         }
 
-        let pool = ask(&self.endpoint, self.registry, WalletRegistry::sortitionPoolCall {}, block).await?;
+        let pool = ask_all(panel, self.registry, WalletRegistry::sortitionPoolCall {}, at).await?;
         let count = ids.len();
-        let operators = ask(&self.endpoint, pool, getIDOperatorsCall { ids: ids.clone() }, block).await?;
+        let operators = ask_all(panel, pool, getIDOperatorsCall { ids: ids.clone() }, at).await?;
         if operators.len() != count || operators.contains(&Address::ZERO) {
             return Err(contradiction("a member has no operator"));
         }
@@ -270,7 +297,7 @@ impl Groups {
         let (mut ranges, mut last) = (LogRanges::new(), block.number);
         loop {
             let range = self.from_block..=last;
-            let (read, logs) = ranges.read(&self.endpoint, block, filter.clone(), range, End::Last).await?;
+            let (read, logs) = ranges.read(&self.endpoints, block, filter.clone(), range, End::Last).await?;
             let decoded = logs.iter().rev().filter(|log| is_of(log, self.registry)).find_map(|log| {
                 Event::decode_raw_log_validate(log.topics().iter().copied(), &log.data().data).ok()
             });

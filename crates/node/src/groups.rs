@@ -9,8 +9,8 @@ use std::{collections::BTreeSet, time::Duration};
 use alloy_primitives::Address;
 use bitcoin::{hashes::Hash as _, secp256k1::PublicKey};
 use coxswain_ethereum::{
-    BlockSelector, ChainError, Endpoints, GroupError, Groups, Panel, SnapshotKeys, SnapshotReader,
-    heads::Standing,
+    BlockSelector, Chain, ChainError, Endpoints, GroupError, Groups, HashedHeader, Panel, SnapshotKeys,
+    SnapshotReader, WalletGroup, heads::Standing,
 };
 use coxswain_rules::{Assurance, KeyHash, WalletState, units::UnixTime};
 use coxswain_service::{
@@ -59,6 +59,7 @@ pub(crate) fn key_hash(key: PublicKey) -> KeyHash {
 /// Reads groups, where they are not stated.
 #[derive(Debug)]
 pub(crate) struct GroupReader<'a> {
+    pub(crate) chain: Chain,
     pub(crate) endpoints: &'a Endpoints,
     pub(crate) bridge: Address,
     /// The wallet registry, and from which block on it has events.
@@ -99,34 +100,39 @@ impl GroupReader<'_> {
             return Ok(Some((key, group)));
         }
         let Some((registry, from)) = self.registry else { return Err(StartError::NoRegistry(wallet)) };
-        let groups = Groups::new(self.endpoints.clone(), self.bridge, registry, from);
         loop {
-            let read = match self.endpoints.block(BlockSelector::Latest).await {
-                Ok(Some(block)) => groups.of(wallet, block).await,
-                Ok(None) => Err(GroupError::Undecided(ChainError::NoBlock {
-                    endpoint: self.endpoints.name().to_owned(),
-                    block: BlockSelector::Latest,
-                })),
-                Err(error) => Err(error.into()),
+            let (read, is_word) = match self.chain.named(self.endpoints, BlockSelector::Latest).await {
+                Ok((panel, named)) => {
+                    let groups =
+                        Groups::new(panel.clone(), self.endpoints.clone(), self.bridge, registry, from);
+                    // Of several servers only one has an answer.
+                    let is_word = named.named_by < 2 && named.of > 1;
+                    (final_group(&panel, &groups, wallet, &named.header).await, is_word)
+                }
+                Err(error) => (Err(error.into()), true),
             };
             match read {
+                // On a doubtful answer nothing is dropped.
+                Err(error @ (GroupError::NoWallet(_) | GroupError::Gone(_))) if is_word => {
+                    warn!(%wallet, %error, "waiting for a second server to say so");
+                    sleep(RETRY).await;
+                }
                 Ok(read) => {
                     let group = Group {
                         key: read.key.to_string(),
                         operators: read.operators,
                         member_ids: read.members,
                     };
-                    let unwritable = |error| AppendError::Unwritable(std::sync::Arc::new(error));
-                    let body =
-                        serde_json::to_string(&group).map_err(unwritable).map_err(StartError::Record)?;
-                    let fact = Fact { key: fact, body, replaces: true };
-                    self.journal.fact(fact).await.map_err(StartError::Record)?;
+                    // Then the next start asks again, rather than believe it for good.
+                    if !is_word {
+                        self.keep(fact, &group).await.map_err(StartError::Record)?;
+                    }
                     info!(%wallet, seats = group.operators.len(), "the wallet's group is read from the chain");
                     return Ok(Some((read.key, group)));
                 }
                 Err(GroupError::NoWallet(wallet)) => return Err(StartError::UnknownWallet(wallet)),
                 Err(GroupError::Gone(wallet)) => {
-                    self.tell_gone(wallet);
+                    tell_gone(self.health, wallet);
                     return Ok(None);
                 }
                 Err(doubtful) => {
@@ -137,8 +143,25 @@ impl GroupReader<'_> {
         }
     }
 
-    fn tell_gone(&self, wallet: KeyHash) {
-        tell_gone(self.health, wallet);
+    async fn keep(&self, key: FactKey, group: &Group) -> Result<(), AppendError> {
+        let body = serde_json::to_string(group);
+        let body = body.map_err(|error| AppendError::Unwritable(std::sync::Arc::new(error)))?;
+        self.journal.fact(Fact { key, body, replaces: true }).await
+    }
+}
+
+/// The wallet's group. That it is gone counts only once that is final.
+async fn final_group(
+    panel: &Panel,
+    groups: &Groups,
+    wallet: KeyHash,
+    head: &HashedHeader,
+) -> Result<WalletGroup, GroupError> {
+    match (groups.of(wallet, head).await, head.number().checked_sub(FINAL)) {
+        (Err(GroupError::Gone(_)), Some(number)) => {
+            groups.of(wallet, &panel.ancestor(head, number).await?.fact).await
+        }
+        (read, _) => read,
     }
 }
 
@@ -238,7 +261,67 @@ const fn is_doubtful(assurance: Assurance) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use coxswain_ethereum::Expected;
+    use coxswain_service::{journal::Settings, status::State};
+    use coxswain_testkit::{DOUBLE_BRIDGE, DOUBLE_REGISTRY, Registry};
+
     use super::*;
+
+    /// What these servers say of the wallet's group; whether that is kept, and whether the wallet is said to be gone.
+    async fn read(doubles: Vec<Registry>) -> (Option<Vec<Address>>, bool, bool) {
+        let mut served = Vec::new();
+        for double in doubles {
+            served.push(double.serve().await.unwrap());
+        }
+        let urls = served.iter().map(|served| served.url().clone());
+        let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&Settings::at(folder.path().join("journal.db"))).unwrap();
+        let health = Health::default();
+        let reader = GroupReader {
+            chain: Chain::served(&endpoints, None).await.unwrap(),
+            endpoints: &endpoints,
+            bridge: DOUBLE_BRIDGE,
+            registry: Some((DOUBLE_REGISTRY, 0)),
+            journal: &journal,
+            health: &health,
+        };
+        let stated = WalletSettings {
+            public_key: None,
+            key_hash: Some(Registry::wallet()),
+            operators: Vec::new(),
+            member_ids: Vec::new(),
+            key_file: None,
+        };
+        let group = reader.group(&stated).await.unwrap().map(|(_, group)| group.operators);
+        let is_kept = !journal.reader().facts(GROUP, Some(Registry::wallet().0)).unwrap().is_empty();
+        (group, is_kept, health.worst() == State::Warning)
+    }
+
+    #[tokio::test]
+    async fn inc_26_a_wallet_is_gone_at_the_start_only_if_enough_servers_say_so() {
+        let gone = || {
+            let mut gone = Registry::of_five();
+            gone.kept.clear();
+            gone
+        };
+        let all = [11, 13, 11].map(Registry::operator).to_vec();
+        let (one, two) = (vec![gone(), Registry::of_five(), Registry::of_five()], vec![gone(), gone()]);
+        assert_eq!(read(one).await, (Some(all), true, false));
+        assert_eq!(read(two).await, (None, false, true));
+    }
+
+    #[tokio::test]
+    async fn a_group_that_only_one_of_several_servers_tells_is_not_kept() {
+        let dead = || {
+            let mut dead = Registry::of_five();
+            dead.dead = true;
+            dead
+        };
+        let all = [11, 13, 11].map(Registry::operator).to_vec();
+        assert_eq!(read(vec![dead(), Registry::of_five()]).await, (Some(all.clone()), false, false));
+        assert_eq!(read(vec![Registry::of_five()]).await, (Some(all), true, false));
+    }
 
     #[test]
     fn inc_26_on_one_servers_word_no_wallet_is_dropped() {

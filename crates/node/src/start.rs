@@ -211,6 +211,7 @@ async fn prepare(
     let from = chain.network.and_then(|network| network.contracts);
     let from = from.filter(|contracts| Some(contracts.wallet_registry) == registry);
     let groups = GroupReader {
+        chain,
         endpoints: &endpoints,
         bridge: tbtc.bridge,
         registry: registry.map(|registry| (registry, from.map_or(0, |_| MAINNET_REGISTRY_FROM))),

@@ -157,8 +157,9 @@ impl Registry {
 
     fn answer(&self, request: &Value) -> Value {
         let (id, parameters) = (&request["id"], &request["params"]);
+        let failed = |code, message| json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } });
         if self.dead {
-            return json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32000, "message": "out of service" } });
+            return failed(-32000, "out of service");
         }
         let result = match request["method"].as_str() {
             Some("eth_chainId") => json!(CHAIN_ID),
@@ -167,6 +168,8 @@ impl Registry {
             Some("eth_getCode") => json!("0x00"),
             Some("eth_call") => json!(self.call(&parameters[0])),
             Some("eth_getLogs") => self.logs(&parameters[0]),
+            // Many providers have none.
+            Some("eth_getProof") => return failed(-32601, "the method does not exist"),
             other => panic!("nobody asks a registry for {other:?}"),
         };
         json!({ "jsonrpc": "2.0", "id": id, "result": result })

@@ -5,7 +5,7 @@
 use alloy::primitives::{Address, B256};
 use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
 use coxswain_ethereum::{
-    Block, BlockSelector, Eligible, EligibleError, Endpoints, Expected, GroupError, Groups,
+    BlockSelector, Chain, Eligible, EligibleError, Endpoints, Expected, GroupError, Groups,
 };
 use coxswain_testkit::{DOUBLE_BRIDGE as BRIDGE, DOUBLE_REGISTRY as REGISTRY, Registry};
 use url::Url;
@@ -15,12 +15,42 @@ fn operator(id: u32) -> Address {
 }
 
 async fn group_of(double: Registry, from_block: u64) -> Result<Vec<Address>, GroupError> {
-    let served = double.serve().await.unwrap();
-    let endpoint = Endpoints::new(served.url().clone()).unwrap();
-    let block: Block = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
-    let group = Groups::new(endpoint, BRIDGE, REGISTRY, from_block).of(Registry::wallet(), block).await?;
+    group_by(vec![double], from_block).await
+}
+
+/// The group, as these servers have it.
+async fn group_by(doubles: Vec<Registry>, from_block: u64) -> Result<Vec<Address>, GroupError> {
+    let mut served = Vec::new();
+    for double in doubles {
+        served.push(double.serve().await.unwrap());
+    }
+    let urls = served.iter().map(|served| served.url().clone());
+    let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
+    let chain = Chain::served(&endpoints, None).await.unwrap();
+    let (panel, named) = chain.named(&endpoints, BlockSelector::Latest).await.unwrap();
+    let groups = Groups::new(panel, endpoints, BRIDGE, REGISTRY, from_block);
+    let group = groups.of(Registry::wallet(), &named.header).await?;
     assert_eq!(group.key, Registry::key());
     Ok(group.operators)
+}
+
+#[tokio::test]
+async fn inc_47_one_liar_among_three_servers_makes_up_no_group_and_no_end_of_a_wallet() {
+    let honest = Registry::of_five;
+    let (mut gone, mut unknown, mut others) = (honest(), honest(), honest());
+    gone.kept.clear();
+    unknown.wallets.clear();
+    let operator_of_11 = others.operators.insert(11, operator(99));
+    assert!(operator_of_11.is_some());
+    for lying in [gone, unknown, others] {
+        let group = group_by(vec![lying, honest(), honest()], 0).await.unwrap();
+        assert_eq!(group, [operator(11), operator(13), operator(11)]);
+    }
+    // Without enough on one side it is undecided.
+    let mut gone = honest();
+    gone.kept.clear();
+    let undecided = group_by(vec![gone, honest()], 0).await.unwrap_err();
+    assert!(matches!(undecided, GroupError::Undecided(_)), "{undecided}");
 }
 
 #[tokio::test]
