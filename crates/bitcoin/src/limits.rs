@@ -27,6 +27,15 @@ pub struct Limits {
     pub batch: usize,
 }
 
+impl Limits {
+    /// The usual ones, but for how long an answer may take, if that is said: connecting takes no longer.
+    pub fn answering_in(answer: Option<Duration>) -> Self {
+        let usual = Self::default();
+        let answer = answer.unwrap_or(usual.answer);
+        Self { answer, connect: usual.connect.min(answer), ..usual }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { connect: Duration::from_secs(5), answer: Duration::from_secs(15), bytes: 8 << 20, batch: 100 }

@@ -449,10 +449,7 @@ impl BitcoinArguments {
         asking: &AskingArguments,
         ethereum: Option<Preset>,
     ) -> Result<Option<Backends>, EndpointError> {
-        let mut limits = Limits::default();
-        if let Some(timeout) = self.bitcoin_timeout {
-            (limits.answer, limits.connect) = (timeout, limits.connect.min(timeout));
-        }
+        let limits = Limits::answering_in(self.bitcoin_timeout);
         let watcher = Arc::new(Watched(asking.activity()));
         let endpoint = |url| -> Result<coxswain_bitcoin::Endpoint, EndpointError> {
             let watcher: Arc<dyn Watcher> = Arc::clone(&watcher) as _;

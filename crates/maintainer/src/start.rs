@@ -261,10 +261,7 @@ fn backends(
     network: Network,
     headers: PathBuf,
 ) -> Result<Backends, EndpointError> {
-    let mut limits = Limits::default();
-    if let Some(timeout) = bitcoin.request_timeout {
-        (limits.answer, limits.connect) = (timeout, limits.connect.min(timeout));
-    }
+    let limits = Limits::answering_in(bitcoin.request_timeout);
     let endpoints = bitcoin.urls.iter().map(|url| Endpoint::new(url, limits));
     let mut expected = coxswain_bitcoin::Expected::on(network);
     expected.at_least = bitcoin.quorum;

@@ -159,10 +159,7 @@ async fn prepare(
     let expected = coxswain_bitcoin::Expected::on(
         bitcoin.network.unwrap_or_else(|| chain.network.unwrap_or(Preset::MAINNET).bitcoin),
     );
-    let mut limits = Limits::default();
-    if let Some(timeout) = bitcoin.request_timeout {
-        (limits.answer, limits.connect) = (timeout, limits.connect.min(timeout));
-    }
+    let limits = Limits::answering_in(bitcoin.request_timeout);
     let backends = bitcoin.urls.iter().map(|url| Endpoint::new(url, limits));
     let backends = Backends::new(backends.collect::<Result<Vec<_>, _>>()?, expected);
     let fallback = bitcoin
