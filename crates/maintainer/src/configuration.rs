@@ -6,7 +6,7 @@ use alloy::primitives::{Address, U256, utils::parse_ether};
 use coxswain_rules::network::Preset;
 use coxswain_service::{
     configuration::{parsed, parsed_if_any},
-    settings::{LogSettings, duration, preset, text, urls},
+    settings::{LogSettings, Password, duration, preset, text, urls},
     status::StatusSettings,
 };
 use serde::{Deserialize, Deserializer};
@@ -68,7 +68,7 @@ pub struct EthereumSettings {
     /// The file that holds the keystore's password.
     pub password_file: Option<PathBuf>,
     /// The keystore's password itself, which belongs into a variable.
-    pub password: Option<String>,
+    pub password: Option<Password>,
     /// How long a server may take to answer, as `15s`.
     #[serde(default, deserialize_with = "duration")]
     pub request_timeout: Option<Duration>,

@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use alloy::primitives::{Address, U256};
@@ -20,6 +20,8 @@ use coxswain_ethereum::{
 use coxswain_rules::network::{Contracts, Preset};
 use coxswain_service::{
     journal::{self, Journal, OpenError, ReadError},
+    now,
+    settings::{Password, PasswordError},
     status::{self, Status, StatusSettings},
     tasks::{Ending, Tasks},
 };
@@ -57,11 +59,8 @@ pub enum StartError {
     #[error("the account's key can't be opened")]
     Account(#[from] AccountError),
     /// There is no password.
-    #[error("the keystore's password is needed: ethereum.password_file, or COXSWAIN_ETHEREUM__PASSWORD")]
-    NoPassword,
-    /// The password's file can't be read.
-    #[error("the password file can't be read")]
-    Password(#[source] std::io::Error),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// An Ethereum URL can't be used.
     #[error("ethereum.urls: {0}")]
     Ethereum(#[from] ConnectError),
@@ -90,7 +89,6 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Account(_)
-            | Self::NoPassword
             | Self::Password(_)
             | Self::Ethereum(_)
             | Self::Bitcoin(_)
@@ -98,11 +96,6 @@ impl StartError {
             Self::Chain(_) | Self::Journal(_) | Self::Records(_) | Self::Status(..) => 3,
         }
     }
-}
-
-/// Since the Unix epoch.
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Starts a maintainer, and runs it until `asked` is done or a task ends that it needs. Then all tasks have until the deadline.
@@ -120,16 +113,14 @@ pub async fn start(
         started = prepare(configuration) => started?,
     };
     let ending = tasks.run(asked, deadline).await;
-    // Whoever still holds it has had its time.
-    if let Some(journal) = Arc::into_inner(journal) {
-        journal.close();
-    }
+    journal::close_after(&ending, journal);
     Ok(ending)
 }
 
 /// Opens and checks everything, and begins all tasks.
 async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), StartError> {
-    let Configuration { ethereum, bitcoin, journal, maintainer: settings, status, log: _ } = configuration;
+    let Configuration { ethereum, bitcoin, journal: kept, maintainer: settings, status, log: _ } =
+        configuration;
     let account = account(&ethereum)?;
     let address = account.address();
     info!(account = %address, "the account's key is open");
@@ -151,7 +142,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     let venue = proxy.filter(|_| !ethereum.direct).map_or(Venue::Bridge(bridge), Venue::Proxy);
     info!(chain = chain.id, %bridge, proofs_to = %venue.address(), "Ethereum answers");
 
-    let path = journal.path;
+    let path = kept.path;
     let journal = Arc::new(Journal::open(&journal::Settings::at(path.clone()))?);
     info!(path = %path.display(), "the journal is open");
     let records = Records::of(Arc::clone(&journal), address)?;
@@ -228,14 +219,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     if difficulty {
         tasks.critical("difficulty", run::keep_relay(keeper, submitter, report, rhythm));
     }
-    let (watched, mut stop) = (Arc::downgrade(&journal), tasks.stop());
-    tasks.critical("journal", async move {
-        let Some(journal) = watched.upgrade() else { return Ok(()) };
-        tokio::select! {
-            () = stop.requested() => Ok(()),
-            () = journal.failed() => Err("nothing can be recorded any more".into()),
-        }
-    });
+    tasks.critical("journal", journal::watch(Arc::clone(&journal), tasks.stop()));
     info!(spv, difficulty, "at work");
     Ok((tasks, journal))
 }
@@ -245,15 +229,8 @@ const fn first_block(contracts: Contracts) -> u64 {
 }
 
 fn account(ethereum: &EthereumSettings) -> Result<Account, StartError> {
-    let password = match (&ethereum.password, &ethereum.password_file) {
-        (Some(password), _) => password.clone(),
-        (None, Some(file)) => {
-            let text = std::fs::read_to_string(file).map_err(StartError::Password)?;
-            text.lines().next().unwrap_or_default().to_owned()
-        }
-        (None, None) => return Err(StartError::NoPassword),
-    };
-    Ok(Account::from_keystore(&ethereum.keystore, &password)?)
+    let password = Password::of(ethereum.password.as_ref(), ethereum.password_file.as_deref())?;
+    Ok(Account::from_keystore(&ethereum.keystore, password.as_str())?)
 }
 
 fn backends(

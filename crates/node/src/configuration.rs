@@ -8,7 +8,7 @@ use coxswain_network::PeerAddress;
 use coxswain_rules::{KeyHash, network::Preset};
 use coxswain_service::{
     configuration::{parsed, parsed_if_any, words},
-    settings::{LogSettings, duration, preset, text, urls},
+    settings::{LogSettings, Password, duration, preset, text, urls},
     status::StatusSettings,
 };
 use serde::{Deserialize, Deserializer};
@@ -77,7 +77,7 @@ pub struct EthereumSettings {
     /// The file that holds the keystore's password.
     pub password_file: Option<PathBuf>,
     /// The keystore's password itself, which belongs into a variable.
-    pub password: Option<String>,
+    pub password: Option<Password>,
     /// How long a server may take to answer, as `15s`.
     #[serde(default, deserialize_with = "duration")]
     pub request_timeout: Option<Duration>,

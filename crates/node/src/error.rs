@@ -7,7 +7,10 @@ use coxswain_ethereum::{AccountError, ChainError, ConnectError, ResolveError, re
 use coxswain_network::{AdmissionError, KeyError, StartError as NetworkError};
 use coxswain_protocol::{GroupSizeError, ParametersError};
 use coxswain_rules::KeyHash;
-use coxswain_service::journal::{AppendError, OpenError, ReadError};
+use coxswain_service::{
+    journal::{AppendError, OpenError, ReadError},
+    settings::PasswordError,
+};
 use coxswain_signing::ChainRefused;
 
 /// Why a node does not start.
@@ -18,11 +21,8 @@ pub enum StartError {
     #[error("the operator's key can't be opened")]
     Account(#[from] AccountError),
     /// There is no password.
-    #[error("the keystore's password is needed: ethereum.password_file, or COXSWAIN_ETHEREUM__PASSWORD")]
-    NoPassword,
-    /// The password's file can't be read.
-    #[error("the password file can't be read")]
-    Password(#[source] std::io::Error),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The key is no identity.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -96,7 +96,6 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Account(_)
-            | Self::NoPassword
             | Self::Password(_)
             | Self::Key(_)
             | Self::Ethereum(_)

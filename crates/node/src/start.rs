@@ -25,7 +25,8 @@ use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
 use coxswain_protocol::{Setup, SigningGroup, WindowParameters};
 use coxswain_rules::{KeyHash, network::Preset, units::Blocks, units::UnixTime};
 use coxswain_service::{
-    journal::{AppendError, Journal},
+    journal::{self, AppendError, Journal},
+    settings::Password,
     status::{self, Condition, Status, StatusSettings},
     tasks::{Ending, Stop, Tasks},
 };
@@ -99,12 +100,7 @@ pub async fn start(
     };
     let (tasks, journal) = tasks;
     let ending = tasks.run(asked, deadline).await;
-    // Whoever still holds it has had its time, and so has a writer that hangs.
-    if !matches!(ending, Ending::Overdue(_))
-        && let Some(journal) = Arc::into_inner(journal)
-    {
-        journal.close();
-    }
+    journal::close_after(&ending, journal);
     Ok(ending)
 }
 
@@ -113,15 +109,8 @@ pub async fn start(
 /// # Errors
 /// If there is no password, or it opens nothing.
 pub fn account(ethereum: &EthereumSettings) -> Result<Account, StartError> {
-    let password = match (&ethereum.password, &ethereum.password_file) {
-        (Some(password), _) => password.clone(),
-        (None, Some(file)) => {
-            let text = std::fs::read_to_string(file).map_err(StartError::Password)?;
-            text.lines().next().unwrap_or_default().to_owned()
-        }
-        (None, None) => return Err(StartError::NoPassword),
-    };
-    Ok(Account::from_keystore(&ethereum.keystore, &password)?)
+    let password = Password::of(ethereum.password.as_ref(), ethereum.password_file.as_deref())?;
+    Ok(Account::from_keystore(&ethereum.keystore, password.as_str())?)
 }
 
 /// Opens and checks everything, and begins all tasks.
@@ -129,7 +118,7 @@ async fn prepare(
     configuration: Configuration,
     version: &'static str,
 ) -> Result<(Tasks, Arc<Journal>), StartError> {
-    let Configuration { ethereum, bitcoin, network, journal, signing, status, wallets, log: _ } =
+    let Configuration { ethereum, bitcoin, network, journal: kept, signing, status, wallets, log: _ } =
         configuration;
     let account = account(&ethereum)?;
     let identity = Identity::from_secret(account.secret())?;
@@ -148,9 +137,9 @@ async fn prepare(
     let chain = tbtc.chain;
     info!(chain = chain.id, bridge = %tbtc.bridge, validator = %tbtc.validator, block = tbtc.block().number, "Ethereum answers");
 
-    let mut settings = coxswain_service::journal::Settings::at(journal.path);
-    settings.keep_windows = journal.keep_windows.unwrap_or(settings.keep_windows);
-    settings.max_bytes = journal.max_bytes.unwrap_or(settings.max_bytes);
+    let mut settings = journal::Settings::at(kept.path);
+    settings.keep_windows = kept.keep_windows.unwrap_or(settings.keep_windows);
+    settings.max_bytes = kept.max_bytes.unwrap_or(settings.max_bytes);
     let journal = Arc::new(Journal::open(&settings)?);
     info!(path = %settings.path.display(), "the journal is open");
 
@@ -447,14 +436,7 @@ async fn prepare(
         );
         tasks.critical("commitments", sending);
     }
-    let (watched, mut stop) = (Arc::downgrade(&journal), tasks.stop());
-    tasks.critical("journal", async move {
-        let Some(journal) = watched.upgrade() else { return Ok(()) };
-        tokio::select! {
-            () = stop.requested() => Ok(()),
-            () = journal.failed() => Err("nothing can be recorded any more".into()),
-        }
-    });
+    tasks.critical("journal", journal::watch(Arc::clone(&journal), tasks.stop()));
     Ok((tasks, journal))
 }
 

@@ -1,6 +1,13 @@
 //! What every program's configuration has: its log, and values that are read from texts.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    str::FromStr,
+    time::Duration,
+};
 
 use coxswain_rules::network::Preset;
 use serde::{Deserialize, Deserializer};
@@ -67,6 +74,55 @@ fn custom<E: serde::de::Error>(problem: &impl fmt::Display) -> E {
     E::custom(problem)
 }
 
+/// A keystore's password. Shown nowhere.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Password(String);
+
+/// How much of a password's file is read, in bytes.
+const MAX_PASSWORD: u64 = 64 << 10;
+
+/// Why there is no password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasswordError {
+    /// None is stated.
+    #[error("the keystore's password is needed: ethereum.password_file, or COXSWAIN_ETHEREUM__PASSWORD")]
+    Missing,
+    /// Its file can't be read.
+    #[error("the password file can't be read")]
+    Read(#[from] io::Error),
+}
+
+impl Password {
+    /// The one that is stated, or else the first line of the file.
+    ///
+    /// # Errors
+    /// If there is neither, or the file can't be read.
+    pub fn of(stated: Option<&Self>, file: Option<&Path>) -> Result<Self, PasswordError> {
+        match (stated, file) {
+            (Some(stated), _) => Ok(stated.clone()),
+            (None, Some(file)) => {
+                let mut text = String::new();
+                File::open(file)?.take(MAX_PASSWORD).read_to_string(&mut text)?;
+                Ok(Self(text.lines().next().unwrap_or_default().to_owned()))
+            }
+            (None, None) => Err(PasswordError::Missing),
+        }
+    }
+
+    /// The password itself, which opens a keystore.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
 /// A network by its name.
 ///
 /// # Errors
@@ -94,4 +150,23 @@ pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dur
             _ => Err("a duration needs its unit: ms, s or m".to_owned()),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_what_is_stated_or_a_files_first_line_and_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "from a file\nmore\n").unwrap();
+        let stated = Password("stated".to_owned());
+        let of = |stated, file| Password::of(stated, file).map(|password| password.0);
+        assert_eq!(of(Some(&stated), Some(&file)).unwrap(), "stated");
+        assert_eq!(of(None, Some(&file)).unwrap(), "from a file");
+        assert!(matches!(of(None, Some(folder.path())), Err(PasswordError::Read(_))));
+        assert!(matches!(of(None, None), Err(PasswordError::Missing)));
+        assert_eq!(format!("{stated:?}"), "Password(..)");
+    }
 }

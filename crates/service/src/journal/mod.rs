@@ -34,6 +34,8 @@ pub use steps::{ReadStep, Step};
 pub use walk::{Place, Record};
 use writer::{Job, Work, Writer};
 
+use crate::tasks::{Ending, Failure, Stop};
+
 /// How many entries may wait for the writer. The caller of one more waits until there is room.
 const QUEUE: usize = 1024;
 /// How many of a wallet's newest entries a node starts from: more than the last five windows of each of a hundred leaders.
@@ -277,6 +279,26 @@ impl Journal {
         drop(jobs);
         // That it has panicked was seen by all who waited for it.
         let _ = writer.join();
+    }
+}
+
+/// A program's task that ends if nothing can be recorded any more.
+///
+/// # Errors
+/// Then.
+pub async fn watch(journal: Arc<Journal>, mut stop: Stop) -> Result<(), Failure> {
+    tokio::select! {
+        () = stop.requested() => Ok(()),
+        () = journal.failed() => Err("nothing can be recorded any more".into()),
+    }
+}
+
+/// Closes a program's journal once its tasks have ended so. Whoever still holds it has had its time, and so has a writer that hangs.
+pub fn close_after(ending: &Ending, journal: Arc<Journal>) {
+    if !matches!(ending, Ending::Overdue(_))
+        && let Some(journal) = Arc::into_inner(journal)
+    {
+        journal.close();
     }
 }
 
