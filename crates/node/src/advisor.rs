@@ -29,7 +29,7 @@ pub struct SessionAdvisor {
     events: EventReader,
     sources: Sources<Backends>,
     heads: watch::Receiver<Option<Standing>>,
-    /// Sends commitments, of the wallets that this node signs for. `None` if it sends none.
+    /// Sends commitments. `None` if this node sends none.
     commitments: Option<CommitmentDesk>,
     wallets: Mutex<BTreeMap<KeyHash, Arc<tokio::sync::Mutex<Desk>>>>,
     /// The wallets that may be led.
@@ -131,7 +131,9 @@ impl SessionAdvisor {
             if number >= first.get_or_insert(number).saturating_add(COMMITMENT_SHOWS) {
                 return generation;
             }
-            commitments.submit(wallet, &due);
+            if !commitments.submit(wallet, &due) {
+                return generation;
+            }
             if heads.changed().await.is_err() {
                 return generation;
             }

@@ -28,24 +28,33 @@ pub struct Membership {
 /// Asks for commitments to be sent.
 #[derive(Clone, Debug)]
 pub struct CommitmentDesk {
+    /// The wallets for which they can be.
+    memberships: Arc<BTreeMap<KeyHash, Membership>>,
     waiting: mpsc::Sender<(KeyHash, CommitmentDue)>,
     /// Those that are being sent.
     under_way: Arc<Mutex<BTreeSet<KeyHash>>>,
 }
 
 impl CommitmentDesk {
-    /// A desk, and what is asked for there.
-    pub fn new() -> (Self, mpsc::Receiver<(KeyHash, CommitmentDue)>) {
+    /// A desk for these wallets, and what is asked for there.
+    pub fn new(
+        memberships: BTreeMap<KeyHash, Membership>,
+    ) -> (Self, mpsc::Receiver<(KeyHash, CommitmentDue)>) {
         let (waiting, asked) = mpsc::channel(QUEUE);
-        (Self { waiting, under_way: Arc::default() }, asked)
+        (Self { memberships: Arc::new(memberships), waiting, under_way: Arc::default() }, asked)
     }
 
-    /// Has a wallet's commitment sent, unless that is under way.
-    pub fn submit(&self, wallet: KeyHash, due: &CommitmentDue) {
+    /// Has a wallet's commitment sent, unless that is under way. Returns whether it can be: if not, nobody need wait for it.
+    pub fn submit(&self, wallet: KeyHash, due: &CommitmentDue) -> bool {
+        if !self.memberships.contains_key(&wallet) {
+            warn!(%wallet, "no commitment is sent: the ids of the wallet's members are not known, or nobody signs for it");
+            return false;
+        }
         let is_new = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(wallet);
         if is_new && self.waiting.try_send((wallet, due.clone())).is_err() {
             self.done(wallet);
         }
+        true
     }
 
     fn done(&self, wallet: KeyHash) {
@@ -60,7 +69,6 @@ impl CommitmentDesk {
 pub(crate) async fn submit<L: SentLog + 'static>(
     submitter: Arc<Submitter<L>>,
     bridge: Address,
-    memberships: BTreeMap<KeyHash, Membership>,
     desk: CommitmentDesk,
     mut asked: mpsc::Receiver<(KeyHash, CommitmentDue)>,
     mut stop: Stop,
@@ -72,11 +80,7 @@ pub(crate) async fn submit<L: SentLog + 'static>(
             Some(sent) = sending.join_next() => desk.done(sent?),
             asked = asked.recv() => {
                 let Some((wallet, due)) = asked else { break };
-                let Some(Membership { members, seat }) = memberships.get(&wallet) else {
-                    warn!(%wallet, "no commitment is sent: the ids of the wallet's members are not known");
-                    desk.done(wallet);
-                    continue;
-                };
+                let Some(Membership { members, seat }) = desk.memberships.get(&wallet) else { continue };
                 let call = commitment_call(bridge, wallet, due.main_utxo, members, *seat, &due.targets);
                 let submitter = Arc::clone(&submitter);
                 sending.spawn(async move {
@@ -94,4 +98,25 @@ pub(crate) async fn submit<L: SentLog + 'static>(
     }
     sending.shutdown().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bitcoin::{Amount, OutPoint};
+    use coxswain_rules::Utxo;
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_commitment_that_is_not_sent() {
+        let (ours, other) = (KeyHash([1; 20]), KeyHash([2; 20]));
+        let main_utxo = Utxo { outpoint: OutPoint::null(), value: Amount::from_sat(1) };
+        let due = CommitmentDue { main_utxo, targets: Vec::new() };
+        let membership = Membership { members: vec![11, 12, 13], seat: 1 };
+        let (desk, mut asked) = CommitmentDesk::new([(ours, membership)].into());
+        assert!(!desk.submit(other, &due));
+        assert!(desk.submit(ours, &due) && desk.submit(ours, &due));
+        assert_eq!(asked.try_recv().map(|(wallet, _)| wallet), Ok(ours));
+        asked.try_recv().unwrap_err();
+    }
 }

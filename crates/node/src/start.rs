@@ -288,9 +288,10 @@ async fn prepare(
     journal.fact(started.map_err(StartError::Record)?).await.map_err(StartError::Record)?;
 
     let (standing, heads) = watch::channel(None);
-    let (desk, commitments) = CommitmentDesk::new();
-    // Who signs nothing commits to nothing.
-    let commits = !observes && !signatories.is_empty();
+    // Who signs nothing for a wallet commits to nothing for it.
+    memberships.retain(|wallet, _| !observes && signatories.contains_key(wallet));
+    let commits = !memberships.is_empty();
+    let (desk, commitments) = CommitmentDesk::new(memberships);
     let setups = joined.iter().filter(|_| !observes).map(|wallet| wallet.setup.clone()).collect();
     let advisor = SessionAdvisor::new(
         panel.clone(),
@@ -307,7 +308,6 @@ async fn prepare(
         bridge: tbtc.bridge,
         assurance: tbtc.assurance,
     });
-    memberships.retain(|wallet, _| signatories.contains_key(wallet));
     let wallets: Vec<_> = joined.iter().map(|wallet| wallet.setup.wallet).collect();
     let (dispatch, results) = mpsc::channel(RESULTS);
     let settings = Settings { places: PLACES, patience: PATIENCE, clock: Arc::new(now) };
@@ -426,14 +426,7 @@ async fn prepare(
         let poll = if pace.is_some() { Terms::default().poll } else { LOCAL_POLL };
         let terms = Terms { poll, ..Terms::default() };
         let submitter = Submitter::new(endpoints, account, chain.id, terms, log, &recorded);
-        let sending = commitments::submit(
-            Arc::new(submitter),
-            tbtc.bridge,
-            memberships,
-            desk,
-            commitments,
-            tasks.stop(),
-        );
+        let sending = commitments::submit(Arc::new(submitter), tbtc.bridge, desk, commitments, tasks.stop());
         tasks.critical("commitments", sending);
     }
     tasks.critical("journal", journal::watch(Arc::clone(&journal), tasks.stop()));
