@@ -161,7 +161,8 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
         let block: u64 = result.window.block();
         block.saturating_add(frequency)
     });
-    let busy = actions.iter().rev().find(|action| action.is_busy()).cloned();
+    // It may be older than the newest: all later ones were refused.
+    let busy = ActionRecord::open(reader, wallet)?.into_iter().flatten().find(ActionRecord::is_busy);
     let observes = started.as_ref().is_some_and(|started| started.observes);
     let doing = match busy {
         Some(action) => Doing::Busy(action),

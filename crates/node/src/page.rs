@@ -59,30 +59,30 @@ impl Shows {
     /// Shows it at each block, until it is to stop.
     pub(crate) async fn run(
         self,
-        show: watch::Sender<Arc<Value>>,
+        shown: watch::Sender<Arc<Value>>,
         mut heads: watch::Receiver<Option<Standing>>,
         mut stop: Stop,
     ) -> Result<(), Failure> {
         let (mut states, mut read_at) = (BTreeMap::new(), None);
-        loop {
-            let standing = heads.borrow_and_update().clone();
-            if let Some(standing) = &standing
-                && read_at.is_none_or(|at: u64| at.saturating_add(STATES) <= standing.height)
-            {
-                read_at = Some(standing.height);
-                states = self.states(standing.named.header.block()).await.unwrap_or(states);
-            }
-            if let Some(wallets) = self.wallets(&states).await {
-                show.send_replace(Arc::new(self.document(standing.as_ref(), &wallets)));
-            }
-            let next = async {
+        let show = async {
+            loop {
+                let standing = heads.borrow_and_update().clone();
+                if let Some(standing) = &standing
+                    && read_at.is_none_or(|at: u64| at.saturating_add(STATES) <= standing.height)
+                {
+                    read_at = Some(standing.height);
+                    states = self.states(standing.named.header.block()).await.unwrap_or(states);
+                }
+                if let Some(wallets) = self.wallets(&states).await {
+                    shown.send_replace(Arc::new(self.document(standing.as_ref(), &wallets)));
+                }
                 tokio::time::sleep(PAUSE).await;
                 let _ = timeout(UNCHANGED, heads.changed()).await;
-            };
-            tokio::select! {
-                () = stop.requested() => return Ok(()),
-                () = next => {}
             }
+        };
+        tokio::select! {
+            () = stop.requested() => Ok(()),
+            () = show => Ok(()),
         }
     }
 
@@ -171,7 +171,8 @@ fn of_wallet(journal: &Journal, wallet: KeyHash, state: Option<WalletState>) -> 
     });
     let windows: Vec<_> =
         results.take(WINDOWS).map(|result| of_window(&result, actions.get(&result.window.index()))).collect();
-    let busy = actions.values().rev().find(|action| action.is_busy()).map(|action| {
+    let open = ActionRecord::open(reader, wallet).unwrap_or_default();
+    let busy = open.iter().flatten().find(|action| action.is_busy()).map(|action| {
         let reached = action.state();
         json!({
             "action": action.agreed.proposal.action().name(),

@@ -23,7 +23,7 @@ use tokio::{sync::watch, time::sleep};
 use url::Url;
 
 use crate::{
-    actions::{ActionRecord, End, Milestone},
+    actions::{ActionRecord, Alive, DamagedAction, Milestone},
     clock::now,
 };
 
@@ -56,6 +56,8 @@ const CLOCK: &str = "clock";
 pub(crate) const PEERS: &str = "peers";
 /// Each wallet whose transaction waits for a block for long.
 const STUCK: &str = "stuck_transaction";
+/// Each wallet with an action that can't be read from the journal.
+const DAMAGED: &str = "journal_actions";
 /// Each wallet for which too few seats were ready, heartbeat after heartbeat.
 const HEARTBEAT: &str = "heartbeat";
 /// The status entry of each key share file that can't be read.
@@ -79,11 +81,6 @@ pub(crate) struct Watched {
     pub(crate) others: Others,
     pub(crate) journal: Arc<Journal>,
 }
-
-/// How many of a wallet's newest actions are looked at.
-const ACTIONS: u32 = 4;
-/// How many heartbeats in a row with too few seats are an alarm.
-const HEARTBEATS: u32 = 3;
 
 /// Says what the window clock has noticed of the chain.
 pub(crate) fn notice(health: &Health, notice: Notice) {
@@ -180,14 +177,19 @@ impl Watched {
     fn actions(&self) -> (u32, u32) {
         let (mut busy, mut stuck) = (0_u32, 0_u32);
         for (wallet, _) in &self.others {
-            // What can't be read has an entry of its own.
-            let Ok(actions) = ActionRecord::newest(self.journal.reader(), *wallet, ACTIONS) else { continue };
-            let actions: Vec<_> = actions.into_iter().filter_map(Result::ok).collect();
-            busy = busy.saturating_add(u32::from(actions.iter().any(ActionRecord::is_busy)));
-            let (waiting, silent) = (waiting(&actions), silent(&actions));
-            stuck = stuck.saturating_add(u32::from(waiting.is_some()));
-            self.say(STUCK, *wallet, waiting, "no transaction waits for long");
-            self.say(HEARTBEAT, *wallet, silent, "the last heartbeats had enough seats");
+            let reader = self.journal.reader();
+            // If the journal can't be read at all, that has an entry of its own.
+            if let Ok(open) = ActionRecord::open(reader, *wallet) {
+                let waiting = waiting(&open);
+                busy = busy.saturating_add(u32::from(open.iter().flatten().any(ActionRecord::is_busy)));
+                stuck = stuck.saturating_add(u32::from(waiting.is_some()));
+                self.say(STUCK, *wallet, waiting, "no transaction waits for long");
+                self.say(DAMAGED, *wallet, damaged(&open), "its actions can be read");
+            }
+            if let Ok(last) = Alive::last(reader, *wallet) {
+                let silent = last.filter(Alive::is_alarm).map(|alive| silent(&alive));
+                self.say(HEARTBEAT, *wallet, silent, "the last heartbeat had enough seats");
+            }
         }
         (busy, stuck)
     }
@@ -275,10 +277,13 @@ impl Watched {
     }
 }
 
+/// A wallet's actions that are not over.
+type Open = [Result<ActionRecord, DamagedAction>];
+
 /// The transaction that waits for a block for long, if one does.
-fn waiting(actions: &[ActionRecord]) -> Option<Condition> {
-    let stuck =
-        actions.iter().rev().find(|action| matches!(action.state().milestone, Milestone::Stuck(_)))?;
+fn waiting(open: &Open) -> Option<Condition> {
+    let is_stuck = |action: &&ActionRecord| matches!(action.state().milestone, Milestone::Stuck(_));
+    let stuck = open.iter().flatten().find(is_stuck)?;
     let txid = stuck.signed().map(|signed| signed.txid.to_string()).unwrap_or_default();
     Some(Condition::warning(
         format!("transaction {txid}: {}", stuck.state().milestone),
@@ -286,21 +291,23 @@ fn waiting(actions: &[ActionRecord]) -> Option<Condition> {
     ))
 }
 
-/// That too few seats were ready, heartbeat after heartbeat, if they were.
-fn silent(actions: &[ActionRecord]) -> Option<Condition> {
-    let alive = actions.iter().rev().find_map(|action| match action.end() {
-        Some(End::Alive(alive)) => Some(alive),
-        _ => None,
-    });
-    let alive = alive.filter(|alive| alive.low_in_a_row >= HEARTBEATS)?;
+/// The action that can't be read, if there is one.
+fn damaged(open: &Open) -> Option<Condition> {
+    let damaged = open.iter().find_map(|action| action.as_ref().err())?;
+    let remedy = "coxswain history --verify names the row; look at the disk";
+    Some(Condition::failed(format!("the wallet's next actions are skipped: {damaged}"), remedy))
+}
+
+/// That too few seats were ready, heartbeat after heartbeat.
+fn silent(alive: &Alive) -> Condition {
     let seats: Vec<_> = alive.silent.iter().map(ToString::to_string).collect();
-    Some(Condition::warning(
+    Condition::warning(
         format!(
             "{} heartbeats in a row had too few seats: {} of {}",
             alive.low_in_a_row, alive.active, alive.of
         ),
         format!("ask the operators of the silent seats: {}", seats.join(", ")),
-    ))
+    )
 }
 
 /// Compares our clock with the times of the newest blocks. `None` if there are no blocks.
@@ -361,9 +368,62 @@ const REMEDY: &str =
 #[cfg(test)]
 mod tests {
     use alloy_primitives::B256;
-    use coxswain_service::status::State;
+    use coxswain_protocol::{Schedule, Window, WindowParameters};
+    use coxswain_rules::{
+        Action, HeartbeatProposal, Proposal,
+        units::{BlockNumber, Height},
+    };
+    use coxswain_service::{journal::Settings, status::State};
+    use coxswain_signing::ActionId;
 
     use super::*;
+    use crate::actions::{Agreed, End, Reached, Stuck};
+
+    const WALLET: KeyHash = KeyHash([7; 20]);
+
+    /// Records an action of window `index` that has come to this.
+    async fn record(journal: &Journal, index: u64, milestone: Milestone) {
+        let window = Window::numbered(&WindowParameters::LOCAL, index).unwrap();
+        let agreed = Agreed {
+            window,
+            action_id: ActionId(B256::ZERO),
+            proposal: Proposal::Heartbeat(HeartbeatProposal { message: vec![0xff; 16] }),
+            schedule: Schedule::new(&window, &WindowParameters::LOCAL.actions, Action::Heartbeat),
+        };
+        let mut record = ActionRecord::new(WALLET, agreed, BlockNumber(1));
+        record.reached.push(Reached { at: BlockNumber(2), milestone });
+        for number in 0..record.reached.len() {
+            journal.step(record.step(number).unwrap(), None).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn inc_36_a_stuck_transaction_is_told_however_many_actions_were_refused_since() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&Settings::at(folder.path().join("journal.db"))).unwrap();
+        let (since, height) = (Height(100), Height(124));
+        record(&journal, 1, Milestone::Stuck(Stuck { since, height, fee_rate: 250, next_block: None })).await;
+        for index in 2..60 {
+            record(&journal, index, Milestone::Over(End::Busy { with: 1 })).await;
+        }
+        let open = ActionRecord::open(journal.reader(), WALLET).unwrap();
+        assert_eq!(waiting(&open).map(|condition| condition.state()), Some(State::Warning));
+        let why = crate::inquiry::why(journal.reader(), WALLET, 5).unwrap();
+        assert!(matches!(why.doing, crate::inquiry::Doing::Busy(_)), "{why:#?}");
+    }
+
+    #[tokio::test]
+    async fn inc_38_an_action_that_can_not_be_read_is_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = Journal::open(&Settings::at(path.clone())).unwrap();
+        record(&journal, 1, Milestone::Waiting).await;
+        let open = || ActionRecord::open(journal.reader(), WALLET).unwrap();
+        assert_eq!(damaged(&open()), None);
+        let damage = "UPDATE actions SET body = '{}' WHERE step = 1";
+        assert_eq!(rusqlite::Connection::open(path).unwrap().execute(damage, []).unwrap(), 1);
+        assert_eq!(damaged(&open()).map(|condition| condition.state()), Some(State::Failed));
+    }
 
     fn state(now: u64, times: &[u64]) -> Option<State> {
         let block = |timestamp: &u64| Block { number: 1, hash: B256::ZERO, timestamp: *timestamp };

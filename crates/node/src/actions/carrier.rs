@@ -7,12 +7,11 @@ use coxswain_coordination::Tick;
 use coxswain_protocol::{Agreement, WindowResult};
 use coxswain_rules::{KeyHash, Proposal, units::BlockNumber};
 use coxswain_service::{
-    journal::{AppendError, Fact, FactKey, Journal},
+    journal::{AppendError, Journal},
     point,
     tasks::{Failure, Stop},
 };
 use coxswain_signing::{ActionId, Job};
-use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -25,10 +24,6 @@ use super::{
     recorded::{ActionRecord, DamagedAction},
 };
 
-/// How many heartbeats in a row with too few seats are an alarm.
-const HEARTBEATS: u32 = 3;
-/// The topic of the counters of heartbeats.
-const TOPIC: &str = "heartbeats";
 /// A group as large as mainnet's least, and how many of its seats must be ready for a heartbeat. Of smaller groups, as large a share.
 const GROUP: usize = 90;
 const READY: usize = 70;
@@ -57,12 +52,6 @@ pub trait Hands: Send + Sync + 'static {
         signed: &SignedTransaction,
         hand: bool,
     ) -> impl Future<Output = Seen> + Send;
-}
-
-/// How many heartbeats in a row had too few seats.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct LowHeartbeats {
-    low_in_a_row: u32,
 }
 
 /// A wallet's actions that are not over.
@@ -100,7 +89,7 @@ impl<H: Hands> Carrier<H> {
         let mut desks = BTreeMap::new();
         for wallet in wallets {
             let mut desk = Desk::default();
-            for record in ActionRecord::from_steps(journal.reader().open_actions(wallet)?) {
+            for record in ActionRecord::open(journal.reader(), wallet)? {
                 match record {
                     Ok(record) => {
                         let (window, state) = (record.agreed.window.index(), record.state());
@@ -121,10 +110,15 @@ impl<H: Hands> Carrier<H> {
                     }
                 }
             }
+            if let Some(damaged) = desk.damaged {
+                let new = desk.machines.values_mut().filter(|machine| machine.record().reached.len() == 1);
+                new.for_each(|machine| machine.end(End::Skipped(damaged.to_string())));
+            }
             desks.insert(wallet, desk);
         }
         let (heights, work) = (watch::Sender::new(BlockNumber(0)), JoinSet::new());
-        Ok(Self { hands: Arc::new(hands), journal, chain_id, times, wallets: desks, heights, work })
+        let hands = Arc::new(hands);
+        Ok(Self { hands, journal, chain_id, times, wallets: desks, heights, work })
     }
 
     /// Runs until it is to stop. What is under way then goes on from the journal at the next start.
@@ -293,24 +287,17 @@ const fn least_ready(of: usize) -> usize {
     if of >= GROUP { READY } else { of.saturating_mul(7).div_ceil(10) }
 }
 
-fn key(wallet: KeyHash) -> FactKey {
-    FactKey { topic: TOPIC, owner: wallet.0, name: String::new() }
-}
-
 /// The heartbeat, with how many in a row had too few seats.
 fn count(journal: &Journal, wallet: KeyHash, alive: Alive) -> Alive {
     if alive.active >= least_ready(alive.of) {
         return Alive { low_in_a_row: 0, ..alive };
     }
-    let before = match journal.reader().fact(&key(wallet)) {
-        Ok(Some(Ok(body))) => serde_json::from_str(&body).unwrap_or_default(),
-        Ok(None) => LowHeartbeats::default(),
-        Ok(Some(Err(_))) | Err(_) => {
-            error!(%wallet, "the counter of heartbeats can't be read: it begins anew");
-            LowHeartbeats::default()
-        }
-    };
-    Alive { low_in_a_row: before.low_in_a_row.saturating_add(1), ..alive }
+    let before = Alive::last(journal.reader(), wallet).unwrap_or_else(|error| {
+        error!(%wallet, %error, "the counter of heartbeats can't be read: it begins anew");
+        None
+    });
+    let before = before.map_or(0, |before| before.low_in_a_row);
+    Alive { low_in_a_row: before.saturating_add(1), ..alive }
 }
 
 /// Why a milestone is not recorded.
@@ -330,10 +317,7 @@ async fn record_milestone(
     let Some(reached) = record.reached.get(number) else { return Ok(()) };
     let (before, after) = points(&reached.milestone);
     let fact = match &reached.milestone {
-        Milestone::Over(End::Alive(Alive { low_in_a_row, .. })) => {
-            let body = serde_json::to_string(&LowHeartbeats { low_in_a_row: *low_in_a_row })?;
-            Some(Fact { key: key(record.wallet), body, replaces: true })
-        }
+        Milestone::Over(End::Alive(alive)) => Some(alive.fact(record.wallet)?),
         _ => None,
     };
     point(before);
@@ -372,7 +356,7 @@ fn tell(record: &ActionRecord, milestone: &Milestone) {
                 "alarm: the wallet's transaction waits for a block; it pays and the next block takes, in sat/vB"
             );
         }
-        Milestone::Over(End::Alive(alive)) if alive.low_in_a_row >= HEARTBEATS => {
+        Milestone::Over(End::Alive(alive)) if alive.is_alarm() => {
             let silent: Vec<_> = alive.silent.iter().map(ToString::to_string).collect();
             error!(
                 %wallet, in_a_row = alive.low_in_a_row, active = alive.active, of = alive.of,

@@ -165,6 +165,16 @@ pub struct Alive {
     pub low_in_a_row: u32,
 }
 
+/// How many heartbeats in a row with too few seats are an alarm.
+const HEARTBEATS: u32 = 3;
+
+impl Alive {
+    /// Whether somebody should look: too few seats were ready, heartbeat after heartbeat.
+    pub const fn is_alarm(&self) -> bool {
+        self.low_in_a_row >= HEARTBEATS
+    }
+}
+
 impl Milestone {
     /// Its name in documents and output.
     pub const fn name(&self) -> &'static str {

@@ -11,4 +11,4 @@ pub use carrier::{Carrier, Hands};
 pub use chain::{ChainHands, Memories, Signatory};
 pub use machine::{Command, Event, Judged, Machine, Place, Prepared, Seen, Signing, Times};
 pub use milestone::{Agreed, Alive, Assembled, End, Milestone, Reached, SignedTransaction, Stuck};
-pub use recorded::{ActionRecord, DamagedAction};
+pub use recorded::{ActionRecord, DamagedAction, HeartbeatError};

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use coxswain_rules::{KeyHash, units::BlockNumber};
-use coxswain_service::journal::{ReadError, ReadStep, Reader, Step};
+use coxswain_service::journal::{Fact, FactKey, ReadError, ReadStep, Reader, Step};
 
-use super::milestone::{Agreed, End, Milestone, Reached, SignedTransaction};
+use super::milestone::{Agreed, Alive, End, Milestone, Reached, SignedTransaction};
+
+/// A wallet's last heartbeat.
+const HEARTBEAT: &str = "heartbeats";
 
 /// An action, as far as it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +114,14 @@ impl ActionRecord {
         windows.into_iter().map(action).collect()
     }
 
+    /// A wallet's actions that are not over, the oldest first.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn open(reader: &Reader, wallet: KeyHash) -> Result<Vec<Result<Self, DamagedAction>>, ReadError> {
+        Ok(Self::from_steps(reader.open_actions(wallet)?))
+    }
+
     /// A wallet's newest actions, at most so many, the oldest first.
     ///
     /// # Errors
@@ -121,6 +132,39 @@ impl ActionRecord {
         limit: u32,
     ) -> Result<Vec<Result<Self, DamagedAction>>, ReadError> {
         Ok(Self::from_steps(reader.newest_actions(wallet, limit)?))
+    }
+}
+
+/// Why a wallet's last heartbeat isn't known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeartbeatError {
+    /// The journal can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Its row can't be.
+    #[error("its row in the journal can't be read")]
+    Damaged,
+}
+
+impl Alive {
+    fn key(wallet: KeyHash) -> FactKey {
+        FactKey { topic: HEARTBEAT, owner: wallet.0, name: String::new() }
+    }
+
+    /// As the journal takes it: in place of the wallet's heartbeat before, however many actions were between.
+    pub(super) fn fact(&self, wallet: KeyHash) -> Result<Fact, serde_json::Error> {
+        Ok(Fact { key: Self::key(wallet), body: serde_json::to_string(self)?, replaces: true })
+    }
+
+    /// A wallet's last heartbeat. `None` if there was none.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn last(reader: &Reader, wallet: KeyHash) -> Result<Option<Self>, HeartbeatError> {
+        let Some(body) = reader.fact(&Self::key(wallet))? else { return Ok(None) };
+        let read = body.ok().and_then(|body| serde_json::from_str(&body).ok());
+        read.map(Some).ok_or(HeartbeatError::Damaged)
     }
 }
 

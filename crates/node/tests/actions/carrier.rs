@@ -158,6 +158,23 @@ impl Node {
         newest.into_iter().map(Result::unwrap).collect()
     }
 
+    /// Waits until the wallet's newest action is skipped, whatever can't be read of those before. Returns why it is.
+    async fn newest_skipped(&self, wallet: KeyHash) -> String {
+        let named = async {
+            loop {
+                let newest =
+                    ActionRecord::newest(&Reader::open(&self.journal()).unwrap(), wallet, 1).unwrap();
+                if let Some(Ok(action)) = newest.first()
+                    && let Some(End::Skipped(why)) = action.end()
+                {
+                    return why.clone();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, named).await.expect("it is skipped")
+    }
+
     /// Waits until the action of the window has come to this.
     async fn reached(&self, wallet: KeyHash, index: u64, name: &str) -> ActionRecord {
         let reached = async {
@@ -254,20 +271,28 @@ async fn inc_38_a_wallet_whose_actions_can_not_be_read_does_nothing_and_the_othe
     node.block(150);
     node.reached(OTHER, 1, "confirmed").await;
     node.result(WALLET, 2, Action::DepositSweep).await;
-    let named = async {
-        loop {
-            let newest = ActionRecord::newest(&Reader::open(&node.journal()).unwrap(), WALLET, 1).unwrap();
-            if let Some(Ok(action)) = newest.first()
-                && let Some(End::Skipped(why)) = action.end()
-            {
-                return why.clone();
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let why = timeout(PATIENCE, named).await.unwrap();
+    let why = node.newest_skipped(WALLET).await;
     assert!(why.contains("step 2 of the action of window 1"), "{why}");
     assert_eq!(node.script.times("sign"), 2, "nothing more");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_38_an_action_that_was_only_agreed_on_is_not_begun_after_one_that_can_not_be_read() {
+    let mut node = Node::started();
+    node.script.place(Place::Block(Height(101)));
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    node.reached(WALLET, 1, "confirmed").await;
+    node.result(WALLET, 3, Action::DepositSweep).await;
+    node.reached(WALLET, 3, "agreed").await;
+    node.stop().await;
+    let change = "UPDATE actions SET body = '{}' WHERE window_index = 1 AND step = 2";
+    assert_eq!(rusqlite::Connection::open(node.journal()).unwrap().execute(change, []).unwrap(), 1);
+    node.start();
+    node.block(210);
+    let why = node.newest_skipped(WALLET).await;
+    assert!(why.contains("step 2 of the action of window 1"), "{why}");
+    assert_eq!(node.script.times("sign"), 1, "nothing more");
     node.stop().await;
 }
 
@@ -343,6 +368,11 @@ async fn heartbeats_with_too_few_seats_are_counted_over_restarts_and_the_silent_
         node.stop().await;
         node.start();
     }
+    // It is known however many other actions come after it.
+    node.result(WALLET, 9, Action::DepositSweep).await;
+    node.reached(WALLET, 9, "agreed").await;
+    let last = Alive::last(&Reader::open(&node.journal()).unwrap(), WALLET).unwrap().unwrap();
+    assert_eq!((last.active, last.low_in_a_row), (6, 1));
     node.stop().await;
 }
 
