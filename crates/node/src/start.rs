@@ -68,6 +68,9 @@ const LOCAL_POLL: Duration = Duration::from_millis(200);
 const PLACES: usize = 32;
 /// How long a wallet's question may keep its place.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long an action's judging, or a look at its transaction, may take. Servers have their own, shorter time-outs: a judging asks
+/// many of them, one after the other.
+const ACTION_PATIENCE: Duration = Duration::from_secs(300);
 /// How many windows' operators may wait to be recorded.
 const HEARD: usize = 256;
 /// How many results may wait to be dispatched.
@@ -418,7 +421,7 @@ async fn prepare(
         let memories = Memories::default();
         let hands = ChainHands { events, sources, bitcoin: backends, heads, signatories, stake, memories };
         let times = Times::of(&chain.parameters().actions);
-        let carrier = Carrier::new(hands, Arc::clone(&journal), chain.id, times, wallets)?;
+        let carrier = Carrier::new(hands, Arc::clone(&journal), chain.id, times, ACTION_PATIENCE, wallets)?;
         tasks.critical("actions", carrier.run(results, action_clock, tasks.stop()));
     }
     if commits {

@@ -1,7 +1,7 @@
 //! Carries out the actions of all wallets. It takes the windows' results, keeps a machine for each action that is not over, and
 //! performs the steps that the machines request. A failure of one wallet delays no other.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use coxswain_coordination::Tick;
 use coxswain_protocol::{Agreement, WindowResult};
@@ -15,6 +15,7 @@ use coxswain_signing::{ActionId, Job};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tracing::{debug, error, info, warn};
 
@@ -72,6 +73,7 @@ pub struct Carrier<H> {
     journal: Arc<Journal>,
     chain_id: u64,
     times: Times,
+    patience: Duration,
     wallets: BTreeMap<KeyHash, Desk>,
     heights: watch::Sender<BlockNumber>,
     work: JoinSet<Done>,
@@ -79,11 +81,13 @@ pub struct Carrier<H> {
 
 impl<H: Hands> Carrier<H> {
     /// For these wallets, whose actions that are not over go on from the journal. A wallet of which that can't be read does nothing.
+    /// `patience` is how long a judging, or a look at Bitcoin, may take: then it is given up, and asked again at the next block.
     pub fn new(
         hands: H,
         journal: Arc<Journal>,
         chain_id: u64,
         times: Times,
+        patience: Duration,
         wallets: impl IntoIterator<Item = KeyHash>,
     ) -> Result<Self, coxswain_service::journal::ReadError> {
         let mut desks = BTreeMap::new();
@@ -118,7 +122,7 @@ impl<H: Hands> Carrier<H> {
         }
         let (heights, work) = (watch::Sender::new(BlockNumber(0)), JoinSet::new());
         let hands = Arc::new(hands);
-        Ok(Self { hands, journal, chain_id, times, wallets: desks, heights, work })
+        Ok(Self { hands, journal, chain_id, times, patience, wallets: desks, heights, work })
     }
 
     /// Runs until it is to stop. What is under way then goes on from the journal at the next start.
@@ -233,6 +237,7 @@ impl<H: Hands> Carrier<H> {
     fn go_on(&mut self, wallet: KeyHash) {
         let Some(desk) = self.wallets.get_mut(&wallet) else { return };
         desk.machines.retain(|_, machine| !machine.is_done());
+        let patience = self.patience;
         for (window, machine) in &mut desk.machines {
             let window = *window;
             let Some(command) = machine.poll() else { continue };
@@ -252,7 +257,10 @@ impl<H: Hands> Carrier<H> {
                 Command::Judge { again } => {
                     let proposal = record.agreed.proposal.clone();
                     self.work.spawn(async move {
-                        (wallet, window, Event::Judged(hands.judge(wallet, &proposal, again).await))
+                        let judged = timeout(patience, hands.judge(wallet, &proposal, again)).await;
+                        let judged = judged
+                            .unwrap_or_else(|_| Judged::Undecided(format!("no verdict in {patience:?}")));
+                        (wallet, window, Event::Judged(judged))
                     });
                 }
                 Command::Sign(job, prepared) => {
@@ -270,7 +278,10 @@ impl<H: Hands> Carrier<H> {
                         if hand {
                             point("action/broadcast/before");
                         }
-                        let seen = hands.watch(wallet, &signed, hand).await;
+                        let seen = timeout(patience, hands.watch(wallet, &signed, hand)).await;
+                        let seen = seen.unwrap_or_else(|_| {
+                            Seen::nothing(format!("no answer from Bitcoin in {patience:?}"))
+                        });
                         if hand {
                             point("action/broadcast/after");
                         }

@@ -309,16 +309,9 @@ impl<S: WalletSigner + 'static> Hands for ChainHands<S> {
     }
 
     async fn watch(&self, wallet: KeyHash, signed: &SignedTransaction, hand: bool) -> Seen {
-        let unseen = |why: String| Seen {
-            tip: None,
-            handed: None,
-            place: Place::Unknown(why),
-            is_proven: false,
-            next_block: None,
-        };
         let transaction: Transaction = match encode::deserialize(&signed.raw) {
             Ok(transaction) => transaction,
-            Err(error) => return unseen(error.to_string()),
+            Err(error) => return Seen::nothing(error.to_string()),
         };
         let handed = if hand {
             Some(self.bitcoin.broadcast(&transaction).await.map_err(|error| error.to_string()))
@@ -327,7 +320,7 @@ impl<S: WalletSigner + 'static> Hands for ChainHands<S> {
         };
         let tip = match self.bitcoin.tip().await {
             Ok(tip) => Height(tip.height),
-            Err(error) => return Seen { handed, ..unseen(error.to_string()) },
+            Err(error) => return Seen { handed, ..Seen::nothing(error.to_string()) },
         };
         let place = self.place(signed, tip).await.unwrap_or_else(|error| Place::Unknown(error.to_string()));
         let (mut is_proven, mut next_block) = (false, None);

@@ -122,6 +122,13 @@ pub struct Seen {
     pub next_block: Option<u64>,
 }
 
+impl Seen {
+    /// Nothing was seen, for this reason.
+    pub const fn nothing(why: String) -> Self {
+        Self { tip: None, handed: None, place: Place::Unknown(why), is_proven: false, next_block: None }
+    }
+}
+
 /// Where a transaction is, as enough servers say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {

@@ -32,6 +32,8 @@ use crate::fixture::{CHAIN, NETWORK, WALLET, handed, result, seen, transaction, 
 
 const OTHER: KeyHash = KeyHash([2; 20]);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the hands may take.
+const SHORT: Duration = Duration::from_millis(100);
 
 /// What the hands do, and have done.
 #[derive(Debug, Default)]
@@ -40,12 +42,21 @@ struct Script {
     signed: Mutex<VecDeque<Signing>>,
     seen: Mutex<Option<Seen>>,
     unsigned: Mutex<Vec<KeyHash>>,
+    /// What hangs, once.
+    hangs: Mutex<Option<&'static str>>,
     done: Mutex<BTreeMap<&'static str, usize>>,
 }
 
 impl Script {
     fn count(&self, what: &'static str) {
         *self.done.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    async fn hang(&self, what: &'static str) {
+        let hangs = self.hangs.lock().unwrap().take_if(|hangs| *hangs == what).is_some();
+        if hangs {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn times(&self, what: &'static str) -> usize {
@@ -68,6 +79,7 @@ impl Hands for Told {
 
     async fn judge(&self, _: KeyHash, _: &Proposal, _: bool) -> Judged {
         self.0.count("judge");
+        self.0.hang("judge").await;
         self.0.judged.lock().unwrap().pop_front().unwrap_or_else(valid)
     }
 
@@ -77,7 +89,9 @@ impl Hands for Told {
     }
 
     async fn watch(&self, _: KeyHash, _: &SignedTransaction, hand: bool) -> Seen {
-        self.0.count(if hand { "hand" } else { "watch" });
+        let what = if hand { "hand" } else { "watch" };
+        self.0.count(what);
+        self.0.hang(what).await;
         self.0.seen.lock().unwrap().clone().unwrap_or_else(|| handed(100, Place::Mempool))
     }
 }
@@ -121,7 +135,8 @@ impl Node {
         let journal = Arc::new(Journal::open(settings).unwrap());
         let hands = Told(Arc::clone(&self.script));
         let times = Times::of(&NETWORK.actions);
-        let carrier = Carrier::new(hands, Arc::clone(&journal), CHAIN, times, [WALLET, OTHER]).unwrap();
+        let carrier = Carrier::new(hands, Arc::clone(&journal), CHAIN, times, SHORT, [WALLET, OTHER]);
+        let carrier = carrier.unwrap();
         let (results, taken) = mpsc::channel(16);
         let (clock, ticks) = watch::channel(Tick { block: self.block, set_back: 0 });
         let (stop, stopped) = oneshot::channel();
@@ -294,6 +309,26 @@ async fn inc_38_an_action_that_was_only_agreed_on_is_not_begun_after_one_that_ca
     assert!(why.contains("step 2 of the action of window 1"), "{why}");
     assert_eq!(node.script.times("sign"), 1, "nothing more");
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_is_given_up_and_asked_again_at_the_next_block() {
+    for hangs in ["judge", "watch"] {
+        let mut node = Node::new();
+        *node.script.hangs.lock().unwrap() = Some(hangs);
+        node.start();
+        node.result(WALLET, 1, Action::DepositSweep).await;
+        let again = async {
+            // Each block asks again, as soon as what hangs is given up.
+            while node.script.times(hangs) < 2 {
+                node.block(node.block + 1);
+                tokio::time::sleep(SHORT / 4).await;
+            }
+        };
+        timeout(PATIENCE, again).await.expect("it is asked again");
+        node.reached(WALLET, 1, "in a mempool").await;
+        node.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
