@@ -19,6 +19,7 @@ pub mod replay;
 mod shown;
 mod start;
 pub mod template;
+mod wallets;
 mod watch;
 
 pub use advisor::SessionAdvisor;

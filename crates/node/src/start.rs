@@ -2,7 +2,7 @@
 //! be right ends the start.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -10,9 +10,9 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use bitcoin::{CompressedPublicKey, FeeRate};
+use bitcoin::FeeRate;
 use coxswain_bitcoin::{Backends, Endpoint, Limits};
-use coxswain_coordination::{Coordinator, Settings, Tick, Wallet};
+use coxswain_coordination::{Coordinator, Settings, Tick};
 use coxswain_ethereum::{
     Account, BlockSelector, ChainError, Eligible, Endpoints, EventLog, EventReader, Expected, ResolveError,
     SnapshotReader, Tbtc, Wanted,
@@ -22,15 +22,14 @@ use coxswain_ethereum::{
 };
 use coxswain_network::{AdmissionRule, Config, Driver, Eligibility, EligibilityError, Identity, PeerAddress};
 use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
-use coxswain_protocol::{Setup, SigningGroup, WindowParameters};
-use coxswain_rules::{KeyHash, network::Preset, units::Blocks, units::UnixTime};
+use coxswain_protocol::WindowParameters;
+use coxswain_rules::{KeyHash, network::Preset, units::UnixTime};
 use coxswain_service::{
     journal::{self, AppendError, Journal},
     settings::Password,
-    status::{self, Condition, Status, StatusSettings},
+    status::{self, Status, StatusSettings},
     tasks::{Ending, Stop, Tasks},
 };
-use coxswain_signing::{TestChain, WholeKey, WholeKeySigner};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     net::TcpListener,
@@ -40,21 +39,20 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    actions::{Carrier, ChainHands, Memories, Signatory, Times},
+    actions::{Carrier, ChainHands, Memories, Times},
     advisor::SessionAdvisor,
-    channel::CoordinationChannel,
     clock::now,
-    commitments::{self, CommitmentDesk, Membership},
+    commitments::{self, CommitmentDesk},
     configuration::{AdmissionSetting, Configuration, EthereumSettings},
     error::StartError,
-    groups::{Gone, GroupReader, RETRY, key_hash},
+    groups::{Gone, GroupReader, RETRY},
     inquiry::{HeardIn, Started, StartedWallet},
     journal::WindowJournal,
-    links::WalletChannel,
     page::Shows,
-    records::{SentTransactions, SignedFor},
+    records::SentTransactions,
     shown::Shown,
-    watch::{CHECK_ADDRESS, KEY, Watched, check_address, follow_heads, notice},
+    wallets::{Joined, Joining},
+    watch::{CHECK_ADDRESS, Watched, check_address, follow_heads, notice},
 };
 
 /// Where the status is shown, where nothing else is said: the port that operators' scrapers know, on loopback.
@@ -193,9 +191,6 @@ async fn prepare(
     if observes {
         warn!("observing: nothing is sent on this network");
     }
-    let (mut signatories, mut memberships) = (BTreeMap::new(), BTreeMap::new());
-    let (mut joined, mut all_others) = (Vec::new(), Vec::new());
-    let mut seen = BTreeSet::new();
     let (heard, all_heard) = mpsc::channel(HEARD);
     let from = chain.network.and_then(|network| network.contracts);
     let from = from.filter(|contracts| Some(contracts.wallet_registry) == registry);
@@ -207,74 +202,20 @@ async fn prepare(
         journal: &journal,
         health: shown.health(),
     };
-    for stated in wallets {
-        let Some((public_key, stated_group)) = groups.group(&stated).await? else { continue };
-        let wallet = key_hash(public_key);
-        if !seen.insert(wallet) {
-            return Err(StartError::Twice(wallet));
-        }
-        let group =
-            SigningGroup::new(stated_group.operators).map_err(|error| StartError::Group(wallet, error))?;
-        if !group.contains(account.address()) && !observes {
-            warn!(%wallet, "not coordinated: the operator holds no seat");
-            continue;
-        }
-        let group = Arc::new(group);
-        if let Some(path) = stated.key_file {
-            let test_chain = TestChain::new(chain.id, &signing.test_chains);
-            let test_chain = test_chain.map_err(|error| StartError::WholeKey(wallet, error))?;
-            match WholeKey::from_file(&path) {
-                Ok(key) => {
-                    let times = chain.parameters().signing;
-                    let wait = Blocks(times.delay.saturating_add(times.announcement));
-                    let signer =
-                        WholeKeySigner::new(test_chain, key, SignedFor::new(Arc::clone(&journal)), wait);
-                    if signer.wallet() != wallet {
-                        return Err(StartError::OtherKey(path, wallet));
-                    }
-                    warn!(%wallet, "signed for with its whole key: for test chains");
-                    let (key, group) = (CompressedPublicKey(public_key), Arc::clone(&group));
-                    signatories.insert(wallet, Signatory { signer, key, group });
-                }
-                // The other wallets go on, and this one is coordinated all the same.
-                Err(error) => {
-                    let says = format!(
-                        "the key of wallet {wallet} can't be read, so nothing is signed with it: {error}"
-                    );
-                    let remedy = "restore the file from its backup, and start again";
-                    let file = path.display().to_string();
-                    shown.health().set_of(KEY, file, UnixTime(now()), Condition::failed(says, remedy));
-                }
-            }
-        }
-        if let (false, Some(seat)) = (stated_group.member_ids.is_empty(), group.first_seat(account.address()))
-        {
-            if stated_group.member_ids.len() != group.holders().len() {
-                return Err(StartError::MemberIds(
-                    wallet,
-                    stated_group.member_ids.len(),
-                    group.holders().len(),
-                ));
-            }
-            memberships.insert(wallet, Membership { members: stated_group.member_ids, seat: seat.number() });
-        }
-        let others: Vec<_> =
-            group.operators().iter().copied().filter(|other| *other != account.address()).collect();
-        all_others.push((wallet, others.clone()));
-        let channel = CoordinationChannel::join(&network, parameters, &public_key, Arc::clone(&group));
-        let setup = Setup {
-            network: parameters,
-            wallet,
-            group,
-            key: *identity.operator(),
-            first_sequence: now(),
-            observes,
-        };
-        let channel = WalletChannel::new(channel, others).telling(wallet, heard.clone());
-        joined.push(Wallet { setup, channel });
-    }
-    drop(heard);
-    info!(wallets = joined.len(), "wallets are coordinated");
+    let joining = Joining {
+        groups,
+        chain,
+        parameters,
+        identity: &identity,
+        network: &network,
+        signing: &signing,
+        journal: &journal,
+        health: shown.health(),
+        observes,
+        heard,
+    };
+    let Joined { wallets: joined, others: all_others, signatories, mut memberships } =
+        joining.all(wallets).await?;
     let of_wallet = |(wallet, others): &(KeyHash, Vec<Address>)| StartedWallet {
         wallet: *wallet,
         others: others.clone(),
