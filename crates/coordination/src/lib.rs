@@ -29,4 +29,4 @@ pub use coordinator::{Coordinator, Panicked};
 pub use executor::{Tick, Wallet};
 pub use metrics::{Count, Metrics};
 pub use office::Settings;
-pub use seams::{Advisor, Channel, Journal, Link, Unread};
+pub use seams::{Advisor, Channel, Forgetful, Journal, Link, Unread};

@@ -1,6 +1,6 @@
 //! The traits through which a coordinator reaches everything outside. The node and the simulator implement them.
 
-use std::{error::Error, fmt, future::Future, sync::Arc};
+use std::{convert::Infallible, error::Error, fmt, future::Future, sync::Arc};
 
 use alloy_primitives::Address;
 use coxswain_protocol::{
@@ -63,6 +63,22 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// If it may not have been written.
     fn append(&self, wallet: KeyHash, entry: Entry) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// A journal that takes all, and forgets it: for tests and measurements.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forgetful;
+
+impl Journal for Forgetful {
+    type Error = Infallible;
+
+    async fn restore(&self, _: KeyHash) -> Result<Vec<Result<Entry, EntryError>>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    async fn append(&self, _: KeyHash, _: Entry) -> Result<(), Infallible> {
+        Ok(())
+    }
 }
 
 /// A wallet's channel among its operators.

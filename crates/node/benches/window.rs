@@ -18,14 +18,14 @@ use std::{
 };
 
 use coxswain_bitcoin::{Backends, Endpoint, Limits};
-use coxswain_coordination::{Channel, Coordinator, Journal, Link, Settings, Tick, Wallet};
+use coxswain_coordination::{Channel, Coordinator, Forgetful, Link, Settings, Tick, Wallet};
 use coxswain_ethereum::{
     BlockSelector, Endpoints, EventLog, EventReader, Named, Tbtc, Wanted, heads::Standing,
 };
 use coxswain_network::Identity;
 use coxswain_node::SessionAdvisor;
 use coxswain_proposals::Sources;
-use coxswain_protocol::{Entry, EntryError, Received, Setup, SigningGroup, WindowParameters};
+use coxswain_protocol::{Received, Setup, SigningGroup, WindowParameters};
 use coxswain_rules::{KeyHash, network::Parameters};
 use coxswain_testkit::{BitcoinServer, FaultyEndpoint, Reply, Serving, World, our_validator};
 use tokio::sync::{Notify, mpsc, watch};
@@ -33,21 +33,6 @@ use tokio::sync::{Notify, mpsc, watch};
 const ANVIL: u64 = 31_337;
 /// At most so many requests for a window in which a thousand wallets have nothing to do, and at most this long.
 const AIM: (usize, Duration) = (30, Duration::from_secs(10));
-
-/// A journal that takes all, and forgets it.
-struct Forgetful;
-
-impl Journal for Forgetful {
-    type Error = Infallible;
-
-    async fn restore(&self, _: KeyHash) -> Result<Vec<Result<Entry, EntryError>>, Infallible> {
-        Ok(Vec::new())
-    }
-
-    async fn append(&self, _: KeyHash, _: Entry) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
 
 /// A channel that nobody else is on.
 struct Alone {

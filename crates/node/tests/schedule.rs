@@ -4,19 +4,20 @@
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use alloy_primitives::B256;
 use bitcoin::{hashes::Hash, secp256k1::PublicKey};
-use coxswain_coordination::{Advisor, Coordinator, Count, Journal, Metrics, Settings, Tick, Unread, Wallet};
+use coxswain_coordination::{
+    Advisor, Coordinator, Count, Forgetful, Metrics, Settings, Tick, Unread, Wallet,
+};
 use coxswain_network::{AdmissionRule, Config, Driver, Identity, Network};
 use coxswain_node::{WalletChannel, channel::CoordinationChannel};
 use coxswain_protocol::{
-    Agreement, Assignment, Assurance, Assurances, ContentVerdict, Entry, EntryError, FaultKind, Generation,
-    Mistake, SafeHashes, Setup, SigningGroup, Window, WindowParameters, WindowResult,
+    Agreement, Assignment, Assurance, Assurances, ContentVerdict, FaultKind, Generation, Mistake, SafeHashes,
+    Setup, SigningGroup, Window, WindowParameters, WindowResult,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, Proposed},
 };
 use coxswain_rules::{
@@ -100,20 +101,6 @@ impl Advisor for Servers {
 
     async fn judge(&self, _: KeyHash, window: Window, _: Arc<Proposal>) -> (ContentVerdict, u64) {
         (ContentVerdict::Valid(Assurances::of_state(Assurance::Agreed)), window.end())
-    }
-}
-
-struct Forgetful;
-
-impl Journal for Forgetful {
-    type Error = Infallible;
-
-    async fn restore(&self, _: KeyHash) -> Result<Vec<Result<Entry, EntryError>>, Infallible> {
-        Ok(Vec::new())
-    }
-
-    async fn append(&self, _: KeyHash, _: Entry) -> Result<(), Infallible> {
-        Ok(())
     }
 }
 
