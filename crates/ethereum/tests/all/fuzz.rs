@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use alloy::{
     consensus::Header,
-    primitives::{B256, Bytes, hex},
+    primitives::{B256, hex},
     rlp::Decodable,
     rpc::types::{Header as RpcHeader, Log},
     sol_types::SolEventInterface as _,
@@ -173,7 +173,7 @@ mod proofs {
             let at = mutator.below(nodes.len() + 1);
             match mutator.below(4) {
                 0 => nodes.truncate(at),
-                1 => nodes.insert(at, Bytes::from(input)),
+                1 => nodes.insert(at, input.into()),
                 2 if at < nodes.len() => drop(nodes.remove(at)),
                 _ if at < nodes.len() => nodes[at] = input.into(),
                 _ => nodes.push(input.into()),
