@@ -143,9 +143,10 @@ impl Prover {
         header: &HashedHeader,
         recorder: &Recorder,
     ) -> Result<Proven, ProofError> {
-        let proven = self.call(call, header).await?;
-        let (state, codes) = (self.kept(header.fields().state_root), self.codes());
-        // Another call may have taken the state's place: then it can't be told what this one rests on.
+        let mut state = self.kept(header.fields().state_root);
+        let outcome = self.call_on(&mut state, call, header).await;
+        self.keep(state.clone());
+        let (proven, codes) = (outcome?, self.codes());
         if let Ok((Run::Ended(called), touched)) = run_noting(call, header, self.chain_id, &state, &codes)
             && called == proven.called
         {
@@ -226,18 +227,19 @@ impl Prover {
         Err(ProofError::NoProof(failures))
     }
 
-    /// Returns the state proven under this root.
+    /// Returns the state proven under this root, to be built on.
     fn kept(&self, root: B256) -> State {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.as_ref().filter(|state| state.root() == root).cloned().unwrap_or_else(|| State::under(root))
+        let kept = last.as_ref().filter(|state| state.root() == root && !state.is_full());
+        kept.cloned().unwrap_or_else(|| State::under(root))
     }
 
     /// Keeps what is proven, beside what others had proven under the same root in between.
     fn keep(&self, state: State) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *last {
-            Some(kept) if kept.root() == state.root() => kept.join(state),
-            _ => *last = Some(state),
+            Some(kept) => kept.join(state),
+            None => *last = Some(state),
         }
     }
 
@@ -377,5 +379,35 @@ impl Server<'_> {
             }
             answer => answer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_trie::EMPTY_ROOT_HASH;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_for_later_calls_is_bounded_and_of_one_root() {
+        let prover = Prover::new(&Endpoints::new("http://127.0.0.1:9".parse().unwrap()).unwrap(), 1);
+        let account = |round: u8| Address::repeat_byte(round);
+        // Under an empty root, all is proven to be absent.
+        let slots: BTreeSet<_> = (0..MAX_SLOTS).map(U256::from).collect();
+        let nothing = AccountProof { account_proof: Vec::new(), storage_proof: Vec::new() };
+        for round in 0..40 {
+            let mut state = prover.kept(EMPTY_ROOT_HASH);
+            state.admit(account(round), &slots, &nothing).unwrap();
+            prover.keep(state);
+            let kept = prover.last.lock().unwrap().clone().unwrap();
+            assert!(kept.account(account(round)).is_some(), "the newest is kept");
+            let calls = (0..=round).filter(|round| kept.account(account(*round)).is_some()).count();
+            assert!(calls <= 4, "what {calls} calls touched is kept");
+        }
+        let other = B256::repeat_byte(1);
+        assert!(prover.kept(other).is_empty());
+        prover.keep(State::under(other));
+        let kept = prover.last.lock().unwrap().clone().unwrap();
+        assert!(kept.root() == other && kept.is_empty(), "nothing is proven under another root");
     }
 }

@@ -217,7 +217,7 @@ impl<CTX, INTR: InterpreterTypes> Inspector<CTX, INTR> for Stops {
 struct Proven<'a> {
     state: &'a State,
     codes: &'a Codes,
-    /// Returns the state that the run has touched.
+    /// What the run has touched.
     accounts: BTreeSet<Address>,
     slots: BTreeSet<(Address, U256)>,
     wanted: Shortfall,

@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::trie::{TrieError, value_at};
 
-/// How many slots under one root are kept for later calls: those of several of the largest.
-const MOST_SLOTS: usize = 16_384;
+/// How many accounts and slots under one root are kept for later calls: those of several of the largest.
+const MOST_KEPT: usize = 16_384;
 
 /// An answer to `eth_getProof`, without what it claims: only the nodes are read.
 #[derive(Clone, Debug, Deserialize)]
@@ -146,10 +146,14 @@ impl State {
         self.accounts.is_empty()
     }
 
-    /// Takes in what was proven elsewhere under the same root. Of much, only the newer part is kept.
+    /// Whether it is too much to be built on: then the next call begins anew.
+    pub(crate) fn is_full(&self) -> bool {
+        self.accounts.len() + self.slots.len() > MOST_KEPT
+    }
+
+    /// Takes in what was proven elsewhere. What is full, or under another root, is replaced.
     pub(crate) fn join(&mut self, mut other: Self) {
-        debug_assert_eq!(self.root, other.root, "both are under one root");
-        if self.slots.len() > MOST_SLOTS {
+        if self.root != other.root || self.is_full() {
             *self = other;
             return;
         }
@@ -212,29 +216,33 @@ impl State {
             .map_err(|error| AccountProofError::Account { address, error })?;
         let mut proven = Vec::new();
         for &slot in slots {
-            let value = match account {
+            let (value, proof) = match account {
                 // What isn't there has no storage.
-                None => U256::ZERO,
+                None => (U256::ZERO, Vec::new()),
                 // Nor has it, where nothing was ever stored.
-                Some(account) if account.storage_root == alloy_trie::EMPTY_ROOT_HASH => U256::ZERO,
+                Some(account) if account.storage_root == alloy_trie::EMPTY_ROOT_HASH => {
+                    (U256::ZERO, Vec::new())
+                }
                 Some(account) => {
                     let proof = answer
                         .storage_proof
                         .iter()
                         .find(|proof| proof.key == slot)
                         .ok_or(AccountProofError::NoSlot { address, slot })?;
-                    slot_value(account.storage_root, slot, &proof.proof)
-                        .map_err(|error| AccountProofError::Slot { address, slot, error })?
+                    let value = slot_value(account.storage_root, slot, &proof.proof)
+                        .map_err(|error| AccountProofError::Slot { address, slot, error })?;
+                    (value, proof.proof.clone())
                 }
             };
-            proven.push(((address, slot), value));
+            proven.push((slot, value, proof));
         }
         self.accounts.insert(address, account);
-        self.slots.extend(proven);
         let proofs = self.proofs.entry(address).or_default();
         proofs.account.clone_from(&answer.account_proof);
-        for proof in answer.storage_proof.iter().filter(|proof| slots.contains(&proof.key)) {
-            proofs.slots.insert(proof.key, proof.proof.clone());
+        // What else an answer holds proves nothing, and is not kept.
+        for (slot, value, proof) in proven {
+            self.slots.insert((address, slot), value);
+            proofs.slots.insert(slot, proof);
         }
         Ok(())
     }

@@ -279,6 +279,30 @@ mod tests {
         recorder.finish().unwrap()
     }
 
+    #[test]
+    fn of_an_answer_only_what_proves_is_kept() {
+        let slot = keccak256(U256::ZERO.to_be_bytes::<32>());
+        let (storage_root, mut slots) =
+            proofs(&BTreeMap::from([(slot, rlp::encode(U256::from(7)))]), &[slot]);
+        let account = TrieAccount { storage_root, ..TrieAccount::default() };
+        let accounts = BTreeMap::from([(keccak256(CONTRACT), rlp::encode(account))]);
+        let nobody = Address::repeat_byte(1);
+        let (root, mut all) = proofs(&accounts, &[CONTRACT, nobody].map(keccak256));
+        let (of_nobody, of_contract) = (all.pop().unwrap(), all.pop().unwrap());
+        let good = StorageProof { key: U256::ZERO, proof: slots.pop().unwrap() };
+        let junk = StorageProof { key: U256::ZERO, proof: vec![Bytes::from_static(b"junk")] };
+        let mut state = State::under(root);
+        for (address, account_proof, storage_proof, kept) in [
+            (CONTRACT, of_contract, vec![good.clone(), junk.clone()], good.proof),
+            (nobody, of_nobody, vec![junk], Vec::new()),
+        ] {
+            let answer = AccountProof { account_proof, storage_proof };
+            state.admit(address, &BTreeSet::from([U256::ZERO]), &answer).unwrap();
+            let proofs = state.proofs(address, std::iter::once(U256::ZERO));
+            assert_eq!(proofs.slots, BTreeMap::from([(U256::ZERO, kept)]));
+        }
+    }
+
     fn replay(witness: &Witness, codes: &[Bytes]) -> Result<Replayed, WitnessError> {
         witness.replay(|hash| codes.iter().find(|code| keccak256(code) == hash).cloned())
     }
