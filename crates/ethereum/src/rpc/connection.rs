@@ -42,8 +42,8 @@ use super::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt at a request may take, the answer included, unless somebody wants otherwise.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// After how many times the time for an answer without one a server that has spoken counts as silent: two questions, each
-/// asked twice.
+/// After how many attempts without an answer, and how many times the time for one, a server that has spoken counts as silent: two
+/// questions, each asked twice. A question that was given up long ago is not enough, nor are many that failed in one moment.
 const SILENT_AFTER: u32 = 4;
 /// The pause before a request that failed in passing is sent once more.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -116,7 +116,9 @@ struct Standing {
 #[derive(Debug, Default)]
 struct Speech {
     has_begun: bool,
-    /// When it was first asked since the last such answer.
+    /// How often it was asked since the last such answer.
+    unanswered: u32,
+    /// When it was first asked since then.
     asked_at: Option<Instant>,
 }
 
@@ -157,7 +159,9 @@ impl Connection {
     pub(crate) fn has_spoken(&self) -> bool {
         let speech = self.speech();
         let silent_after = self.timing.timeout * SILENT_AFTER;
-        speech.has_begun && speech.asked_at.is_none_or(|asked_at| asked_at.elapsed() < silent_after)
+        let is_silent = speech.unanswered >= SILENT_AFTER
+            && speech.asked_at.is_some_and(|asked_at| asked_at.elapsed() >= silent_after);
+        speech.has_begun && !is_silent
     }
 
     fn speech(&self) -> MutexGuard<'_, Speech> {
@@ -165,7 +169,9 @@ impl Connection {
     }
 
     fn asked(&self) {
-        self.speech().asked_at.get_or_insert_with(Instant::now);
+        let mut speech = self.speech();
+        speech.unanswered = speech.unanswered.saturating_add(1);
+        speech.asked_at.get_or_insert_with(Instant::now);
     }
 
     /// As [`request`](Self::request), and once more if that fails in passing.
@@ -209,7 +215,7 @@ impl Connection {
     }
 
     fn understood(&self) {
-        *self.speech() = Speech { has_begun: true, asked_at: None };
+        *self.speech() = Speech { has_begun: true, ..Speech::default() };
         self.timing.activity.answered();
     }
 

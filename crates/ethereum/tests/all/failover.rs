@@ -21,7 +21,7 @@ use coxswain_ethereum::{
     MAX_LAG, Panel, ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
 };
 use coxswain_rules::network::Preset;
-use coxswain_rules::{Case, HeartbeatProposal, KeyHash, Subject};
+use coxswain_rules::{Assurance, Case, HeartbeatProposal, KeyHash, Subject};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, TestChain, World, our_validator};
 use serde_json::json;
 use url::Url;
@@ -35,6 +35,14 @@ fn heartbeat() -> Case {
 
 async fn node(url: &str, meet: impl Fn(&str) -> Reply + Send + Sync + 'static) -> FaultyEndpoint {
     FaultyEndpoint::start(url.parse().unwrap(), meet).await.unwrap()
+}
+
+/// A server that is dead while this says so.
+async fn mortal(chain: &TestChain) -> (FaultyEndpoint, Arc<AtomicBool>) {
+    let dead = Arc::new(AtomicBool::new(false));
+    let is_dead = Arc::clone(&dead);
+    let meet = move |_: &str| if is_dead.load(Ordering::SeqCst) { Reply::Cut } else { Reply::Forward };
+    (node(&chain.endpoint(), meet).await, dead)
 }
 
 /// Where nobody listens.
@@ -262,12 +270,7 @@ async fn inc_24_an_endpoint_that_changes_chain_or_falls_behind_is_noticed_while_
 #[tokio::test]
 async fn inc_25_a_dead_endpoint_is_passed_over_and_taken_again_when_it_is_back() {
     let chain = TestChain::start().unwrap();
-    let dead = Arc::new(AtomicBool::new(false));
-    let meet = {
-        let dead = Arc::clone(&dead);
-        move |_: &str| if dead.load(Ordering::SeqCst) { Reply::Cut } else { Reply::Forward }
-    };
-    let first = node(&chain.endpoint(), meet).await;
+    let (first, dead) = mortal(&chain).await;
     let second = node(&chain.endpoint(), |_| Reply::Forward).await;
     let endpoint = several([first.url(), second.url()]);
     let asked =
@@ -293,12 +296,7 @@ async fn inc_25_a_dead_endpoint_is_passed_over_and_taken_again_when_it_is_back()
 #[tokio::test]
 async fn inc_25_of_two_servers_one_that_has_been_silent_for_a_minute_is_waited_for_no_longer() {
     let chain = TestChain::start().unwrap();
-    let dead = Arc::new(AtomicBool::new(false));
-    let meet = {
-        let dead = Arc::clone(&dead);
-        move |_: &str| if dead.load(Ordering::SeqCst) { Reply::Cut } else { Reply::Forward }
-    };
-    let first = node(&chain.endpoint(), meet).await;
+    let (first, dead) = mortal(&chain).await;
     let second = node(&chain.endpoint(), |_| Reply::Forward).await;
     let panel = Panel::of(&several([first.url(), second.url()]), ANVIL);
     let mut decider = panel.decider(None);
@@ -313,6 +311,23 @@ async fn inc_25_of_two_servers_one_that_has_been_silent_for_a_minute_is_waited_f
     dead.store(false, Ordering::SeqCst);
     pass(Duration::from_secs(61)).await;
     assert_eq!(decide().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn inc_25_of_two_servers_one_is_not_silent_for_one_question_that_failed_a_minute_ago() {
+    let chain = TestChain::start().unwrap();
+    let (first, dead) = mortal(&chain).await;
+    let second = node(&chain.endpoint(), |_| Reply::Forward).await;
+    let panel = Panel::of(&several([first.url(), second.url()]), ANVIL);
+    let name = async || panel.at_number(0).await.map(|named| named.named_by);
+    assert_eq!(name().await.unwrap(), 2);
+    dead.store(true, Ordering::SeqCst);
+    assert!(name().await.is_err(), "asked twice");
+    pass(Duration::from_secs(61)).await;
+    assert_eq!(panel.events_assurance(), Assurance::Agreed, "both must still say the same");
+    // With a second question it is.
+    assert_eq!(name().await.unwrap(), 1);
+    assert_eq!(panel.events_assurance(), Assurance::Word);
 }
 
 #[tokio::test]
