@@ -36,7 +36,13 @@ struct State {
 pub struct Open<'a> {
     activity: &'a Activity,
     number: u64,
-    is_search: bool,
+}
+
+/// A step of a search for events, which lasts until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Step<'a> {
+    activity: &'a Activity,
     since: Instant,
 }
 
@@ -69,7 +75,12 @@ impl Activity {
         state.next += 1;
         state.open.insert(number, (method, endpoint.to_owned()));
         drop(state);
-        Open { activity: self, number, is_search: method == "eth_getLogs", since: now }
+        Open { activity: self, number }
+    }
+
+    /// A step of a search for events begins: what it takes, questions about blocks included, doesn't count.
+    pub(super) fn search(&self) -> Step<'_> {
+        Step { activity: self, since: Instant::now() }
     }
 
     /// An answer was understood.
@@ -93,11 +104,13 @@ impl Activity {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        let mut state = self.activity.state();
-        state.open.remove(&self.number);
-        if self.is_search {
-            state.searching += self.since.elapsed();
-        }
+        self.activity.state().open.remove(&self.number);
+    }
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        self.activity.state().searching += self.since.elapsed();
     }
 }
 
@@ -140,10 +153,15 @@ mod tests {
             activity.answered();
         }
         assert_eq!(left(&activity), Duration::from_secs(30), "of 300 s, 270 are over");
-        let open = activity.ask("eth_getLogs", "a:1");
-        tokio::time::advance(Duration::from_secs(20)).await;
-        activity.answered();
-        drop(open);
+        // A step of a search, and what is asked about its block, of two side by side.
+        let step = activity.search();
+        for method in ["eth_getLogs", "eth_getBlockByNumber"] {
+            let open = ["a:1", "b:1"].map(|endpoint| activity.ask(method, endpoint));
+            tokio::time::advance(Duration::from_secs(20)).await;
+            activity.answered();
+            drop(open);
+        }
+        drop(step);
         assert_eq!(left(&activity), Duration::from_secs(30));
         let _open = activity.ask("eth_call", "a:1");
         tokio::time::advance(Duration::from_secs(30)).await;

@@ -43,6 +43,7 @@ impl LogRanges {
         loop {
             let (part, width) = self.part(&range, end);
             let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
+            let _step = endpoint.expected().activity.search();
             match endpoint.agreed(at, METHOD, (filter,), normal, shown).await {
                 Ok((logs, _)) => {
                     self.widen();
@@ -69,6 +70,7 @@ impl LogRanges {
         loop {
             let (part, width) = self.part(&range, End::First);
             let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
+            let _step = endpoint.expected().activity.search();
             let said = endpoint.each_says(at, METHOD, (filter,), normal).await;
             let required = endpoint.required();
             if said.iter().filter(|(_, answer)| answer.is_ok()).count() >= required {
