@@ -4,31 +4,31 @@
 //! Only reads go through here, so that asking twice does no harm.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, SystemTime},
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use alloy::{
     consensus::Header,
-    primitives::{Address, B256, Bytes, U64},
+    primitives::U64,
     rpc::{
         json_rpc::{RpcRecv, RpcSend},
         types::Header as RpcHeader,
     },
 };
 use backon::{ExponentialBuilder, Retryable};
-use coxswain_rules::{Dissent, Quorum, network::Preset, servers};
-use futures_util::future::{join_all, try_join_all};
+use coxswain_rules::{Dissent, Quorum, servers};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    activity::Activity,
     address,
     block::{Block, BlockSelector, RpcBlock},
-    connection::{ConnectError, Connection, REQUEST_TIMEOUT, Timing},
+    connection::{ConnectError, Connection, Timing},
     error::{RequestError, UnfitError},
     header::HashedHeader,
+    member::{Condition, Expected, Health, Member},
     votes::{Disagreement, Dissents, Said, agreed},
 };
 
@@ -36,79 +36,10 @@ use super::{
 const RETRIES: usize = 1;
 /// The pause before the first retry; doubled for the next, and jittered.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// How long a check may take: one that hangs keeps nobody waiting for long.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a check holds. An endpoint that is not fit is asked again after this, or when there is no other.
 const CHECKED_FOR: Duration = Duration::from_secs(60);
 /// How many blocks an endpoint may be behind the others: two minutes on mainnet.
 pub const MAX_LAG: u64 = 10;
-
-/// What each endpoint is checked for before it is first asked, after a failure, and every minute.
-#[derive(Clone, Debug)]
-pub struct Expected {
-    /// The network that they must serve. If `None`, the chain that the first of them serves.
-    pub network: Option<Preset>,
-    /// The addresses at which contracts must be deployed.
-    pub contracts: Vec<Address>,
-    /// The wall clock, for the newest block's age only.
-    pub clock: fn() -> SystemTime,
-    /// How many servers must say the same at least. It raises what is enough, and never lowers it.
-    pub quorum: usize,
-    /// Whether all ports of this machine are one server.
-    pub loopback_is_one: bool,
-    /// How long one attempt at a request may take, the answer included.
-    pub timeout: Duration,
-    /// For how long one that can't be reached, or doesn't answer in time, is not asked again.
-    pub dead_for: Duration,
-    /// What is told of each question, and when they give up.
-    pub activity: Activity,
-    /// The proxy that all are asked through; those of the environment are not used.
-    pub proxy: Option<Url>,
-}
-
-impl Default for Expected {
-    /// Nothing, by the system's clock.
-    fn default() -> Self {
-        Self {
-            network: None,
-            contracts: Vec::new(),
-            clock: SystemTime::now,
-            quorum: 0,
-            loopback_is_one: false,
-            timeout: REQUEST_TIMEOUT,
-            dead_for: Duration::ZERO,
-            activity: Activity::default(),
-            proxy: None,
-        }
-    }
-}
-
-impl Expected {
-    /// The wall clock's time, in Unix seconds.
-    pub fn now(&self) -> u64 {
-        (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-    }
-}
-
-/// How an endpoint was found when it was last checked, or last failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// The endpoint's host and port.
-    pub endpoint: String,
-    /// The result of the check.
-    pub condition: Condition,
-}
-
-/// Whether an endpoint is fit to be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// It has not been checked yet.
-    Unknown,
-    /// It is; this was its newest block when it was checked.
-    Fit(Block),
-    /// It isn't.
-    Unfit(UnfitError),
-}
 
 /// Where Ethereum is asked: one JSON-RPC endpoint over HTTP, or several, in the order of preference.
 #[derive(Clone, Debug)]
@@ -129,16 +60,6 @@ struct Shared {
     checked: tokio::sync::Mutex<Option<Instant>>,
     /// Who was outvoted, or refuted.
     dissents: Dissents,
-}
-
-#[derive(Debug)]
-struct Member {
-    connection: Connection,
-    condition: Mutex<Condition>,
-    /// The block that it was last seen to have.
-    has: Mutex<Option<B256>>,
-    /// The block that it was last seen to name at its height.
-    names: Mutex<Option<B256>>,
 }
 
 impl Endpoints {
@@ -185,14 +106,8 @@ impl Endpoints {
         quorum: Quorum,
         expected: Expected,
     ) -> Self {
-        let member = |connection| Member {
-            connection,
-            condition: Mutex::new(Condition::Unknown),
-            has: Mutex::default(),
-            names: Mutex::default(),
-        };
         Self(Arc::new(Shared {
-            members: connections.into_iter().map(member).collect(),
+            members: connections.into_iter().map(Member::new).collect(),
             servers,
             quorum,
             expected,
@@ -577,99 +492,5 @@ impl Shared {
                 },
             });
         }
-    }
-}
-
-impl Member {
-    fn condition(&self) -> Condition {
-        self.condition.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn found(&self, condition: Condition) {
-        *self.condition.lock().unwrap_or_else(PoisonError::into_inner) = condition;
-    }
-
-    fn saw(&self, block: Block) {
-        *self.has.lock().unwrap_or_else(PoisonError::into_inner) = Some(block.hash);
-    }
-
-    /// Checks that the endpoint has the block. Asks only if another block was seen there last.
-    async fn require(&self, block: Block) -> Result<(), RequestError> {
-        if *self.has.lock().unwrap_or_else(PoisonError::into_inner) == Some(block.hash) {
-            return Ok(());
-        }
-        match self
-            .connection
-            .request::<_, Option<RpcBlock>>("eth_getBlockByHash", (block.hash, false))
-            .await?
-        {
-            Some(found) if found.hash() == block.hash => {
-                self.saw(block);
-                Ok(())
-            }
-            Some(_) | None => {
-                let endpoint = self.connection.name().to_owned();
-                Err(RequestError::NoneFit(vec![UnfitError::NoBlock { endpoint, block }]))
-            }
-        }
-    }
-
-    /// Whether it named the block when it was last asked.
-    fn named_last(&self, block: Block) -> bool {
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) == Some(block.hash)
-    }
-
-    /// Checks that the endpoint names this block at its height now.
-    async fn require_named(&self, block: Block) -> Result<(), RequestError> {
-        let params = (U64::from(block.number), false);
-        let found = self
-            .connection
-            .request_twice::<_, Option<RpcBlock>>("eth_getBlockByNumber", params)
-            .await?
-            .map(|found| found.hash());
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        if found == Some(block.hash) { Ok(()) } else { Err(self.connection.no_block(block)) }
-    }
-
-    /// What the endpoint serves, if that is what is expected: its chain id and its newest block.
-    async fn look(&self, expected: &Expected) -> Result<(u64, Block), UnfitError> {
-        let looking = async {
-            let code = |address: &Address| {
-                let address = *address;
-                async move {
-                    let params = (address, BlockSelector::Latest.to_string());
-                    let code: Bytes = self.connection.request("eth_getCode", params).await?;
-                    Ok((address, code.is_empty()))
-                }
-            };
-            tokio::try_join!(
-                self.connection.request::<_, U64>("eth_chainId", ()),
-                self.connection.request::<_, RpcBlock>("eth_getBlockByNumber", ("latest", false)),
-                try_join_all(expected.contracts.iter().map(code)),
-            )
-        };
-        let endpoint = || self.connection.name().to_owned();
-        let looked = tokio::time::timeout(CHECK_TIMEOUT, looking).await.unwrap_or_else(|_| {
-            let (method, deadline) = ("eth_getBlockByNumber", CHECK_TIMEOUT);
-            Err(RequestError::TimedOut { method, endpoint: endpoint(), deadline })
-        });
-        let (chain_id, head, codes) = looked.map_err(|error| UnfitError::Failed(Box::new(error)))?;
-        let (actual, head) = (chain_id.to(), Block::from(head));
-        if let Some(network) = expected.network
-            && !network.chain_ids.contains(&actual)
-        {
-            return Err(UnfitError::WrongNetwork { endpoint: endpoint(), network: network.name, actual });
-        }
-        let age = expected.now().saturating_sub(head.timestamp);
-        let max_age =
-            Preset::of_chain(actual).and_then(|network| network.block_times).map(|times| times.max_head_age);
-        if max_age.is_some_and(|max_age| age > max_age) {
-            return Err(UnfitError::Stale { endpoint: endpoint(), head: head.number, age });
-        }
-        if let Some(&(address, _)) = codes.iter().find(|(_, is_empty)| *is_empty) {
-            return Err(UnfitError::NoCode { endpoint: endpoint(), address });
-        }
-        self.saw(head);
-        Ok((actual, head))
     }
 }
