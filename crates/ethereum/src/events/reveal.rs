@@ -64,9 +64,9 @@ impl RevealSaid {
         (by.len() >= self.required).then_some(*revealed)
     }
 
-    /// Whether enough servers show none.
+    /// Whether enough servers show none. If nobody was asked, none does.
     pub fn is_absent(&self) -> bool {
-        self.absent.len() >= self.required
+        self.absent.len() >= self.required.max(1)
     }
 }
 
@@ -179,5 +179,22 @@ impl RevealSaid {
             Some((_, by)) => by.push(name),
             None => self.shown.push((*revealed, vec![name])),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inc_47_a_reveal_is_absent_if_enough_show_none_and_not_if_nobody_was_asked() {
+        let said = |absent: &[&str]| RevealSaid {
+            absent: absent.iter().map(ToString::to_string).collect(),
+            required: 2,
+            ..RevealSaid::default()
+        };
+        assert!(!said(&["a:1"]).is_absent());
+        assert!(said(&["a:1", "b:1"]).is_absent());
+        assert!(!RevealSaid::default().is_absent());
     }
 }
