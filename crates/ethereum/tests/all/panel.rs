@@ -6,6 +6,8 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::validators::{ANVIL, Observer, Validators, ask_everything};
 use alloy::{
     primitives::{B256, U256, hex},
@@ -13,7 +15,10 @@ use alloy::{
     sol_types::SolError,
 };
 use coxswain_bindings::validator::WalletProposalValidator::DepositNotRevealed;
-use coxswain_ethereum::{Block, ChainError, ContractVerdict, Panel, ProposalValidator, decision::Decision};
+use coxswain_ethereum::{
+    Block, BlockSelector, ChainError, ContractVerdict, Endpoints, EventLog, EventReader, Expected, Panel,
+    ProposalValidator, Tbtc, Wanted, decision::Decision,
+};
 use coxswain_rules::{Action, Assurance, Assured, Case, network::Preset};
 use coxswain_testkit::{Change, FaultyEndpoint, Reply, Scene};
 use serde_json::{Value, json};
@@ -427,8 +432,6 @@ async fn a_server_that_takes_no_hash_is_asked_by_number_and_for_the_blocks_name_
 #[cfg(feature = "proven")]
 #[tokio::test]
 async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
-    use coxswain_ethereum::{BlockSelector, Endpoints, Tbtc, Wanted};
-
     let bench = Bench::set_up().await;
     let chain = &bench.validators.scene.world.chain;
     let head = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
@@ -464,8 +467,6 @@ async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
 
 #[tokio::test]
 async fn inc_47_events_are_read_as_enough_servers_tell_them() {
-    use coxswain_ethereum::{Endpoints, EventLog, EventReader, Expected};
-
     let bench = Bench::set_up().await;
     let bridge = *bench.validators.scene.world.bridge.address();
     let honest_panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
@@ -525,10 +526,6 @@ async fn inc_47_events_are_read_as_enough_servers_tell_them() {
 /// the decision, before it answers and after, is not absent.
 #[tokio::test]
 async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_before_and_after() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use coxswain_ethereum::{Endpoints, EventLog, EventReader, Expected};
-
     let bench = Bench::set_up().await;
     let scene = &bench.validators.scene;
     let bridge = *scene.world.bridge.address();
