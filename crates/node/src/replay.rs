@@ -116,12 +116,14 @@ impl Replay {
                     then == now && self.rules.is_some()
                 }
                 (Objection::Contract(_), _) => false,
-                (Objection::Unspendable(_), _) => self.rules.is_some(),
+                (Objection::Unspendable(then), _) => self.rules.as_ref() == Some(then),
                 // Bitcoin, the fee and the margin are judged after the contract has accepted it.
                 (_, contract) => *contract == ContractVerdict::Valid && self.rules.is_none(),
             },
-            // What failed was another answer.
-            (Verdict::Undecided(_), contract) => !matches!(contract, ContractVerdict::Undecided(_)),
+            // Another answer failed, which is not kept. Or the contract and the rules are not of one mind, then as now.
+            (Verdict::Undecided(_), ContractVerdict::Valid) => true,
+            (Verdict::Undecided(_), ContractVerdict::Rejected(_)) => self.rules.is_none(),
+            (Verdict::Undecided(_), ContractVerdict::Undecided(_)) => false,
         }
     }
 }
@@ -199,4 +201,29 @@ pub(crate) fn unproven(reader: &Reader, wallet: KeyHash, window: u64) -> Result<
     let Some(Ok(snapshot)) = reader.snapshot(wallet, window)? else { return Ok(None) };
     let held = read(&snapshot).and_then(|judged| replayed(reader, &judged).map(|_| ()));
     Ok(held.err().map(|error| error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::U256;
+    use coxswain_rules::{Cause, RuleId};
+
+    use super::*;
+
+    #[test]
+    fn what_state_alone_rejects_was_not_undecided_for_something_else() {
+        let rejection = |rule| Rejection { rule: Some(rule), cause: Cause::Panic(U256::ONE) };
+        let replay = |recorded, contract, rules| Replay { block: 9, recorded, contract, rules };
+        let undecided = || Verdict::Undecided("outputs: no Bitcoin server answers".to_owned());
+        let [one, other] = [RuleId::Ds1, RuleId::Ds11].map(rejection);
+        let rejected = || ContractVerdict::Rejected(one.clone());
+        assert!(replay(undecided(), ContractVerdict::Valid, None).is_same());
+        assert!(replay(undecided(), ContractVerdict::Valid, Some(one.clone())).is_same());
+        assert!(replay(undecided(), rejected(), None).is_same());
+        assert!(!replay(undecided(), rejected(), Some(one.clone())).is_same());
+        // Of what nobody can spend, the deposit counts.
+        let unspendable = || Verdict::Rejected(Arc::new(Objection::Unspendable(other.clone())));
+        assert!(replay(unspendable(), ContractVerdict::Valid, Some(other.clone())).is_same());
+        assert!(!replay(unspendable(), ContractVerdict::Valid, Some(one.clone())).is_same());
+    }
 }
