@@ -16,8 +16,8 @@ use alloy::{
 };
 use coxswain_bindings::validator::WalletProposalValidator::DepositNotRevealed;
 use coxswain_ethereum::{
-    Block, BlockSelector, ChainError, ContractVerdict, Endpoints, EventLog, EventReader, Expected, Panel,
-    ProposalValidator, Tbtc, Wanted, decision::Decision,
+    Block, ChainError, ContractVerdict, Endpoints, EventLog, EventReader, Expected, Panel, ProposalValidator,
+    decision::Decision,
 };
 use coxswain_rules::{Action, Assurance, Assured, Case, network::Preset};
 use coxswain_testkit::{Change, FaultyEndpoint, Reply, Scene};
@@ -432,6 +432,8 @@ async fn a_server_that_takes_no_hash_is_asked_by_number_and_for_the_blocks_name_
 #[cfg(feature = "proven")]
 #[tokio::test]
 async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
+    use coxswain_ethereum::{BlockSelector, Tbtc, Wanted};
+
     let bench = Bench::set_up().await;
     let chain = &bench.validators.scene.world.chain;
     let head = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
