@@ -58,7 +58,8 @@ pub trait Backend: Send + Sync {
     fn coinbase(&self, height: u32) -> impl Future<Output = Result<Coinbase, BackendError>> + Send;
 
     /// One step of the search for the transaction that spends this output. It begins at the height of the block that made it.
-    /// A spender that is found shows it by its own bytes; that there is none is a word.
+    /// A spender that is found with a height is in that block. One without is signed by the output's owner, as far as any server
+    /// shows the output. That there is none is a word.
     fn spender(
         &self,
         spent: &Output,

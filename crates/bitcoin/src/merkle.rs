@@ -66,12 +66,17 @@ impl MerkleBranch {
     /// # Errors
     /// If the branch doesn't prove that.
     pub fn prove(&self, transaction: &Transaction, header: &Header) -> Result<(), BranchError> {
-        let Self { position, siblings } = self;
-        let (position, levels) = (*position, siblings.len());
         let txid = transaction.compute_txid();
         if transaction.base_size() == INNER_NODE_SIZE {
             return Err(BranchError::CouldBeNode(txid));
         }
+        self.lead(txid, header)
+    }
+
+    /// Checks that the branch leads from what has this id, be it a transaction or an inner node, to the header's root.
+    pub(crate) fn lead(&self, txid: Txid, header: &Header) -> Result<(), BranchError> {
+        let Self { position, siblings } = self;
+        let (position, levels) = (*position, siblings.len());
         let mut rest = u64::from(position);
         if levels > MOST_LEVELS || rest >= 1 << levels {
             return Err(BranchError::NoSuchPosition { levels, position });

@@ -5,6 +5,7 @@ mod dissents;
 mod health;
 mod keeping;
 mod member;
+mod proofs;
 mod survey;
 mod transactions;
 mod unspent;
@@ -227,21 +228,6 @@ impl Backends {
             .map(|(answer, member)| answer.unwrap_or_else(|| Err(late(member))))
             .collect()
     }
-
-    /// Asks one server after the other, until one has an answer.
-    async fn first<'a, T>(
-        &'a self,
-        ask: impl Fn(&'a Endpoint) -> BoxFuture<'a, Result<T, BackendError>> + Sync,
-    ) -> Result<T, BackendError> {
-        let mut causes = Vec::new();
-        for member in &self.0.members {
-            match member.ask(self.terms(), &ask).await {
-                Ok(answer) => return Ok(answer),
-                Err(cause) => causes.push(cause),
-            }
-        }
-        Err(exhausted(causes))
-    }
 }
 
 fn exhausted(mut causes: Vec<BackendError>) -> BackendError {
@@ -287,44 +273,15 @@ impl Backend for Backends {
     }
 
     async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
-        let mut answers: Answers<MerkleBranch> = Vec::new();
-        let mut causes = Vec::new();
-        for member in &self.0.members {
-            let open: Vec<usize> = match answers.len() {
-                0 => (0..mined.len()).collect(),
-                _ => answers
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, answer)| answer.is_err())
-                    .map(|(at, _)| at)
-                    .collect(),
-            };
-            if open.is_empty() {
-                break;
-            }
-            let asked: Vec<Mined> = open.iter().filter_map(|at| mined.get(*at).copied()).collect();
-            match member.ask(self.terms(), &|endpoint| endpoint.branches(&asked).boxed()).await {
-                Ok(some) if answers.is_empty() => answers = some,
-                Ok(some) => {
-                    for (at, new) in open.into_iter().zip(some) {
-                        // The preferred server's reason is kept.
-                        if let (Some(answer), Ok(_)) = (answers.get_mut(at), &new) {
-                            *answer = new;
-                        }
-                    }
-                }
-                Err(cause) => causes.push(cause),
-            }
-        }
-        if answers.is_empty() && !mined.is_empty() { Err(exhausted(causes)) } else { Ok(answers) }
+        self.find_branches(mined).await
     }
 
     async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
-        self.first(|endpoint| endpoint.coinbase(height).boxed()).await
+        self.find_coinbase(height).await
     }
 
     async fn spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
-        self.first(|endpoint| endpoint.spender(spent, from).boxed()).await
+        self.find_spender(spent, from).await
     }
 
     async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {

@@ -9,11 +9,7 @@ use super::{
     survey::Survey,
     transactions::{PAUSE, by_item, passing, replace},
 };
-use crate::{
-    Answers, BackendError, Cursor, Mined, Output, Search, Server, Sighting, Spender,
-    spend::{NextBlock, is_spent_by},
-    spender::spends,
-};
+use crate::{Answers, BackendError, Cursor, Output, Search, Server, spend::is_spent_by, spender::spends};
 
 /// How many steps one server is asked to search for a spender, if servers contradict each other.
 const STEPS: usize = 3;
@@ -92,45 +88,24 @@ impl Backends {
     /// signed and that the next block can have.
     async fn is_spent(&self, survey: &Survey, place: usize, output: &Output) -> bool {
         let Some(member) = self.0.members.get(place) else { return false };
-        let outpoints = [output.outpoint];
-        let sightings = member.ask(self.terms(), &|endpoint| endpoint.sightings(&outpoints).boxed()).await;
-        let made = sightings.ok().and_then(|mut sightings| sightings.pop()?.ok()?);
-        let Some(Sighting { height: Some(height), transaction }) = made else { return false };
-        // An output with another script is none of those asked about.
-        let vout = usize::try_from(output.outpoint.vout).ok();
-        let made = vout.and_then(|vout| transaction.output.get(vout));
-        let Some(made) = made.filter(|made| made.script_pubkey == output.script) else { return false };
+        let Some((made, Some(height))) = self.made(place, output).await else { return false };
         let mut from = Cursor::at(height);
         for _ in 0..STEPS {
             let search = member.ask(self.terms(), &|endpoint| endpoint.spender(output, from).boxed()).await;
             match search {
                 Ok(Search::Found(found)) => {
                     return spends(&found.transaction, output.outpoint)
-                        && (is_spent_by(&found.transaction, output.outpoint, made, self.next_block(survey))
-                            || self.is_mined(survey, place, &found).await);
+                        && (is_spent_by(
+                            &found.transaction,
+                            output.outpoint,
+                            &made,
+                            self.next_block(survey),
+                        ) || self.how_mined(survey, place, &found).await == Some(Assurance::Proven));
                 }
                 Ok(Search::More(next)) => from = next,
                 Ok(Search::Ended(_)) | Err(_) => return false,
             }
         }
         false
-    }
-
-    /// Whether this server proves that the spender is in a block of the chain.
-    async fn is_mined(&self, survey: &Survey, place: usize, spender: &Spender) -> bool {
-        let (Some(member), Some(height)) = (self.0.members.get(place), spender.height) else { return false };
-        let mined = [Mined { txid: spender.transaction.compute_txid(), height }];
-        let branches = member.ask(self.terms(), &|endpoint| endpoint.branches(&mined).boxed()).await;
-        let branch = branches.ok().and_then(|mut branches| branches.pop()?.ok());
-        let headers = self.headers_of(survey, &[height].into()).await;
-        branch.zip(headers.get(&height)).is_some_and(|(branch, header)| {
-            header.assurance == Assurance::Proven && branch.prove(&spender.transaction, &header.fact).is_ok()
-        })
-    }
-
-    fn next_block(&self, survey: &Survey) -> NextBlock {
-        let height = survey.tip.height.saturating_add(1);
-        let median_time = self.0.headers.as_ref().and_then(|headers| headers.chain().median_time());
-        NextBlock { height, median_time }
     }
 }

@@ -44,13 +44,13 @@ pub(crate) fn with_chain(chain: &Regtest) -> Expected {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Electrum,
     Core,
 }
 
 impl Kind {
-    async fn start(
+    pub(super) async fn start(
         self,
         chain: &Regtest,
         serving: Serving,
@@ -63,29 +63,29 @@ impl Kind {
     }
 }
 
-fn serving() -> Serving {
+pub(super) fn serving() -> Serving {
     Serving { estimate: Some(0.000_1), ..Serving::default() }
 }
 
 /// Impatient, and with little room.
-fn endpoint(server: &BitcoinServer) -> Endpoint {
+pub(super) fn endpoint(server: &BitcoinServer) -> Endpoint {
     let limits = Limits { answer: Duration::from_millis(1_500), bytes: 1 << 17, ..Limits::default() };
     Endpoint::new(server.url(), limits).unwrap()
 }
 
 /// A chain, and what is asked about it.
-struct Ground {
-    chain: Regtest,
+pub(super) struct Ground {
+    pub(super) chain: Regtest,
     /// Deep, and unspent.
     deposit: Transaction,
     /// Spent by another transaction in a block.
-    spent: Transaction,
+    pub(super) spent: Transaction,
     /// Nobody has it.
     absent: Output,
 }
 
 impl Ground {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let chain = Regtest::new();
         let [deposit, spent] = [1, 2].map(|number| mined(&chain, number, 50_000));
         chain.mine(&[spend(&spent, 2, coin(3, 40_000))]).unwrap();
@@ -99,7 +99,7 @@ impl Ground {
         vec![first_output(&self.deposit), first_output(&self.spent), self.absent.clone()]
     }
 
-    async fn honest(&self, kind: Kind) -> BitcoinServer {
+    pub(super) async fn honest(&self, kind: Kind) -> BitcoinServer {
         kind.start(&self.chain, serving(), |_, _| Reply::Forward).await
     }
 
@@ -335,7 +335,7 @@ async fn inc_47_a_spender_in_a_block_wins_over_those_that_say_unspent() {
 }
 
 /// A wallet's main UTXO, mined, and a transaction of the wallet that spends it.
-fn wallets_own(chain: &Regtest) -> (Output, Transaction) {
+pub(super) fn wallets_own(chain: &Regtest) -> (Output, Transaction) {
     let wallet = Wallet::from_seed(1);
     let script = wallet_script(wallet.key_hash());
     let paid = TxOut { value: Amount::from_sat(1_000_000), script_pubkey: script.clone() };

@@ -11,5 +11,6 @@ mod conformance;
 mod failover;
 mod hostile;
 mod in_process;
+mod proofs;
 mod unusable;
 mod urls;
