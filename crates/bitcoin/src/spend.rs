@@ -69,7 +69,8 @@ fn is_final(transaction: &Transaction, next: NextBlock) -> bool {
     };
     let mut sequences = transaction.input.iter().map(|input| input.sequence);
     let is_released = sequences.clone().all(|sequence| sequence == Sequence::MAX);
-    let waits = transaction.version.0 >= 2
+    // Consensus reads the version without its sign, so that a negative one is a high one.
+    let waits = !(0..2).contains(&transaction.version.0)
         && sequences.any(|sequence| {
             sequence.to_relative_lock_time().is_some_and(|lock| lock.to_consensus_u32() & 0xffff != 0)
         });
@@ -213,7 +214,9 @@ mod tests {
         assert!(locked(none, Sequence::from_consensus(1 << 31 | 1)), "the lock is turned off");
         let mut old = Transaction { version: Version::ONE, ..unsigned() };
         old.input[0].sequence = Sequence::from_consensus(1);
-        assert!(spends(&signed(old, true, 1), true), "version 1 has no such locks");
+        assert!(spends(&signed(old.clone(), true, 1), true), "version 1 has no such locks");
+        old.version = Version::non_standard(-1);
+        assert!(!spends(&signed(old, true, 1), true), "a negative version is a high one");
         // Without a clock, what waits for a time proves nothing.
         let timed = Transaction { lock_time: time(1_600_000_000), ..unsigned() };
         let mut timed_rbf = timed;
