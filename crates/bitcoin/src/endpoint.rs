@@ -99,7 +99,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns the endpoint with this activity in place of its own.
+    /// Returns the endpoint, watched by this watcher.
     #[must_use]
     pub fn watched(mut self, watcher: Arc<dyn Watcher>) -> Self {
         let watch = match &mut self {

@@ -85,7 +85,7 @@ impl Answer {
         self.result.as_ref().map_or(0, |raw| raw.get().len())
     }
 
-    /// Returns the error that this request alone has no answer.
+    /// Returns the answer of a request that alone has none.
     pub(crate) fn failed(call: &Call, endpoint: &str, error: BackendError) -> Self {
         Self { method: call.method, endpoint: endpoint.to_owned(), result: Err(error) }
     }

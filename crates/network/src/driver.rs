@@ -216,7 +216,7 @@ pub(crate) fn swarm(config: &Config) -> Result<(Swarm<Protocols>, Arc<Shared>, N
     Ok((Swarm::new(transport, protocols, peer_id, settings), shared, network))
 }
 
-/// A store for the routing table that answers queries for closest peers, and stores no records.
+/// Returns the routing table, which answers queries for closest peers and stores no records.
 fn kademlia(peer_id: PeerId) -> kad::Behaviour<MemoryStore> {
     let nothing = MemoryStoreConfig {
         max_records: 0,

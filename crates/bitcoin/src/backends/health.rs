@@ -10,7 +10,7 @@ use crate::{BackendError, FeeRates, Server, Tip};
 pub struct Health {
     /// Its host and port.
     pub endpoint: String,
-    /// Returns the kind of endpoint.
+    /// The kind of endpoint.
     pub kind: &'static str,
     /// What it calls itself.
     pub software: Option<String>,

@@ -36,7 +36,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(super) struct Connection {
     stream: BufReader<Box<dyn Stream>>,
     next: u64,
-    /// Returns the name that the server gives itself.
+    /// The name that the server gives itself.
     pub(super) server: String,
 }
 
