@@ -119,9 +119,10 @@ impl Pauses {
         self.0.remove(&txid);
     }
 
-    /// Forgets all but these.
-    pub fn keep(&mut self, mut wanted: impl FnMut(Txid) -> bool) {
-        self.0.retain(|txid, _| wanted(*txid));
+    /// Forgets all but these, and those that last: what can't be seen for a moment, as when a server fails, is no nearer to being
+    /// proven.
+    pub fn keep(&mut self, now: Duration, mut wanted: impl FnMut(Txid) -> bool) {
+        self.0.retain(|txid, pause| wanted(*txid) || pause.left(now).is_some());
     }
 }
 
@@ -206,8 +207,14 @@ mod tests {
         assert!(serde_json::from_str::<Pauses>(&kept).unwrap().is_paused(bad, now));
         // A clock that was set back makes no pause longer.
         assert!(!pauses.is_paused(bad, now - Duration::from_secs(1)));
-        pauses.keep(|txid| txid == good);
-        assert!(!pauses.is_paused(bad, now));
+        // While it lasts it is kept, though the transaction isn't seen; then it is forgotten.
+        pauses.keep(now, |txid| txid == good);
+        assert!(pauses.is_paused(bad, now));
+        let over = now + minutes(1);
+        pauses.keep(over, |txid| txid == bad);
+        assert_eq!(pauses.longest(), minutes(1));
+        pauses.keep(over, |txid| txid == good);
+        assert_eq!(pauses.longest(), Duration::ZERO);
     }
 
     #[test]

@@ -293,7 +293,7 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
         }
         provable.sort_by_key(|item| Order::new(item.kind, &item.deadline));
         let known = |txid| provable.iter().any(|item| item.candidate.transaction.compute_txid() == txid);
-        self.pauses.keep(known);
+        self.pauses.keep(now, known);
         self.seen.retain(|txid, _| known(*txid));
 
         let mut turns = Vec::new();
