@@ -177,7 +177,11 @@ const fn is_sent(state: &ItemState) -> bool {
 /// An item's exit code: 0 if it is proven or can be, 1 if not, 3 if that can't be told.
 const fn exit_code(state: &ItemState) -> u8 {
     match state {
-        ItemState::Ready(_) | ItemState::Sent(_) | ItemState::Proven | ItemState::OthersCall => EXIT_OK,
+        ItemState::Ready(_)
+        | ItemState::Sent(_)
+        | ItemState::Proven
+        | ItemState::Overtaken(_)
+        | ItemState::OthersCall => EXIT_OK,
         ItemState::Failed(ItemError::Submit(error)) if error.is_of_call() => EXIT_NO,
         ItemState::Failed(_) => EXIT_UNDECIDED,
         _ => EXIT_NO,

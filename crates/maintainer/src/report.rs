@@ -20,7 +20,7 @@ use coxswain_service::status::{Condition, Page, Status};
 use crate::{
     difficulty::{DifficultyError, Step},
     kind::Kind,
-    round::{Item, ItemError, ItemState, Pass, PassError},
+    outcome::{Item, ItemError, ItemState, Pass, PassError},
 };
 
 const SPV: &str = "spv";
@@ -98,6 +98,13 @@ impl Sendings {
             SubmitError::NotMined(_) | SubmitError::NotDeep(_) => self.sent += 1,
             // Nothing was sent.
             _ => {}
+        }
+    }
+
+    /// Another was faster: that is a failure only of what was sent by then.
+    fn overtaken(&mut self, error: &SubmitError) {
+        if matches!(error, SubmitError::Reverted(_) | SubmitError::NotDeep(_)) {
+            self.failed(error);
         }
     }
 
@@ -221,11 +228,14 @@ impl Report {
         self.say_each(WALLET, now, pass.unknown.iter().map(wallet).collect());
     }
 
-    /// That a pass proved nothing, whatever there was.
-    pub(crate) fn pass_failed(&self, error: &PassError, now: Duration) {
+    fn count_failed_pass(&self, now: Duration) {
         let mut numbers = self.numbers();
         (numbers.pass_failures, numbers.last_failure) = (numbers.pass_failures + 1, Some(unix(now)));
-        drop(numbers);
+    }
+
+    /// That a pass proved nothing, whatever there was.
+    pub(crate) fn pass_failed(&self, error: &PassError, now: Duration) {
+        self.count_failed_pass(now);
         let remedy = match error {
             PassError::Chain(_) | PassError::NoBlock => {
                 self.say(ETHEREUM, now, Condition::failed(error.to_string(), SERVERS));
@@ -241,6 +251,7 @@ impl Report {
 
     /// That a pass took too long.
     pub(crate) fn pass_overdue(&self, limit: Duration, now: Duration) {
+        self.count_failed_pass(now);
         let says = format!("the last pass did not end within {} s", limit.as_secs());
         self.say(SPV, now, Condition::failed(says, SERVERS));
     }
@@ -316,7 +327,17 @@ fn gwei(wei: U256) -> u64 {
 
 /// Whether nothing is left to prove.
 const fn is_done(state: &ItemState) -> bool {
-    matches!(state, ItemState::Sent(_) | ItemState::Proven | ItemState::Coinbase)
+    match state {
+        ItemState::Sent(_) | ItemState::Proven | ItemState::Overtaken(_) | ItemState::Coinbase => true,
+        ItemState::Unconfirmed
+        | ItemState::NotProvable(_)
+        | ItemState::Paused
+        | ItemState::OthersTurn(_)
+        | ItemState::OthersCall
+        | ItemState::Ready(_)
+        | ItemState::UnknownSpend(_)
+        | ItemState::Failed(_) => false,
+    }
 }
 
 const UNKNOWN: &str = "unknown";
@@ -347,6 +368,10 @@ impl Numbers {
             ItemState::Sent(_) => {
                 self.proofs.entry(kind).or_default().mined();
                 self.last_success = Some(now);
+                return;
+            }
+            ItemState::Overtaken(error) => {
+                self.proofs.entry(kind).or_default().overtaken(error);
                 return;
             }
             ItemState::Proven | ItemState::Coinbase => return,
@@ -483,4 +508,51 @@ pub(crate) fn mined(pass: &Pass) -> impl Iterator<Item = (Txid, &Mined)> {
         ItemState::Sent(mined) => Some((item.txid, mined)),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{B256, Bytes};
+    use bitcoin::hashes::Hash;
+
+    use super::*;
+    use crate::order::Deadline;
+
+    fn pass(state: ItemState) -> Pass {
+        let item = Item {
+            wallet: KeyHash([1; 20]),
+            txid: Txid::from_byte_array([2; 32]),
+            kind: Some(Kind::Redemption),
+            deadline: Deadline::default(),
+            height: Some(5),
+            state,
+        };
+        Pass { items: vec![item], ..Pass::default() }
+    }
+
+    fn counted(state: ItemState) -> [u64; 4] {
+        let mut numbers = Numbers::default();
+        numbers.take(&pass(state), Duration::ZERO, UnixTime(1));
+        let Sendings { sent, mined, reverted, failed } =
+            numbers.proofs.get(Action::Redemption.name()).copied().unwrap_or_default();
+        [sent, mined, reverted, failed]
+    }
+
+    #[test]
+    fn inc_43_a_proof_that_another_overtook_is_counted_as_reverted() {
+        let reverted = || SubmitError::Reverted(B256::ZERO);
+        assert_eq!(counted(ItemState::Overtaken(reverted())), [1, 0, 1, 1]);
+        assert_eq!(counted(ItemState::Failed(reverted().into())), [1, 0, 1, 1]);
+        // Nothing was sent.
+        assert_eq!(counted(ItemState::Overtaken(SubmitError::WouldRevert(Bytes::new()))), [0; 4]);
+        assert_eq!(counted(ItemState::Proven), [0; 4]);
+    }
+
+    #[test]
+    fn a_pass_that_took_too_long_is_a_failure() {
+        let report = Report::new(Arc::new(Status::default()), U256::ZERO);
+        report.pass_overdue(Duration::from_secs(1), Duration::from_secs(7));
+        let numbers = report.numbers();
+        assert_eq!((numbers.pass_failures, numbers.last_failure), (1, Some(UnixTime(7))));
+    }
 }

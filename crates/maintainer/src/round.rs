@@ -11,12 +11,12 @@ use bitcoin::{Transaction, Txid};
 use coxswain_bindings::bridge::Bridge::submitMovedFundsSweepProofCall;
 use coxswain_bitcoin::{
     Backend, BackendError,
-    spv::{Difficulty, EPOCH, NotProvable, ReadError, RelayDifficulties, WorkAsked, epochs_left, read_proof},
+    spv::{Difficulty, EPOCH, ReadError, RelayDifficulties, WorkAsked, epochs_left, read_proof},
 };
 use coxswain_ethereum::{
     Block, BlockSelector, ChainError, Endpoints, EventLog, EventReader, Relay, RelayState, SnapshotKeys,
     SnapshotReader, SpvMaintainers,
-    submit::{Call, Mined, SentLog, SubmitError, Submitter},
+    submit::{Call, SentLog, SubmitError, Submitter},
 };
 use coxswain_rules::{
     DepositKey, KeyHash, RedemptionKey, SweepRequestKey, SweepRequestState, main_utxo_hash,
@@ -26,8 +26,9 @@ use futures_util::{StreamExt, stream};
 use crate::{
     call::{Venue, proof_call},
     find::{Candidate, FindError, Finder, Memory},
-    kind::{Judgement, Kind, Misfits, Views, judge},
+    kind::{Judgement, Kind, Views, judge},
     order::{Deadline, Order, Pauses, rank},
+    outcome::{Item, ItemState, Pass, PassError},
 };
 
 /// How many proofs are under way at a time: one waits to be mined, the others to become deep. A retarget waits for no more.
@@ -48,154 +49,6 @@ pub struct Settings {
     pub final_depth: u64,
     /// Whether a relay may know no previous difficulty, and ask for no work then: on chains without work only.
     pub without_work: bool,
-}
-
-/// What became of a transaction in a pass.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ItemState {
-    /// It is in the mempool.
-    Unconfirmed,
-    /// It can't be proven now.
-    NotProvable(NotProvable),
-    /// It is set aside after a failure.
-    Paused,
-    /// Another maintainer has the turn for so long.
-    OthersTurn(Duration),
-    /// Another's transaction with the same call waits to be mined.
-    OthersCall,
-    /// It could be sent: this call passes.
-    Ready(Call),
-    /// It was proven, and is booked.
-    Sent(Mined),
-    /// The Bridge has booked it: another has proven it.
-    Proven,
-    /// It is a coinbase.
-    Coinbase,
-    /// It fits no kind: an alarm.
-    UnknownSpend(Box<Misfits>),
-    /// It failed.
-    Failed(ItemError),
-}
-
-impl ItemState {
-    /// A stable name for the state, for programs.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Unconfirmed => "unconfirmed",
-            Self::NotProvable(reason) => reason.kind(),
-            Self::Paused => "paused",
-            Self::OthersTurn(_) => "others_turn",
-            Self::OthersCall => "others_call",
-            Self::Ready(_) => "ready",
-            Self::Sent(_) => "sent",
-            Self::Proven => "proven",
-            Self::Coinbase => "coinbase",
-            Self::UnknownSpend(_) => "unknown_spend",
-            Self::Failed(_) => "failed",
-        }
-    }
-
-    /// Why it is not proven, if there is more to say than the name does.
-    pub fn reason(&self) -> Option<String> {
-        match self {
-            Self::NotProvable(reason) => Some(reason.to_string()),
-            Self::OthersTurn(left) => {
-                Some(format!("another maintainer has the turn for {} s", left.as_secs()))
-            }
-            Self::UnknownSpend(misfits) => Some(misfits.to_string()),
-            Self::Failed(error) => Some(error.to_string()),
-            Self::Unconfirmed
-            | Self::Paused
-            | Self::OthersCall
-            | Self::Ready(_)
-            | Self::Sent(_)
-            | Self::Proven
-            | Self::Coinbase => None,
-        }
-    }
-}
-
-/// Why a transaction was not proven. All others are.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ItemError {
-    /// The Bridge, or what is found by it, can't be read.
-    #[error(transparent)]
-    Find(#[from] FindError),
-    /// There is no proof.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// It was not sent, or not mined.
-    #[error(transparent)]
-    Submit(#[from] SubmitError),
-}
-
-impl ItemError {
-    /// Whether the transaction itself is to be set aside: the same may well fail again.
-    const fn is_of_transaction(&self) -> bool {
-        match self {
-            Self::Find(_) => false,
-            Self::Read(error) => matches!(error, ReadError::Proof(_)),
-            Self::Submit(error) => error.is_of_call(),
-        }
-    }
-}
-
-/// A transaction, and what became of it.
-#[derive(Debug)]
-pub struct Item {
-    /// The wallet.
-    pub wallet: KeyHash,
-    /// The transaction.
-    pub txid: Txid,
-    /// What it is to the Bridge, if it can be proven.
-    pub kind: Option<Kind>,
-    /// By when it must be.
-    pub deadline: Deadline,
-    /// The height of the block that has it. `None` if it is in none, or that was not asked.
-    pub height: Option<u32>,
-    /// What became of it.
-    pub state: ItemState,
-}
-
-/// What a pass came to.
-#[derive(Debug, Default)]
-pub struct Pass {
-    /// Bitcoin's height. `None` if it could not be told.
-    pub tip: Option<u32>,
-    /// The newest epoch that the relay knows. `None` if it counts none.
-    pub relay_epoch: Option<u32>,
-    /// How many wallets were looked at.
-    pub wallets: usize,
-    /// The transactions found, in the order in which they were treated.
-    pub items: Vec<Item>,
-    /// The wallets of which it can't be told what is unproven.
-    pub unknown: Vec<(KeyHash, FindError)>,
-}
-
-/// Why nothing was proven in a pass.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PassError {
-    /// The chain gave no usable answer.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The endpoint shows no block.
-    #[error("there is no newest block")]
-    NoBlock,
-    /// The account may not send proofs.
-    #[error("account {0} is no authorised SPV maintainer")]
-    Unauthorised(Address),
-    /// The proxy sends proofs to another Bridge.
-    #[error("the maintainer proxy is of the Bridge at {0}")]
-    OtherBridge(Address),
-    /// The relay knows one epoch only, and would ask for no work of the one before.
-    #[error("the relay at {0} knows no previous difficulty: nothing is proven by it")]
-    RelayWithoutPrevious(Address),
-    /// The relay's numbers are beyond any difficulty.
-    #[error("the relay at {0} has a difficulty or an epoch that is none")]
-    RelayOutOfRange(Address),
 }
 
 /// Proves what wallets did.
@@ -522,11 +375,9 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
         match submitter.send(call).await {
             Ok(mined) => ItemState::Sent(mined),
             // Whoever was faster has done it: the state tells, not the words of a revert.
-            Err(SubmitError::WouldRevert(_) | SubmitError::Reverted(_) | SubmitError::NotDeep(_))
-                if self.is_booked(&item.candidate).await =>
-            {
-                ItemState::Proven
-            }
+            Err(
+                error @ (SubmitError::WouldRevert(_) | SubmitError::Reverted(_) | SubmitError::NotDeep(_)),
+            ) if self.is_booked(&item.candidate).await => ItemState::Overtaken(error),
             Err(error) => ItemState::Failed(error.into()),
         }
     }
@@ -559,7 +410,7 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
             ItemState::Failed(error) if error.is_of_transaction() => {
                 self.pauses.failed(txid, now);
             }
-            ItemState::Sent(_) | ItemState::Proven => self.pauses.forget(txid),
+            ItemState::Sent(_) | ItemState::Proven | ItemState::Overtaken(_) => self.pauses.forget(txid),
             _ => {}
         }
         item.to_item(state)

@@ -17,9 +17,10 @@ use tracing::{error, info, warn};
 
 use crate::{
     difficulty::{RelayKeeper, Step},
+    outcome::{ItemState, Pass},
     records::Records,
     report::{Funds, Report, mined},
-    round::{ItemState, Maintainer, Pass},
+    round::Maintainer,
 };
 
 /// How long a pass, or a step, may take: as long as four proofs are waited for one after another, and some. What was sent is
@@ -149,10 +150,18 @@ pub(crate) async fn prove<B: Backend>(
 fn wait_after(pass: &Pass, pause: Option<Duration>) -> Duration {
     let turns = pass.items.iter().filter_map(|item| match &item.state {
         // The wallet's next one may be there already.
-        ItemState::Sent(_) | ItemState::Proven => Some(Duration::ZERO),
+        ItemState::Sent(_) => Some(Duration::ZERO),
         ItemState::OthersTurn(left) => Some(*left),
-        ItemState::OthersCall | ItemState::Failed(_) => Some(PAUSE),
-        _ => None,
+        // Nothing slows these down but a pause.
+        ItemState::Proven | ItemState::Overtaken(_) | ItemState::OthersCall | ItemState::Failed(_) => {
+            Some(PAUSE)
+        }
+        ItemState::Unconfirmed
+        | ItemState::NotProvable(_)
+        | ItemState::Paused
+        | ItemState::Ready(_)
+        | ItemState::Coinbase
+        | ItemState::UnknownSpend(_) => None,
     });
     let searching = (!pass.unknown.is_empty()).then_some(PAUSE);
     turns.chain(searching).chain(pause).min().unwrap_or(Duration::MAX)
@@ -167,6 +176,7 @@ fn tell(pass: &Pass) {
                 info!(%wallet, %txid, kind, transaction = %mined.hash, block = mined.block, "proven");
             }
             ItemState::Proven => info!(%wallet, %txid, kind, "proven by another"),
+            ItemState::Overtaken(error) => info!(%wallet, %txid, kind, %error, "proven by another meanwhile"),
             ItemState::UnknownSpend(misfits) => error!(%wallet, %txid, "an unknown spend: {misfits}"),
             ItemState::Failed(error) => warn!(%wallet, %txid, kind, %error, "not proven"),
             state => info!(%wallet, %txid, kind, state = state.name(), "waits"),
