@@ -88,6 +88,7 @@ fn the_unit_the_image_and_the_manifests_drain_as_long_as_the_program_does() {
     let manifest = read("deploy/kubernetes/node/base/statefulset.yaml");
     assert!(manifest.contains("terminationGracePeriodSeconds: 45"));
     let image = read("deploy/Dockerfile");
+    assert!(image.contains(" g++ "), "Bitcoin Core's own code is C++");
     assert!(image.contains("USER 10001:10001") && image.contains("STOPSIGNAL SIGTERM"));
     let toolchain = read("Cargo.toml");
     let version = toolchain.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
