@@ -1,9 +1,13 @@
-"""Our own rules for manifests: least rights, secrets that only their owner reads, images by digest, limits and probes."""
+"""Our own rules for manifests: least rights, secrets that only their owner reads, images by digest, limits, and patient probes."""
 
 import re
 import sys
 
 import yaml
+
+
+# In seconds: what a new start does not mend keeps /health from answering well.
+RESTARTS_AFTER = 3600
 
 
 def containers(pod):
@@ -46,6 +50,10 @@ def problems(document):
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"]:
             if container.get(probe, {}).get("httpGet", {}).get("path") != "/health":
                 yield f"{name}: {probe} does not ask /health"
+        for probe in ["startupProbe", "livenessProbe"]:
+            asked = container.get(probe, {})
+            if asked.get("periodSeconds", 10) * asked.get("failureThreshold", 3) < RESTARTS_AFTER:
+                yield f"{name}: {probe} restarts within an hour"
         for mount in container.get("volumeMounts", []):
             if mount["name"] in secrets and mount.get("readOnly") is not True:
                 yield f"{name}: secret {mount['name']} can be written"
