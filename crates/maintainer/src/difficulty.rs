@@ -196,10 +196,15 @@ impl<B: Backend, L: SentLog> RelayKeeper<B, L> {
         }
     }
 
+    /// The newest epoch that the relay knows. `None` if it counts none, or that can't be told.
+    pub async fn epoch(&self) -> Option<u32> {
+        let block = self.endpoints.block(BlockSelector::Latest).await.ok()??;
+        let terms = self.relay.terms(block).await.ok()?.filter(|terms| terms.ready)?;
+        u32::try_from(terms.epoch).ok()
+    }
+
     /// Whether the relay knows the epoch by now. `false` if that can't be told.
     async fn knows(&self, epoch: u32) -> bool {
-        let Ok(Some(block)) = self.endpoints.block(BlockSelector::Latest).await else { return false };
-        let terms = self.relay.terms(block).await;
-        terms.is_ok_and(|terms| terms.is_some_and(|terms| terms.epoch >= epoch.into()))
+        self.epoch().await.is_some_and(|known| known >= epoch)
     }
 }

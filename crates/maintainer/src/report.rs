@@ -145,7 +145,10 @@ impl Report {
     /// What the Bitcoin servers say of their newest block.
     pub(crate) fn bitcoin(&self, tip: &Result<Tip, BackendError>, now: Duration) {
         let condition = match tip {
-            Ok(tip) => Condition::ok(format!("height {}", tip.height)),
+            Ok(tip) => {
+                self.numbers().tip = Some(tip.height);
+                Condition::ok(format!("height {}", tip.height))
+            }
             Err(error) => Condition::failed(error.to_string(), "look after bitcoin.urls, or add servers"),
         };
         self.say(BITCOIN, now, condition);
@@ -254,6 +257,12 @@ impl Report {
         self.count_failed_pass(now);
         let says = format!("the last pass did not end within {} s", limit.as_secs());
         self.say(SPV, now, Condition::failed(says, SERVERS));
+    }
+
+    /// The newest epoch that the relay knows, if that can be told: whether it lags shows with either module alone.
+    pub(crate) fn relay(&self, epoch: Option<u32>) {
+        let mut numbers = self.numbers();
+        numbers.relay_epoch = epoch.or(numbers.relay_epoch);
     }
 
     /// What a step of the relay's came to.
@@ -546,6 +555,24 @@ mod tests {
         // Nothing was sent.
         assert_eq!(counted(ItemState::Overtaken(SubmitError::WouldRevert(Bytes::new()))), [0; 4]);
         assert_eq!(counted(ItemState::Proven), [0; 4]);
+    }
+
+    #[test]
+    fn a_relay_that_lags_shows_without_a_pass() {
+        let report = Report::new(Arc::new(Status::default()), U256::ZERO);
+        let lag = |height| {
+            let header = bitcoin::constants::genesis_block(bitcoin::Network::Regtest).header;
+            report.bitcoin(&Ok(Tip { height, header }), Duration::ZERO);
+            report.numbers().relay_lag()
+        };
+        assert_eq!(lag(11 * EPOCH), None);
+        report.relay(Some(10));
+        assert_eq!((lag(11 * EPOCH - 1), lag(11 * EPOCH + 72)), (Some(0), Some(73)));
+        // A server that fails for a moment hides nothing.
+        report.relay(None);
+        assert_eq!(lag(11 * EPOCH + 73), Some(74));
+        report.relay(Some(11));
+        assert_eq!(lag(11 * EPOCH + 73), Some(0));
     }
 
     #[test]

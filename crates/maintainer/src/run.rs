@@ -205,6 +205,8 @@ pub(crate) async fn keep_relay<B: Backend>(
         };
         let Some(step) = rhythm.unless_stopped(work).await else { return Ok(()) };
         point("step/after");
+        let Some(epoch) = rhythm.unless_stopped(keeper.epoch()).await else { return Ok(()) };
+        report.relay(epoch);
         let now = clock();
         let wait = match step {
             Ok(Ok(step)) => {

@@ -286,7 +286,7 @@ async fn inc_42_a_relay_three_epochs_behind_is_caught_up_and_one_that_is_told_by
     for expected in 11..=13 {
         let told = keeper.step().await.unwrap();
         assert!(matches!(told, Step::Told { epoch, .. } if epoch == expected), "{told:?}");
-        assert_eq!(bench.epoch().await, expected);
+        assert_eq!((bench.epoch().await, keeper.epoch().await), (expected, Some(expected)));
     }
     assert!(matches!(keeper.step().await.unwrap(), Step::UpToDate));
     assert_eq!(bench.transactions().await, 3);
