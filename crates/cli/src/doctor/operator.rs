@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{Problem, Record};
+use crate::report::with_causes;
 
 /// What the checks are said to be of.
 pub(super) const NODE: &str = "the node";
@@ -82,17 +83,6 @@ pub(super) async fn check(
     if let Ok(account) = &opened {
         check("balance", balance(endpoints, account).await);
     }
-}
-
-/// What an error says, with its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 async fn port(listen: SocketAddr, bound: &mut Vec<TcpListener>) -> Result<String, Problem> {
