@@ -1,40 +1,12 @@
 //! `coxswain init`, `config show` and `doctor --config`, as an operator meets them.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf};
 
 use coxswain_testkit::TestChain;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How the program ended, and what it printed.
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ran {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-}
-
-/// Runs the program with these variables and no others of this kind.
-fn coxswain(arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coxswain"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("COXSWAIN_") {
-            command.env_remove(name);
-        }
-    }
-    let output = command.args(arguments).envs(variables.iter().copied()).output().unwrap();
-    Ran {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+use crate::support::{coxswain, coxswain_with};
 
 fn folder() -> (TempDir, impl Fn(&str) -> String) {
     let folder = tempfile::tempdir().unwrap();
@@ -50,21 +22,21 @@ fn shown(report: &Value, key: &str) -> (Value, String) {
     (found["value"].clone(), found["origin"].as_str().unwrap().to_owned())
 }
 
-#[test]
-fn a_written_configuration_is_shown_with_each_values_origin_and_no_secret() {
+#[tokio::test]
+async fn a_written_configuration_is_shown_with_each_values_origin_and_no_secret() {
     let (_folder, path) = folder();
     let output = path("node.toml");
-    let written = coxswain(&["init", "--output", &output, "--status", "public"], &[]);
+    let written = coxswain(&["init", "--output", &output, "--status", "public"], "").await;
     assert_eq!(written.code, 0, "{written:?}");
     // It is not written over.
-    let again = coxswain(&["init", "--output", &output], &[]);
+    let again = coxswain(&["init", "--output", &output], "").await;
     assert_eq!(again.code, 2, "{again:?}");
     let variables = [
         ("COXSWAIN_ETHEREUM__PASSWORD", "correct horse"),
         ("COXSWAIN_ETHEREUM__URLS", "https://user:secret@node.example/v3/key http://127.0.0.1:8545"),
     ];
     let arguments = ["config", "show", "--config", &output, "--journal", "other.db", "--json"];
-    let ran = coxswain(&arguments, &variables);
+    let ran = coxswain_with(&variables, &arguments, "").await;
     assert_eq!(ran.code, 0, "{ran:?}");
     for secret in ["correct horse", "secret", "v3"] {
         assert!(!ran.stdout.contains(secret), "{secret}: {}", ran.stdout);
@@ -80,16 +52,17 @@ fn a_written_configuration_is_shown_with_each_values_origin_and_no_secret() {
     assert_eq!(told("ethereum.network"), ("\"mainnet\"".to_owned(), output.clone()));
     assert_eq!(told("ethereum.quorum"), ("0".to_owned(), "default".to_owned()));
     // For people, too.
-    let text = coxswain(&["config", "show", "--config", &output], &variables);
+    let text = coxswain_with(&variables, &["config", "show", "--config", &output], "").await;
     assert!(text.stdout.contains("ethereum.quorum") && text.stdout.contains("(default)"), "{text:?}");
     // What is unknown is named with where it comes from, wherever that is.
-    let unknown = coxswain(&["config", "show", "--config", &output], &[("COXSWAIN_JOURNAL__PASS", "x")]);
+    let unknown =
+        coxswain_with(&[("COXSWAIN_JOURNAL__PASS", "x")], &["config", "show", "--config", &output], "").await;
     assert_eq!(unknown.code, 2);
     assert!(unknown.stderr.contains("COXSWAIN_JOURNAL__PASS"), "{unknown:?}");
 }
 
-#[test]
-fn the_go_clients_configuration_is_imported_with_every_key_explained() {
+#[tokio::test]
+async fn the_go_clients_configuration_is_imported_with_every_key_explained() {
     let (_folder, path) = folder();
     let keep = path("keep.toml");
     let text = "[ethereum]\nURL = \"wss://node.example:8546/ws/secret\"\nKeyFile = \"operator.json\"\n\
@@ -98,7 +71,7 @@ fn the_go_clients_configuration_is_imported_with_every_key_explained() {
                 [clientInfo]\nPort = 9601\n";
     fs::write(&keep, text).unwrap();
     let output = path("node.toml");
-    let ran = coxswain(&["init", "--from", &keep, "--output", &output, "--json"], &[]);
+    let ran = coxswain(&["init", "--from", &keep, "--output", &output, "--json"], "").await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(!ran.stdout.contains("secret"), "{ran:?}");
     let report = ran.json();
@@ -113,18 +86,18 @@ fn the_go_clients_configuration_is_imported_with_every_key_explained() {
     assert!(says("bitcoin.electrum.RequestTimeout").contains("nanoseconds"));
     assert!(says("LibP2P.Port").contains("ignores"));
     assert!(says("ethereum.URL").contains("port"));
-    let shown_values = coxswain(&["config", "show", "--config", &output, "--json"], &[]).json();
+    let shown_values = coxswain(&["config", "show", "--config", &output, "--json"], "").await.json();
     assert_eq!(shown(&shown_values, "status.listen").0, "0.0.0.0:9601");
     assert_eq!(shown(&shown_values, "journal.path").0, "/var/keep/coxswain/journal.db");
     // What can't be read is told, and nothing is written.
     fs::write(&keep, "[ethereum").unwrap();
-    let ran = coxswain(&["init", "--from", &keep, "--output", &path("other.toml")], &[]);
+    let ran = coxswain(&["init", "--from", &keep, "--output", &path("other.toml")], "").await;
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(!PathBuf::from(path("other.toml")).exists());
 }
 
-#[test]
-fn the_doctor_looks_at_what_is_the_nodes_own() {
+#[tokio::test]
+async fn the_doctor_looks_at_what_is_the_nodes_own() {
     let chain = TestChain::start().unwrap();
     let (_folder, path) = folder();
     let configuration = format!(
@@ -139,7 +112,7 @@ fn the_doctor_looks_at_what_is_the_nodes_own() {
     );
     let config = path("node.toml");
     fs::write(&config, &configuration).unwrap();
-    let ran = coxswain(&["doctor", "--config", &config, "--json"], &[]);
+    let ran = coxswain(&["doctor", "--config", &config, "--json"], "").await;
     assert_eq!(ran.code, 1, "{ran:?}");
     let report = ran.json();
     let outcome = |check: &str| {
@@ -152,7 +125,7 @@ fn the_doctor_looks_at_what_is_the_nodes_own() {
         assert!(!outcome(wrong), "{wrong}: {report:#}");
     }
     fs::write(&config, format!("{configuration}other = 1\n")).unwrap();
-    let ran = coxswain(&["doctor", "--config", &config], &[]);
+    let ran = coxswain(&["doctor", "--config", &config], "").await;
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("journal.other"), "{ran:?}");
 }

@@ -249,6 +249,12 @@ async fn told_by_the_journal(fleet: &Fleet, wallet: KeyHash, window: u64) {
     let run = coxswain(&["history", "--journal", &copy, "--verify", "--json"], "").await;
     assert_eq!(run.code, 1, "{run:?}");
     assert_eq!(run.json()["broken"]["table"], "entries");
+    // Whether it told of a fault, nobody can say.
+    let run = coxswain(&["faults", "--journal", &copy, "--json"], "").await;
+    let faults = run.json();
+    assert_eq!((run.code, &faults["faults"], &faults["damaged"]), (3, &serde_json::json!([]), &1.into()));
+    let run = coxswain(&["faults", "--journal", &copy], "").await;
+    assert!(run.stdout.contains("1 can't be read"), "{run:?}");
 }
 
 #[test]

@@ -11,9 +11,9 @@ use std::{
 use alloy_primitives::U256;
 use coxswain_bindings::Bridge;
 use coxswain_testkit::{FaultyEndpoint, Reply};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::proving::{ACCOUNT, Bench, entry};
+use crate::proving::{ACCOUNT, Bench, PATIENCE, entry};
 
 #[tokio::test]
 async fn a_running_maintainer_proves_what_wallets_do_says_how_it_is_and_drains() {
@@ -31,9 +31,7 @@ async fn a_running_maintainer_proves_what_wallets_do_says_how_it_is_and_drains()
     let health = program.health(|code, health| code == 200 && entry(health, "spv")["state"] == "ok").await;
     assert_eq!(entry(&health, "difficulty")["says"], "not applicable: the relay counts no epochs");
     assert_eq!(entry(&health, "balance")["state"], "ok");
-    while program.number("performance_deposit_sweep_proof_submissions_success_total").await != Some(4.0) {
-        sleep(Duration::from_millis(100)).await;
-    }
+    program.counts("performance_deposit_sweep_proof_submissions_success_total", 4.0).await;
     for (name, value) in [
         ("performance_deposit_sweep_proof_submissions_total", 4.0),
         ("performance_deposit_sweep_proof_submissions_failed_total", 0.0),
@@ -153,8 +151,11 @@ async fn a_maintainer_drains_though_its_ethereum_server_hangs() {
     let balances = || endpoint.methods().iter().filter(|method| *method == "eth_getBalance").count();
     let asked = balances();
     bench.world.bitcoin.mine_empty(1).unwrap();
-    while balances() == asked {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let asks = async {
+        while balances() == asked {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, asks).await.is_ok(), "no pass follows the block: {:#?}", program.lines());
     assert_eq!(program.terminate().code(), Some(0));
 }

@@ -29,7 +29,7 @@ pub(crate) const FEE: Amount = Amount::from_sat(10_000);
 const KEYSTORE: &str = include_str!("../../../ethereum/tests/keystore.json");
 pub(crate) const ACCOUNT: Address = address!("0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A");
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A world in which wallets act, and nobody proves it but the processes.
 pub(crate) struct Bench {
@@ -214,6 +214,18 @@ impl Program {
         let (_, page) = self.get("/metrics").await;
         let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
         page.lines().find_map(value)
+    }
+
+    /// Waits until the number under this name is this.
+    pub(crate) async fn counts(&mut self, name: &str, wanted: f64) {
+        let counts = async {
+            while self.number(name).await != Some(wanted) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        if timeout(PATIENCE, counts).await.is_err() {
+            panic!("{name} is never {wanted}: {:#?}", self.lines());
+        }
     }
 
     /// Waits until it has ended by itself: its exit code.

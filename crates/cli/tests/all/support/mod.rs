@@ -33,20 +33,21 @@ impl Run {
 
 /// Runs `coxswain` with these arguments and this on its standard input.
 pub(crate) async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_coxswain"))
+    coxswain_with(&[], arguments, stdin).await
+}
+
+/// Likewise, with these variables and no others of the program's.
+pub(crate) async fn coxswain_with(variables: &[(&str, &str)], arguments: &[&str], stdin: &str) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coxswain"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("COXSWAIN_") {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
         .args(arguments)
         .env("NO_COLOR", "1")
-        .envs([
-            ("COXSWAIN_ETHEREUM__URLS", ""),
-            ("COXSWAIN_BITCOIN__URLS", ""),
-            ("COXSWAIN_NETWORK__PEERS", ""),
-        ])
-        .envs([("COXSWAIN_ETHEREUM__NETWORK", ""), ("COXSWAIN_BITCOIN__NETWORK", "")])
-        .envs([("COXSWAIN_ETHEREUM__REQUEST_TIMEOUT", ""), ("COXSWAIN_BITCOIN__REQUEST_TIMEOUT", "")])
-        .envs([("COXSWAIN_ETHEREUM__QUORUM", ""), ("COXSWAIN_BITCOIN__QUORUM", "")])
-        .env("COXSWAIN_ETHEREUM__LOOPBACK_IS_ONE", "")
-        .env("COXSWAIN_TIMEOUT", "")
-        .envs([("COXSWAIN_ETHEREUM__PROXY", ""), ("COXSWAIN_ETHEREUM__PASSWORD_FILE", "")])
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -59,9 +60,12 @@ pub(crate) async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let run = Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) };
     if arguments.contains(&"--json") && !run.stdout.is_empty() {
-        let command = arguments.first().unwrap();
+        let command = match arguments {
+            ["config", command, ..] => &format!("config {command}"),
+            _ => *arguments.first().unwrap(),
+        };
         // It tells each thing as soon as it is known, in a line of its own.
-        if *command == "watch" {
+        if command == "watch" {
             run.lines().iter().for_each(|line| schema::check(command, line));
         } else {
             schema::check(command, &run.json());
