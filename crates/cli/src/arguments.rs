@@ -183,9 +183,13 @@ Where each shell looks for them:
 /// The arguments of `coxswain doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// A node's configuration file: its servers are asked, and its key, port, peers, journal and balance are looked at
+    /// A node's configuration file, in place of what says which servers are asked, and how: its key, port, peers, journal and
+    /// balance are looked at, too
     #[cfg(feature = "node")]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_url", "bitcoin_url"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "rpc_url", "network", "validator", "bridge", "rpc_timeout", "quorum", "loopback_is_one", "bitcoin_url",
+        "bitcoin_network", "bitcoin_timeout",
+    ])]
     pub config: Option<std::path::PathBuf>,
     /// What it says.
     #[cfg(feature = "node")]

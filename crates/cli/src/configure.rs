@@ -182,15 +182,12 @@ pub fn journal_path(
     arguments: &JournalArguments,
     variables: Vec<(OsString, OsString)>,
 ) -> Result<PathBuf, ConfigurationError> {
-    match (&arguments.journal, &arguments.config) {
-        (Some(journal), _) => Ok(journal.clone()),
-        (None, Some(config)) => {
-            let configuration: Configuration = layers(config, None, variables)?.read()?;
-            Ok(configuration.journal.path)
-        }
-        // The command line asks for one of them.
-        (None, None) => Ok(PathBuf::from("journal.db")),
+    if let Some(journal) = &arguments.journal {
+        return Ok(journal.clone());
     }
+    let config = arguments.config.as_ref().expect("the command line asks for one of them");
+    let configuration: Configuration = layers(config, None, variables)?.read()?;
+    Ok(configuration.journal.path)
 }
 
 /// Shows each value of a configuration that makes sense.

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::{
     arguments::{FaultsArguments, HistoryArguments, JournalArguments, WhyArguments},
     configure::journal_path,
-    report::{Report, Text, strong},
+    report::{EXIT_OK, EXIT_UNDECIDED, Report, Text, strong},
 };
 
 /// How many of a wallet's windows `why` shows.
@@ -41,9 +41,6 @@ pub enum JournalError {
     #[cfg(feature = "proven")]
     #[error(transparent)]
     Replay(#[from] coxswain_node::replay::ReplayError),
-    /// The system's SQLite refuses.
-    #[error("the journal can't be read: {0}")]
-    Refused(String),
 }
 
 impl JournalError {
@@ -51,7 +48,7 @@ impl JournalError {
     pub const fn cause(&self) -> Option<&'static str> {
         match self {
             Self::Configuration(_) => None,
-            Self::Open(_) | Self::Read(_) | Self::Refused(_) => Some("journal"),
+            Self::Open(_) | Self::Read(_) => Some("journal"),
             #[cfg(feature = "proven")]
             Self::Replay(_) => Some("snapshot"),
         }
@@ -69,7 +66,7 @@ pub(crate) fn open(
 fn wallets(reader: &Reader, wallet: Option<KeyHash>) -> Result<Vec<KeyHash>, JournalError> {
     match wallet {
         Some(wallet) => Ok(vec![wallet]),
-        None => reader.wallets().map_err(|error| JournalError::Refused(error.to_string())),
+        None => Ok(reader.wallets().map_err(ReadError::from)?),
     }
 }
 
@@ -79,9 +76,7 @@ fn results(
     wallet: KeyHash,
     last: u32,
 ) -> Result<(Vec<Arc<WindowResult>>, usize), JournalError> {
-    let entries = reader
-        .newest(wallet, last.saturating_mul(2))
-        .map_err(|error| JournalError::Refused(error.to_string()))?;
+    let entries = reader.newest(wallet, last.saturating_mul(2)).map_err(ReadError::from)?;
     let damaged = entries.iter().filter(|entry| entry.is_err()).count();
     let results = entries.into_iter().rev().filter_map(|entry| match entry {
         Ok(Entry::Result(result)) => Some(result),
@@ -289,6 +284,8 @@ impl fmt::Display for HistoryReport {
 #[derive(Clone, Debug, Serialize)]
 pub struct FaultsReport {
     faults: Vec<FaultFields>,
+    /// How many rows can't be read: they may tell of more.
+    damaged: usize,
 }
 
 /// Shows who did what wrong.
@@ -300,18 +297,23 @@ pub fn faults(
     variables: Vec<(OsString, OsString)>,
 ) -> Result<FaultsReport, JournalError> {
     let reader = open(&arguments.journal, variables)?;
-    let mut faults = Vec::new();
+    let mut report = FaultsReport { faults: Vec::new(), damaged: 0 };
     for wallet in wallets(&reader, arguments.wallet)? {
-        let (results, _) = results(&reader, wallet, arguments.last)?;
-        faults.extend(results.iter().flat_map(|result| &result.faults).map(FaultFields::alone));
+        let (results, damaged) = results(&reader, wallet, arguments.last)?;
+        report.faults.extend(results.iter().flat_map(|result| &result.faults).map(FaultFields::alone));
+        report.damaged += damaged;
     }
-    Ok(FaultsReport { faults })
+    Ok(report)
 }
 
 impl Report for FaultsReport {
-    /// 0 none, 1 some.
+    /// 0 none, 1 some, 3 none among the rows that can be read, and some can't.
     fn exit_code(&self) -> u8 {
-        u8::from(!self.faults.is_empty())
+        match (self.faults.is_empty(), self.damaged) {
+            (true, 0) => EXIT_OK,
+            (true, _) => EXIT_UNDECIDED,
+            (false, _) => 1,
+        }
     }
 }
 
@@ -327,10 +329,14 @@ impl fmt::Display for FaultFields {
 
 impl fmt::Display for FaultsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.faults.is_empty() {
-            return f.write_str("no faults");
+        let mut lines: Vec<_> = self.faults.iter().map(ToString::to_string).collect();
+        if lines.is_empty() {
+            lines.push("no faults".to_owned());
         }
-        let lines: Vec<_> = self.faults.iter().map(ToString::to_string).collect();
+        if self.damaged > 0 {
+            let red = strong(AnsiColor::Red);
+            lines.push(format!("{red}{} can't be read{red:#}: coxswain history --verify", self.damaged));
+        }
         f.write_str(&lines.join("\n"))
     }
 }

@@ -19,7 +19,7 @@ use coxswain_cli::{
     leader::leader,
     page,
     propose::propose,
-    report::{EXIT_OK, EXIT_UNDECIDED, OpenQuestion, Report},
+    report::{EXIT_OK, EXIT_UNDECIDED, OpenQuestion, Report, with_causes},
     simulate::simulate,
     terminal::{self, Progress},
     validate,
@@ -67,15 +67,9 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Tells people what went wrong, where anybody still reads it. What an error says of its cause is not said again.
+/// Tells people what went wrong, where anybody still reads it.
 fn report_error(error: &eyre::Report, exit_code: u8) -> ExitCode {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
-        if !text.contains(&cause) {
-            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
-        }
-    }
-    let _ = writeln!(anstream::stderr(), "error: {text}");
+    let _ = writeln!(anstream::stderr(), "error: {}", with_causes(error.as_ref()));
     ExitCode::from(exit_code)
 }
 
@@ -270,19 +264,8 @@ fn journal(
     match report {
         Ok(report) => Ok(Answer::new(json, &report)),
         Err(error) => match error.cause() {
-            Some(cause) => {
-                // What is wrong with the file stands in the causes.
-                let mut text = error.to_string();
-                let mut source = std::error::Error::source(&error);
-                while let Some(cause) = source {
-                    let cause_text = cause.to_string();
-                    if !text.contains(&cause_text) {
-                        text = format!("{text}: {cause_text}");
-                    }
-                    source = cause.source();
-                }
-                Ok(Answer::new(json, &OpenQuestion::new(what, cause, text)))
-            }
+            // What is wrong with the file stands in the causes.
+            Some(cause) => Ok(Answer::new(json, &OpenQuestion::new(what, cause, with_causes(&error)))),
             None => Err(error),
         },
     }

@@ -18,7 +18,7 @@ use crate::{
     arguments::{IdentityArguments, KeystoreArguments, PingArguments, RegistryArguments},
     coordination::{CoordinationError, endpoint},
     group,
-    report::{Report, Text},
+    report::{Report, Text, with_causes},
     variables::PASSWORD_FILE,
 };
 
@@ -243,15 +243,8 @@ const REFUSED: (&str, &str) = (
 );
 
 /// What an error says, its causes after it, cut, and without control characters.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text.chars().flat_map(char::escape_debug).take(400).collect()
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    with_causes(error).chars().flat_map(char::escape_debug).take(400).collect()
 }
 
 fn shown(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! What every command answers with: fields for programs, text for people, and an exit code that says it in short.
 
-use std::{fmt, time::SystemTime};
+use std::{error::Error, fmt, time::SystemTime};
 
 use alloy_primitives::{B256, U256};
 use anstyle::{AnsiColor, Style};
@@ -18,6 +18,22 @@ const JSON_VERSION: u32 = 1;
 pub const EXIT_OK: u8 = 0;
 /// No answer, or none that could be given.
 pub const EXIT_UNDECIDED: u8 = 3;
+
+/// What an error says, with its causes. What it says of its cause is not said again.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let cause = error.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        next = error.source();
+    }
+    text
+}
 
 /// A command's answer. Its text is in colour: the stream that prints it takes the colour out where it isn't wanted.
 pub trait Report: fmt::Display + Serialize {

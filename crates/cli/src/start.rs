@@ -7,6 +7,7 @@ use std::{
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use alloy_primitives::Address;
@@ -21,7 +22,7 @@ use tokio::{runtime, sync::oneshot};
 use url::Url;
 
 use crate::{
-    arguments::{MaintainArguments, MaintainerArguments, StartArguments},
+    arguments::{AskingArguments, BitcoinArguments, MaintainArguments, MaintainerArguments, StartArguments},
     configure,
 };
 
@@ -122,6 +123,12 @@ fn flags(arguments: &MaintainArguments) -> Vec<(&'static str, &'static str, &'st
         (!words.is_empty()).then(|| words.join(" "))
     };
     let network = network.map(|network| Preset::from(network).name.to_owned());
+    let BitcoinArguments { bitcoin_url, bitcoin_network, bitcoin_timeout, bitcoin_quorum } =
+        &maintainer.bitcoin;
+    let AskingArguments { rpc_timeout, quorum, loopback_is_one, .. } = &maintainer.asking;
+    let time = |time: &Option<Duration>| time.map(|time| format!("{}ms", time.as_millis()));
+    let number = |number: &Option<usize>| number.map(|number| number.to_string());
+    let is_one = loopback_is_one.then(|| "true".to_owned());
     let said = [
         ("--rpc-url", "ethereum", "urls", words(rpc_url)),
         ("--network", "ethereum", "network", network),
@@ -130,7 +137,13 @@ fn flags(arguments: &MaintainArguments) -> Vec<(&'static str, &'static str, &'st
         ("--direct", "ethereum", "direct", direct.then(|| "true".to_owned())),
         ("--keystore", "ethereum", "keystore", path(&maintainer.keystore)),
         ("--password-file", "ethereum", "password_file", path(&maintainer.password_file)),
-        ("--bitcoin-url", "bitcoin", "urls", words(&maintainer.bitcoin.bitcoin_url)),
+        ("--quorum", "ethereum", "quorum", number(quorum)),
+        ("--loopback-is-one", "ethereum", "loopback_is_one", is_one),
+        ("--rpc-timeout", "ethereum", "request_timeout", time(rpc_timeout)),
+        ("--bitcoin-url", "bitcoin", "urls", words(bitcoin_url)),
+        ("--bitcoin-network", "bitcoin", "network", bitcoin_network.map(|network| network.to_string())),
+        ("--bitcoin-timeout", "bitcoin", "request_timeout", time(bitcoin_timeout)),
+        ("--bitcoin-quorum", "bitcoin", "quorum", number(bitcoin_quorum)),
         ("--journal", "journal", "path", path(journal)),
         ("--only", "maintainer", "only", only.map(|only| only.name().to_owned())),
     ];
@@ -151,4 +164,63 @@ where
         let _ = done.send(ending);
     })?;
     ended.await.unwrap_or(Err(StartFailure::Panicked))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    #[test]
+    fn each_flag_that_a_configuration_knows_wins_over_it() {
+        let line = "coxswain maintain --config m.toml --journal j.db --only spv --rpc-url http://a --rpc-url http://b \
+                    --network local --bridge 0x1111111111111111111111111111111111111111 --direct --keystore k.json \
+                    --password-file p --quorum 3 --loopback-is-one --rpc-timeout 2s --bitcoin-url tcp://c:1 \
+                    --bitcoin-network signet --bitcoin-timeout 500ms --bitcoin-quorum 2";
+        let Command::Maintain(arguments) = Arguments::parse_from(line.split_whitespace()).command else {
+            unreachable!("it is what is asked for")
+        };
+        let mut layers = coxswain_service::configuration::Layers::default();
+        for (flag, section, key, value) in flags(&arguments) {
+            layers.flag(flag, section, key, value);
+        }
+        let read: coxswain_maintainer::Configuration = layers.read().unwrap();
+        let (ethereum, bitcoin) = (&read.ethereum, &read.bitcoin);
+        assert_eq!((ethereum.urls.len(), ethereum.network), (2, Some(Preset::LOCAL)));
+        assert_eq!((ethereum.bridge, ethereum.direct), (Some(Address::repeat_byte(0x11)), true));
+        assert_eq!((ethereum.quorum, ethereum.loopback_is_one), (3, true));
+        assert_eq!(ethereum.request_timeout, Some(Duration::from_secs(2)));
+        assert_eq!((&ethereum.keystore, &ethereum.password_file), (&"k.json".into(), &Some("p".into())));
+        assert_eq!((bitcoin.urls.len(), bitcoin.network), (1, Some(bitcoin::Network::Signet)));
+        assert_eq!((bitcoin.quorum, bitcoin.request_timeout), (2, Some(Duration::from_millis(500))));
+        assert_eq!((&read.journal.path, read.maintainer.only.is_some()), (&"j.db".into(), true));
+    }
+
+    #[test]
+    fn what_no_configuration_knows_is_refused_beside_one() {
+        for more in ["--rpc-proxy http://a", "--timeout 5s"] {
+            let line = format!("coxswain maintain --config m.toml {more}");
+            assert!(Arguments::try_parse_from(line.split_whitespace()).is_err(), "{more}");
+        }
+        // The doctor asks what the configuration says.
+        for more in [
+            "--rpc-url http://a",
+            "--network local",
+            "--validator 0x1111111111111111111111111111111111111111",
+            "--bridge 0x1111111111111111111111111111111111111111",
+            "--quorum 3",
+            "--loopback-is-one",
+            "--rpc-timeout 5s",
+            "--bitcoin-url tcp://a:1",
+            "--bitcoin-network signet",
+            "--bitcoin-timeout 5s",
+        ] {
+            let line = format!("coxswain doctor --config m.toml {more}");
+            assert!(Arguments::try_parse_from(line.split_whitespace()).is_err(), "{more}");
+        }
+        let line = "coxswain doctor --config m.toml --timeout 5s --json";
+        assert!(Arguments::try_parse_from(line.split_whitespace()).is_ok());
+    }
 }

@@ -1,10 +1,32 @@
 //! What a person writes on the command line, read with words that say what is wrong with it.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ffi::OsStr, ops::RangeInclusive, time::Duration};
 
 use alloy_primitives::{Address, hex};
+use clap::{Arg, Command, Error, builder::TypedValueParser, error::ErrorKind};
 use coxswain_rules::{Assurance, KeyHash};
 use url::Url;
+
+/// Reads a URL as this does. What is wrong with it is said without repeating it, as there may be a key in it.
+#[derive(Clone, Copy)]
+pub(crate) struct UrlParser(pub(crate) fn(&str) -> Result<Url, String>);
+
+impl TypedValueParser for UrlParser {
+    type Value = Url;
+
+    fn parse_ref(&self, _: &Command, argument: Option<&Arg>, text: &OsStr) -> Result<Url, Error> {
+        let read = text.to_str().ok_or_else(|| "it is not Unicode".to_owned()).and_then(self.0);
+        let name = argument.map_or_else(|| "a URL".to_owned(), |argument| format!("'{argument}'"));
+        read.map_err(|problem| {
+            usage(ErrorKind::InvalidValue, &format!("invalid value for {name}: {problem}"))
+        })
+    }
+}
+
+/// What is wrong with the command line or a variable, laid out as the rest of such errors.
+pub(crate) fn usage(kind: ErrorKind, problem: &str) -> Error {
+    Error::raw(kind, format!("{problem}\n\nFor more information, try '--help'.\n"))
+}
 
 /// Reads the URL of an Ethereum endpoint.
 pub(crate) fn ethereum_url(text: &str) -> Result<Url, String> {
@@ -89,6 +111,8 @@ pub(crate) fn key_hash(text: &str) -> Result<KeyHash, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     #[test]
@@ -101,6 +125,18 @@ mod tests {
         assert!(ethereum_url("http://").unwrap_err().starts_with("no URL: "));
         assert_eq!(ethereum_url("http://localhost:8545").unwrap().port(), Some(8545));
         assert_eq!(bitcoin_url("tcp://localhost:50001").unwrap().port(), Some(50001));
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_not_repeated_as_there_may_be_a_key_in_it() {
+        for urls in
+            ["--rpc-url htp:/node.example/SECRET", "--rpc-proxy http://:SECRET", "--bitcoin-url SECRET"]
+        {
+            let line = format!("coxswain doctor {urls}");
+            let error = crate::arguments::Arguments::try_parse_from(line.split_whitespace()).unwrap_err();
+            let (flag, text) = (urls.split(' ').next().unwrap(), error.to_string());
+            assert!(text.contains(flag) && !text.contains("SECRET"), "{text}");
+        }
     }
 
     #[test]

@@ -254,17 +254,13 @@ impl<Look: Fn(&str) -> Option<OsString>> Variables<Look> {
 fn needed(urls: &[Url]) -> Result<(), clap::Error> {
     if urls.is_empty() {
         let problem = format!("an Ethereum endpoint is needed: give --rpc-url <URL>, or set {ETHEREUM_URLS}");
-        return Err(error(ErrorKind::MissingRequiredArgument, &problem));
+        return Err(values::usage(ErrorKind::MissingRequiredArgument, &problem));
     }
     Ok(())
 }
 
 fn invalid(name: &str, problem: &str) -> clap::Error {
-    error(ErrorKind::InvalidValue, &format!("{name}: {problem}"))
-}
-
-fn error(kind: ErrorKind, problem: &str) -> clap::Error {
-    clap::Error::raw(kind, format!("{problem}\n\nFor more information, try '--help'.\n"))
+    values::usage(ErrorKind::InvalidValue, &format!("{name}: {problem}"))
 }
 
 #[cfg(test)]

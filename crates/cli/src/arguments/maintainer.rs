@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use url::Url;
 
 use super::{AskingArguments, BitcoinArguments, NetworkName};
-use crate::values::{address, duration, ethereum_url};
+use crate::values::{UrlParser, address, duration, ethereum_url};
 
 pub(super) const PROVE_HELP: &str = "\
 What the transaction is to the Bridge is judged from the Bridge's state; its proof is checked here as a whole. With a keystore
@@ -40,7 +40,7 @@ Examples:
 #[derive(Clone, Debug, Args)]
 pub struct MaintainerArguments {
     /// The Ethereum endpoint to ask; given again, the next to ask. Without it, those of the variable COXSWAIN_ETHEREUM__URLS
-    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url))]
     pub rpc_url: Vec<Url>,
     /// The network that the endpoints must serve [default: what the chain id says]
     #[arg(long, value_name = "NETWORK")]
@@ -93,7 +93,7 @@ pub struct MaintainArguments {
     #[arg(long)]
     pub once: bool,
     /// Run until a signal, by this configuration file; what else is said here wins over it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc_proxy", "timeout"])]
     pub config: Option<PathBuf>,
     /// Run this module alone
     #[arg(long, value_name = "MODULE", requires = "config")]

@@ -8,7 +8,7 @@ use coxswain_rules::KeyHash;
 use url::Url;
 
 use super::{AskingArguments, NetworkName};
-use crate::values::{address, duration, ethereum_url, key_hash};
+use crate::values::{UrlParser, address, duration, ethereum_url, key_hash};
 
 pub(super) const START_HELP: &str = "\
 The configuration is a TOML file. Variables, COXSWAIN_SECTION__KEY, win over it, and flags over both; an unknown key is an error.
@@ -95,7 +95,7 @@ pub struct PingArguments {
     pub keystore: KeystoreArguments,
     /// The Ethereum endpoint to ask whether the peer's operator may take part; given again, another server that must agree.
     /// Without it, those of the variable COXSWAIN_ETHEREUM__URLS
-    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url))]
     pub rpc_url: Vec<Url>,
     /// The network that the endpoints must serve [default: what the chain id says]
     #[arg(long, value_name = "NETWORK")]

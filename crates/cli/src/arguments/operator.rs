@@ -33,7 +33,7 @@ Example:
   coxswain history --config node.toml --wallet 0x8db50eb52063ea9d98b3eac91489a90f738986f6 --last 20";
 
 pub(super) const FAULTS_HELP: &str = "\
-Exit codes: 0 none, 1 some are shown, 2 usage, 3 undecided (the journal can't be read).
+Exit codes: 0 none, 1 some are shown, 2 usage, 3 undecided (the journal can't be read, or none is shown and a row can't be read).
 
 Example:
   coxswain faults --config node.toml";

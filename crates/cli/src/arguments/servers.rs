@@ -9,14 +9,14 @@ use coxswain_ethereum::{Activity, ConnectError, Endpoints, Expected, REQUEST_TIM
 use coxswain_rules::network::Preset;
 use url::Url;
 
-use crate::values::{address, bitcoin_url, duration, ethereum_url};
+use crate::values::{UrlParser, address, bitcoin_url, duration, ethereum_url};
 
 /// Where Ethereum is asked, and the contracts that are there.
 #[derive(Clone, Debug, Args)]
 pub struct EthereumArguments {
     /// The Ethereum endpoint to ask; given again, another server that must agree: three are recommended. Without it,
     /// those between white space in the variable COXSWAIN_ETHEREUM__URLS
-    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url))]
     pub rpc_url: Vec<Url>,
     /// The network that the endpoints must serve [default: COXSWAIN_ETHEREUM__NETWORK, else what the chain id says]
     #[arg(long, value_name = "NETWORK")]
@@ -61,7 +61,7 @@ pub struct AskingArguments {
     #[arg(skip)]
     pub activity: std::sync::OnceLock<Activity>,
     /// A proxy to ask through; those of the environment are not used [default: COXSWAIN_ETHEREUM__PROXY]
-    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url))]
     pub rpc_proxy: Option<Url>,
 }
 
@@ -125,7 +125,7 @@ pub struct BitcoinArguments {
     /// ssl://host:port, ssl://host:port#f00d… to trust the certificate with this SHA-256 and no other) or a Bitcoin Core
     /// node (http://user:password@host:port, http://host:port?cookie=/path). Without it, those between white space in the
     /// variable COXSWAIN_BITCOIN__URLS
-    #[arg(long, alias = "bitcoin", value_name = "URL", value_parser = bitcoin_url)]
+    #[arg(long, alias = "bitcoin", value_name = "URL", value_parser = UrlParser(bitcoin_url))]
     pub bitcoin_url: Vec<Url>,
     /// The Bitcoin network: bitcoin, testnet, testnet4, signet or regtest [default: COXSWAIN_BITCOIN__NETWORK, else regtest
     /// with a local Ethereum chain, else bitcoin]

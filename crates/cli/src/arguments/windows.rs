@@ -8,7 +8,7 @@ use coxswain_rules::KeyHash;
 use url::Url;
 
 use super::{AskingArguments, BitcoinArguments, NetworkName, RegistryArguments};
-use crate::values::{ethereum_url, key_hash};
+use crate::values::{UrlParser, ethereum_url, key_hash};
 
 pub(super) const WINDOW_HELP: &str = "\
 Exit codes: 0 shown, 2 usage, 3 undecided (the endpoint gave no usable answer).
@@ -58,7 +58,7 @@ pub struct WindowArguments {
     pub block: Option<u64>,
     /// Show the window that this endpoint's head lies in, or comes after; given again, the next to ask. Without it and
     /// --block, those of the variable COXSWAIN_ETHEREUM__URLS
-    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url))]
     pub rpc_url: Vec<Url>,
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
     #[arg(long, value_name = "NETWORK")]
@@ -89,7 +89,7 @@ pub struct LeaderArguments {
     pub safe_block_hash: Option<B256>,
     /// The Ethereum endpoint to take the safe block's hash from; given again, the next to ask. Without it and
     /// --safe-block-hash, those of the variable COXSWAIN_ETHEREUM__URLS
-    #[arg(long, value_name = "URL", value_parser = ethereum_url, requires = "block")]
+    #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url), requires = "block")]
     pub rpc_url: Vec<Url>,
     /// The window's coordination block; needed with --rpc-url, refused with --safe-block-hash
     #[arg(long, value_name = "N", conflicts_with = "safe_block_hash")]
@@ -112,7 +112,7 @@ pub struct GroupArguments {
     #[arg(long, value_name = "0x…", value_parser = key_hash)]
     pub wallet: KeyHash,
     /// The Ethereum endpoint to ask; given again, the next to ask. Without it, those of the variable COXSWAIN_ETHEREUM__URLS
-    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url))]
     pub rpc_url: Vec<Url>,
     /// The network that the endpoints must serve [default: what the chain id says]
     #[arg(long, value_name = "NETWORK")]
@@ -145,7 +145,7 @@ pub struct WatchArguments {
     pub registry: RegistryArguments,
     /// The Ethereum endpoint to ask, an archive node if possible; given again, another server that must agree. Without it, those
     /// of the variable COXSWAIN_ETHEREUM__URLS
-    #[arg(long, value_name = "URL", value_parser = ethereum_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url))]
     pub rpc_url: Vec<Url>,
     /// The network that the endpoints must serve [default: what the chain id says]
     #[arg(long, value_name = "NETWORK")]
