@@ -14,6 +14,7 @@ mod completion;
 mod configure;
 mod coordination;
 mod deploy;
+mod docs;
 mod doctor;
 mod document;
 mod explain;
