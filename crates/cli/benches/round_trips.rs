@@ -25,7 +25,7 @@ use coxswain_cli::{
 };
 use coxswain_ethereum::{BlockSelector, Chain, Endpoints, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{Memory, Session, Sources};
-use coxswain_rules::{Action, Amount, network::Parameters};
+use coxswain_rules::{Action, Amount, network::Parameters, units::BlockNumber};
 use coxswain_testkit::{
     BitcoinServer, DepositSpec, FaultyEndpoint, Reply, Serving, Wallet, World, our_validator,
 };
@@ -121,7 +121,8 @@ impl Bench<'_> {
         let validator = ProposalValidator::new(endpoint.clone(), ANVIL, self.validator);
         let (_, named) = Chain::new(ANVIL).named(&endpoint, BlockSelector::Latest).await.unwrap();
         let bridge = *self.world.bridge.address();
-        let events = EventReader::new(endpoint, EventLog::new(bridge, 0), Parameters::LOCAL.final_depth);
+        let events =
+            EventReader::new(endpoint, EventLog::new(bridge, BlockNumber(0)), Parameters::LOCAL.final_depth);
         events.follow(named.header.block()).await.unwrap();
         let fallback = Some(FeeRate::from_sat_per_vb_u32(5));
         let sources = Sources::new(events, ANVIL, validator, bitcoin, Parameters::LOCAL, fallback);

@@ -14,7 +14,11 @@ use coxswain_ethereum::{
     MAX_LAG, Panel, ProposalValidator, ResolveError, SnapshotKeys, SnapshotReader, Tbtc, UnresolvedError,
     Wanted,
 };
-use coxswain_rules::{Dissent, network::Preset};
+use coxswain_rules::{
+    Dissent,
+    network::Preset,
+    units::{BlockNumber, Blocks, UnixTime},
+};
 use serde::Serialize;
 
 use self::remedies::{bitcoin_remedy, remedy};
@@ -27,7 +31,7 @@ use crate::{
 };
 
 /// How far back the doctor looks for events, in blocks: what the tightest endpoints allow without a plan is one request.
-const EVENTS: u64 = 10;
+const EVENTS: Blocks = Blocks(10);
 
 /// Everything that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -192,6 +196,7 @@ pub async fn doctor(
     if let Some(configuration) = &arguments.configuration {
         record.endpoint("configuration", operator::NODE);
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = UnixTime(now);
         operator::check(configuration, &all, newest, now, &mut record).await;
     }
     let checks = record.checks;
@@ -204,7 +209,7 @@ const DISSENT: &str = "leave out whoever is not to be trusted, or find out what 
 /// What the checks of all endpoints together are said to be of.
 const ALL: &str = "all servers";
 /// How far back state is looked for that is proven, in blocks: a full node's 128, a day, a month, and most of mainnet.
-const DEPTHS: [u64; 5] = [0, 128, 7_200, 216_000, 10_000_000];
+const DEPTHS: [Blocks; 5] = [Blocks(0), Blocks(128), Blocks(7_200), Blocks(216_000), Blocks(10_000_000)];
 
 /// How many servers answer for the chain, and are not behind.
 fn answering(
@@ -212,11 +217,11 @@ fn answering(
     endpoints: &[Endpoints],
     heads: &[Result<(u64, Block), ChainError>],
     chain_id: Option<u64>,
-    best: u64,
+    best: BlockNumber,
 ) -> usize {
     let fit = endpoints.iter().zip(heads).filter(|(_, looked)| {
         let is_fit = |(served, head): &(u64, Block)| {
-            Some(*served) == chain_id && best.saturating_sub(head.number) <= MAX_LAG
+            Some(*served) == chain_id && best.saturating_since(head.number) <= MAX_LAG
         };
         looked.as_ref().is_ok_and(is_fit)
     });
@@ -321,7 +326,7 @@ struct Expectations<'a> {
     arguments: &'a DoctorArguments,
     network: Option<Preset>,
     chain_id: Option<u64>,
-    best: u64,
+    best: BlockNumber,
     now: SystemTime,
 }
 
@@ -368,9 +373,10 @@ impl Expectations<'_> {
 
     fn head(&self, chain_id: u64, head: Block) -> Result<String, Problem> {
         const REMEDY: &str = "let the node sync, or leave it out";
-        let now = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let age = now.saturating_sub(head.timestamp);
-        let lag = if Some(chain_id) == self.chain_id { self.best.saturating_sub(head.number) } else { 0 };
+        let now = UnixTime(self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs());
+        let age = now.saturating_since(head.timestamp);
+        let lag =
+            if Some(chain_id) == self.chain_id { self.best.saturating_since(head.number) } else { Blocks(0) };
         let max_age = Preset::of_chain(chain_id)
             .and_then(|network| network.block_times)
             .map(|times| times.max_head_age);
@@ -380,7 +386,12 @@ impl Expectations<'_> {
         }
         match max_age {
             Some(max) if age > max => Err(Problem::new(
-                format_args!("{}, {} old (at most {} allowed)", head.number, span(age), span(max)),
+                format_args!(
+                    "{}, {} old (at most {} allowed)",
+                    head.number,
+                    span(age.as_secs()),
+                    span(max.as_secs())
+                ),
                 REMEDY,
             )),
             _ => Ok(format!("{}, {}, {lag} behind the best", head.number, page::old(&head, self.now))),
@@ -426,8 +437,8 @@ impl Expectations<'_> {
                 let reader = SnapshotReader::new(endpoint.clone(), chain_id, bridge);
                 let snapshot = reader.snapshot(head, &SnapshotKeys::default()).await;
                 check("Bridge's state", outcome(snapshot.map(|_| "readable in one call".to_owned())));
-                let log = EventLog::new(bridge, head.number.saturating_sub(EVENTS - 1));
-                let read = EventReader::new(endpoint.clone(), log, 0).follow(head).await;
+                let log = EventLog::new(bridge, head.number.saturating_sub(EVENTS.saturating_sub(Blocks(1))));
+                let read = EventReader::new(endpoint.clone(), log, Blocks(0)).follow(head).await;
                 check("Bridge's events", outcome(read.map(|_| "readable".to_owned())));
             }
         }
@@ -448,7 +459,7 @@ async fn proofs(endpoint: &Endpoints, chain_id: u64, head: Block) -> String {
     }
     match proven {
         None => "it proves no state: what it says counts as far as others say the same".to_owned(),
-        Some(0) => "it proves the newest block's state".to_owned(),
+        Some(Blocks(0)) => "it proves the newest block's state".to_owned(),
         Some(depth) => format!("it proves the state of {depth} blocks back"),
     }
 }

@@ -14,6 +14,7 @@ use coxswain_ethereum::Revealed;
 use coxswain_rules::{
     Action, Case, DepositExtraInfo, DepositSweepProposal, FundingTransaction, HeartbeatProposal, KeyHash,
     MovedFundsSweepProposal, MovingFundsProposal, RedemptionProposal, RevealedDeposit, Subject, Utxo,
+    units::BlockNumber,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -94,7 +95,7 @@ struct DepositDocument {
     txid: TxidText,
     output_index: u32,
     #[serde(default, deserialize_with = "given")]
-    reveal_block: Option<u64>,
+    reveal_block: Option<BlockNumber>,
     #[serde(default, deserialize_with = "given")]
     funding_transaction: Option<RawTransaction>,
     #[serde(default, deserialize_with = "given")]

@@ -7,7 +7,7 @@ use alloy_primitives::Address;
 use anstyle::{AnsiColor, Style};
 use coxswain_ethereum::ChainError;
 use coxswain_proposals::Concurrence;
-use coxswain_rules::{Finding, Ruling, Value};
+use coxswain_rules::{Finding, Ruling, Value, units::UnixTime};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -172,7 +172,7 @@ impl fmt::Display for Explanation {
 }
 
 impl Rules {
-    fn write(&self, f: &mut fmt::Formatter<'_>, now: u64) -> fmt::Result {
+    fn write(&self, f: &mut fmt::Formatter<'_>, now: UnixTime) -> fmt::Result {
         let plain = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
         let mut heading = None;
         for finding in &self.opinion.findings {
@@ -219,7 +219,7 @@ const fn is_quantity(value: Value) -> bool {
     matches!(value, Value::Number(_) | Value::Time(_) | Value::Index(_))
 }
 
-fn shown(value: Value, now: u64) -> String {
+fn shown(value: Value, now: UnixTime) -> String {
     match value {
         Value::Time(time) if time.is_zero() => "never".to_owned(),
         Value::Time(time) => report::time(time, now),
@@ -227,7 +227,7 @@ fn shown(value: Value, now: u64) -> String {
     }
 }
 
-fn shown_bound(value: Value, now: u64) -> String {
+fn shown_bound(value: Value, now: UnixTime) -> String {
     match value {
         // A time that can't be met.
         Value::Time(time) => report::time(time, now),

@@ -7,7 +7,7 @@ use coxswain_ethereum::{
     BlockSelector, Chain, GroupError, Groups, WalletGroup, registry::MAINNET_REGISTRY_FROM,
 };
 use coxswain_protocol::SigningGroup;
-use coxswain_rules::{KeyHash, network::Preset};
+use coxswain_rules::{KeyHash, network::Preset, units::BlockNumber};
 use serde::{Serialize, Serializer};
 use url::Url;
 
@@ -53,7 +53,7 @@ pub(crate) async fn read(
     let bridge = bridge.ok_or_else(|| needed("--bridge"))?;
     let registry = registry.ok_or_else(|| needed("--registry"))?;
     let is_mainnets = contracts.is_some_and(|contracts| contracts.wallet_registry == registry);
-    let from_block = if is_mainnets { MAINNET_REGISTRY_FROM } else { 0 };
+    let from_block = if is_mainnets { MAINNET_REGISTRY_FROM } else { BlockNumber(0) };
     let (panel, named) = chain.named(&endpoint, BlockSelector::Latest).await?;
     let groups = Groups::new(panel, endpoint, bridge, registry, from_block);
     groups.of(wallet, &named.header).await.map_err(|error| match error {

@@ -7,10 +7,11 @@ use coxswain_ethereum::{Block, BlockSelector, Endpoints, SnapshotKeys, SnapshotR
 use coxswain_rules::{
     DepositKey, KeyHash, RedemptionKey, RevealedDeposit, Snapshot, SweepRequestKey, SweepRequestState,
     WalletState,
+    units::{BlockNumber, Blocks, UnixTime},
 };
 
 /// How many blocks of one time are looked at, after the first.
-const MOST_OF_ONE_TIME: u64 = 1_000;
+const MOST_OF_ONE_TIME: Blocks = Blocks(1_000);
 
 /// What a document names, as far as the Bridge may know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,8 +40,9 @@ pub(crate) async fn hints(
     hints.extend(named.wallets.iter().filter_map(|&wallet| of_wallet(wallet, &snapshot)));
     for (item, deposit) in named.deposits.iter().enumerate() {
         hints.extend(of_deposit(item, deposit, &snapshot, block));
-        if let Some(time) = revealed_at(deposit.outpoint, &snapshot).filter(|_| deposit.reveal_block > 0)
-            && let Some(at) = block_of(deposit.outpoint, time.into(), endpoint, bridge, block).await
+        if let Some(time) =
+            revealed_at(deposit.outpoint, &snapshot).filter(|_| deposit.reveal_block > BlockNumber(0))
+            && let Some(at) = block_of(deposit.outpoint, time, endpoint, bridge, block).await
             && at != deposit.reveal_block
         {
             hints.push(format!("deposit {item} was revealed in block {at}, not in {}", deposit.reveal_block));
@@ -109,23 +111,23 @@ fn of_deposit(item: usize, deposit: &RevealedDeposit, snapshot: &Snapshot, block
 }
 
 /// When the deposit was revealed. `None` if it wasn't.
-fn revealed_at(outpoint: OutPoint, snapshot: &Snapshot) -> Option<u32> {
+fn revealed_at(outpoint: OutPoint, snapshot: &Snapshot) -> Option<UnixTime> {
     let record = snapshot.deposit(DepositKey::new(outpoint)).ok()?;
-    Some(record.revealed_at).filter(|&at| at > 0)
+    Some(record.revealed_at).filter(|&at| at > 0).map(UnixTime::from)
 }
 
 /// The block in which the deposit was revealed at this time. None if the endpoint doesn't tell.
 async fn block_of(
     outpoint: OutPoint,
-    time: u64,
+    time: UnixTime,
     endpoint: &Endpoints,
     bridge: Address,
     newest: Block,
-) -> Option<u64> {
+) -> Option<BlockNumber> {
     // On local chains, several blocks may have one time.
     let first = first_since(time, endpoint, newest.number).await?;
-    let after = first_since(time.checked_add(1)?, endpoint, newest.number).await?;
-    let blocks = first..=after.min(first.saturating_add(MOST_OF_ONE_TIME));
+    let after = first_since(UnixTime(time.0.checked_add(1)?), endpoint, newest.number).await?;
+    let blocks = first.to(after.min(first.saturating_add(MOST_OF_ONE_TIME)));
     let deposits: Vec<_> = blocks.map(|reveal_block| RevealedDeposit { outpoint, reveal_block }).collect();
     let reveals = endpoint.reveals(bridge, &deposits, newest).await.ok()?;
     let revealed = deposits.iter().zip(reveals).find(|(_, reveal)| reveal.is_some());
@@ -133,12 +135,12 @@ async fn block_of(
 }
 
 /// The first block that is not before this time, found by halving; the newest if all are.
-async fn first_since(time: u64, endpoint: &Endpoints, newest: u64) -> Option<u64> {
-    let (mut low, mut high) = (0, newest);
+async fn first_since(time: UnixTime, endpoint: &Endpoints, newest: BlockNumber) -> Option<BlockNumber> {
+    let (mut low, mut high) = (BlockNumber(0), newest);
     while low < high {
-        let middle = low.midpoint(high);
+        let middle = BlockNumber(low.0.midpoint(high.0));
         let block = endpoint.block(BlockSelector::Number(middle)).await.ok()??;
-        if block.timestamp < time { low = middle.saturating_add(1) } else { high = middle }
+        if block.timestamp < time { low = middle.next() } else { high = middle }
     }
     Some(low)
 }

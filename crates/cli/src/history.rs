@@ -137,7 +137,7 @@ impl WindowFields {
     fn new(result: &WindowResult, action: Option<&ActionRecord>) -> Self {
         Self {
             window: result.window.index(),
-            block: BlockNumber(result.window.block()),
+            block: result.window.block(),
             leader: result.basis.map(|basis| basis.leader.to_string()),
             outcome: result.agreement.name(),
             says: result.agreement.to_string(),
@@ -354,7 +354,7 @@ pub struct WhyReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     observing: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_window: Option<u64>,
+    next_window: Option<BlockNumber>,
     windows: Vec<WindowFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_fault: Option<FaultFields>,

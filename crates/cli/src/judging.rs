@@ -189,7 +189,7 @@ async fn ask(
     });
     let fallback = target.fees.fallback(chain.network);
     let validator = tbtc.proposal_validator();
-    let log = EventLog::new(bridge, block.number.saturating_add(1));
+    let log = EventLog::new(bridge, block.number.next());
     let events = EventReader::new(endpoint, log, chain.parameters().final_depth);
     let sources = Sources::new(events, chain.id, validator, bitcoin, chain.parameters(), fallback)
         .through(tbtc.panel.clone(), tbtc.assurance);

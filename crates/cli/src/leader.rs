@@ -5,7 +5,7 @@ use std::{fmt, fs::File, io::Read, path::Path};
 use alloy_primitives::{Address, B256};
 use coxswain_ethereum::{BlockSelector, Chain};
 use coxswain_protocol::{SafeHashes, Seed, SigningGroup, Window};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -86,7 +86,7 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
     Ok(LeaderReport { named, wallet: arguments.wallet, window, safe_block_hash, seed, order, draw })
 }
 
-fn no_window(named: NamedParameters, block: u64) -> CoordinationError {
+fn no_window(named: NamedParameters, block: BlockNumber) -> CoordinationError {
     let frequency = named.network.frequency;
     let before = named.network.latest_window(block).map(|window| window.block());
     let after = before.unwrap_or_default().checked_add(frequency);
@@ -132,7 +132,7 @@ impl Serialize for LeaderReport {
             network: &'static str,
             wallet: Text<KeyHash>,
             window: Option<u64>,
-            safe_block: Option<u64>,
+            safe_block: Option<BlockNumber>,
             safe_block_hash: B256,
             seed: Text<Seed>,
             order: Vec<Text<Address>>,

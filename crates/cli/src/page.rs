@@ -1,8 +1,9 @@
 //! How reports for people are laid out: within the terminal's columns, times as dates, a block with its age.
 
+use coxswain_rules::units::UnixTime;
 use std::{
     io::{IsTerminal, stdout},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use coxswain_ethereum::Block;
@@ -94,8 +95,8 @@ fn shown_characters(text: &str) -> impl Iterator<Item = (usize, char)> {
     })
 }
 
-/// Unix seconds as a date: `2026-11-25 21:10:05 UTC`.
-pub(crate) fn date(time: u64) -> String {
+/// A time as a date: `2026-11-25 21:10:05 UTC`.
+pub(crate) fn date(UnixTime(time): UnixTime) -> String {
     let (days, seconds) = (time / 86_400, time % 86_400);
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     // Days are counted from 1 March 0000, so that a leap day ends a year; an era is 400 years, 146,097 days.
@@ -122,18 +123,18 @@ pub(crate) fn span(seconds: u64) -> String {
 }
 
 /// A time as seen from a block's: `in 5 h 59 min`, `2 h 2 min ago`.
-pub(crate) fn seen(time: u64, block: u64) -> String {
-    match time.checked_sub(block) {
-        Some(0) => "the block's own time".to_owned(),
-        Some(ahead) => format!("in {}", span(ahead)),
-        None => format!("{} ago", span(block.saturating_sub(time))),
+pub(crate) fn seen(time: UnixTime, block: UnixTime) -> String {
+    match time.since(block) {
+        Some(Duration::ZERO) => "the block's own time".to_owned(),
+        Some(ahead) => format!("in {}", span(ahead.as_secs())),
+        None => format!("{} ago", span(block.saturating_since(time).as_secs())),
     }
 }
 
 /// How old the block is by this clock, in seconds; negative if its time is still to come.
 pub(crate) fn age(block: &Block, now: SystemTime) -> i64 {
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let seconds = i128::from(now).saturating_sub(i128::from(block.timestamp));
+    let seconds = i128::from(now).saturating_sub(i128::from(block.timestamp.0));
     i64::try_from(seconds).unwrap_or(if seconds < 0 { i64::MIN } else { i64::MAX })
 }
 
@@ -153,6 +154,8 @@ pub(crate) fn block(block: &Block, now: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use coxswain_rules::units::BlockNumber;
 
     use super::*;
 
@@ -194,24 +197,24 @@ mod tests {
             (4_107_542_400, "2100-03-01 00:00:00 UTC"),
             (u64::from(u32::MAX), "2106-02-07 06:28:15 UTC"),
         ] {
-            assert_eq!(date(seconds), expected);
+            assert_eq!(date(UnixTime(seconds)), expected);
         }
         // Whatever a node says, it is no panic.
-        assert!(date(u64::MAX).ends_with("UTC"));
+        assert!(date(UnixTime(u64::MAX)).ends_with("UTC"));
     }
 
     #[test]
     fn times_are_seen_from_the_block() {
-        assert_eq!(seen(10_000, 10_000), "the block's own time");
-        assert_eq!(seen(10_059, 10_000), "in 59 s");
-        assert_eq!(seen(10_060, 10_000), "in 1 min 0 s");
-        assert_eq!(seen(13_600, 10_000), "in 1 h 0 min");
-        assert_eq!(seen(10_000, 96_400), "1 d 0 h ago");
+        assert_eq!(seen(UnixTime(10_000), UnixTime(10_000)), "the block's own time");
+        assert_eq!(seen(UnixTime(10_059), UnixTime(10_000)), "in 59 s");
+        assert_eq!(seen(UnixTime(10_060), UnixTime(10_000)), "in 1 min 0 s");
+        assert_eq!(seen(UnixTime(13_600), UnixTime(10_000)), "in 1 h 0 min");
+        assert_eq!(seen(UnixTime(10_000), UnixTime(96_400)), "1 d 0 h ago");
     }
 
     #[test]
     fn a_block_has_an_age_or_is_ahead_of_the_clock() {
-        let of = Block { number: 7, hash: Default::default(), timestamp: 1_000 };
+        let of = Block { number: BlockNumber(7), hash: Default::default(), timestamp: UnixTime(1_000) };
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!((age(&of, at(1_012)), age(&of, at(900))), (12, -100));
         assert!(block(&of, at(1_012)).starts_with("block 7 of 1970-01-01 00:16:40 UTC, 12 s old (0x"));
@@ -220,6 +223,6 @@ mod tests {
             ("12 s old", "1 min 40 s ahead of this machine's clock")
         );
         assert!(block(&of, at(900)).contains(", 1 min 40 s ahead of this machine's clock ("));
-        assert_eq!(age(&Block { timestamp: u64::MAX, ..of }, at(0)), i64::MIN);
+        assert_eq!(age(&Block { timestamp: UnixTime(u64::MAX), ..of }, at(0)), i64::MIN);
     }
 }

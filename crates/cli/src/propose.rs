@@ -16,7 +16,7 @@ use coxswain_proposals::{
 use coxswain_protocol::Checklist;
 use coxswain_rules::{
     Amount, Assurance, Case, Dissent, HeartbeatProposal, KeyHash, OutPoint, RuleId, Subject, Txid,
-    UnsignedTransaction, Value, WalletState, wallet_script,
+    UnsignedTransaction, Value, WalletState, units::UnixTime, wallet_script,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
@@ -518,7 +518,7 @@ fn items(case: &Case) -> String {
 }
 
 /// Writes a row for each item left out. Items that only wait for their turn share a row for each reason.
-fn write_excluded(f: &mut fmt::Formatter<'_>, excluded: &[&Exclusion], now: u64) -> fmt::Result {
+fn write_excluded(f: &mut fmt::Formatter<'_>, excluded: &[&Exclusion], now: UnixTime) -> fmt::Result {
     if excluded.is_empty() {
         return Ok(());
     }
@@ -546,12 +546,12 @@ fn write_excluded(f: &mut fmt::Formatter<'_>, excluded: &[&Exclusion], now: u64)
 }
 
 /// Why, with times as seen from the block.
-fn reason(why: &Why, now: u64) -> String {
+fn reason(why: &Why, now: UnixTime) -> String {
     let (finding, says) = match why {
         Why::Rule(finding) => (finding, "not so"),
         Why::Expiring { finding, .. } => (finding, "not until the proposal is signed"),
         Why::Postponed { until, last } => {
-            let until = report::time(U256::from(*until), now);
+            let until = report::time(U256::from(until.0), now);
             return format!("{}; not asked again before {until}", reason(last, now));
         }
         _ => return why.to_string(),

@@ -13,7 +13,7 @@ use coxswain_ethereum::{
 use coxswain_maintainer::{
     Deadline, FindError, Item, ItemError, ItemState, Maintainer, PassError, Settings, Venue,
 };
-use coxswain_rules::{KeyHash, network::Preset};
+use coxswain_rules::{KeyHash, network::Preset, units::BlockNumber};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -89,7 +89,7 @@ async fn maintainer(arguments: &MaintainerArguments) -> Result<Parts, ProveError
     let bitcoin = chain.network.map_or(Network::Bitcoin, |network| network.bitcoin);
     let settings = Settings {
         venue,
-        first_block: known.map_or(0, |contracts| contracts.bridge_from),
+        first_block: known.map_or(BlockNumber(0), |contracts| contracts.bridge_from),
         final_depth: chain.parameters().final_depth,
         without_work: arguments.bitcoin.bitcoin_network.unwrap_or(bitcoin) == Network::Regtest,
     };
@@ -212,7 +212,7 @@ struct CallFields<'a> {
 #[serde(rename_all = "camelCase")]
 struct SentFields {
     transaction: B256,
-    block: u64,
+    block: BlockNumber,
     gas_used: u64,
     cost: String,
 }

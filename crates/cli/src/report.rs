@@ -6,7 +6,10 @@ use alloy_primitives::{B256, U256};
 use anstyle::{AnsiColor, Style};
 use coxswain_ethereum::{Block, ChainError};
 use coxswain_proposals::Assurances;
-use coxswain_rules::{Assurance, Dissent, Value};
+use coxswain_rules::{
+    Assurance, Dissent, Value,
+    units::{BlockNumber, UnixTime},
+};
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
@@ -94,9 +97,9 @@ impl From<Value> for Scalar {
 /// A block with all that names it, and its age.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct BlockFields {
-    number: u64,
+    number: BlockNumber,
     hash: B256,
-    timestamp: u64,
+    timestamp: UnixTime,
     age: i64,
 }
 
@@ -154,7 +157,7 @@ pub(crate) fn alarm(f: &mut fmt::Formatter<'_>, error: &ChainError) -> fmt::Resu
 }
 
 /// A time that a rule compares, as seen from the block judged at: `2026-11-25 21:10:05 UTC, in 3 h 0 min`.
-pub(crate) fn time(time: U256, block: u64) -> String {
+pub(crate) fn time(time: U256, block: UnixTime) -> String {
     match u32::try_from(time) {
         Ok(time) if time > 0 => {
             let time = time.into();

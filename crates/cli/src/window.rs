@@ -4,7 +4,10 @@ use std::{fmt, time::SystemTime};
 
 use coxswain_ethereum::{Block, BlockSelector, Chain};
 use coxswain_protocol::{Phase, Window};
-use coxswain_rules::Action;
+use coxswain_rules::{
+    Action,
+    units::{BlockNumber, Blocks},
+};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowReport {
     named: NamedParameters,
-    block: u64,
+    block: BlockNumber,
     /// The endpoint's head, and when it was asked for. `None` if a block was given.
     head: Option<(Block, SystemTime)>,
     /// The latest window that has started. `None` before the first.
@@ -55,7 +58,7 @@ pub async fn window(arguments: &WindowArguments, now: SystemTime) -> Result<Wind
         }
     };
     let window = named.network.latest_window(block);
-    if window.is_none() && block >= named.network.frequency {
+    if window.is_none() && block.0 >= named.network.frequency.0 {
         return Err(CoordinationError::Usage(format!("no chain comes to block {block}")));
     }
     let next = Window::numbered(&named.network, window.map_or(0, |window| window.index()).saturating_add(1));
@@ -104,10 +107,10 @@ impl Serialize for WindowReport {
         #[serde(rename_all = "camelCase")]
         struct Fields {
             network: &'static str,
-            block: u64,
+            block: BlockNumber,
             head: Option<BlockFields>,
             window: Option<WindowFields>,
-            next_coordination_block: Option<u64>,
+            next_coordination_block: Option<BlockNumber>,
         }
         let fields = Fields {
             network: self.named.name,
@@ -124,10 +127,10 @@ impl Serialize for WindowReport {
 #[serde(rename_all = "camelCase")]
 struct WindowFields {
     index: u64,
-    coordination_block: u64,
-    active_phase_end: u64,
-    end: u64,
-    safe_block: u64,
+    coordination_block: BlockNumber,
+    active_phase_end: BlockNumber,
+    end: BlockNumber,
+    safe_block: BlockNumber,
     phase: &'static str,
     checklist: Vec<ActionFields>,
 }
@@ -191,13 +194,13 @@ impl fmt::Display for WindowReport {
                 f,
                 "  active phase     {:>10}  to {}",
                 window.block(),
-                window.active_end().saturating_sub(1)
+                window.active_end().saturating_sub(Blocks(1))
             )?;
             writeln!(
                 f,
                 "  passive phase    {:>10}  to {}",
                 window.active_end(),
-                window.end().saturating_sub(1)
+                window.end().saturating_sub(Blocks(1))
             )?;
             writeln!(f, "  action starts    {:>10}", window.end())?;
             writeln!(f, "checklist, in order of priority")?;
@@ -214,7 +217,7 @@ impl fmt::Display for WindowReport {
         }
         match self.next {
             Some(next) => {
-                let away = next.block().saturating_sub(block);
+                let away = next.block().saturating_since(block);
                 write!(f, "next window at block {}, in {away} blocks", next.block())
             }
             None => write!(f, "no window follows"),

@@ -11,7 +11,7 @@ use coxswain_protocol::{
     Agreement, Command, Entry, EntryError, EntryId, Event, Ignored, Member, Question, Setup, Window,
     WindowResult,
 };
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 use tokio::{sync::watch, task::consume_budget, time::timeout};
 use tracing::{debug, error, info, warn};
 
@@ -35,7 +35,7 @@ pub struct Wallet<C> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tick {
     /// The block. 0 before the first.
-    pub block: u64,
+    pub block: BlockNumber,
     /// How many times the clock has been set back. Members never go back, so they start again from the journal then.
     pub set_back: u64,
 }
@@ -92,7 +92,7 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
                         break;
                     }
                     let tick = *clock.borrow_and_update();
-                    if tick.block > 0 {
+                    if tick.block > BlockNumber(0) {
                         self.on_tick(tick).await;
                     }
                 }
@@ -126,7 +126,7 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
 
     async fn on_tick(&mut self, tick: Tick) {
         if tick.set_back != self.tick.set_back {
-            warn!(wallet = %self.wallet, block = tick.block, "the clock was set back: started again from the journal");
+            warn!(wallet = %self.wallet, block = tick.block.0, "the clock was set back: started again from the journal");
             self.tasks.give_up_all();
             self.finish_writing().await;
             self.member = None;
@@ -167,7 +167,7 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
                 if damaged > 0 {
                     error!(wallet = %self.wallet, damaged, "entries of the journal can't be read");
                 }
-                let first_sequence = clock().max(self.setup.first_sequence);
+                let first_sequence = clock().0.max(self.setup.first_sequence);
                 let setup = Setup { first_sequence, ..self.setup.clone() };
                 if !std::mem::replace(&mut self.begun, true) {
                     self.hand_on_again(&entries);
@@ -201,7 +201,7 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
                     }
                     Err(unread) => {
                         self.count(Count::SafeHash, "failed");
-                        warn!(wallet = %self.wallet, block = self.tick.block, "{unread}");
+                        warn!(wallet = %self.wallet, block = self.tick.block.0, "{unread}");
                     }
                 }
                 if let Some((question, window)) = self.read_next.take() {

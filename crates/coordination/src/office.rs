@@ -1,5 +1,6 @@
 //! What all executors share.
 
+use coxswain_rules::units::UnixTime;
 use std::{fmt, sync::Arc, time::Duration};
 
 use coxswain_protocol::WindowResult;
@@ -15,7 +16,7 @@ pub struct Settings {
     /// How long to wait for the journal, and for a server that is asked for a hash.
     pub patience: Duration,
     /// The clock, in seconds. Sequence numbers begin with it.
-    pub clock: Arc<dyn Fn() -> u64 + Send + Sync>,
+    pub clock: Arc<dyn Fn() -> UnixTime + Send + Sync>,
 }
 
 impl fmt::Debug for Settings {

@@ -6,7 +6,7 @@ use alloy_primitives::Address;
 use coxswain_protocol::{
     Assurance, ContentVerdict, Entry, EntryError, Generation, Received, SafeHashes, Window,
 };
-use coxswain_rules::{Action, KeyHash, Proposal};
+use coxswain_rules::{Action, KeyHash, Proposal, units::BlockNumber};
 
 /// Answers a member's questions. A question that is given up is dropped, at any await.
 pub trait Advisor: Send + Sync + 'static {
@@ -34,7 +34,7 @@ pub trait Advisor: Send + Sync + 'static {
         wallet: KeyHash,
         window: Window,
         proposal: Arc<Proposal>,
-    ) -> impl Future<Output = (ContentVerdict, u64)> + Send;
+    ) -> impl Future<Output = (ContentVerdict, BlockNumber)> + Send;
 }
 
 /// Why a safe block's hash can't be read now.
@@ -97,7 +97,7 @@ pub trait Channel: Send + 'static {
     fn send(&mut self, envelope: &[u8]) -> Result<(), Self::Error>;
 
     /// Takes the newest block. Gives the links that changed since the last one; at the first, all that stand.
-    fn on_block(&mut self, block: u64) -> Vec<Link>;
+    fn on_block(&mut self, block: BlockNumber) -> Vec<Link>;
 }
 
 /// A change of the link to an operator. A link that broke and stands again between two blocks is both, in this order.

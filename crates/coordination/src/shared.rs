@@ -9,7 +9,7 @@ use std::{
 };
 
 use coxswain_protocol::{Assurance, SafeHashes, Window};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 use tokio::{
     sync::{OnceCell, Semaphore},
     time::timeout,
@@ -35,7 +35,7 @@ pub(crate) struct Shared<A> {
 #[derive(Debug)]
 struct Reading {
     window: Window,
-    head: u64,
+    head: BlockNumber,
     /// The wallets that have asked for it. If a wallet asks again, the hash is read again.
     asked_by: BTreeSet<KeyHash>,
     answer: Arc<OnceCell<Named>>,
@@ -59,7 +59,7 @@ impl<A: Advisor> Shared<A> {
 
     /// The hash of a window's safe block. Wallets that ask at the same block share one answer, even one that failed; a
     /// wallet that asks a second time gets a new one.
-    pub(crate) async fn safe_hash(&self, wallet: KeyHash, window: Window, head: u64) -> Named {
+    pub(crate) async fn safe_hash(&self, wallet: KeyHash, window: Window, head: BlockNumber) -> Named {
         let read = async || {
             let answer = timeout(self.patience, self.advisor.safe_hash(window)).await;
             answer.unwrap_or_else(|_| Err(Unread(format!("no answer in {:?}", self.patience))))
@@ -67,7 +67,7 @@ impl<A: Advisor> Shared<A> {
         self.reading(wallet, window, head).get_or_init(read).await.clone()
     }
 
-    fn reading(&self, wallet: KeyHash, window: Window, head: u64) -> Arc<OnceCell<Named>> {
+    fn reading(&self, wallet: KeyHash, window: Window, head: BlockNumber) -> Arc<OnceCell<Named>> {
         // The value is whole even if a thread that held it panicked.
         let mut slot = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reading) = slot.as_mut()

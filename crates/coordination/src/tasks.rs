@@ -1,6 +1,7 @@
 //! What a wallet's executor has under way: at most one question of a kind, one entry in the journal's hands, and results
 //! that are handed on.
 
+use coxswain_rules::units::BlockNumber;
 use std::future::Future;
 
 use coxswain_protocol::{Assurance, ContentVerdict, EntryId, Generation, Question, SafeHashes, Window};
@@ -16,7 +17,7 @@ const MAX_UNTAKEN: usize = 4;
 pub(crate) enum Done {
     SafeHash { question: Question, named: Result<(SafeHashes, Assurance), Unread> },
     Generated { question: Question, generation: Generation },
-    Judged { question: Question, verdict: ContentVerdict, block: u64 },
+    Judged { question: Question, verdict: ContentVerdict, block: BlockNumber },
     Written(Written),
 }
 
@@ -88,7 +89,7 @@ impl Tasks {
     }
 
     /// Gives up what is of no use any more: generating after the active phase, and what an earlier window asked.
-    pub(crate) fn give_up(&mut self, current: Option<Window>, block: u64) {
+    pub(crate) fn give_up(&mut self, current: Option<Window>, block: BlockNumber) {
         for (slot, only_active) in [(&mut self.generating, true), (&mut self.judging, false)] {
             let useless = slot.take_if(|(window, _)| {
                 current != Some(*window) || (only_active && block >= window.active_end())

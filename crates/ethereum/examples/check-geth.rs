@@ -13,7 +13,7 @@ use coxswain_ethereum::{
     Block, BlockSelector, ChainError, ContractVerdict, Endpoints, HashedHeader, ProposalValidator,
     SnapshotKeys, SnapshotReader, proof::Prover,
 };
-use coxswain_rules::{Case, DepositKey, OutPoint, Txid};
+use coxswain_rules::{Case, DepositKey, OutPoint, Txid, units::BlockNumber};
 use coxswain_testkit::{DepositSpec, Geth, Scene, sweep};
 use validators::{ANVIL, Observer, Validators, ask_everything};
 
@@ -47,7 +47,7 @@ impl Observer for Twin {
         };
         let endpoint = Endpoints::new(now.1.url().clone()).unwrap();
         let there = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
-        assert_eq!((there.number, there.timestamp), (0, at.timestamp));
+        assert_eq!((there.number, there.timestamp), (BlockNumber(0), at.timestamp));
         let validator = ProposalValidator::new(endpoint.clone(), ANVIL, asked.address());
         let verdict = validator.validate_at(case, there).await;
         assert_eq!(verdict, *said, "{case:?}");

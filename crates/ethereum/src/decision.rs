@@ -4,19 +4,23 @@
 //! 1. All servers are asked for their heads: [`Decider::heads`] says from where on to look.
 //! 2. All are asked for the headers of those heights: [`Decider::names`] says which block enough of them name.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use alloy::primitives::B256;
-use coxswain_rules::{Quorum, network::BlockTimes};
+use coxswain_rules::{
+    Quorum,
+    network::BlockTimes,
+    units::{BlockNumber, Blocks, UnixTime},
+};
 
 use crate::rpc::HashedHeader;
 
 /// How far under the height that enough have reached the block of a decision may be.
-const DEPTH: u64 = 7;
+const DEPTH: Blocks = Blocks(7);
 /// For how many blocks' time the servers must be under the clock before it goes back.
-const PATIENCE: u64 = 75;
+const PATIENCE: u32 = 75;
 /// How many blocks under the height that enough have reached a server may be.
-pub const MAX_BEHIND: u64 = 10;
+pub const MAX_BEHIND: Blocks = Blocks(10);
 
 /// How a network's blocks follow on the clock; `None` if their times are not the clock's, as on local chains, whose clocks jump.
 pub type Pace = Option<BlockTimes>;
@@ -70,7 +74,7 @@ impl<T> Response<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Horizon {
     /// The height that enough servers have reached.
-    height: u64,
+    height: BlockNumber,
     /// Which servers have answered.
     spoken: Vec<bool>,
     /// Which servers are behind.
@@ -79,7 +83,7 @@ pub struct Horizon {
 
 impl Horizon {
     /// The heights whose headers all servers are asked for.
-    pub const fn heights(&self) -> RangeInclusive<u64> {
+    pub const fn heights(&self) -> RangeInclusive<BlockNumber> {
         self.height.saturating_sub(DEPTH)..=self.height
     }
 }
@@ -94,7 +98,7 @@ pub struct Decision {
     /// Of how many.
     pub of: usize,
     /// The height that windows go by.
-    pub clock: u64,
+    pub clock: BlockNumber,
     /// The servers that are behind, by their place. They may be asked nothing more.
     pub behind: Vec<usize>,
 }
@@ -115,15 +119,15 @@ pub enum DecisionError {
     #[error("the servers' heads are more blocks after block {since} than there was time for")]
     OutOfPace {
         /// The height of our last block.
-        since: u64,
+        since: BlockNumber,
     },
     /// No block is named by enough.
     #[error("no block from {lowest} to {highest} that is new enough is named by {required} servers")]
     NotNamed {
         /// The lowest height looked at.
-        lowest: u64,
+        lowest: BlockNumber,
         /// The highest.
-        highest: u64,
+        highest: BlockNumber,
         /// How many servers are needed.
         required: usize,
     },
@@ -154,7 +158,7 @@ impl From<Decision> for Named {
 /// If none is named by enough.
 pub fn named(
     quorum: Quorum,
-    number: u64,
+    number: BlockNumber,
     names: &[Response<&[HashedHeader]>],
 ) -> Result<Named, DecisionError> {
     let required = quorum.required(names.iter().filter(|heard| !heard.is_silence()).count());
@@ -172,12 +176,12 @@ pub struct Decider {
     quorum: Quorum,
     pace: Pace,
     /// Height and time of the last block decided at.
-    last: Option<(u64, u64)>,
-    clock: Option<u64>,
+    last: Option<(BlockNumber, UnixTime)>,
+    clock: Option<BlockNumber>,
     /// Since when the servers have been under the clock.
-    under_since: Option<u64>,
+    under_since: Option<UnixTime>,
     /// Since when heads that are out of pace have been all there is.
-    out_of_pace_since: Option<u64>,
+    out_of_pace_since: Option<UnixTime>,
 }
 
 impl Decider {
@@ -186,11 +190,15 @@ impl Decider {
         Self { quorum, pace, last: None, clock: None, under_since: None, out_of_pace_since: None }
     }
 
-    /// Takes in all servers' heads, in the servers' order, at this Unix time.
+    /// Takes in all servers' heads, in the servers' order, at this time.
     ///
     /// # Errors
     /// If too few count. Then the heads are asked for anew, and no window opens.
-    pub fn heads(&mut self, now: u64, heads: &[Response<&HashedHeader>]) -> Result<Horizon, DecisionError> {
+    pub fn heads(
+        &mut self,
+        now: UnixTime,
+        heads: &[Response<&HashedHeader>],
+    ) -> Result<Horizon, DecisionError> {
         let spoken: Vec<_> = heads.iter().map(|head| !head.is_silence()).collect();
         let required = self.quorum.required(count(&spoken));
         let mut new: Vec<_> = heads.iter().filter_map(Response::answer).collect();
@@ -209,7 +217,7 @@ impl Decider {
             }
             // Our last block was abandoned for a branch with more blocks, or wasn't of this chain: that must not last.
             (None, Some(height), Some((since, _))) => {
-                let waited = now.saturating_sub(*self.out_of_pace_since.get_or_insert(now));
+                let waited = now.saturating_since(*self.out_of_pace_since.get_or_insert(now));
                 if waited < self.patience() {
                     return Err(DecisionError::OutOfPace { since });
                 }
@@ -217,13 +225,13 @@ impl Decider {
             }
             (None, ..) => return Err(DecisionError::NoFreshHead { counted: counted.len(), required }),
         };
-        let is_behind = |head: &HashedHeader| height.saturating_sub(head.number()) > MAX_BEHIND;
+        let is_behind = |head: &HashedHeader| height.saturating_since(head.number()) > MAX_BEHIND;
         let behind = heads.iter().enumerate().filter(|(_, head)| head.answer().is_some_and(is_behind));
         Ok(Horizon { height, spoken, behind: behind.map(|(server, _)| server).collect() })
     }
 
     /// The height that this many of the heads have reached.
-    fn reached(heads: &[&HashedHeader], required: usize) -> Option<u64> {
+    fn reached(heads: &[&HashedHeader], required: usize) -> Option<BlockNumber> {
         let mut heights: Vec<_> = heads.iter().map(|head| head.number()).collect();
         heights.sort_unstable_by(|a, b| b.cmp(a));
         heights.get(required.checked_sub(1)?).copied()
@@ -232,26 +240,26 @@ impl Decider {
     /// Whether there was time for as many blocks since the last block decided at.
     fn is_in_pace(&self, head: &HashedHeader) -> bool {
         match (self.pace, self.last) {
-            (Some(times), Some((number, time))) if head.number() > number => {
-                let blocks = head.number() - number;
-                blocks.saturating_mul(times.slot) <= head.timestamp().saturating_sub(time)
-            }
+            (Some(times), Some((number, time))) => head.number().since(number).is_none_or(|blocks| {
+                let slots = times.slot.as_secs().saturating_mul(blocks.0);
+                slots <= head.timestamp().saturating_since(time).as_secs()
+            }),
             _ => true,
         }
     }
 
-    /// For how long the servers must be under the clock before it goes back, in seconds.
-    fn patience(&self) -> u64 {
-        PATIENCE * self.pace.map_or(1, |times| times.slot)
+    /// For how long the servers must be under the clock before it goes back.
+    fn patience(&self) -> Duration {
+        self.pace.map_or(Duration::from_secs(1), |times| times.slot).saturating_mul(PATIENCE)
     }
 
-    /// Takes in the headers that all servers give for a horizon's heights, in the servers' order, at this Unix time.
+    /// Takes in the headers that all servers give for a horizon's heights, in the servers' order, at this time.
     ///
     /// # Errors
     /// If no block is named by enough.
     pub fn names(
         &mut self,
-        now: u64,
+        now: UnixTime,
         horizon: Horizon,
         names: &[Response<&[HashedHeader]>],
     ) -> Result<Decision, DecisionError> {
@@ -264,7 +272,7 @@ impl Decider {
             .collect();
         let required = self.quorum.required(count(&spoken));
         let heights = horizon.heights();
-        let named = heights.clone().rev().find_map(|height| {
+        let named = heights.start().to(*heights.end()).rev().find_map(|height| {
             let (header, named_by) = most_named(height, names)?;
             let is_new = self
                 .pace
@@ -281,10 +289,10 @@ impl Decider {
     }
 
     /// The clock, which never goes back, unless the servers stay under it.
-    fn tick(&mut self, now: u64, height: u64, decided: u64) -> u64 {
+    fn tick(&mut self, now: UnixTime, height: BlockNumber, decided: BlockNumber) -> BlockNumber {
         let clock = match self.clock {
             Some(clock) if height < clock => {
-                let waited = now.saturating_sub(*self.under_since.get_or_insert(now));
+                let waited = now.saturating_since(*self.under_since.get_or_insert(now));
                 if waited < self.patience() {
                     return clock;
                 }
@@ -303,7 +311,10 @@ fn count(of: &[bool]) -> usize {
 }
 
 /// The block at a height that most servers name, and how many do. A server names one block a height: its first.
-fn most_named<'a>(height: u64, names: &[Response<&'a [HashedHeader]>]) -> Option<(&'a HashedHeader, usize)> {
+fn most_named<'a>(
+    height: BlockNumber,
+    names: &[Response<&'a [HashedHeader]>],
+) -> Option<(&'a HashedHeader, usize)> {
     let mut counted = BTreeMap::<B256, (&HashedHeader, usize)>::new();
     for headers in names.iter().filter_map(Response::answer) {
         if let Some(header) = headers.iter().find(|header| header.number() == height) {
@@ -318,13 +329,13 @@ fn most_named<'a>(height: u64, names: &[Response<&'a [HashedHeader]>]) -> Option
 pub fn ancestor<'a>(
     block: &'a HashedHeader,
     parents: impl IntoIterator<Item = &'a HashedHeader>,
-    number: u64,
+    number: BlockNumber,
 ) -> Option<&'a HashedHeader> {
     let mut at = block;
     let mut parents = parents.into_iter();
     while at.number() > number {
         let parent = parents.next()?;
-        if parent.hash() != at.fields().parent_hash || parent.number() + 1 != at.number() {
+        if parent.hash() != at.fields().parent_hash || parent.number().next() != at.number() {
             return None;
         }
         at = parent;

@@ -1,7 +1,10 @@
 //! Why a question to the chain has no usable answer.
 
 use alloy::primitives::{Address, Bytes};
-use coxswain_rules::{Assurance, MissingError, OutPoint};
+use coxswain_rules::{
+    Assurance, MissingError, OutPoint,
+    units::{BlockNumber, UnixTime},
+};
 
 #[cfg(feature = "proven")]
 use crate::proof::ProofError;
@@ -48,7 +51,7 @@ pub enum ChainError {
         /// The Bridge asked for.
         bridge: Address,
         /// The block looked in.
-        block: u64,
+        block: BlockNumber,
     },
     /// An event of the Bridge is not what the Bridge emits.
     #[error("event {} of block {} can't be read as one of the Bridge at {bridge}: {cause}", .at.index, .at.block)]
@@ -126,10 +129,10 @@ pub enum ChainError {
         expected: Block,
         /// The chain id read at.
         chain_id: u64,
-        /// The height read at.
-        number: u64,
+        /// The number of the block read at.
+        number: BlockNumber,
         /// The timestamp read at.
-        timestamp: u64,
+        timestamp: UnixTime,
     },
     /// The Bridge's state came in a form that it can't have.
     #[error("the answer to reading the Bridge at {bridge} is malformed: {answer} ({length} bytes)")]

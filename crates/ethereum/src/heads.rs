@@ -4,6 +4,7 @@
 
 use std::{future::Future, time::Duration};
 
+use coxswain_rules::units::{BlockNumber, UnixTime};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
@@ -12,17 +13,17 @@ use crate::{
 };
 
 /// For how many blocks' time nothing may be decided on before that is told.
-const SILENCE: u64 = 5;
+const SILENCE: u32 = 5;
 /// For how many blocks' time the clock may stand before that is told, where blocks' times are the clock's.
-const STALL: u64 = 10;
-/// The time of one block, in seconds, for chains whose block times do not follow the clock.
-const LOCAL_SLOT: u64 = 1;
+const STALL: u32 = 10;
+/// The time of one block, for chains whose block times do not follow the clock.
+const LOCAL_SLOT: Duration = Duration::from_secs(1);
 
 /// Where the window clock stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// The height that windows go by.
-    pub height: u64,
+    pub height: BlockNumber,
     /// How many times it has been set back. What ran for it has to start again.
     pub set_back: u64,
     /// The block decided on last, and how many servers name it.
@@ -35,21 +36,21 @@ pub enum Notice {
     /// It passed over blocks, which nobody saw as the newest.
     Skipped {
         /// The height before.
-        from: u64,
+        from: BlockNumber,
         /// The height now.
-        to: u64,
+        to: BlockNumber,
     },
     /// The servers stayed under it: it was set to what they name.
     SetBack {
         /// The height before.
-        from: u64,
+        from: BlockNumber,
         /// The height now.
-        to: u64,
+        to: BlockNumber,
     },
     /// It stands, though the servers answer.
     Stalled {
         /// Where.
-        at: u64,
+        at: BlockNumber,
         /// For how many seconds.
         seconds: u64,
     },
@@ -61,7 +62,7 @@ pub enum Notice {
     /// It goes on, after it stood or was silent.
     Resumed {
         /// Where.
-        at: u64,
+        at: BlockNumber,
     },
 }
 
@@ -71,15 +72,15 @@ pub struct WindowClock {
     pace: Pace,
     standing: Option<Standing>,
     /// When a block was decided on last, and when the clock moved last.
-    decided_at: u64,
-    moved_at: u64,
+    decided_at: UnixTime,
+    moved_at: UnixTime,
     is_silent: bool,
     is_stalled: bool,
 }
 
 impl WindowClock {
-    /// A clock that begins at this Unix time, and stands nowhere yet.
-    pub const fn new(pace: Pace, now: u64) -> Self {
+    /// A clock that begins at this time, and stands nowhere yet.
+    pub const fn new(pace: Pace, now: UnixTime) -> Self {
         Self { pace, standing: None, decided_at: now, moved_at: now, is_silent: false, is_stalled: false }
     }
 
@@ -88,18 +89,18 @@ impl WindowClock {
         self.standing.as_ref()
     }
 
-    /// From one block to the next, in seconds.
-    fn slot(&self) -> u64 {
+    /// From one block to the next.
+    fn slot(&self) -> Duration {
         self.pace.map_or(LOCAL_SLOT, |times| times.slot)
     }
 
-    /// Takes in what was decided at this Unix time. `None`: nothing could be. Then it stays where it is.
-    pub fn take(&mut self, now: u64, decision: Option<&Decision>) -> Option<Notice> {
+    /// Takes in what was decided at this time. `None`: nothing could be. Then it stays where it is.
+    pub fn take(&mut self, now: UnixTime, decision: Option<&Decision>) -> Option<Notice> {
         let Some(decision) = decision else {
-            let seconds = now.saturating_sub(self.decided_at);
-            let is_news = !self.is_silent && seconds >= SILENCE * self.slot();
+            let silent = now.saturating_since(self.decided_at);
+            let is_news = !self.is_silent && silent >= self.slot().saturating_mul(SILENCE);
             self.is_silent |= is_news;
-            return is_news.then_some(Notice::Silent { seconds });
+            return is_news.then_some(Notice::Silent { seconds: silent.as_secs() });
         };
         self.decided_at = now;
         let (height, named) = (decision.clock, Named::from(decision.clone()));
@@ -111,11 +112,11 @@ impl WindowClock {
             | (self.is_stalled && before.is_some_and(|before| before != height));
         match before {
             Some(before) if before == height => {
-                let seconds = now.saturating_sub(self.moved_at);
-                let is_late = self.pace.is_some() && seconds >= STALL * self.slot();
+                let still = now.saturating_since(self.moved_at);
+                let is_late = self.pace.is_some() && still >= self.slot().saturating_mul(STALL);
                 if is_late && !self.is_stalled {
                     self.is_stalled = true;
-                    return Some(Notice::Stalled { at: height, seconds });
+                    return Some(Notice::Stalled { at: height, seconds: still.as_secs() });
                 }
                 was_odd.then_some(Notice::Resumed { at: height })
             }
@@ -125,7 +126,7 @@ impl WindowClock {
                 let from = before.unwrap_or(height);
                 if height < from {
                     Some(Notice::SetBack { from, to: height })
-                } else if height > from.saturating_add(1) {
+                } else if height > from.next() {
                     Some(Notice::Skipped { from, to: height })
                 } else {
                     was_odd.then_some(Notice::Resumed { at: height })
@@ -141,7 +142,7 @@ pub async fn follow(
     panel: &Panel,
     pace: Pace,
     every: Duration,
-    now: impl Fn() -> u64,
+    now: impl Fn() -> UnixTime,
     heads: &watch::Sender<Option<Standing>>,
     mut tell: impl FnMut(Notice),
     stop: impl Future<Output = ()>,

@@ -7,7 +7,10 @@ use alloy::{
     primitives::{Address, B256, Bytes, U64},
     rpc::types::{BlockId, Header as RpcHeader, TransactionInput, TransactionRequest},
 };
-use coxswain_rules::{Assurance, Assured, Dissent, Quorum};
+use coxswain_rules::{
+    Assurance, Assured, Dissent, Quorum,
+    units::{BlockNumber, UnixTime},
+};
 use futures_util::future::join_all;
 use url::Url;
 
@@ -92,16 +95,17 @@ impl Panel {
         Decider::new(self.quorum, pace)
     }
 
-    /// The block that enough servers name now, at this Unix time.
+    /// The block that enough servers name now, at this time.
     ///
     /// # Errors
     /// If none is named by enough.
-    pub async fn decide(&self, decider: &mut Decider, now: u64) -> Result<Decision, ChainError> {
+    pub async fn decide(&self, decider: &mut Decider, now: UnixTime) -> Result<Decision, ChainError> {
         let heads = join_all(self.servers.iter().map(|server| server.head(self.chain_id))).await;
         let heard: Vec<_> = self.heard(&heads);
         let responses: Vec<_> = heard.iter().map(Response::as_ref).collect();
         let horizon = decider.heads(now, &responses).map_err(|error| Self::undecided(error, &heads))?;
-        let heights: Vec<_> = horizon.heights().collect();
+        let heights = horizon.heights();
+        let heights: Vec<_> = heights.start().to(*heights.end()).collect();
         let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
         let heard: Vec<_> = self.heard(&names);
         let responses: Vec<_> = heard.iter().map(|names| names.as_ref().map(Vec::as_slice)).collect();
@@ -127,7 +131,7 @@ impl Panel {
                     head.number(),
                     decision.clock
                 )),
-                Ok(head) if decision.clock.saturating_sub(head.number()) > MAX_BEHIND => note(format!(
+                Ok(head) if decision.clock.saturating_since(head.number()) > MAX_BEHIND => note(format!(
                     "it is behind: its newest block is {}, enough others have come to {}",
                     head.number(),
                     decision.clock
@@ -162,11 +166,11 @@ impl Panel {
         self.servers.iter().zip(answers).map(heard).collect()
     }
 
-    /// The block at this height, which enough servers name.
+    /// The block with this number, which enough servers name.
     ///
     /// # Errors
     /// If none is named by enough.
-    pub async fn at_number(&self, number: u64) -> Result<Named, ChainError> {
+    pub async fn at_number(&self, number: BlockNumber) -> Result<Named, ChainError> {
         let heights = [number];
         let names = join_all(self.servers.iter().map(|server| server.headers(&heights))).await;
         let heard: Vec<_> = self.heard(&names);
@@ -261,9 +265,9 @@ impl Panel {
     pub async fn ancestor(
         &self,
         block: &HashedHeader,
-        number: u64,
+        number: BlockNumber,
     ) -> Result<Assured<HashedHeader>, ChainError> {
-        let heights: Vec<_> = (number..block.number()).rev().take(MAX_PARENTS).collect();
+        let heights: Vec<_> = number.to(block.number()).rev().skip(1).take(MAX_PARENTS).collect();
         for server in &self.servers {
             if let Ok(parents) = server.headers(&heights).await
                 && let Some(found) = ancestor(block, &parents, number)
@@ -281,7 +285,10 @@ impl Panel {
     ///
     /// # Errors
     /// If no server gives a usable answer.
-    pub async fn at_numbers(&self, numbers: &[u64]) -> Result<Vec<Result<Named, DecisionError>>, ChainError> {
+    pub async fn at_numbers(
+        &self,
+        numbers: &[BlockNumber],
+    ) -> Result<Vec<Result<Named, DecisionError>>, ChainError> {
         let mut found = Vec::with_capacity(numbers.len());
         for numbers in numbers.chunks(MAX_PARENTS) {
             let names = join_all(self.servers.iter().map(|server| server.headers(numbers))).await;
@@ -491,8 +498,8 @@ impl Server {
     }
 
     /// The headers that it has at these heights.
-    async fn headers(&self, heights: &[u64]) -> Result<Vec<HashedHeader>, RequestError> {
-        let params: Vec<_> = heights.iter().map(|height| (U64::from(*height), false)).collect();
+    async fn headers(&self, heights: &[BlockNumber]) -> Result<Vec<HashedHeader>, RequestError> {
+        let params: Vec<_> = heights.iter().map(|height| (U64::from(height.0), false)).collect();
         let params = &params;
         self.ask(|connection| async move {
             let answers: Vec<Option<RpcHeader>> =
@@ -518,7 +525,7 @@ impl Server {
 
     /// Checks that it names this block at its height.
     async fn require(connection: &Connection, at: &HashedHeader) -> Result<(), RequestError> {
-        let params = (U64::from(at.number()), false);
+        let params = (U64::from(at.number().0), false);
         let found: Option<RpcHeader> = connection.request_twice("eth_getBlockByNumber", params).await?;
         match found.and_then(HashedHeader::of) {
             Some(found) if found == *at => Ok(()),
@@ -537,7 +544,7 @@ impl Server {
             let answer = match called(connection.request_twice::<_, Bytes>("eth_call", by_hash).await) {
                 Err(error) if takes_no_hash(&error) => {
                     Self::require(&connection, at).await?;
-                    let by_number = (transaction.clone(), U64::from(at.number()));
+                    let by_number = (transaction.clone(), U64::from(at.number().0));
                     let answer = called(connection.request_twice::<_, Bytes>("eth_call", by_number).await);
                     Self::require(&connection, at).await?;
                     answer

@@ -10,7 +10,10 @@ use coxswain_bindings::{
     Bridge,
     registry::{EcdsaSortitionPool::getIDOperatorsCall, WalletRegistry},
 };
-use coxswain_rules::{KeyHash, Quorum, QuorumError, servers};
+use coxswain_rules::{
+    KeyHash, Quorum, QuorumError, servers,
+    units::{BlockNumber, Blocks},
+};
 use futures_util::future::join_all;
 use url::Url;
 
@@ -224,7 +227,7 @@ pub struct Groups {
     endpoints: Endpoints,
     bridge: Address,
     registry: Address,
-    from_block: u64,
+    from_block: BlockNumber,
 }
 
 impl Groups {
@@ -234,7 +237,7 @@ impl Groups {
         endpoints: Endpoints,
         bridge: Address,
         registry: Address,
-        from_block: u64,
+        from_block: BlockNumber,
     ) -> Self {
         Self { panel, endpoints, bridge, registry, from_block }
     }
@@ -304,7 +307,7 @@ impl Groups {
             if decoded.is_some() || *read.start() <= self.from_block {
                 return Ok(decoded);
             }
-            last = read.start() - 1;
+            last = read.start().saturating_sub(Blocks(1));
         }
     }
 }
@@ -325,7 +328,7 @@ fn members(members: &[u32], misbehaved: &[u8]) -> Option<Vec<u32>> {
 }
 
 /// The block from which mainnet's registry has events.
-pub const MAINNET_REGISTRY_FROM: u64 = 15_639_521;
+pub const MAINNET_REGISTRY_FROM: BlockNumber = BlockNumber(15_639_521);
 
 /// The hash that the registry keeps of a group.
 fn members_hash(ids: &Vec<u32>) -> B256 {

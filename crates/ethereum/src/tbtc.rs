@@ -4,6 +4,7 @@ use alloy::primitives::Address;
 use coxswain_rules::{
     Assurance, Assured,
     network::{Parameters, Preset},
+    units::BlockNumber,
 };
 
 use crate::{
@@ -62,7 +63,7 @@ impl Chain {
             }
             BlockSelector::Number(number) => panel.at_number(number).await?,
             BlockSelector::Hash(hash) => panel.at_hash(hash).await?,
-            BlockSelector::Earliest => panel.at_number(0).await?,
+            BlockSelector::Earliest => panel.at_number(BlockNumber(0)).await?,
             BlockSelector::Safe | BlockSelector::Finalized => panel.at_tag(at).await?,
         };
         Ok((panel, named))

@@ -140,7 +140,7 @@ impl<B: Backend, L: SentLog> RelayKeeper<B, L> {
         let (epoch_start, headers) =
             timeout(READING, self.headers(height, length)).await.map_err(|_| DifficultyError::TimedOut)??;
         let proof = RetargetProof { height, headers };
-        match proof.check(length, &epoch_start, &self.rules, block.timestamp) {
+        match proof.check(length, &epoch_start, &self.rules, block.timestamp.0) {
             Ok(()) => {}
             Err(error @ RetargetError::EndsInFuture { .. }) => return Ok(Step::WaitingForClock(error)),
             Err(error) => return Err(error.into()),

@@ -20,6 +20,7 @@ use coxswain_ethereum::{
 };
 use coxswain_rules::{
     DepositKey, KeyHash, RedemptionKey, SweepRequestKey, SweepRequestState, main_utxo_hash,
+    units::{BlockNumber, Blocks},
 };
 use futures_util::{StreamExt, stream};
 
@@ -44,9 +45,9 @@ pub struct Settings {
     /// Where proofs are sent.
     pub venue: Venue,
     /// The first block that has events of the Bridge.
-    pub first_block: u64,
+    pub first_block: BlockNumber,
     /// How deep a block is when its events are read for the last time.
-    pub final_depth: u64,
+    pub final_depth: Blocks,
     /// Whether a relay may know no previous difficulty, and ask for no work then: on chains without work only.
     pub without_work: bool,
 }
@@ -433,7 +434,7 @@ impl Provable {
 /// Seconds until the first pending request that it pays can be reported as timed out.
 fn redemption_deadline(wallet: KeyHash, transaction: &Transaction, views: &Views) -> Option<i64> {
     let timeout = i64::from(views.snapshot.redemption_parameters.redemption_timeout);
-    let now = i64::try_from(views.snapshot.timestamp).unwrap_or(i64::MAX);
+    let now = i64::try_from(views.snapshot.timestamp.0).unwrap_or(i64::MAX);
     let left = |output: &bitcoin::TxOut| {
         let record = views.snapshot.redemption(RedemptionKey::new(wallet, &output.script_pubkey)).ok()?;
         (record.requested_at != 0).then(|| i64::from(record.requested_at).saturating_add(timeout) - now)

@@ -173,7 +173,7 @@ fn tell(pass: &Pass) {
         let kind = item.kind.as_ref().map_or("unknown", |kind| kind.action().name());
         match &item.state {
             ItemState::Sent(mined) => {
-                info!(%wallet, %txid, kind, transaction = %mined.hash, block = mined.block, "proven");
+                info!(%wallet, %txid, kind, transaction = %mined.hash, block = mined.block.0, "proven");
             }
             ItemState::Proven => info!(%wallet, %txid, kind, "proven by another"),
             ItemState::Overtaken(error) => info!(%wallet, %txid, kind, %error, "proven by another meanwhile"),

@@ -17,7 +17,10 @@ use coxswain_ethereum::{
     SnapshotReader,
     submit::{Submitter, Terms},
 };
-use coxswain_rules::network::{Contracts, Preset};
+use coxswain_rules::{
+    network::{Contracts, Preset},
+    units::{BlockNumber, Blocks},
+};
 use coxswain_service::{
     journal::{self, Journal, OpenError, ReadError},
     now,
@@ -148,7 +151,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     let records = Records::of(Arc::clone(&journal), address)?;
     let mut terms = Terms::default();
     terms.poll = ethereum.poll.unwrap_or(terms.poll);
-    terms.depth = ethereum.depth.unwrap_or(terms.depth);
+    terms.depth = Blocks(ethereum.depth.unwrap_or(terms.depth.0));
     let sent = records.sent().await;
     let submitter = Submitter::new(endpoints.clone(), account, chain.id, terms, records.clone(), &sent);
     let submitter = Arc::new(submitter);
@@ -199,7 +202,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     );
     let goes_by = Settings {
         venue,
-        first_block: ethereum.bridge_from.or(contracts.map(first_block)).unwrap_or_default(),
+        first_block: BlockNumber(ethereum.bridge_from.or(contracts.map(first_block)).unwrap_or_default()),
         final_depth: chain.parameters().final_depth,
         without_work: network == Network::Regtest,
     };
@@ -225,7 +228,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
 }
 
 const fn first_block(contracts: Contracts) -> u64 {
-    contracts.bridge_from
+    contracts.bridge_from.0
 }
 
 fn account(ethereum: &EthereumSettings) -> Result<Account, StartError> {

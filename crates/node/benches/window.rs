@@ -26,7 +26,11 @@ use coxswain_network::Identity;
 use coxswain_node::SessionAdvisor;
 use coxswain_proposals::Sources;
 use coxswain_protocol::{Received, Setup, SigningGroup, WindowParameters};
-use coxswain_rules::{KeyHash, network::Parameters};
+use coxswain_rules::{
+    KeyHash,
+    network::Parameters,
+    units::{BlockNumber, UnixTime},
+};
 use coxswain_testkit::{BitcoinServer, FaultyEndpoint, Reply, Serving, World, our_validator};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -53,7 +57,7 @@ impl Channel for Alone {
         Ok(())
     }
 
-    fn on_block(&mut self, _: u64) -> Vec<Link> {
+    fn on_block(&mut self, _: BlockNumber) -> Vec<Link> {
         Vec::new()
     }
 }
@@ -124,12 +128,13 @@ impl Bench<'_> {
 
         // To the block before the next window's.
         let head = endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number;
-        let next = network.frequency * (head / network.frequency + 1);
-        self.world.chain.mine(next - 1 - head).await.unwrap();
+        let next = network.frequency.0 * (head.0 / network.frequency.0 + 1);
+        self.world.chain.mine(next - 1 - head.0).await.unwrap();
         let wanted = Wanted { network: None, validator: Some(self.validator), bridge: None };
         let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Latest).await.unwrap();
         let panel = tbtc.panel.clone();
-        let events = EventReader::new(endpoints, EventLog::new(tbtc.bridge, 0), parameters.final_depth);
+        let events =
+            EventReader::new(endpoints, EventLog::new(tbtc.bridge, BlockNumber(0)), parameters.final_depth);
         let sources =
             Sources::new(events.clone(), ANVIL, tbtc.proposal_validator(), backends, parameters, None)
                 .through(panel.clone(), tbtc.assurance);
@@ -156,7 +161,8 @@ impl Bench<'_> {
         let (standing, heads) = watch::channel(None);
         let known = if self.together { setups.clone() } else { Vec::new() };
         let advisor = SessionAdvisor::new(panel.clone(), events.clone(), sources, heads, None, known);
-        let settings = Settings { places: 32, patience: Duration::from_secs(600), clock: Arc::new(|| 1) };
+        let settings =
+            Settings { places: 32, patience: Duration::from_secs(600), clock: Arc::new(|| UnixTime(1)) };
         let (dispatch, _results) = mpsc::channel(16);
         let coordinator = Coordinator::new(advisor, Forgetful, settings, members, dispatch);
         let (clock, ticks) = watch::channel(Tick::default());
@@ -165,7 +171,7 @@ impl Bench<'_> {
         // A node has followed the events up to here, and its clock ticks.
         let mut decider = panel.decider(None);
         let mut tick = async || {
-            let decision = panel.decide(&mut decider, 0).await.unwrap();
+            let decision = panel.decide(&mut decider, UnixTime(0)).await.unwrap();
             let height = decision.clock;
             standing.send_replace(Some(Standing { height, set_back: 0, named: Named::from(decision) }));
             height

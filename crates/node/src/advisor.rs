@@ -12,7 +12,10 @@ use coxswain_ethereum::proof::Recorder;
 use coxswain_ethereum::{EventReader, Named, Panel, heads::Standing};
 use coxswain_proposals::{ActionOutcome, Assessment, CommitmentDue, Memory, Session, Sources};
 use coxswain_protocol::{Assignment, Assurance, ContentVerdict, Generation, SafeHashes, Setup, Window};
-use coxswain_rules::{Action, Case, KeyHash, Proposal};
+use coxswain_rules::{
+    Action, Case, KeyHash, Proposal,
+    units::{BlockNumber, Blocks},
+};
 use tokio::sync::watch;
 
 use crate::commitments::CommitmentDesk;
@@ -20,7 +23,7 @@ use crate::commitments::CommitmentDesk;
 use crate::replay::Records;
 
 /// For how many blocks a leader waits for its wallet's commitment to show.
-const COMMITMENT_SHOWS: u64 = 6;
+const COMMITMENT_SHOWS: Blocks = Blocks(6);
 
 /// Answers from sessions at the newest decision block.
 #[derive(Debug)]
@@ -127,7 +130,11 @@ impl SessionAdvisor {
             heads.mark_unchanged();
             let (generation, due) = self.generated_once(wallet, window, action).await;
             let (Some(due), Some(commitments)) = (due, &self.commitments) else { return generation };
-            let number = self.heads.borrow().as_ref().map_or(0, |standing| standing.named.header.number());
+            let number = self
+                .heads
+                .borrow()
+                .as_ref()
+                .map_or(BlockNumber(0), |standing| standing.named.header.number());
             if number >= first.get_or_insert(number).saturating_add(COMMITMENT_SHOWS) {
                 return generation;
             }
@@ -173,12 +180,15 @@ impl SessionAdvisor {
         wallet: KeyHash,
         window: Window,
         proposal: Arc<Proposal>,
-    ) -> (ContentVerdict, u64) {
+    ) -> (ContentVerdict, BlockNumber) {
         let block = match self.block().await {
             Ok(block) => block,
             Err(why) => {
-                let number =
-                    self.heads.borrow().as_ref().map_or(0, |standing| standing.named.header.number());
+                let number = self
+                    .heads
+                    .borrow()
+                    .as_ref()
+                    .map_or(BlockNumber(0), |standing| standing.named.header.number());
                 return (ContentVerdict::Undecided(why), number);
             }
         };
@@ -214,7 +224,7 @@ impl SessionAdvisor {
         };
         #[cfg(feature = "proven")]
         if let (Some(records), Some((_, case))) = (&self.records, &*case) {
-            records.record(wallet, window.index(), number, case, &verdict, &recorder).await;
+            records.record(wallet, window.index(), number.0, case, &verdict, &recorder).await;
         }
         (verdict, number)
     }
@@ -237,7 +247,12 @@ impl Advisor for SessionAdvisor {
         self.generated(wallet, window, action).await
     }
 
-    async fn judge(&self, wallet: KeyHash, window: Window, proposal: Arc<Proposal>) -> (ContentVerdict, u64) {
+    async fn judge(
+        &self,
+        wallet: KeyHash,
+        window: Window,
+        proposal: Arc<Proposal>,
+    ) -> (ContentVerdict, BlockNumber) {
         self.judged(wallet, window, proposal).await
     }
 }

@@ -18,7 +18,10 @@ use coxswain_protocol::{
     Acceptance, Ignored, MAX_MESSAGES_PER_SENDER, Phase, Received, SigningGroup, Window, WindowParameters,
     wire::OperatorKey,
 };
-use coxswain_rules::KeyHash;
+use coxswain_rules::{
+    KeyHash,
+    units::{BlockNumber, Blocks},
+};
 
 /// A wallet's coordination channel. It is left when it is dropped.
 pub struct CoordinationChannel {
@@ -37,12 +40,12 @@ struct Clock {
 }
 
 impl Clock {
-    fn head(&self) -> u64 {
-        self.head.load(Ordering::Relaxed)
+    fn head(&self) -> BlockNumber {
+        BlockNumber(self.head.load(Ordering::Relaxed))
     }
 
     /// The window that runs at a block: messages are heard until its end, those of the passive phase as evidence.
-    fn window_at(&self, block: u64) -> Option<Window> {
+    fn window_at(&self, block: BlockNumber) -> Option<Window> {
         self.parameters.latest_window(block).filter(|window| match window.phase(block) {
             Phase::Active | Phase::Passive => true,
             Phase::Before | Phase::Over => false,
@@ -66,11 +69,11 @@ impl CoordinationChannel {
 
     /// The newest block. At the end of the active phase, and at the window's last block, the first two different proposals
     /// of each operator are offered again: if a leader says one thing to some and another to others, all see both.
-    pub fn on_block(&self, block: u64) {
-        let before = self.clock.head.fetch_max(block, Ordering::Relaxed);
+    pub fn on_block(&self, block: BlockNumber) {
+        let before = self.clock.head.fetch_max(block.0, Ordering::Relaxed);
         let Some(window) = self.clock.window_at(block) else { return };
-        let last = window.end().saturating_sub(1);
-        if [window.active_end(), last].into_iter().any(|at| before < at && at <= block) {
+        let last = window.end().saturating_sub(Blocks(1));
+        if [window.active_end(), last].into_iter().any(|at| before < at.0 && at <= block) {
             self.sender.offer_again();
         }
     }
@@ -98,7 +101,7 @@ impl CoordinationChannel {
     }
 
     /// The index of the latest window that has begun at this block.
-    pub fn window_index(&self, block: u64) -> Option<u64> {
+    pub fn window_index(&self, block: BlockNumber) -> Option<u64> {
         self.clock.parameters.latest_window(block).map(|window| window.index())
     }
 
@@ -143,7 +146,7 @@ impl ChannelRules for Rules {
         };
         match received.check(&self.group, self.wallet, &window) {
             Ok(_) => ChannelVerdict::Accept {
-                slot: Slot { period: window.block(), lane: 0 },
+                slot: Slot { period: window.block().0, lane: 0 },
                 distinct: received.proposal_id(&self.group).map(Into::into),
             },
             // Others are a block or two ahead of us.
@@ -178,16 +181,16 @@ mod tests {
 
     const WALLET: KeyHash = KeyHash([7; 20]);
     /// The second window's first block.
-    const WINDOW: u64 = 1800;
+    const WINDOW: BlockNumber = BlockNumber(1800);
 
     fn identity(number: u8) -> Identity {
         Identity::from_secret([number; 32]).unwrap()
     }
 
     /// Operator 1 holds seats 1 and 3, operator 2 holds seat 2.
-    fn rules(head: u64) -> Rules {
+    fn rules(head: BlockNumber) -> Rules {
         let holders = [1, 2, 1].map(|number| identity(number).operator().address());
-        let clock = Clock { parameters: WindowParameters::MAINNET, head: Arc::new(head.into()) };
+        let clock = Clock { parameters: WindowParameters::MAINNET, head: Arc::new(head.0.into()) };
         Rules { wallet: WALLET, group: Arc::new(SigningGroup::new(holders.into()).unwrap()), clock }
     }
 
@@ -209,14 +212,14 @@ mod tests {
         Envelope { sender, payload, kind, sequence: 1 }.encode().unwrap()
     }
 
-    fn assess(head: u64, author: u8, envelope: &[u8]) -> ChannelVerdict {
+    fn assess(head: BlockNumber, author: u8, envelope: &[u8]) -> ChannelVerdict {
         rules(head).assess(identity(author).operator(), envelope)
     }
 
     fn distinct(envelope: &[u8]) -> Option<[u8; 32]> {
         let verdict = assess(WINDOW, 1, envelope);
         let ChannelVerdict::Accept { slot, distinct } = verdict else { panic!("{verdict:?}") };
-        assert_eq!(slot, Slot { period: WINDOW, lane: 0 });
+        assert_eq!(slot, Slot { period: WINDOW.0, lane: 0 });
         distinct
     }
 
@@ -227,18 +230,24 @@ mod tests {
     #[test]
     fn a_message_is_heard_from_its_windows_first_block_to_its_last() {
         let said = said(|_| ());
-        let verdicts = [WINDOW - 1, WINDOW, WINDOW + 99, WINDOW + 100].map(|head| assess(head, 1, &said));
+        let verdicts = [
+            WINDOW.saturating_sub(Blocks(1)),
+            WINDOW,
+            WINDOW.saturating_add(Blocks(99)),
+            WINDOW.saturating_add(Blocks(100)),
+        ]
+        .map(|head| assess(head, 1, &said));
         let [early, first, last, over] = verdicts;
         assert_eq!((early, over), (ChannelVerdict::Early, ChannelVerdict::Ignore));
         assert!(matches!(first, ChannelVerdict::Accept { distinct: Some(_), .. }));
         assert_eq!(first, last);
-        assert_eq!(assess(0, 1, &said), ChannelVerdict::Early, "no block has come yet");
+        assert_eq!(assess(BlockNumber(0), 1, &said), ChannelVerdict::Early, "no block has come yet");
     }
 
     #[test]
     fn what_fails_a_check_that_needs_no_seed_is_dropped_and_costs_its_author_nothing() {
         let ignored = [
-            said(|message| message.coordination_block -= 900),
+            said(|message| message.coordination_block = BlockNumber(900)),
             said(|message| message.wallet = KeyHash([8; 20])),
             // Another operator's seat, and one that there isn't.
             said(|message| message.seat = Seat::try_from(2).unwrap()),
@@ -250,7 +259,7 @@ mod tests {
             assert_eq!(assess(WINDOW, 1, &envelope), ChannelVerdict::Ignore);
         }
         assert_eq!(
-            assess(WINDOW, 1, &said(|message| message.coordination_block += 900)),
+            assess(WINDOW, 1, &said(|message| message.coordination_block = BlockNumber(2700))),
             ChannelVerdict::Early
         );
         // No honest node passes on what comes from outside of the group.

@@ -1,6 +1,8 @@
 //! This machine's clock.
 
-/// Unix seconds.
-pub(crate) fn now() -> u64 {
-    coxswain_service::now().as_secs()
+use coxswain_rules::units::UnixTime;
+
+/// The time by it.
+pub(crate) fn now() -> UnixTime {
+    UnixTime(coxswain_service::now().as_secs())
 }

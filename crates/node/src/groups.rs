@@ -12,7 +12,10 @@ use coxswain_ethereum::{
     BlockSelector, Chain, ChainError, Endpoints, GroupError, Groups, HashedHeader, Panel, SnapshotKeys,
     SnapshotReader, WalletGroup, heads::Standing,
 };
-use coxswain_rules::{Assurance, KeyHash, WalletState, units::UnixTime};
+use coxswain_rules::{
+    Assurance, KeyHash, WalletState,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_service::{
     journal::{AppendError, Fact, FactKey, Journal},
     status::{Condition, Health},
@@ -29,7 +32,7 @@ pub(crate) const RETRY: Duration = Duration::from_secs(3);
 /// A group that was read from the chain.
 const GROUP: &str = "group";
 /// How deep it must be that a wallet is gone.
-const FINAL: u64 = 32;
+const FINAL: Blocks = Blocks(32);
 /// Each wallet that is gone.
 const GONE: &str = "wallet_gone";
 
@@ -63,7 +66,7 @@ pub(crate) struct GroupReader<'a> {
     pub(crate) endpoints: &'a Endpoints,
     pub(crate) bridge: Address,
     /// The wallet registry, and from which block on it has events.
-    pub(crate) registry: Option<(Address, u64)>,
+    pub(crate) registry: Option<(Address, BlockNumber)>,
     pub(crate) journal: &'a Journal,
     pub(crate) health: &'a Health,
 }
@@ -170,7 +173,7 @@ fn tell_gone(health: &Health, wallet: KeyHash) {
         "the wallet is closed or terminated: it is not coordinated",
         "take it out of the configuration",
     );
-    health.set_of(GONE, wallet.to_string(), UnixTime(now()), condition);
+    health.set_of(GONE, wallet.to_string(), now(), condition);
 }
 
 /// Asks of each wallet, in each window, whether it is gone for good, and names those that are.
@@ -180,7 +183,7 @@ pub(crate) struct Gone {
     pub(crate) reader: SnapshotReader,
     pub(crate) health: Health,
     /// From one window to the next, in blocks.
-    pub(crate) frequency: u64,
+    pub(crate) frequency: Blocks,
     pub(crate) wallets: Vec<KeyHash>,
     pub(crate) gone: watch::Sender<BTreeSet<KeyHash>>,
 }
@@ -202,7 +205,7 @@ impl Gone {
                 },
             }
             let Some(standing) = heads.borrow_and_update().clone() else { continue };
-            let now_in = standing.height / self.frequency.max(1);
+            let now_in = standing.height.0 / self.frequency.0.max(1);
             if window.replace(now_in) != Some(now_in) {
                 open.clone_from(&self.wallets);
                 open.retain(|wallet| !self.gone.borrow().contains(wallet));
@@ -282,7 +285,7 @@ mod tests {
             chain: Chain::served(&endpoints, None).await.unwrap(),
             endpoints: &endpoints,
             bridge: DOUBLE_BRIDGE,
-            registry: Some((DOUBLE_REGISTRY, 0)),
+            registry: Some((DOUBLE_REGISTRY, BlockNumber(0))),
             journal: &journal,
             health: &health,
         };

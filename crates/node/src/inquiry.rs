@@ -9,7 +9,10 @@ use coxswain_network::Message;
 use coxswain_protocol::{
     Agreement, Entry, Fault, FaultKind, Mistake, NoResult, NotSent, WindowResult, wire::OperatorKey,
 };
-use coxswain_rules::{KeyHash, units::UnixTime};
+use coxswain_rules::{
+    KeyHash,
+    units::{BlockNumber, Blocks, UnixTime},
+};
 use coxswain_service::journal::{Fact, FactKey, Place, ReadError, Reader, Record};
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +37,7 @@ pub struct Started {
     /// Whether it sends nothing.
     pub observes: bool,
     /// From one window to the next, in blocks.
-    pub frequency: u64,
+    pub frequency: Blocks,
     /// Its wallets.
     pub wallets: Vec<StartedWallet>,
 }
@@ -108,7 +111,7 @@ pub struct Why {
     /// How the node started last, if it has the wallet.
     pub started: Option<Started>,
     /// The first block of the next window, as far as is known.
-    pub next_window: Option<u64>,
+    pub next_window: Option<BlockNumber>,
     /// Its last windows, the newest first.
     pub windows: Vec<Arc<WindowResult>>,
     /// The last fault of all of its windows that were looked at.
@@ -157,10 +160,10 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
     let silent = others.iter().flatten().copied().filter(|operator| !heard.contains(operator)).collect();
     let started = others.is_some().then_some(started).flatten();
     let frequency = started.as_ref().map(|started| started.frequency);
-    let next_window = results.first().zip(frequency).map(|(result, frequency)| {
-        let block: u64 = result.window.block();
-        block.saturating_add(frequency)
-    });
+    let next_window = results
+        .first()
+        .zip(frequency)
+        .map(|(result, frequency)| result.window.block().saturating_add(frequency));
     // It may be older than the newest: all later ones were refused.
     let busy = ActionRecord::open(reader, wallet)?.into_iter().flatten().find(ActionRecord::is_busy);
     let observes = started.as_ref().is_some_and(|started| started.observes);
@@ -315,7 +318,7 @@ mod tests {
     const WALLET: KeyHash = KeyHash([7; 20]);
 
     fn result(agreement: Agreement, faults: Vec<Fault>) -> WindowResult {
-        let window = WindowParameters::LOCAL.latest_window(600).unwrap();
+        let window = WindowParameters::LOCAL.latest_window(BlockNumber(600)).unwrap();
         WindowResult {
             wallet: WALLET,
             window,
@@ -363,7 +366,7 @@ mod tests {
         let why = why(journal.reader(), WALLET, 5).unwrap();
         let Doing::Nothing { because } = &why.doing else { panic!("{why:#?}") };
         assert!(because.starts_with("observing") && because.contains("sent nothing"), "{because}");
-        assert_eq!(why.next_window, Some(window.block() + WindowParameters::LOCAL.frequency));
+        assert_eq!(why.next_window, Some(window.block().saturating_add(WindowParameters::LOCAL.frequency)));
         // The older takes the newer one's place: of ten windows each, the last that was written counts.
         assert_eq!((why.heard.len(), why.silent.len()), (0, 2));
         let newer = HeardIn { window: window.index(), operators: [heard].into() };
@@ -381,7 +384,7 @@ mod tests {
         let signed: Arc<[u8]> = Message::sign(&liar, 7, b"topic", b"data").into();
         let fault = |culprit: &Identity| Fault {
             wallet: WALLET,
-            window: WindowParameters::LOCAL.latest_window(600).unwrap(),
+            window: WindowParameters::LOCAL.latest_window(BlockNumber(600)).unwrap(),
             culprit: culprit.operator().address(),
             kind: FaultKind::LeaderImpersonation { seat: Seat::try_from(1).unwrap() },
             signed: Some(Arc::clone(&signed)),

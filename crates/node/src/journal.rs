@@ -2,7 +2,7 @@
 
 use coxswain_coordination::Journal;
 use coxswain_protocol::{Entry, EntryError};
-use coxswain_rules::{KeyHash, units::UnixTime};
+use coxswain_rules::KeyHash;
 use coxswain_service::{
     journal::{AppendError, Journal as File},
     status::{Condition, Health},
@@ -57,7 +57,7 @@ impl Journal for WindowJournal {
             let says = format!("{damaged} of the wallet's entries in the journal can't be read");
             Condition::failed(says, "coxswain history --verify names them; look at the disk")
         };
-        self.health.set_of(ROWS, wallet.to_string(), UnixTime(now()), condition);
+        self.health.set_of(ROWS, wallet.to_string(), now(), condition);
         restored.map_err(|error| WindowJournalError::Restore(error.to_string()))
     }
 
@@ -72,7 +72,7 @@ impl Journal for WindowJournal {
                 Condition::failed(error.to_string(), remedy)
             }
         };
-        self.health.set(JOURNAL, UnixTime(now()), condition);
+        self.health.set(JOURNAL, now(), condition);
         Ok(written?)
     }
 }

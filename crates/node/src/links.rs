@@ -9,7 +9,7 @@ use alloy_primitives::Address;
 use coxswain_coordination::{Channel, Link};
 use coxswain_network::SendError;
 use coxswain_protocol::Received;
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 use coxswain_service::point;
 use tokio::sync::mpsc;
 
@@ -69,7 +69,7 @@ impl Channel for WalletChannel {
         sent
     }
 
-    fn on_block(&mut self, block: u64) -> Vec<Link> {
+    fn on_block(&mut self, block: BlockNumber) -> Vec<Link> {
         self.channel.on_block(block);
         if let Some(window) = self.channel.window_index(block) {
             self.turn(window);

@@ -11,7 +11,10 @@ use alloy_primitives::Address;
 use coxswain_ethereum::{Block, SnapshotKeys, SnapshotReader, heads::Standing};
 use coxswain_network::Network;
 use coxswain_protocol::{Agreement, Alarm, Entry, WindowParameters, WindowResult};
-use coxswain_rules::{KeyHash, WalletState};
+use coxswain_rules::{
+    KeyHash, WalletState,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_service::{
     journal::Journal,
     status::Health,
@@ -30,7 +33,7 @@ const ENTRIES: u32 = 100;
 /// The same number of actions.
 const ACTIONS: u32 = 50;
 /// After how many blocks the wallets' states are read anew.
-const STATES: u64 = 25;
+const STATES: Blocks = Blocks(25);
 /// How long that may take.
 const STATES_TAKE: Duration = Duration::from_secs(10);
 /// How long nothing may come of the chain before the page is put together all the same, as health changes without it.
@@ -68,7 +71,7 @@ impl Shows {
             loop {
                 let standing = heads.borrow_and_update().clone();
                 if let Some(standing) = &standing
-                    && read_at.is_none_or(|at: u64| at.saturating_add(STATES) <= standing.height)
+                    && read_at.is_none_or(|at: BlockNumber| at.saturating_add(STATES) <= standing.height)
                 {
                     read_at = Some(standing.height);
                     states = self.states(standing.named.header.block()).await.unwrap_or(states);

@@ -156,7 +156,7 @@ impl Shown {
         }
         if let Some(standing) = self.heads.borrow().as_ref() {
             #[allow(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
-            page.gauge("coxswain_block_height", "Where the window clock stands.", standing.height as f64);
+            page.gauge("coxswain_block_height", "Where the window clock stands.", standing.height.0 as f64);
         }
         page.gauge("coxswain_wallets", "Wallets that are coordinated.", number(self.wallets));
         page.gauge("coxswain_observing", "Whether nothing is sent.", f64::from(u8::from(self.observes)));

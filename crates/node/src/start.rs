@@ -23,7 +23,7 @@ use coxswain_ethereum::{
 use coxswain_network::{AdmissionRule, Config, Driver, Eligibility, EligibilityError, Identity, PeerAddress};
 use coxswain_proposals::{EVENT_LOOK_BACK, Sources};
 use coxswain_protocol::WindowParameters;
-use coxswain_rules::{KeyHash, network::Preset, units::UnixTime};
+use coxswain_rules::{KeyHash, network::Preset, units::BlockNumber};
 use coxswain_service::{
     journal::{self, AppendError, Journal},
     settings::Password,
@@ -136,7 +136,7 @@ async fn prepare(
     let endpoints = Endpoints::several(ethereum.urls.clone(), expected)?;
     let tbtc = resolve(&endpoints, &wanted).await?;
     let chain = tbtc.chain;
-    info!(chain = chain.id, bridge = %tbtc.bridge, validator = %tbtc.validator, block = tbtc.block().number, "Ethereum answers");
+    info!(chain = chain.id, bridge = %tbtc.bridge, validator = %tbtc.validator, block = tbtc.block().number.0, "Ethereum answers");
 
     let mut settings = journal::Settings::at(kept.path);
     settings.keep_windows = kept.keep_windows.unwrap_or(settings.keep_windows);
@@ -198,7 +198,7 @@ async fn prepare(
         chain,
         endpoints: &endpoints,
         bridge: tbtc.bridge,
-        registry: registry.map(|registry| (registry, from.map_or(0, |_| MAINNET_REGISTRY_FROM))),
+        registry: registry.map(|registry| (registry, from.map_or(BlockNumber(0), |_| MAINNET_REGISTRY_FROM))),
         journal: &journal,
         health: shown.health(),
     };
@@ -223,7 +223,7 @@ async fn prepare(
     let started = Started {
         operator: account.address(),
         version: version.to_owned(),
-        at: UnixTime(now()),
+        at: now(),
         observes,
         frequency: parameters.frequency,
         wallets: all_others.iter().map(of_wallet).collect(),
@@ -434,8 +434,8 @@ async fn tick(
             *last = tick;
             if moved {
                 debug!(
-                    height = standing.height,
-                    block = standing.named.header.number(),
+                    height = standing.height.0,
+                    block = standing.named.header.number().0,
                     named_by = standing.named.named_by,
                     of = standing.named.of,
                     "block"
@@ -475,8 +475,10 @@ async fn pass_over(
 /// Says what the window clock has noticed. What its entry of the status says is told there.
 fn tell(notice: Notice) {
     match notice {
-        Notice::Skipped { from, to } => debug!(from, to, "the clock has passed over blocks"),
-        Notice::SetBack { from, to } => error!(from, to, "the clock is set back to what the servers name"),
+        Notice::Skipped { from, to } => debug!(from = from.0, to = to.0, "the clock has passed over blocks"),
+        Notice::SetBack { from, to } => {
+            error!(from = from.0, to = to.0, "the clock is set back to what the servers name")
+        }
         Notice::Stalled { .. } | Notice::Silent { .. } | Notice::Resumed { .. } => {}
     }
 }

@@ -13,10 +13,7 @@ use coxswain_coordination::Wallet;
 use coxswain_ethereum::Chain;
 use coxswain_network::{Identity, Network};
 use coxswain_protocol::{Setup, SigningGroup, WindowParameters};
-use coxswain_rules::{
-    KeyHash,
-    units::{Blocks, UnixTime},
-};
+use coxswain_rules::{KeyHash, units::Blocks};
 use coxswain_service::{
     journal::Journal,
     status::{Condition, Health},
@@ -119,7 +116,7 @@ impl Joining<'_> {
             wallet,
             group,
             key: *self.identity.operator(),
-            first_sequence: now(),
+            first_sequence: now().0,
             observes: self.observes,
         };
         joined.wallets.push(Wallet { setup, channel });
@@ -145,12 +142,12 @@ impl Joining<'_> {
                 );
                 let remedy = "restore the file from its backup, and start again";
                 let file = path.display().to_string();
-                self.health.set_of(KEY, file, UnixTime(now()), Condition::failed(says, remedy));
+                self.health.set_of(KEY, file, now(), Condition::failed(says, remedy));
                 return Ok(None);
             }
         };
         let times = self.chain.parameters().signing;
-        let wait = Blocks(times.delay.saturating_add(times.announcement));
+        let wait = Blocks(times.delay.saturating_add(times.announcement).0);
         let record = SignedFor::new(Arc::clone(self.journal));
         let signer = WholeKeySigner::new(test_chain, key, record, wait);
         if signer.wallet() != wallet {

@@ -12,7 +12,10 @@ use coxswain_ethereum::{
     heads::{Notice, Standing},
 };
 use coxswain_network::Network;
-use coxswain_rules::{KeyHash, units::UnixTime};
+use coxswain_rules::{
+    KeyHash,
+    units::{Blocks, UnixTime},
+};
 use coxswain_service::{
     journal::Journal,
     status::{Condition, Health, Status},
@@ -36,11 +39,11 @@ pub(crate) const CHECK_ADDRESS: Duration = Duration::from_secs(600);
 /// How long an answer under the announced address may take.
 const ADDRESS_ANSWERS: Duration = Duration::from_secs(15);
 /// How many blocks an endpoint may be behind the others.
-const MOST_BEHIND: u64 = 10;
-/// How far a block's time may be ahead of our clock, in seconds.
-const MOST_AHEAD: u64 = 30;
-/// How far the newest of all servers' blocks may be behind our clock, in seconds.
-const MOST_AGE: u64 = 180;
+const MOST_BEHIND: Blocks = Blocks(10);
+/// How far a block's time may be ahead of our clock.
+const MOST_AHEAD: Duration = Duration::from_secs(30);
+/// How far the newest of all servers' blocks may be behind our clock.
+const MOST_AGE: Duration = Duration::from_secs(180);
 
 /// Where the window clock stands.
 pub(crate) const HEAD: &str = "ethereum";
@@ -84,7 +87,7 @@ pub(crate) struct Watched {
 
 /// Says what the window clock has noticed of the chain.
 pub(crate) fn notice(health: &Health, notice: Notice) {
-    let now = UnixTime(now());
+    let now = now();
     let remedy = "look at the Ethereum servers, each of which has an entry, and at this machine's clock";
     match notice {
         Notice::Silent { seconds } => {
@@ -110,7 +113,7 @@ pub(crate) async fn follow_heads(
 ) -> Result<(), Failure> {
     let first =
         Condition::failed("no block has been decided on yet", "wait, or look at the Ethereum servers");
-    health.set(HEAD, UnixTime(now()), first);
+    health.set(HEAD, now(), first);
     loop {
         tokio::select! {
             () = stop.requested() => return Ok(()),
@@ -121,7 +124,7 @@ pub(crate) async fn follow_heads(
         let Some(standing) = heads.borrow_and_update().clone() else { continue };
         let named = &standing.named;
         let says = format!("block {}, named by {} of {} servers", standing.height, named.named_by, named.of);
-        health.set(HEAD, UnixTime(now()), Condition::ok(says));
+        health.set(HEAD, now(), Condition::ok(says));
     }
 }
 
@@ -170,7 +173,7 @@ impl Watched {
         } else {
             Condition::ok(says)
         };
-        self.status.health().set(PEERS, UnixTime(now()), condition);
+        self.status.health().set(PEERS, now(), condition);
     }
 
     /// What the journal tells of wallets' actions: how many are busy, and how many wait for a block for long.
@@ -199,10 +202,10 @@ impl Watched {
         let (health, subject) = (self.status.health(), wallet.to_string());
         match wrong {
             Some(condition) => {
-                health.set_of(name, subject, UnixTime(now()), condition);
+                health.set_of(name, subject, now(), condition);
             }
             None if health.knows(name, &subject) => {
-                health.set_of(name, subject, UnixTime(now()), Condition::ok(well));
+                health.set_of(name, subject, now(), Condition::ok(well));
             }
             None => {}
         }
@@ -223,16 +226,19 @@ impl Watched {
             (endpoint.name().to_owned(), found)
         }))
         .await;
-        let (health, now) = (self.status.health(), UnixTime(now()));
+        let (health, now) = (self.status.health(), now());
         let blocks: Vec<Block> = answers.iter().filter_map(|(_, found)| found.clone().ok()).collect();
         let mut numbers: Vec<_> = blocks.iter().map(|block| block.number).collect();
         numbers.sort_unstable();
         let middle = numbers.get(numbers.len() / 2).copied();
         for (name, found) in answers {
             let condition = match (found, middle) {
-                (Ok(block), Some(middle)) if middle.saturating_sub(block.number) > MOST_BEHIND => {
-                    let says =
-                        format!("at block {}, {} behind the others", block.number, middle - block.number);
+                (Ok(block), Some(middle)) if middle.saturating_since(block.number) > MOST_BEHIND => {
+                    let says = format!(
+                        "at block {}, {} behind the others",
+                        block.number,
+                        middle.saturating_since(block.number)
+                    );
                     Condition::warning(says, "wait until it has caught up, or use another server")
                 }
                 // Its newest block is in no sentence: that would be another one each time.
@@ -250,7 +256,7 @@ impl Watched {
 
     async fn bitcoin(&self) {
         let servers = self.bitcoin.health().await;
-        let (health, now) = (self.status.health(), UnixTime(now()));
+        let (health, now) = (self.status.health(), now());
         let mut answering = 0;
         for server in &servers {
             let condition = match &server.problem {
@@ -315,12 +321,12 @@ fn clock(now: UnixTime, blocks: &[Block]) -> Option<Condition> {
     let times = blocks.iter().map(|block| block.timestamp);
     let (oldest, newest) = (times.clone().min()?, times.max()?);
     let remedy = "set this machine's clock by NTP: windows and ages go by it";
-    Some(if oldest > now.0.saturating_add(MOST_AHEAD) {
-        let says =
-            format!("this machine's clock is behind: the newest blocks are {} s ahead of it", oldest - now.0);
+    Some(if oldest > now.saturating_add(MOST_AHEAD) {
+        let ahead = oldest.saturating_since(now).as_secs();
+        let says = format!("this machine's clock is behind: the newest blocks are {ahead} s ahead of it");
         Condition::failed(says, remedy)
-    } else if newest.saturating_add(MOST_AGE) < now.0 {
-        let age = now.0 - newest;
+    } else if newest.saturating_add(MOST_AGE) < now {
+        let age = now.saturating_since(newest).as_secs();
         Condition::failed(
             format!(
                 "all servers' newest blocks are {age} s old: this machine's clock is ahead, or all are behind"
@@ -351,7 +357,7 @@ pub(crate) async fn check_address(
                 Ok(_) => Condition::warning("something else answers under the announced address", REMEDY),
                 Err(error) => Condition::warning(error.without_url().to_string(), REMEDY),
             };
-            health.set(ADDRESS, UnixTime(now()), condition);
+            health.set(ADDRESS, now(), condition);
             sleep(every).await;
         }
     };
@@ -426,7 +432,11 @@ mod tests {
     }
 
     fn state(now: u64, times: &[u64]) -> Option<State> {
-        let block = |timestamp: &u64| Block { number: 1, hash: B256::ZERO, timestamp: *timestamp };
+        let block = |timestamp: &u64| Block {
+            number: BlockNumber(1),
+            hash: B256::ZERO,
+            timestamp: UnixTime(*timestamp),
+        };
         let blocks: Vec<_> = times.iter().map(block).collect();
         clock(UnixTime(now), &blocks).map(|condition| condition.state())
     }
@@ -435,10 +445,10 @@ mod tests {
     fn inc_46_a_clock_that_is_wrong_by_hours_is_noticed() {
         let now = 10_000;
         assert_eq!(state(now, &[]), None);
-        assert_eq!(state(now, &[now + MOST_AHEAD]), Some(State::Ok));
-        assert_eq!(state(now, &[now + MOST_AHEAD + 1]), Some(State::Failed));
-        assert_eq!(state(now, &[now - MOST_AGE]), Some(State::Ok));
-        assert_eq!(state(now, &[now - MOST_AGE - 1]), Some(State::Failed));
+        assert_eq!(state(now, &[now + MOST_AHEAD.as_secs()]), Some(State::Ok));
+        assert_eq!(state(now, &[now + MOST_AHEAD.as_secs() + 1]), Some(State::Failed));
+        assert_eq!(state(now, &[now - MOST_AGE.as_secs()]), Some(State::Ok));
+        assert_eq!(state(now, &[now - MOST_AGE.as_secs() - 1]), Some(State::Failed));
         // One server that is behind, or ahead, is its own fault.
         assert_eq!(state(now, &[now - 3600, now]), Some(State::Ok));
         assert_eq!(state(now, &[now + 3600, now]), Some(State::Ok));
@@ -447,9 +457,9 @@ mod tests {
     #[test]
     fn inc_29_a_stale_head_is_a_failure_until_the_chain_goes_on() {
         let health = Health::default();
-        notice(&health, Notice::Stalled { at: 7, seconds: 120 });
+        notice(&health, Notice::Stalled { at: BlockNumber(7), seconds: 120 });
         assert_eq!(health.worst(), State::Failed);
-        notice(&health, Notice::Resumed { at: 8 });
+        notice(&health, Notice::Resumed { at: BlockNumber(8) });
         assert_eq!(health.worst(), State::Ok);
         notice(&health, Notice::Silent { seconds: 60 });
         assert_eq!(health.worst(), State::Failed);

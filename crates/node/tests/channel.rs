@@ -16,12 +16,15 @@ use coxswain_protocol::{
     Received, Seat, SigningGroup, WindowParameters,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
-use coxswain_rules::KeyHash;
+use coxswain_rules::{
+    KeyHash,
+    units::{BlockNumber, Blocks},
+};
 use tokio::time::timeout;
 
 /// Where windows begin: 60 blocks each, of which 20 are active and 10 passive.
-const OLD: u64 = 600;
-const NOW: u64 = 660;
+const OLD: BlockNumber = BlockNumber(600);
+const NOW: BlockNumber = BlockNumber(660);
 
 fn wallet() -> PublicKey {
     let key = "0471e30bca60f6548d7b42582a478ea37ada63b402af7b3ddd57f0c95bb6843175aa0d2053a91a050a6797d85c38f2909cb7027f2344a01986aa2f9f8ca7a0c289";
@@ -52,7 +55,7 @@ impl Node {
     }
 
     /// Says that the wallet proposes this, in the window of this block.
-    fn say(&self, block: u64, proposal: u8, sequence: u64) {
+    fn say(&self, block: BlockNumber, proposal: u8, sequence: u64) {
         let sender = self.identity.operator().compressed();
         let number = (1..=3).find(|number| identity(*number).operator().compressed() == sender).unwrap();
         let message = CoordinationMessage {
@@ -158,7 +161,7 @@ async fn line(medium: Medium) -> Line {
 
 async fn inc_18_64_messages_hide_no_second_proposal(medium: Medium) {
     let Line { hostile, relay, mut us, links: _links } = line(medium).await;
-    [&hostile, &relay, &us].iter().for_each(|node| node.channel.on_block(NOW + 1));
+    [&hostile, &relay, &us].iter().for_each(|node| node.channel.on_block(NOW.next()));
     (0..64).for_each(|sequence| hostile.say(NOW, 1, sequence));
     us.hears(&[1; 64]).await;
     // The quota is used up. The first message of its second proposal passes all the same; neither another of it does, nor a third.
@@ -216,24 +219,24 @@ async fn inc_49_proposals_are_offered_again_when_the_active_phase_ends_and_the_w
     leader.channel.on_block(NOW);
     relay.channel.on_block(NOW);
     // We are a block behind: what is said now is lost to us, as are the retransmissions that this leader doesn't send.
-    us.channel.on_block(NOW - 1);
+    us.channel.on_block(NOW.saturating_sub(Blocks(1)));
     leader.say(NOW, 1, 1);
     leader.say(NOW, 2, 2);
     us.counts("both came early", |counts| counts.ignored == 2).await;
     us.channel.on_block(NOW);
     let relayed = || relay.network.status().counts.frames_sent;
     let before = relayed();
-    relay.channel.on_block(NOW + 19);
+    relay.channel.on_block(NOW.saturating_add(Blocks(19)));
     assert_eq!(relayed(), before);
-    relay.channel.on_block(NOW + 20);
+    relay.channel.on_block(NOW.saturating_add(Blocks(20)));
     us.hears(&[1, 2]).await;
-    relay.channel.on_block(NOW + 28);
+    relay.channel.on_block(NOW.saturating_add(Blocks(28)));
     let seen = us.network.status().counts.seen;
-    relay.channel.on_block(NOW + 29);
+    relay.channel.on_block(NOW.saturating_add(Blocks(29)));
     us.counts("both are offered at the last block, too", |counts| counts.seen == seen + 2).await;
     // With the window all of that ends.
-    relay.channel.on_block(NOW + 30);
-    us.channel.on_block(NOW + 30);
+    relay.channel.on_block(NOW.saturating_add(Blocks(30)));
+    us.channel.on_block(NOW.saturating_add(Blocks(30)));
     leader.say(NOW, 3, 3);
     relay.counts("it is over", |counts| counts.ignored == 1).await;
 }
@@ -254,9 +257,9 @@ async fn a_block_stream_that_skips_the_phases_end_offers_once_and_older_blocks_c
     [&leader, &relay, &us].iter().for_each(|node| node.channel.on_block(NOW));
     leader.say(NOW, 1, 1);
     us.hears(&[1]).await;
-    relay.channel.on_block(NOW + 29);
+    relay.channel.on_block(NOW.saturating_add(Blocks(29)));
     us.counts("it is offered", |counts| counts.seen == 1).await;
-    relay.channel.on_block(NOW + 20);
+    relay.channel.on_block(NOW.saturating_add(Blocks(20)));
     relay.say(NOW, 2, 1);
     us.hears(&[2]).await;
     assert_eq!(us.network.status().counts.seen, 1);

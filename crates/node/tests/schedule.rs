@@ -21,7 +21,9 @@ use coxswain_protocol::{
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, Proposed},
 };
 use coxswain_rules::{
-    Action, Amount, DepositSweepProposal, KeyHash, Proposal, RevealedDeposit, network::Parameters,
+    Action, Amount, DepositSweepProposal, KeyHash, Proposal, RevealedDeposit,
+    network::Parameters,
+    units::{BlockNumber, Blocks, UnixTime},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -36,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn network() -> WindowParameters {
     let parameters = Parameters {
-        sweeps_every_window_from: Some(AFTER * Parameters::LOCAL.frequency),
+        sweeps_every_window_from: Some(BlockNumber(AFTER * Parameters::LOCAL.frequency.0)),
         heartbeat_probability: 0.0,
         ..Parameters::LOCAL
     };
@@ -78,7 +80,7 @@ fn led_by(index: u64, number: u8) -> B256 {
 
 fn sweep() -> Proposal {
     let outpoint = "00000000000000000000000000000000000000000000000000000000000000ff:3".parse().unwrap();
-    let deposits = vec![RevealedDeposit { outpoint, reveal_block: 5 }];
+    let deposits = vec![RevealedDeposit { outpoint, reveal_block: BlockNumber(5) }];
     Proposal::DepositSweep(DepositSweepProposal { deposits, fee: Amount::from_sat(1_000) })
 }
 
@@ -99,7 +101,7 @@ impl Advisor for Servers {
         }
     }
 
-    async fn judge(&self, _: KeyHash, window: Window, _: Arc<Proposal>) -> (ContentVerdict, u64) {
+    async fn judge(&self, _: KeyHash, window: Window, _: Arc<Proposal>) -> (ContentVerdict, BlockNumber) {
         (ContentVerdict::Valid(Assurances::of_state(Assurance::Agreed)), window.end())
     }
 }
@@ -170,7 +172,7 @@ async fn inc_31_sweeps_are_on_every_windows_checklist_from_their_block_on_and_no
             observes: false,
         };
         let member = Wallet { setup, channel: WalletChannel::new(join(&network), others) };
-        let settings = Settings { places: 4, patience: PATIENCE, clock: Arc::new(|| 1) };
+        let settings = Settings { places: 4, patience: PATIENCE, clock: Arc::new(|| UnixTime(1)) };
         let (dispatch, results) = mpsc::channel(8);
         let coordinator = Coordinator::new(servers.clone(), Forgetful, settings, [member], dispatch);
         let metrics = coordinator.metrics();
@@ -186,13 +188,13 @@ async fn inc_31_sweeps_are_on_every_windows_checklist_from_their_block_on_and_no
     }
     let tick = |nodes: &[Node], block: u64| {
         for node in nodes {
-            node.clock.send_replace(Tick { block, set_back: 0 });
+            node.clock.send_replace(Tick { block: BlockNumber(block), set_back: 0 });
         }
     };
 
     // The leader sweeps a window too early.
     let before = window(BEFORE);
-    tick(&nodes, before.block());
+    tick(&nodes, before.block().0);
     hostile.on_block(before.block());
     let message = CoordinationMessage {
         seat: group().first_seat(identity(HOSTILE).operator().address()).unwrap(),
@@ -206,8 +208,8 @@ async fn inc_31_sweeps_are_on_every_windows_checklist_from_their_block_on_and_no
     for node in &nodes {
         node.counts(Count::Message, "not on the checklist").await;
     }
-    for block in [before.active_end(), before.end(), before.end() + 1] {
-        tick(&nodes, block);
+    for block in [before.active_end(), before.end(), before.end().saturating_add(Blocks(1))] {
+        tick(&nodes, block.0);
     }
     for node in &mut nodes {
         let result = node.result().await;
@@ -219,10 +221,10 @@ async fn inc_31_sweeps_are_on_every_windows_checklist_from_their_block_on_and_no
 
     // From its block on, an honest leader does, and nobody is blamed.
     let after = window(AFTER);
-    tick(&nodes, after.block());
+    tick(&nodes, after.block().0);
     nodes[1].counts(Count::Message, "accepted").await;
-    for block in [after.block() + 1, after.active_end(), after.end()] {
-        tick(&nodes, block);
+    for block in [after.block().saturating_add(Blocks(1)), after.active_end(), after.end()] {
+        tick(&nodes, block.0);
     }
     for node in &mut nodes {
         let result = node.result().await;

@@ -16,7 +16,9 @@ use coxswain_proposals::{Assessment, Memory, Session, Sources, Step};
 use coxswain_rules::{
     Amount, Assurance, DepositKey, DepositSweepProposal, FeeObjection, MovedFundsSweepProposal,
     MovingFundsProposal, Objection, OutPoint, Proposal, RedemptionProposal, RuleId, ScriptBuf,
-    UnsignedTransaction, network::Parameters,
+    UnsignedTransaction,
+    network::Parameters,
+    units::{BlockNumber, Blocks, Confirmations, UnixTime},
 };
 use coxswain_testkit::{
     Btcd, Deposit, DepositOutput, DepositSpec, Funding, Wallet, World, deployed_validator, our_validator,
@@ -27,7 +29,7 @@ use coxswain_testkit::{
 const CHAIN: u64 = 31337;
 const HOUR: u64 = 3600;
 const NETWORK: Parameters = Parameters::LOCAL;
-const EVENT_DEPTH: u64 = NETWORK.event_depth;
+const EVENT_DEPTH: u64 = NETWORK.event_depth.0;
 /// Stands for the estimate, which the node doesn't make.
 const FALLBACK: Option<FeeRate> = Some(FeeRate::from_sat_per_vb_u32(5));
 /// A fee of small transactions that a leader pays.
@@ -47,7 +49,7 @@ impl Peers {
         let world = World::start().await.unwrap().with_node(node).await.unwrap();
         let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
         let ethereum = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
-        let log = EventLog::new(*world.bridge.address(), 0);
+        let log = EventLog::new(*world.bridge.address(), BlockNumber(0));
         let events = EventReader::new(ethereum, log, NETWORK.final_depth);
         Self { world, validator, events, raised: BTreeSet::new() }
     }
@@ -208,8 +210,8 @@ async fn deposits(peers: &mut Peers, wallet: &Wallet) {
     peers.assert_valid(wallet, &valid).await;
 
     let Proposal::DepositSweep(mut elsewhere) = valid.clone() else { unreachable!() };
-    elsewhere.deposits[0].reveal_block += 1;
-    let (outpoint, block) = (sound.outpoint, sound.reveal_block + 1);
+    elsewhere.deposits[0].reveal_block = sound.reveal_block.next();
+    let (outpoint, block) = (sound.outpoint, sound.reveal_block.next());
     let why = Objection::RevealNotInBlock { outpoint, block };
     peers.assert_refused(wallet, &Proposal::DepositSweep(elsewhere), Step::Evidence, why).await;
     let why = Objection::OutputMissing(absent.outpoint);
@@ -217,12 +219,20 @@ async fn deposits(peers: &mut Peers, wallet: &Wallet) {
 
     // The unspendable one's funding has buried the young one's deeper: 4 + 6 confirmations.
     peers.assert_valid(wallet, &sweep([&sound, &young], FAIR)).await;
-    let why = Objection::OutputUnconfirmed { outpoint: waiting.outpoint, confirmations: 0, least: 6 };
+    let why = Objection::OutputUnconfirmed {
+        outpoint: waiting.outpoint,
+        confirmations: Confirmations(0),
+        least: Confirmations(6),
+    };
     peers.assert_refused(wallet, &sweep([&sound, &waiting], FAIR), Step::Funding, why).await;
     peers.world.bitcoin.mine_mempool().unwrap();
     peers.world.bitcoin.mine_empty(4).unwrap();
     peers.world.settle().await.unwrap();
-    let why = Objection::OutputUnconfirmed { outpoint: waiting.outpoint, confirmations: 5, least: 6 };
+    let why = Objection::OutputUnconfirmed {
+        outpoint: waiting.outpoint,
+        confirmations: Confirmations(5),
+        least: Confirmations(6),
+    };
     peers.assert_refused(wallet, &sweep([&sound, &waiting], FAIR), Step::Funding, why).await;
     peers.world.bitcoin.mine_empty(1).unwrap();
     peers.world.settle().await.unwrap();
@@ -254,7 +264,7 @@ async fn deposits(peers: &mut Peers, wallet: &Wallet) {
     let shallow = peers.deposit(wallet, DepositSpec::default()).await;
     peers.world.chain.mine(EVENT_DEPTH - 1).await.unwrap();
     let (outpoint, least) = (shallow.outpoint, EVENT_DEPTH);
-    let why = Objection::RevealTooShallow { outpoint, depth: EVENT_DEPTH - 1, least };
+    let why = Objection::RevealTooShallow { outpoint, depth: Blocks(EVENT_DEPTH - 1), least: Blocks(least) };
     peers.assert_refused(wallet, &sweep([&shallow], FAIR), Step::Evidence, why).await;
     peers.world.chain.advance(3 * HOUR).await.unwrap();
     peers.assert_valid(wallet, &sweep([&shallow], FAIR)).await;
@@ -300,7 +310,7 @@ async fn moves(peers: &mut Peers, working: &Wallet) {
     let targets = vec![target.key_hash()];
     let moving = Proposal::MovingFunds(MovingFundsProposal { targets: targets.clone(), fee: FAIR });
     let now = peers.world.chain.now().await.unwrap();
-    let why = Objection::MovingFundsTooEarly { from, now };
+    let why = Objection::MovingFundsTooEarly { from: UnixTime(from), now: UnixTime(now) };
     peers.assert_refused(&source, &moving, Step::Margin, why).await;
     peers.world.chain.advance(from - now).await.unwrap();
     peers.assert_valid(&source, &moving).await;
@@ -318,7 +328,10 @@ async fn moves(peers: &mut Peers, working: &Wallet) {
     let why = Objection::DustOutput { index: 0, value: dust, least };
     peers.assert_refused(&target, &moved_funds_sweep(outpoint, value - dust), Step::Outputs, why).await;
     peers
-        .assert_valid(working, &Proposal::Heartbeat(coxswain_proposals::heartbeat(working.key_hash(), 1)))
+        .assert_valid(
+            working,
+            &Proposal::Heartbeat(coxswain_proposals::heartbeat(working.key_hash(), BlockNumber(1))),
+        )
         .await;
 }
 

@@ -10,7 +10,11 @@ use bitcoin::{FeeRate, Network, Transaction};
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Known, Limits};
 use coxswain_ethereum::{BlockSelector, Chain, Endpoints, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{ChecklistOutcome, Item, Memory, Session, Sources, Why};
-use coxswain_rules::{Action, Amount, Assured, KeyHash, OutPoint, main_utxo_hash, network::Parameters};
+use coxswain_rules::{
+    Action, Amount, Assured, KeyHash, OutPoint, main_utxo_hash,
+    network::Parameters,
+    units::{BlockNumber, Confirmations},
+};
 use coxswain_testkit::{
     Btcd, Deposit, DepositOutput, DepositSpec, ElectrumX, Funding, Wallet, World, our_validator,
     standard_scripts,
@@ -39,8 +43,11 @@ impl Peers {
         let address = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
         let ethereum = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
         let validator = ProposalValidator::new(ethereum.clone(), CHAIN, address);
-        let events =
-            EventReader::new(ethereum, EventLog::new(*world.bridge.address(), 0), NETWORK.final_depth);
+        let events = EventReader::new(
+            ethereum,
+            EventLog::new(*world.bridge.address(), BlockNumber(0)),
+            NETWORK.final_depth,
+        );
         Self { world, server, validator, events, memories: BTreeMap::new() }
     }
 
@@ -95,7 +102,7 @@ impl Peers {
 
     /// Lets this many seconds pass, and blocks enough for events to be deep.
     async fn pass(&self, seconds: u64) {
-        self.world.chain.mine(NETWORK.event_depth).await.unwrap();
+        self.world.chain.mine(NETWORK.event_depth.0).await.unwrap();
         self.world.chain.advance(seconds).await.unwrap();
     }
 
@@ -138,8 +145,8 @@ async fn main() {
         .map(|exclusion| (exclusion.item.clone(), exclusion.why.clone()))
         .collect();
     for (deposit, why) in [
-        (&young, Why::Unconfirmed { confirmations: 5, least: 6 }),
-        (&waiting, Why::Unconfirmed { confirmations: 0, least: 6 }),
+        (&young, Why::Unconfirmed { confirmations: Confirmations(5), least: Confirmations(6) }),
+        (&waiting, Why::Unconfirmed { confirmations: Confirmations(0), least: Confirmations(6) }),
         (&absent, Why::NotFound),
     ] {
         assert!(excluded.contains(&(Item::Deposit(deposit.outpoint), why)), "{excluded:?}");

@@ -1,6 +1,9 @@
 //! Which deposits to sweep: from reveals to what the Bridge lets through, to what Bitcoin bears out, to one vault's batch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use bitcoin::Transaction;
@@ -10,6 +13,7 @@ use coxswain_rules::{
     Amount, DEPOSIT_REFUND_SAFETY_MARGIN, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, DepositKey,
     DepositRecord, DepositSweepProposal, FeeConditions, FeeTerms, FundingTransaction, KeyHash, LeaderFee,
     MissingError, OutPoint, RevealedDeposit, RuleId, Snapshot, UnsignedTransaction, Utxo, deposit_findings,
+    units::{BlockNumber, Confirmations, UnixTime},
 };
 
 use crate::{Exclusion, Head, Item, LEAD, Memory, Nothing, Why, gas, lead::ruled_out, outcome::Refusal};
@@ -17,7 +21,7 @@ use crate::{Exclusion, Head, Item, LEAD, Memory, Nothing, Why, gas, lead::ruled_
 /// In how many Bitcoin blocks a deposit's funding must be buried.
 pub const FUNDING_CONFIRMATIONS: u32 = 6;
 /// Seconds after which a vault that was left waiting comes first.
-pub const PATIENCE: u64 = 24 * 3600;
+pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// How many deposits are swept at once.
 const BATCH: usize = DEPOSIT_SWEEP_MAX_SIZE as usize;
@@ -103,8 +107,8 @@ impl Sound {
 /// find most of the old ones swept. Those close to their refund come last.
 pub fn to_read<'a>(
     reveals: impl IntoIterator<Item = &'a DepositReveal>,
-    head: u64,
-    now: u64,
+    head: BlockNumber,
+    now: UnixTime,
     memory: &Memory,
 ) -> BTreeSet<DepositKey> {
     let (mut due, mut far, mut close) = (Vec::new(), Vec::new(), Vec::new());
@@ -115,11 +119,11 @@ pub fn to_read<'a>(
             continue;
         }
         let refund = u32::from_le_bytes(reveal.revealed.refund_locktime);
-        let sweepable_before = u64::from(refund.saturating_sub(DEPOSIT_REFUND_SAFETY_MARGIN));
+        let sweepable_before = UnixTime::from(refund.saturating_sub(DEPOSIT_REFUND_SAFETY_MARGIN));
         let refund_far = sweepable_before > now.saturating_add(LEAD);
         match memory.due(outpoint) {
-            0 if refund_far => far.push(outpoint),
-            0 => close.push(outpoint),
+            UnixTime(0) if refund_far => far.push(outpoint),
+            UnixTime(0) => close.push(outpoint),
             time => due.push((time, outpoint)),
         }
     }
@@ -165,7 +169,7 @@ pub fn candidates<'a>(
             continue;
         };
         if record.swept_at != 0 {
-            memory.swept(outpoint, record.vault, record.swept_at, snapshot.timestamp);
+            memory.swept(outpoint, record.vault, record.swept_at.into(), snapshot.timestamp);
             continue;
         }
         unswept.insert(outpoint);
@@ -243,7 +247,10 @@ pub fn judge(
     }
     if *confirmations < FUNDING_CONFIRMATIONS {
         let (confirmations, least) = (*confirmations, FUNDING_CONFIRMATIONS);
-        return Ok(Answer::Wanting(Why::Unconfirmed { confirmations, least }));
+        return Ok(Answer::Wanting(Why::Unconfirmed {
+            confirmations: Confirmations(confirmations),
+            least: Confirmations(least),
+        }));
     }
     let funding = transaction.clone();
     Ok(Answer::Sound(Box::new(Sound { candidate: candidate.clone(), extra_info, funding })))
@@ -253,20 +260,25 @@ pub fn judge(
 ///
 /// That is the one whose oldest deposit is oldest; but one left waiting for more than a day comes before: since that deposit
 /// was revealed, or, when that is later, since the vault was served last. So no vault starves behind another's backlog.
-pub fn by_vault<'a, T: AsRef<Candidate>>(deposits: &'a [T], now: u64, memory: &Memory) -> Vec<Vec<&'a T>> {
+pub fn by_vault<'a, T: AsRef<Candidate>>(
+    deposits: &'a [T],
+    now: UnixTime,
+    memory: &Memory,
+) -> Vec<Vec<&'a T>> {
     let mut vaults = BTreeMap::<Address, Vec<&T>>::new();
     for deposit in deposits {
         vaults.entry(deposit.as_ref().record.vault).or_default().push(deposit);
     }
     let oldest = |group: &[&T]| {
-        group.iter().map(|deposit| deposit.as_ref().record.revealed_at).min().unwrap_or_default()
+        let revealed = group.iter().map(|deposit| deposit.as_ref().record.revealed_at);
+        UnixTime::from(revealed.min().unwrap_or_default())
     };
     let mut groups: Vec<_> = vaults
         .into_iter()
         .map(|(vault, group)| {
             let oldest = oldest(&group);
             let waiting_since = oldest.max(memory.last_sweep(vault));
-            let waited = now.saturating_sub(waiting_since.into()) > PATIENCE;
+            let waited = now.saturating_since(waiting_since) > PATIENCE;
             let turn = if waited { (0, waiting_since) } else { (1, oldest) };
             let first = group.first().map(|deposit| deposit.as_ref().at);
             ((turn, first, vault), group)
@@ -292,7 +304,7 @@ impl Lookups {
     pub(crate) fn next<'a>(
         &self,
         candidates: &'a [Candidate],
-        now: u64,
+        now: UnixTime,
         memory: &Memory,
     ) -> Vec<&'a Candidate> {
         let sound: BTreeSet<_> = self.sound.iter().map(|sound| sound.candidate.outpoint).collect();
@@ -311,7 +323,7 @@ impl Lookups {
             }
             let mut open: Vec<&Candidate> = vault.iter().copied().copied().filter(is_open).collect();
             open.sort_by_key(|candidate| memory.due(candidate.outpoint));
-            let fresh = open.partition_point(|candidate| memory.due(candidate.outpoint) == 0);
+            let fresh = open.partition_point(|candidate| memory.due(candidate.outpoint) == UnixTime(0));
             let sound = vault.len().saturating_sub(open.len());
             if turn == 0 && (sound >= BATCH || (sound > 0 && fresh == 0)) {
                 break;
@@ -331,7 +343,13 @@ impl Lookups {
     }
 
     /// Takes in what Bitcoin says of a candidate.
-    pub(crate) fn answered(&mut self, candidate: &Candidate, answer: Answer, memory: &mut Memory, now: u64) {
+    pub(crate) fn answered(
+        &mut self,
+        candidate: &Candidate,
+        answer: Answer,
+        memory: &mut Memory,
+        now: UnixTime,
+    ) {
         self.asked.insert(candidate.outpoint);
         match answer {
             Answer::Sound(sound) => {
@@ -347,7 +365,7 @@ impl Lookups {
     }
 
     /// Gives a reason to every candidate that was not asked about.
-    pub(crate) fn close(&mut self, candidates: &[Candidate], memory: &Memory, now: u64) {
+    pub(crate) fn close(&mut self, candidates: &[Candidate], memory: &Memory, now: UnixTime) {
         for candidate in candidates.iter().filter(|candidate| !self.asked.contains(&candidate.outpoint)) {
             let why = memory.postponed(candidate.outpoint, now).unwrap_or(Why::NotAskedYet);
             self.excluded.push(Exclusion { item: candidate.item(), why });
@@ -357,7 +375,12 @@ impl Lookups {
 
 /// The batch to sweep: of the vault that comes first, the oldest deposits, as many as the contract and the gas of its
 /// verdict allow, but one at least. Every other one gets a reason.
-pub fn batch(sound: &[Sound], now: u64, memory: &Memory, gas_limit: u64) -> (Vec<Sound>, Vec<Exclusion>) {
+pub fn batch(
+    sound: &[Sound],
+    now: UnixTime,
+    memory: &Memory,
+    gas_limit: u64,
+) -> (Vec<Sound>, Vec<Exclusion>) {
     let (mut batch, mut excluded) = (Vec::new(), Vec::new());
     let mut gas = gas::Estimate::default();
     for (turn, vault) in by_vault(sound, now, memory).into_iter().enumerate() {

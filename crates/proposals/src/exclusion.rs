@@ -3,7 +3,10 @@
 use std::fmt;
 
 use coxswain_bitcoin::BackendError;
-use coxswain_rules::{Amount, Finding, OutPoint, Rejection, RuleId, ScriptBuf, TransactionError};
+use coxswain_rules::{
+    Amount, Finding, OutPoint, Rejection, RuleId, ScriptBuf, TransactionError,
+    units::{Blocks, Confirmations, UnixTime},
+};
 use serde::{Deserialize, Serialize};
 
 /// A candidate that was left out.
@@ -56,25 +59,25 @@ pub enum Why {
     /// Its event is not deep enough in the Ethereum chain yet.
     Shallow {
         /// How many blocks stand on the event's.
-        depth: u64,
+        depth: Blocks,
         /// How many it needs.
-        least: u64,
+        least: Blocks,
     },
     /// Bitcoin knows no such transaction.
     NotFound,
     /// Its transaction is not deep enough in the Bitcoin chain yet.
     Unconfirmed {
         /// In how many blocks it is buried.
-        confirmations: u32,
+        confirmations: Confirmations,
         /// In how many it must be.
-        least: u32,
+        least: Confirmations,
     },
     /// Its output is spent on Bitcoin already.
     Spent,
     /// Bitcoin was not asked again: it was found wanting the last time, and its turn comes later.
     Postponed {
-        /// When it will be asked about again, Unix seconds of the chain.
-        until: u64,
+        /// When it will be asked about again, by the chain's clock.
+        until: UnixTime,
         /// What was wrong the last time.
         last: Box<Self>,
     },

@@ -22,6 +22,7 @@ mod replay;
 mod session;
 
 pub use coxswain_rules::Assurances;
+use coxswain_rules::units::Blocks;
 pub use deposits::FUNDING_CONFIRMATIONS;
 pub use depth::Head;
 pub use exclusion::{Exclusion, Item, Why};
@@ -37,4 +38,4 @@ pub use session::{Assessment, Concurrence, Obstacle, Opinion, Session, Sources, 
 
 /// How many blocks back a session's events reach, unless somebody knows better: 30 days. Deposits and redemption requests that
 /// are older have been dealt with, or have timed out.
-pub const EVENT_LOOK_BACK: u64 = 216_000;
+pub const EVENT_LOOK_BACK: Blocks = Blocks(216_000);

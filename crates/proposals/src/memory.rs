@@ -1,20 +1,26 @@
 //! What a wallet's generations remember from one to the next, so that what a stranger puts on either chain costs bounded
 //! work: deposits that Bitcoin doesn't bear out, and deposits long swept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use alloy_primitives::Address;
-use coxswain_rules::{OutPoint, Utxo};
+use coxswain_rules::{OutPoint, Utxo, units::UnixTime};
 use serde::{Deserialize, Serialize};
 
 use crate::Why;
 
-/// Seconds until a deposit that was found wanting is asked about again; doubled each time.
-const FIRST_PAUSE: u64 = 3600;
-/// The longest pause, in seconds. Until then a late one waits at most as long again as it was late.
-const LONGEST_PAUSE: u64 = 4 * 24 * 3600;
-/// Seconds after which a sweep is final: the deposit isn't read again.
-const SWEEP_FINAL: u64 = 3600;
+/// How long until a deposit that was found wanting is asked about again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(3600);
+/// The longest pause. Until then a late one waits at most as long again as it was late.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4 * 24 * 3600);
+/// How long after it a sweep is final: the deposit isn't read again.
+const SWEEP_FINAL: Duration = Duration::from_secs(3600);
+
+/// When a deposit is asked about again of which nothing will change what is wrong.
+const NEVER: UnixTime = UnixTime(u64::MAX);
 
 /// What one wallet's generations remember. Losing it costs look-ups, nothing else.
 ///
@@ -24,7 +30,7 @@ pub struct Memory {
     wanting: BTreeMap<OutPoint, Wanting>,
     swept: BTreeSet<OutPoint>,
     /// When each vault's deposits were swept last.
-    last_sweeps: BTreeMap<Address, u32>,
+    last_sweeps: BTreeMap<Address, UnixTime>,
     /// The main UTXO found last.
     main_utxo: Option<Utxo>,
 }
@@ -34,34 +40,34 @@ pub struct Memory {
 struct Wanting {
     why: Why,
     times: u32,
-    until: u64,
+    until: UnixTime,
 }
 
 impl Memory {
     /// Why, and until when, Bitcoin is not to be asked about this deposit. `None` if it is.
-    pub fn postponed(&self, deposit: OutPoint, now: u64) -> Option<Why> {
+    pub fn postponed(&self, deposit: OutPoint, now: UnixTime) -> Option<Why> {
         let wanting = self.wanting.get(&deposit).filter(|wanting| now < wanting.until)?;
         Some(match wanting.until {
             // Nothing will change what is wrong.
-            u64::MAX => wanting.why.clone(),
+            NEVER => wanting.why.clone(),
             until => Why::Postponed { until, last: Box::new(wanting.why.clone()) },
         })
     }
 
     /// When a deposit that was found wanting is due to be asked about again; 0 for one that wasn't.
-    pub(crate) fn due(&self, deposit: OutPoint) -> u64 {
-        self.wanting.get(&deposit).map_or(0, |wanting| wanting.until)
+    pub(crate) fn due(&self, deposit: OutPoint) -> UnixTime {
+        self.wanting.get(&deposit).map_or(UnixTime(0), |wanting| wanting.until)
     }
 
     /// Remembers a deposit that was found wanting, to be asked about again after a growing pause; never, when what is
     /// wrong with it can't change. A deposit about which nothing is known is not remembered.
-    pub(crate) fn found_wanting(&mut self, deposit: OutPoint, why: Why, now: u64) {
+    pub(crate) fn found_wanting(&mut self, deposit: OutPoint, why: Why, now: UnixTime) {
         if why.is_open() {
             return;
         }
         let times = self.wanting.get(&deposit).map_or(0, |wanting| wanting.times);
-        let pause = FIRST_PAUSE.saturating_mul(1 << times.min(u64::BITS / 2)).min(LONGEST_PAUSE);
-        let until = if why.is_final() { u64::MAX } else { now.saturating_add(pause) };
+        let pause = FIRST_PAUSE.saturating_mul(1 << times.min(u32::BITS - 1)).min(LONGEST_PAUSE);
+        let until = if why.is_final() { NEVER } else { now.saturating_add(pause) };
         self.wanting.insert(deposit, Wanting { why, times: times.saturating_add(1), until });
     }
 
@@ -81,16 +87,16 @@ impl Memory {
     }
 
     /// Remembers a sweep.
-    pub(crate) fn swept(&mut self, deposit: OutPoint, vault: Address, swept_at: u32, now: u64) {
+    pub(crate) fn swept(&mut self, deposit: OutPoint, vault: Address, swept_at: UnixTime, now: UnixTime) {
         let last = self.last_sweeps.entry(vault).or_default();
         *last = swept_at.max(*last);
-        if u64::from(swept_at).saturating_add(SWEEP_FINAL) < now {
+        if swept_at.saturating_add(SWEEP_FINAL) < now {
             self.swept.insert(deposit);
         }
     }
 
     /// When deposits of this vault were swept last; 0 for never.
-    pub fn last_sweep(&self, vault: Address) -> u32 {
+    pub fn last_sweep(&self, vault: Address) -> UnixTime {
         self.last_sweeps.get(&vault).copied().unwrap_or_default()
     }
 
@@ -110,6 +116,7 @@ mod tests {
     use coxswain_bitcoin::BackendError;
     use coxswain_rules::{
         Amount, Cause, Finding, KeyHash, Reason, Rejection, RuleId, Ruling, TransactionError, Txid, Value,
+        units::Confirmations,
     };
 
     use super::*;
@@ -122,22 +129,25 @@ mod tests {
     #[test]
     fn inc_10_the_absent_are_asked_about_again_with_growing_pauses() {
         let mut memory = Memory::default();
-        let mut now = 1_000_000;
+        let mut now = UnixTime(1_000_000);
         let mut pauses = Vec::new();
         for _ in 0..10 {
             memory.found_wanting(outpoint(), Why::NotFound, now);
             let Some(Why::Postponed { until, .. }) = memory.postponed(outpoint(), now) else {
                 panic!("it is postponed")
             };
-            assert!(memory.postponed(outpoint(), until - 1).is_some());
+            assert!(memory.postponed(outpoint(), until.saturating_sub(Duration::from_secs(1))).is_some());
             assert_eq!(memory.postponed(outpoint(), until), None);
-            pauses.push((until - now) / 3600);
+            pauses.push(until.saturating_since(now).as_secs() / 3600);
             now = until;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 96, 96, 96]);
         memory.found_sound(outpoint());
         memory.found_wanting(outpoint(), Why::NotFound, now);
-        assert!(memory.postponed(outpoint(), now + 3600).is_none(), "what was sound starts anew");
+        assert!(
+            memory.postponed(outpoint(), now.saturating_add(FIRST_PAUSE)).is_none(),
+            "what was sound starts anew"
+        );
     }
 
     #[test]
@@ -147,18 +157,18 @@ mod tests {
         let finding =
             Finding { rule: RuleId::Ds11, item: Some(0), outcome: broken, actual: None, bound: None };
         let why = Why::Rule(Box::new(finding));
-        memory.found_wanting(outpoint(), why.clone(), 1);
-        assert_eq!(memory.postponed(outpoint(), u64::MAX - 1), Some(why));
+        memory.found_wanting(outpoint(), why.clone(), UnixTime(1));
+        assert_eq!(memory.postponed(outpoint(), UnixTime(u64::MAX - 1)), Some(why));
     }
 
     #[test]
     fn the_swept_are_not_read_again_once_that_is_final() {
         let mut memory = Memory::default();
-        memory.swept(outpoint(), Address::ZERO, 1_000, 4_600);
+        memory.swept(outpoint(), Address::ZERO, UnixTime(1_000), UnixTime(4_600));
         assert!(!memory.is_swept(outpoint()));
-        memory.swept(outpoint(), Address::ZERO, 1_000, 4_601);
+        memory.swept(outpoint(), Address::ZERO, UnixTime(1_000), UnixTime(4_601));
         assert!(memory.is_swept(outpoint()));
-        assert_eq!(memory.last_sweep(Address::ZERO), 1_000);
+        assert_eq!(memory.last_sweep(Address::ZERO), UnixTime(1_000));
     }
 
     #[test]
@@ -191,16 +201,16 @@ mod tests {
             Why::Transaction(TransactionError::DepositOfOtherWallet { item: 0, wallet: KeyHash([5; 20]) }),
             Why::Transaction(negative),
             Why::NotFound,
-            Why::Unconfirmed { confirmations: 5, least: 6 },
+            Why::Unconfirmed { confirmations: Confirmations(5), least: Confirmations(6) },
             Why::Spent,
             Why::Unindexed { endpoint: "node:8332".to_owned() },
             Why::TooCostly { gas: 60_000_000, limit: 50_000_000 },
         ];
         for (vout, why) in (0..).zip(reasons) {
-            memory.found_wanting(outpoint(vout), why.clone(), 1_000);
-            memory.found_wanting(outpoint(vout), why, 100_000);
+            memory.found_wanting(outpoint(vout), why.clone(), UnixTime(1_000));
+            memory.found_wanting(outpoint(vout), why, UnixTime(100_000));
         }
-        memory.swept(outpoint(100), Address::repeat_byte(1), 1_000, 100_000);
+        memory.swept(outpoint(100), Address::repeat_byte(1), UnixTime(1_000), UnixTime(100_000));
         memory.found_main_utxo(Utxo { outpoint: outpoint(101), value: Amount::from_sat(7) });
 
         let stored = serde_json::to_string(&memory).unwrap();
@@ -211,7 +221,7 @@ mod tests {
     fn what_is_not_known_is_not_remembered() {
         let mut memory = Memory::default();
         let failed = BackendError::Unreachable { method: "m", endpoint: String::new(), cause: String::new() };
-        memory.found_wanting(outpoint(), Why::from(failed), 1);
+        memory.found_wanting(outpoint(), Why::from(failed), UnixTime(1));
         assert_eq!(memory, Memory::default());
     }
 }

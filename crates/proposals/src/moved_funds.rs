@@ -1,7 +1,9 @@
 //! Which funds that another wallet has moved to this one are to be swept.
 
 use coxswain_ethereum::{Commitment, CompletedMove};
-use coxswain_rules::{KeyHash, MissingError, OutPoint, Snapshot, SweepRequestKey, SweepRequestState};
+use coxswain_rules::{
+    KeyHash, MissingError, OutPoint, Snapshot, SweepRequestKey, SweepRequestState, units::BlockNumber,
+};
 
 /// The outputs that pay the wallet what others have moved, oldest first: each source's target is paid at its position in the
 /// commitment.
@@ -9,7 +11,7 @@ pub fn outputs(
     commitments: &[Commitment],
     completed: &[CompletedMove],
     wallet: KeyHash,
-    head: u64,
+    head: BlockNumber,
 ) -> Vec<OutPoint> {
     let mut outputs = Vec::new();
     for completed in completed.iter().filter(|completed| completed.at.block <= head) {

@@ -1,26 +1,31 @@
 //! When a retiring wallet moves its funds, and to which wallets.
 
+use std::time::Duration;
+
 use alloy_primitives::B256;
 use coxswain_ethereum::{Commitment, NewWallet};
-use coxswain_rules::{Amount, KeyHash, MissingError, Snapshot, WalletState, target_wallets_commitment};
+use coxswain_rules::{
+    Amount, KeyHash, MissingError, Snapshot, WalletState, target_wallets_commitment,
+    units::{BlockNumber, Blocks, UnixTime},
+};
 
-/// Seconds after a wallet begins to retire in which its funds stay: redemptions and sweeps under way come to their end.
-pub const MARGIN: u64 = 24 * 3600;
+/// For how long a wallet's funds stay once it begins to retire: redemptions and sweeps under way come to their end.
+pub const MARGIN: Duration = Duration::from_secs(24 * 3600);
 /// The same for a wallet that others are about to move their funds to.
-pub const TARGET_MARGIN: u64 = 14 * 24 * 3600;
+pub const TARGET_MARGIN: Duration = Duration::from_secs(14 * 24 * 3600);
 /// How many blocks a commitment is looked back for.
-pub const COMMITMENT_LOOK_BACK: u64 = 216_000;
+pub const COMMITMENT_LOOK_BACK: Blocks = Blocks(216_000);
 
-/// The time that must have come before the wallet's funds are moved, in Unix seconds of the chain: every member enforces it.
+/// The time that must have come before the wallet's funds are moved, by the chain's clock: every member enforces it.
 ///
 /// # Errors
 /// When the snapshot lacks the wallet, or the source of a commitment that names it.
 pub fn earliest_move(
     snapshot: &Snapshot,
     wallet: KeyHash,
-    head: u64,
+    head: BlockNumber,
     commitments: &[Commitment],
-) -> Result<u64, MissingError> {
+) -> Result<UnixTime, MissingError> {
     let mut is_target = false;
     for commitment in naming(commitments, wallet, head) {
         let source = snapshot.wallet(commitment.source)?;
@@ -32,8 +37,9 @@ pub fn earliest_move(
         is_target |= source.state == WalletState::MovingFunds && is_true();
     }
     let margin = if is_target { TARGET_MARGIN } else { MARGIN };
-    let half = u64::from(snapshot.moving_funds_parameters.moving_funds_timeout) / 2;
-    let requested_at = u64::from(snapshot.wallet(wallet)?.moving_funds_requested_at);
+    let timeout = Duration::from_secs(snapshot.moving_funds_parameters.moving_funds_timeout.into());
+    let half = Duration::from_secs(timeout.as_secs() / 2);
+    let requested_at = UnixTime::from(snapshot.wallet(wallet)?.moving_funds_requested_at);
     Ok(requested_at.saturating_add(margin.min(half)))
 }
 
@@ -41,7 +47,7 @@ pub fn earliest_move(
 pub(crate) fn naming(
     commitments: &[Commitment],
     wallet: KeyHash,
-    head: u64,
+    head: BlockNumber,
 ) -> impl Iterator<Item = &Commitment> {
     let recent = head.saturating_sub(COMMITMENT_LOOK_BACK)..=head;
     commitments.iter().filter(move |commitment| {
@@ -66,7 +72,7 @@ pub fn targets(
     snapshot: &Snapshot,
     source: KeyHash,
     wallets: &[NewWallet],
-    head: u64,
+    head: BlockNumber,
     count: u64,
 ) -> Result<Vec<KeyHash>, MissingError> {
     let mut targets = Vec::new();
@@ -90,7 +96,7 @@ pub fn targets(
 pub fn committed_targets(
     commitments: &[Commitment],
     wallet: KeyHash,
-    head: u64,
+    head: BlockNumber,
     hash: B256,
 ) -> Option<&[KeyHash]> {
     let of_wallet = |commitment: &&Commitment| commitment.source == wallet && commitment.at.block <= head;
@@ -108,7 +114,7 @@ mod tests {
 
     const WALLET: KeyHash = KeyHash([1; 20]);
     const SOURCE: KeyHash = KeyHash([2; 20]);
-    const HEAD: u64 = 1_000_000;
+    const HEAD: BlockNumber = BlockNumber(1_000_000);
     const DAY: u64 = 24 * 3600;
 
     fn record(state: WalletState) -> WalletRecord {
@@ -123,13 +129,13 @@ mod tests {
     }
 
     /// Seconds that the funds of a wallet stay, named as a target in this block by a source in this state.
-    fn margin(source: WalletState, block: u64, timeout_days: u32) -> u64 {
+    fn margin(source: WalletState, block: BlockNumber, timeout_days: u32) -> u64 {
         let targets = vec![KeyHash([9; 20]), WALLET];
         margin_of(source, block, timeout_days, target_wallets_commitment(&targets))
     }
 
     /// The same, where the Bridge keeps this hash of the source's commitment.
-    fn margin_of(source: WalletState, block: u64, timeout_days: u32, hash: B256) -> u64 {
+    fn margin_of(source: WalletState, block: BlockNumber, timeout_days: u32, hash: B256) -> u64 {
         let source = WalletRecord { moving_funds_target_wallets_commitment_hash: hash, ..record(source) };
         let snapshot = Snapshot {
             wallets: [(WALLET, record(WalletState::MovingFunds)), (SOURCE, source)].into(),
@@ -141,7 +147,7 @@ mod tests {
         };
         let targets = vec![KeyHash([9; 20]), WALLET];
         let commitment = Commitment { at: Position { block, index: 0 }, source: SOURCE, targets };
-        earliest_move(&snapshot, WALLET, HEAD, &[commitment]).unwrap() - 1_000
+        earliest_move(&snapshot, WALLET, HEAD, &[commitment]).unwrap().0 - 1_000
     }
 
     #[test]
@@ -149,8 +155,9 @@ mod tests {
         use WalletState::{Closing, MovingFunds};
         assert_eq!(margin(MovingFunds, HEAD, 56), 14 * DAY);
         assert_eq!(margin(Closing, HEAD, 56), DAY);
-        assert_eq!(margin(MovingFunds, HEAD - COMMITMENT_LOOK_BACK, 56), 14 * DAY);
-        assert_eq!(margin(MovingFunds, HEAD - COMMITMENT_LOOK_BACK - 1, 56), DAY);
+        let oldest = HEAD.saturating_sub(COMMITMENT_LOOK_BACK);
+        assert_eq!(margin(MovingFunds, oldest, 56), 14 * DAY);
+        assert_eq!(margin(MovingFunds, oldest.saturating_sub(Blocks(1)), 56), DAY);
         assert_eq!(margin(MovingFunds, HEAD, 7), 7 * DAY / 2);
         assert_eq!(margin(Closing, HEAD, 1), DAY / 2);
     }
@@ -170,7 +177,11 @@ mod tests {
         let at = Position { block: HEAD, index: 0 };
         let known = [Commitment { at, source: WALLET, targets: targets.clone() }];
         assert_eq!(committed_targets(&known, WALLET, HEAD, hash), Some(&*targets));
-        assert_eq!(committed_targets(&known, WALLET, HEAD - 1, hash), None, "it came later");
+        assert_eq!(
+            committed_targets(&known, WALLET, HEAD.saturating_sub(Blocks(1)), hash),
+            None,
+            "it came later"
+        );
         assert_eq!(committed_targets(&known, SOURCE, HEAD, hash), None, "it is another wallet's");
         assert_eq!(committed_targets(&known, WALLET, HEAD, B256::ZERO), None, "it hashes to something else");
         assert_eq!(committed_targets(&[], WALLET, HEAD, hash), None);

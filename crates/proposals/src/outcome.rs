@@ -9,6 +9,7 @@ use coxswain_ethereum::Block;
 use coxswain_rules::{
     Action, Amount, Case, KeyHash, LeaderFee, MaximumFeeError, MissingError, OutPoint, Proposal, Rejection,
     ScriptBuf, Subject, TransactionError, UnsignedTransaction, Utxo, WalletState,
+    units::{BlockNumber, UnixTime},
 };
 
 use crate::{Exclusion, Why};
@@ -147,8 +148,8 @@ pub enum Nothing {
     /// The wallet's funds are not moved yet.
     #[error("funds are not moved before {after}")]
     TooEarly {
-        /// The time that must have come, Unix seconds of the chain.
-        after: u64,
+        /// The time that must have come, by the chain's clock.
+        after: UnixTime,
     },
     /// Redemptions are still to be paid.
     #[error("redemptions of {} sat are pending", .0.to_sat())]
@@ -214,9 +215,9 @@ pub enum SessionError {
     #[error("redemptions are pending, but events are known from block {from} on only, not from {needed}")]
     EventsTooShort {
         /// The first block whose events are known.
-        from: u64,
+        from: BlockNumber,
         /// The first block whose events matter.
-        needed: u64,
+        needed: BlockNumber,
     },
     /// By the Bridge's state a deposit was revealed in a block, and no server shows an event that fits.
     #[error("the Bridge's state says that deposit {outpoint} was revealed in block {block}, but {said}")]
@@ -224,7 +225,7 @@ pub enum SessionError {
         /// The deposit.
         outpoint: OutPoint,
         /// The block.
-        block: u64,
+        block: BlockNumber,
         /// Who says what.
         said: String,
     },

@@ -5,31 +5,33 @@ use std::collections::BTreeMap;
 use coxswain_ethereum::RedemptionRequest;
 use coxswain_rules::{
     Amount, FeeConditions, FeeTerms, KeyHash, LeaderFee, MissingError, REDEMPTION_MAX_SIZE, RedemptionKey,
-    RedemptionProposal, ScriptBuf, Snapshot, UnsignedTransaction, Utxo, network::DustChange,
+    RedemptionProposal, ScriptBuf, Snapshot, UnsignedTransaction, Utxo,
+    network::DustChange,
     redemption_findings, redemption_share,
+    units::{BlockNumber, Blocks},
 };
 
 use crate::{Exclusion, Head, Item, Nothing, Why, deposits::ends, lead::ruled_out, outcome::Refusal};
 
 /// Blocks looked back for requests beyond their timeout.
-const LOOK_BACK_ALLOWANCE: u64 = 1_000;
+const LOOK_BACK_ALLOWANCE: Blocks = Blocks(1_000);
 /// How many requests one generation reads from the Bridge at most, in seven calls: far more than a wallet can pay in the time
 /// that it has for them.
 const READS: usize = 7 * 250;
 /// Seconds between blocks.
-const BLOCK_SECONDS: u64 = 12;
+const BLOCK_SECONDS: u32 = 12;
 
 /// The block that pending requests can't be older than, when they time out after this many seconds: with an allowance, as
 /// blocks don't come like clockwork.
-pub fn oldest_block(head: u64, redemption_timeout: u32) -> u64 {
-    let blocks = (u64::from(redemption_timeout) / BLOCK_SECONDS).saturating_add(LOOK_BACK_ALLOWANCE);
-    head.saturating_sub(blocks)
+pub fn oldest_block(head: BlockNumber, redemption_timeout: u32) -> BlockNumber {
+    let blocks = Blocks((redemption_timeout / BLOCK_SECONDS).into());
+    head.saturating_sub(blocks.saturating_add(LOOK_BACK_ALLOWANCE))
 }
 
 /// The newest request to each script in these blocks, oldest first; up to a bound, beyond it the oldest and the newest ones.
 pub fn newest<'a>(
     requests: impl DoubleEndedIterator<Item = &'a RedemptionRequest>,
-    blocks: std::ops::RangeInclusive<u64>,
+    blocks: std::ops::RangeInclusive<BlockNumber>,
 ) -> Vec<RedemptionRequest> {
     let mut newest = BTreeMap::new();
     for request in requests.filter(|request| blocks.contains(&request.at.block)) {

@@ -15,7 +15,9 @@ use coxswain_ethereum::{
     Revealed, SnapshotReader,
 };
 use coxswain_rules::{
-    Assurance, DepositKey, DepositRecord, FeeConditions, KeyHash, OutPoint, Snapshot, network::Parameters,
+    Assurance, DepositKey, DepositRecord, FeeConditions, KeyHash, OutPoint, Snapshot,
+    network::Parameters,
+    units::{BlockNumber, UnixTime},
 };
 
 use self::{
@@ -99,11 +101,11 @@ pub struct Session<'a, B> {
     pub(crate) survey: Option<Survey>,
     pub(crate) moved: Option<Moved>,
     /// What the events of the blocks that proposals name tell of their deposits, held against the Bridge's state.
-    pub(crate) reveals: BTreeMap<(u64, OutPoint), Option<Revealed>>,
+    pub(crate) reveals: BTreeMap<(BlockNumber, OutPoint), Option<Revealed>>,
     /// The Bridge's records of proposals' deposits.
     pub(crate) deposits: BTreeMap<DepositKey, DepositRecord>,
     /// The time of the newest block that is deep enough for events to be built on.
-    deep: Option<u64>,
+    deep: Option<UnixTime>,
     /// What Bitcoin knows of proposals' funding transactions.
     pub(crate) funding: BTreeMap<OutPoint, Known>,
     /// The answers about the last case that was judged.
@@ -169,13 +171,16 @@ impl<'a, B: Backend> Session<'a, B> {
 
     /// Searches one step further back for what lasts. `false`, without a request, if the chain's first block has been read.
     pub(crate) async fn search_earlier(&mut self) -> Result<bool, ChainError> {
-        let Some(goal) = self.events.searched().checked_sub(1) else { return Ok(false) };
-        self.search_back_to((goal + 1).saturating_sub(EARLIER_STEP)).await?;
+        let searched = self.events.searched();
+        if searched == BlockNumber(0) {
+            return Ok(false);
+        }
+        self.search_back_to(searched.saturating_sub(EARLIER_STEP)).await?;
         Ok(true)
     }
 
     /// Searches back towards this block for what lasts.
-    pub(crate) async fn search_back_to(&mut self, goal: u64) -> Result<(), ChainError> {
+    pub(crate) async fn search_back_to(&mut self, goal: BlockNumber) -> Result<(), ChainError> {
         self.events = self.sources.events.reach_back(goal, self.block).await?;
         Ok(())
     }
@@ -187,7 +192,7 @@ impl<'a, B: Backend> Session<'a, B> {
     }
 
     /// The time of the newest block that is deep enough for events to be built on; 0 if there is none.
-    async fn deep(&mut self) -> Result<u64, SessionError> {
+    async fn deep(&mut self) -> Result<UnixTime, SessionError> {
         if let Some(deep) = self.deep {
             return Ok(deep);
         }
@@ -197,7 +202,7 @@ impl<'a, B: Backend> Session<'a, B> {
                 self.assurances.count_state(ancestor.assurance);
                 ancestor.fact.timestamp()
             }
-            None => 0,
+            None => UnixTime(0),
         };
         Ok(*self.deep.insert(deep))
     }

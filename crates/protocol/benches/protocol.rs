@@ -15,7 +15,7 @@ use coxswain_protocol::{
     WindowParameters,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
-use coxswain_rules::{DepositSweepProposal, KeyHash, Proposal, RevealedDeposit};
+use coxswain_rules::{DepositSweepProposal, KeyHash, Proposal, RevealedDeposit, units::BlockNumber};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const WALLET: KeyHash = KeyHash([7; 20]);
@@ -36,7 +36,7 @@ fn group() -> SigningGroup {
 
 fn sweep(group: &SigningGroup, author: &OperatorKey) -> CoordinationMessage {
     let outpoint = OutPoint { txid: Txid::from_byte_array([1; 32]), vout: 1 };
-    let deposits = vec![RevealedDeposit { outpoint, reveal_block: 20_000_000 }; 20];
+    let deposits = vec![RevealedDeposit { outpoint, reveal_block: BlockNumber(20_000_000) }; 20];
     CoordinationMessage {
         seat: group.first_seat(author.address()).unwrap(),
         coordination_block: window().block(),

@@ -1,7 +1,7 @@
 //! Each way in which a network message can fail a member, with its name and what the network does about it.
 
 use alloy_primitives::Address;
-use coxswain_rules::Action;
+use coxswain_rules::{Action, units::BlockNumber};
 
 use crate::{HashRule, Seat, wire::DecodeError};
 
@@ -42,7 +42,7 @@ pub enum Ignored {
     },
     /// Check 4.
     #[error("for the window of block {0}")]
-    OtherWindow(u64),
+    OtherWindow(BlockNumber),
     /// Check 5.
     #[error("for another wallet")]
     OtherWallet,

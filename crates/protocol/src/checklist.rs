@@ -61,7 +61,7 @@ impl Checklist {
 #[cfg(test)]
 mod tests {
     use alloy_primitives::B256;
-    use coxswain_rules::KeyHash;
+    use coxswain_rules::{KeyHash, units::BlockNumber};
 
     use super::*;
     use crate::Parameters;
@@ -107,8 +107,8 @@ mod tests {
             sweeps_every_window_from: Some(block),
             ..Parameters::DEFAULT
         };
-        assert_eq!(of(from(2701), 3), [Redemption]);
-        assert_eq!(of(from(2700), 3), [Redemption, DepositSweep, MovedFundsSweep]);
+        assert_eq!(of(from(BlockNumber(2701)), 3), [Redemption]);
+        assert_eq!(of(from(BlockNumber(2700)), 3), [Redemption, DepositSweep, MovedFundsSweep]);
         let local = Parameters { heartbeat_probability: 0.0, ..Parameters::LOCAL };
         assert_eq!(of(local, 1), [Redemption, DepositSweep, MovedFundsSweep], "the first window there is");
     }

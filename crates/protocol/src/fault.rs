@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use alloy_primitives::Address;
-use coxswain_rules::{Action, KeyHash, Objection};
+use coxswain_rules::{Action, KeyHash, Objection, units::BlockNumber};
 
 use crate::{Seat, Window, wire::DecodeError};
 
@@ -21,7 +21,7 @@ pub enum Mistake {
         /// Why.
         objection: Arc<Objection>,
         /// The block at which it was judged last.
-        block: u64,
+        block: BlockNumber,
     },
     /// It sent two different messages.
     Equivocation {
@@ -37,7 +37,7 @@ pub enum FaultKind {
     /// The leader sent nothing that could be accepted.
     LeaderIdleness {
         /// The first block at which we listened.
-        listened_from: u64,
+        listened_from: BlockNumber,
     },
     /// The leader said what it shouldn't have.
     LeaderMistake(Mistake),

@@ -36,7 +36,7 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 
 pub use event::{Command, ContentVerdict, Entry, EntryError, EntryId, Event, Generation, Question, Sent};
 pub use inbox::{MAX_MESSAGES_PER_SENDER, MAX_RETAINED_PER_SENDER};
@@ -79,7 +79,7 @@ pub struct Member {
     desk: Desk,
     running: Option<Box<Running>>,
     /// Since which block each operator is linked.
-    links: BTreeMap<Address, u64>,
+    links: BTreeMap<Address, BlockNumber>,
     tally: Tally,
     /// Results that are not durable yet.
     unwritten: VecDeque<Unwritten>,
@@ -118,7 +118,7 @@ impl Member {
         results.values().for_each(|result| drop(tally.count(result)));
         let last_finished = results.keys().next_back().copied();
         let desk = Desk {
-            now: 0,
+            now: BlockNumber(0),
             next_question: 0,
             next_entry: 0,
             next_sequence: setup.first_sequence,
@@ -199,7 +199,7 @@ impl Member {
     }
 
     /// The newest block.
-    pub const fn now(&self) -> u64 {
+    pub const fn now(&self) -> BlockNumber {
         self.desk.now
     }
 
@@ -218,7 +218,7 @@ impl Member {
         self.running.as_ref().map_or(0, |running| running.inbox.retained_bytes())
     }
 
-    fn on_block(&mut self, block: u64) {
+    fn on_block(&mut self, block: BlockNumber) {
         self.desk.now = block;
         for unwritten in &mut self.unwritten {
             if unwritten.id.is_none() {

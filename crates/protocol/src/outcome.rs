@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use alloy_primitives::{Address, B256};
-use coxswain_rules::{Action, Assurance, Assurances, KeyHash, Objection, Proposal};
+use coxswain_rules::{Action, Assurance, Assurances, KeyHash, Objection, Proposal, units::BlockNumber};
 
 use crate::{Fault, HashRule, Schedule, Window, wire::DecodeError};
 
@@ -64,7 +64,7 @@ pub struct Validated {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Validity {
     /// The block.
-    pub block: u64,
+    pub block: BlockNumber,
     /// How far what the verdict rests on is to be believed.
     pub assurances: Assurances,
 }
@@ -215,7 +215,7 @@ pub enum Note {
         /// The hash, by the network's rule, that held from then on.
         safe_block_hash: B256,
         /// The block at which the change was noticed.
-        block: u64,
+        block: BlockNumber,
     },
     /// Leader: no proposal of this action was made, for a reason other than that there is nothing to do.
     NotGenerated {

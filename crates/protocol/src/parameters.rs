@@ -8,6 +8,7 @@ use std::{
 use coxswain_rules::{
     Action,
     network::{HashRule, Parameters},
+    units::{BlockNumber, Blocks},
 };
 
 use crate::{Schedule, Window};
@@ -26,19 +27,19 @@ pub enum ParametersError {
     #[error("active and passive phase take {active} + {passive} blocks, at most {frequency} allowed")]
     PhasesTooLong {
         /// Blocks of the active phase.
-        active: u64,
+        active: Blocks,
         /// Blocks of the passive phase.
-        passive: u64,
+        passive: Blocks,
         /// Blocks from one window to the next.
-        frequency: u64,
+        frequency: Blocks,
     },
     /// The first window's safe block would lie before the chain's first.
     #[error("the safe block lies {distance} blocks back, at most {frequency} allowed")]
     SafeBlockTooFar {
         /// Blocks from the safe block to the window.
-        distance: u64,
+        distance: Blocks,
         /// Blocks from one window to the next.
-        frequency: u64,
+        frequency: Blocks,
     },
     /// N is a divisor.
     #[error("the sweep interval is 0 windows, at least 1 needed")]
@@ -52,9 +53,9 @@ pub enum ParametersError {
         /// The action.
         action: Action,
         /// Blocks from the window's end to the start of the signing.
-        start: u64,
+        start: Blocks,
         /// Blocks from the window's end to the end of the signing.
-        end: u64,
+        end: Blocks,
     },
 }
 
@@ -85,7 +86,7 @@ impl WindowParameters {
     /// Whether the window is one of those that have sweeps on their checklists whatever their index.
     pub const fn sweeps_in_every_window(&self, window: &Window) -> bool {
         match self.0.sweeps_every_window_from {
-            Some(from) => window.block() >= from,
+            Some(from) => window.block().0 >= from.0,
             None => false,
         }
     }
@@ -98,19 +99,19 @@ impl WindowParameters {
     /// What counts as the hash of a window's safe block.
     pub const fn hash_rule(&self, window: &Window) -> HashRule {
         match self.0.hash_rule_changes_at {
-            Some(block) if window.block() >= block => self.0.hash_rule.other(),
+            Some(block) if window.block().0 >= block.0 => self.0.hash_rule.other(),
             _ => self.0.hash_rule,
         }
     }
 
     /// The window that starts at this block, if one does.
-    pub fn window_at(&self, block: u64) -> Option<Window> {
+    pub fn window_at(&self, block: BlockNumber) -> Option<Window> {
         self.latest_window(block).filter(|window| window.block() == block)
     }
 
     /// The latest window that has started by this block. `None` before the first.
-    pub fn latest_window(&self, block: u64) -> Option<Window> {
-        Window::numbered(self, block / self.frequency)
+    pub fn latest_window(&self, block: BlockNumber) -> Option<Window> {
+        Window::numbered(self, block.0 / self.frequency.0)
     }
 }
 
@@ -134,10 +135,10 @@ impl TryFrom<Parameters> for WindowParameters {
     fn try_from(parameters: Parameters) -> Result<Self, ParametersError> {
         let Parameters { frequency, active_phase: active, passive_phase: passive, .. } = parameters;
         let (distance, p) = (parameters.safe_block_distance, parameters.heartbeat_probability);
-        if frequency == 0 {
+        if frequency == Blocks(0) {
             return Err(ParametersError::NoFrequency);
         }
-        if active == 0 {
+        if active == Blocks(0) {
             return Err(ParametersError::NoActivePhase);
         }
         if active.checked_add(passive).is_none_or(|blocks| blocks > frequency) {
@@ -153,9 +154,11 @@ impl TryFrom<Parameters> for WindowParameters {
             return Err(ParametersError::HeartbeatProbability(p));
         }
         for action in Action::ALL {
-            let Schedule { signing_start: start, signing_end: end, .. } =
-                Schedule::after(0, &parameters.actions, action);
-            if start >= end {
+            let window_end = BlockNumber(0);
+            let Schedule { signing_start, signing_end, .. } =
+                Schedule::after(window_end, &parameters.actions, action);
+            if signing_start >= signing_end {
+                let [start, end] = [signing_start, signing_end].map(|at| at.saturating_since(window_end));
                 return Err(ParametersError::NoTimeToSign { action, start, end });
             }
         }
@@ -182,7 +185,7 @@ mod tests {
 
     #[test]
     fn inc_34_the_other_hash_rule_holds_from_its_block_on() {
-        let network = network(|p| p.hash_rule_changes_at = Some(1800)).unwrap();
+        let network = network(|p| p.hash_rule_changes_at = Some(BlockNumber(1800))).unwrap();
         let rule = |index| network.hash_rule(&Window::numbered(&network, index).unwrap());
         assert_eq!(
             (rule(1), rule(2), rule(3)),
@@ -198,19 +201,23 @@ mod tests {
 
     #[test]
     fn parameters_that_do_not_fit_together_are_refused_at_each_boundary() {
-        assert_eq!(network(|p| p.frequency = 0), Err(ParametersError::NoFrequency));
-        assert_eq!(network(|p| p.active_phase = 0), Err(ParametersError::NoActivePhase));
+        assert_eq!(network(|p| p.frequency = Blocks(0)), Err(ParametersError::NoFrequency));
+        assert_eq!(network(|p| p.active_phase = Blocks(0)), Err(ParametersError::NoActivePhase));
         assert_eq!(
-            network(|p| p.frequency = 99),
-            Err(ParametersError::PhasesTooLong { active: 80, passive: 20, frequency: 99 })
+            network(|p| p.frequency = Blocks(99)),
+            Err(ParametersError::PhasesTooLong {
+                active: Blocks(80),
+                passive: Blocks(20),
+                frequency: Blocks(99)
+            })
         );
-        assert!(network(|p| p.frequency = 100).is_ok());
-        assert!(network(|p| p.passive_phase = u64::MAX).is_err(), "the sum must not wrap");
+        assert!(network(|p| p.frequency = Blocks(100)).is_ok());
+        assert!(network(|p| p.passive_phase = Blocks(u64::MAX)).is_err(), "the sum must not wrap");
         assert_eq!(
-            network(|p| p.safe_block_distance = 901),
-            Err(ParametersError::SafeBlockTooFar { distance: 901, frequency: 900 })
+            network(|p| p.safe_block_distance = Blocks(901)),
+            Err(ParametersError::SafeBlockTooFar { distance: Blocks(901), frequency: Blocks(900) })
         );
-        assert!(network(|p| p.safe_block_distance = 900).is_ok());
+        assert!(network(|p| p.safe_block_distance = Blocks(900)).is_ok());
         assert_eq!(network(|p| p.sweep_interval = 0), Err(ParametersError::NoSweepInterval));
         assert!(network(|p| p.sweep_interval = 1).is_ok());
         for p in [-0.001, 1.001, f64::NAN, f64::INFINITY] {
@@ -220,14 +227,22 @@ mod tests {
             assert!(network(|parameters| parameters.heartbeat_probability = p).is_ok(), "{p}");
         }
         assert_eq!(
-            network(|p| p.actions.signing_margin = 600),
-            Err(ParametersError::NoTimeToSign { action: Action::Heartbeat, start: 0, end: 0 })
+            network(|p| p.actions.signing_margin = Blocks(600)),
+            Err(ParametersError::NoTimeToSign {
+                action: Action::Heartbeat,
+                start: Blocks(0),
+                end: Blocks(0)
+            })
         );
-        assert!(network(|p| p.actions.signing_margin = 599).is_ok());
+        assert!(network(|p| p.actions.signing_margin = Blocks(599)).is_ok());
         assert_eq!(
-            network(|p| p.actions.moving_funds_wait = 350),
-            Err(ParametersError::NoTimeToSign { action: Action::MovingFunds, start: 350, end: 350 })
+            network(|p| p.actions.moving_funds_wait = Blocks(350)),
+            Err(ParametersError::NoTimeToSign {
+                action: Action::MovingFunds,
+                start: Blocks(350),
+                end: Blocks(350)
+            })
         );
-        assert!(network(|p| p.actions.moving_funds_wait = 349).is_ok());
+        assert!(network(|p| p.actions.moving_funds_wait = Blocks(349)).is_ok());
     }
 }

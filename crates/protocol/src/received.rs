@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, keccak256};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 
 use crate::{
     Acceptance, Ignored, Seat, SigningGroup, Window,
@@ -139,7 +139,7 @@ impl Received {
     }
 
     /// The seat, window and wallet that it names, if it is a coordination message.
-    fn header(&self) -> Option<(Seat, u64, KeyHash)> {
+    fn header(&self) -> Option<(Seat, BlockNumber, KeyHash)> {
         self.body().map(|body| match body {
             Decoded::Message(message) => (message.seat, message.coordination_block, message.wallet),
             Decoded::Undecodable(it) => (it.seat, it.coordination_block, it.wallet),
@@ -152,7 +152,7 @@ impl Received {
     }
 
     /// The first block of the window that it is for, if it is a coordination message.
-    pub fn coordination_block(&self) -> Option<u64> {
+    pub fn coordination_block(&self) -> Option<BlockNumber> {
         self.header().map(|(_, block, _)| block)
     }
 

@@ -1,6 +1,10 @@
 //! When an agreed action runs, and until when. A no-op runs never: these are for [`Action`]s.
 
-use coxswain_rules::{Action, network::ActionTimes};
+use coxswain_rules::{
+    Action,
+    network::ActionTimes,
+    units::{BlockNumber, Blocks},
+};
 
 use crate::Window;
 
@@ -8,13 +12,13 @@ use crate::Window;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Schedule {
     /// The action starts here, with its validation: the window's end.
-    pub start: u64,
+    pub start: BlockNumber,
     /// Signing may start here. Moving funds has waited and been validated again by then.
-    pub signing_start: u64,
+    pub signing_start: BlockNumber,
     /// Signing must have ended before this.
-    pub signing_end: u64,
+    pub signing_end: BlockNumber,
     /// The action is over.
-    pub expiry: u64,
+    pub expiry: BlockNumber,
 }
 
 impl Schedule {
@@ -23,10 +27,12 @@ impl Schedule {
         Self::after(window.end(), times, action)
     }
 
-    pub(crate) const fn after(start: u64, times: &ActionTimes, action: Action) -> Self {
+    pub(crate) const fn after(start: BlockNumber, times: &ActionTimes, action: Action) -> Self {
         let wait = match action {
             Action::MovingFunds => times.moving_funds_wait,
-            Action::Heartbeat | Action::DepositSweep | Action::Redemption | Action::MovedFundsSweep => 0,
+            Action::Heartbeat | Action::DepositSweep | Action::Redemption | Action::MovedFundsSweep => {
+                Blocks(0)
+            }
         };
         let expiry = start.saturating_add(times.validity(action));
         Self {
@@ -47,7 +53,7 @@ mod tests {
         let window = Window::numbered(network, 1).unwrap();
         let Schedule { start, signing_start, signing_end, expiry } =
             Schedule::new(&window, &network.actions, action);
-        (start, signing_start, signing_end, expiry)
+        (start.0, signing_start.0, signing_end.0, expiry.0)
     }
 
     #[test]

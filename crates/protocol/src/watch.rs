@@ -1,12 +1,14 @@
 //! Noticing each coordination window once.
 
+use coxswain_rules::units::BlockNumber;
+
 use crate::{Phase, Window, WindowParameters};
 
 /// Announces each window once, from a stream of blocks that may skip, repeat and go back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WindowWatch {
     network: WindowParameters,
-    last_seen: Option<u64>,
+    last_seen: Option<BlockNumber>,
     last_announced: u64,
 }
 
@@ -18,7 +20,7 @@ impl WindowWatch {
 
     /// The window to run now, if this block brings one: the latest that was crossed since the last block, or, at the
     /// first block, the one whose active phase it lies in. Windows that passed unseen before the latest are over.
-    pub fn on_block(&mut self, block: u64) -> Option<Window> {
+    pub fn on_block(&mut self, block: BlockNumber) -> Option<Window> {
         let last_seen = self.last_seen;
         self.last_seen = last_seen.max(Some(block));
         let window = self.network.latest_window(block)?;
@@ -44,7 +46,11 @@ mod tests {
 
     fn announced(last_finished: Option<Window>, blocks: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let mut watch = WindowWatch::new(WindowParameters::default(), last_finished);
-        blocks.into_iter().filter_map(|block| watch.on_block(block)).map(|window| window.index()).collect()
+        blocks
+            .into_iter()
+            .filter_map(|block| watch.on_block(BlockNumber(block)))
+            .map(|window| window.index())
+            .collect()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Coordination windows: where they start and end.
 
-use coxswain_rules::network::Parameters;
+use coxswain_rules::{network::Parameters, units::BlockNumber};
 
 /// A part of a window, or of the time around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,16 +19,16 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Window {
     index: u64,
-    block: u64,
-    active_end: u64,
-    end: u64,
-    safe_block: u64,
+    block: BlockNumber,
+    active_end: BlockNumber,
+    end: BlockNumber,
+    safe_block: BlockNumber,
 }
 
 impl Window {
     /// The window of this index, counted from 1. None for 0, and past the last block that a number can hold.
     pub fn numbered(network: &Parameters, index: u64) -> Option<Self> {
-        let block = index.checked_mul(network.frequency).filter(|block| *block > 0)?;
+        let block = index.checked_mul(network.frequency.0).filter(|block| *block > 0).map(BlockNumber)?;
         let active_end = block.checked_add(network.active_phase)?;
         Some(Self {
             index,
@@ -45,32 +45,32 @@ impl Window {
     }
 
     /// The coordination block: the first of the active phase.
-    pub const fn block(&self) -> u64 {
+    pub const fn block(&self) -> BlockNumber {
         self.block
     }
 
     /// The first block of the passive phase.
-    pub const fn active_end(&self) -> u64 {
+    pub const fn active_end(&self) -> BlockNumber {
         self.active_end
     }
 
     /// The first block after the window: its action starts here.
-    pub const fn end(&self) -> u64 {
+    pub const fn end(&self) -> BlockNumber {
         self.end
     }
 
     /// The block whose hash feeds the seed.
-    pub const fn safe_block(&self) -> u64 {
+    pub const fn safe_block(&self) -> BlockNumber {
         self.safe_block
     }
 
     /// Where this block lies.
-    pub const fn phase(&self, block: u64) -> Phase {
-        if block < self.block {
+    pub const fn phase(&self, block: BlockNumber) -> Phase {
+        if block.0 < self.block.0 {
             Phase::Before
-        } else if block < self.active_end {
+        } else if block.0 < self.active_end.0 {
             Phase::Active
-        } else if block < self.end {
+        } else if block.0 < self.end.0 {
             Phase::Passive
         } else {
             Phase::Over
@@ -90,20 +90,23 @@ mod tests {
     #[test]
     fn block_0_starts_no_window_and_block_900_starts_window_1() {
         let network = WindowParameters::default();
-        assert_eq!(network.window_at(0), None);
-        assert_eq!(network.window_at(899), None);
-        assert_eq!(network.window_at(900), Some(window(1)));
-        assert_eq!(network.window_at(901), None);
-        assert_eq!(network.latest_window(899), None);
-        assert_eq!(network.latest_window(1799).map(|window| window.index()), Some(1));
+        assert_eq!(network.window_at(BlockNumber(0)), None);
+        assert_eq!(network.window_at(BlockNumber(899)), None);
+        assert_eq!(network.window_at(BlockNumber(900)), Some(window(1)));
+        assert_eq!(network.window_at(BlockNumber(901)), None);
+        assert_eq!(network.latest_window(BlockNumber(899)), None);
+        assert_eq!(network.latest_window(BlockNumber(1799)).map(|window| window.index()), Some(1));
     }
 
     #[test]
     fn phases_change_at_the_stated_blocks() {
         let window = window(2);
-        assert_eq!((window.block(), window.active_end(), window.end()), (1800, 1880, 1900));
-        assert_eq!(window.safe_block(), 1768);
-        let phases = [1799, 1800, 1879, 1880, 1899, 1900].map(|block| window.phase(block));
+        assert_eq!(
+            (window.block(), window.active_end(), window.end()),
+            (BlockNumber(1800), BlockNumber(1880), BlockNumber(1900))
+        );
+        assert_eq!(window.safe_block(), BlockNumber(1768));
+        let phases = [1799, 1800, 1879, 1880, 1899, 1900].map(|block| window.phase(BlockNumber(block)));
         use Phase::{Active, Before, Over, Passive};
         assert_eq!(phases, [Before, Active, Active, Passive, Passive, Over]);
     }
@@ -111,7 +114,7 @@ mod tests {
     #[test]
     fn the_last_blocks_of_all_make_no_window_rather_than_wrap() {
         assert_eq!(Window::numbered(&WindowParameters::default(), u64::MAX), None);
-        assert_eq!(WindowParameters::default().latest_window(u64::MAX), None);
-        assert!(WindowParameters::default().latest_window(u64::MAX - 1_000).is_some());
+        assert_eq!(WindowParameters::default().latest_window(BlockNumber(u64::MAX)), None);
+        assert!(WindowParameters::default().latest_window(BlockNumber(u64::MAX - 1_000)).is_some());
     }
 }

@@ -9,6 +9,7 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{
     DepositSweepProposal, KeyHash, MovingFundsProposal, Proposal, RedemptionProposal, RevealedDeposit,
+    units::BlockNumber,
 };
 use peak_alloc::PeakAlloc;
 use rand_chacha::{
@@ -56,7 +57,7 @@ fn largest_messages() -> [Vec<u8>; 3] {
     let (fee, outpoint) = (Amount::MAX, OutPoint { txid: Txid::from_byte_array([1; 32]), vout: u32::MAX });
     [
         Proposal::DepositSweep(DepositSweepProposal {
-            deposits: vec![RevealedDeposit { outpoint, reveal_block: u64::MAX }; MAX_ITEMS],
+            deposits: vec![RevealedDeposit { outpoint, reveal_block: BlockNumber(u64::MAX) }; MAX_ITEMS],
             fee,
         }),
         Proposal::Redemption(RedemptionProposal {
@@ -68,7 +69,9 @@ fn largest_messages() -> [Vec<u8>; 3] {
     .map(|proposal| {
         let seat = Seat::try_from(255).unwrap();
         let (wallet, proposed) = (KeyHash([7; 20]), Proposed::Action(proposal.into()));
-        CoordinationMessage { seat, coordination_block: u64::MAX, wallet, proposed }.encode().unwrap()
+        CoordinationMessage { seat, coordination_block: BlockNumber(u64::MAX), wallet, proposed }
+            .encode()
+            .unwrap()
     })
 }
 

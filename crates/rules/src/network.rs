@@ -6,39 +6,42 @@ mod preset;
 use std::{fmt, str::FromStr};
 
 pub use self::preset::{BlockTimes, Contracts, Preset};
-use crate::Action;
+use crate::{
+    Action,
+    units::{BlockNumber, Blocks},
+};
 
 /// A network's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parameters {
     /// A window starts at every block that is a multiple of this. Block 0 starts none.
-    pub frequency: u64,
+    pub frequency: Blocks,
     /// Blocks during which the leader may speak.
-    pub active_phase: u64,
+    pub active_phase: Blocks,
     /// Blocks after the active phase during which nobody speaks and the result is prepared.
-    pub passive_phase: u64,
+    pub passive_phase: Blocks,
     /// How far before the window the block lies whose hash feeds the seed.
-    pub safe_block_distance: u64,
+    pub safe_block_distance: Blocks,
     /// N: moving funds is on the checklist of every N-th window, and so are both sweeps before
     /// [`Self::sweeps_every_window_from`].
     pub sweep_interval: u64,
     /// Windows from this block on have both sweeps on their checklist, whatever their index. `None` if no window has
     /// them for that reason.
-    pub sweeps_every_window_from: Option<u64>,
+    pub sweeps_every_window_from: Option<BlockNumber>,
     /// p: how probable a heartbeat is in a window.
     pub heartbeat_probability: f64,
     /// What counts as the safe block's hash.
     pub hash_rule: HashRule,
     /// Windows from this block on go by the other rule. `None` if no such block is known.
-    pub hash_rule_changes_at: Option<u64>,
+    pub hash_rule_changes_at: Option<BlockNumber>,
     /// When agreed actions run.
     pub actions: ActionTimes,
     /// How signing attempts are laid out.
     pub signing: SigningTimes,
     /// An event counts once its block is this many blocks deep.
-    pub event_depth: u64,
+    pub event_depth: Blocks,
     /// Blocks that a block is buried under when it is taken to be final: three epochs. What is above is read anew.
-    pub final_depth: u64,
+    pub final_depth: Blocks,
     /// What becomes of a redemption's change if it is dust.
     pub dust_change: DustChange,
 }
@@ -47,25 +50,25 @@ pub struct Parameters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ActionTimes {
     /// Blocks from the window's end to the expiry of a heartbeat.
-    pub heartbeat_validity: u64,
+    pub heartbeat_validity: Blocks,
     /// The same of a deposit sweep.
-    pub deposit_sweep_validity: u64,
+    pub deposit_sweep_validity: Blocks,
     /// The same of a redemption.
-    pub redemption_validity: u64,
+    pub redemption_validity: Blocks,
     /// The same of moving funds.
-    pub moving_funds_validity: u64,
+    pub moving_funds_validity: Blocks,
     /// The same of a moved funds sweep.
-    pub moved_funds_sweep_validity: u64,
+    pub moved_funds_sweep_validity: Blocks,
     /// Blocks before an action's expiry by which its signing must have ended. (A heartbeat's are kept for the inactivity
     /// claim.)
-    pub signing_margin: u64,
+    pub signing_margin: Blocks,
     /// Blocks that moving funds waits between two validations, before it is signed: its commitment must be so deep.
-    pub moving_funds_wait: u64,
+    pub moving_funds_wait: Blocks,
 }
 
 impl ActionTimes {
     /// Blocks for which an action stays valid after its window's end.
-    pub const fn validity(&self, action: Action) -> u64 {
+    pub const fn validity(&self, action: Action) -> Blocks {
         match action {
             Action::Heartbeat => self.heartbeat_validity,
             Action::DepositSweep => self.deposit_sweep_validity,
@@ -82,22 +85,22 @@ pub struct SigningTimes {
     /// The most attempts.
     pub attempts: u64,
     /// An attempt begins with a delay.
-    pub delay: u64,
+    pub delay: Blocks,
     /// Then seats announce that they are ready.
-    pub announcement: u64,
+    pub announcement: Blocks,
     /// Then come the rounds.
-    pub rounds: u64,
+    pub rounds: Blocks,
     /// Then a pause, before the next attempt.
-    pub pause: u64,
+    pub pause: Blocks,
     /// How long a seat waits for a list of a higher rank, within the rounds.
-    pub list_wait: u64,
+    pub list_wait: Blocks,
     /// The last round begins only if so many blocks are left for it and for the start of the broadcast.
-    pub last_round: u64,
+    pub last_round: Blocks,
 }
 
 impl SigningTimes {
     /// Blocks from one attempt to the next.
-    pub const fn attempt(&self) -> u64 {
+    pub const fn attempt(&self) -> Blocks {
         self.delay.saturating_add(self.announcement).saturating_add(self.rounds).saturating_add(self.pause)
     }
 }
@@ -167,35 +170,35 @@ pub enum DustChange {
 impl Parameters {
     /// RFC 12's windows, N = 16 and p = 0.0625 as in its first implementation, canonical hashes.
     pub const DEFAULT: Self = Self {
-        frequency: 900,
-        active_phase: 80,
-        passive_phase: 20,
-        safe_block_distance: 32,
+        frequency: Blocks(900),
+        active_phase: Blocks(80),
+        passive_phase: Blocks(20),
+        safe_block_distance: Blocks(32),
         sweep_interval: 16,
         sweeps_every_window_from: None,
         heartbeat_probability: 0.0625,
         hash_rule: HashRule::Canonical,
         hash_rule_changes_at: None,
         actions: ActionTimes {
-            heartbeat_validity: 600,
-            deposit_sweep_validity: 1200,
-            redemption_validity: 600,
-            moving_funds_validity: 650,
-            moved_funds_sweep_validity: 600,
-            signing_margin: 300,
-            moving_funds_wait: 32,
+            heartbeat_validity: Blocks(600),
+            deposit_sweep_validity: Blocks(1200),
+            redemption_validity: Blocks(600),
+            moving_funds_validity: Blocks(650),
+            moved_funds_sweep_validity: Blocks(600),
+            signing_margin: Blocks(300),
+            moving_funds_wait: Blocks(32),
         },
         signing: SigningTimes {
             attempts: 5,
-            delay: 1,
-            announcement: 5,
-            rounds: 30,
-            pause: 5,
-            list_wait: 3,
-            last_round: 20,
+            delay: Blocks(1),
+            announcement: Blocks(5),
+            rounds: Blocks(30),
+            pause: Blocks(5),
+            list_wait: Blocks(3),
+            last_round: Blocks(20),
         },
-        event_depth: 32,
-        final_depth: 96,
+        event_depth: Blocks(32),
+        final_depth: Blocks(96),
         dust_change: DustChange::Refused,
     };
 
@@ -203,38 +206,38 @@ impl Parameters {
     /// hashes of headers cut after `parentBeaconRoot`.
     pub const MAINNET: Self = Self {
         sweep_interval: 4,
-        sweeps_every_window_from: Some(24_559_289),
+        sweeps_every_window_from: Some(BlockNumber(24_559_289)),
         hash_rule: HashRule::LegacyHeader,
         ..Self::DEFAULT
     };
 
     /// Short windows and short actions, for a chain on one's own machine.
     pub const LOCAL: Self = Self {
-        frequency: 60,
-        active_phase: 20,
-        passive_phase: 10,
+        frequency: Blocks(60),
+        active_phase: Blocks(20),
+        passive_phase: Blocks(10),
         sweep_interval: 4,
-        sweeps_every_window_from: Some(1),
+        sweeps_every_window_from: Some(BlockNumber(1)),
         heartbeat_probability: 0.25,
         actions: ActionTimes {
-            heartbeat_validity: 60,
-            deposit_sweep_validity: 60,
-            redemption_validity: 60,
-            moving_funds_validity: 70,
-            moved_funds_sweep_validity: 60,
-            signing_margin: 10,
-            moving_funds_wait: 8,
+            heartbeat_validity: Blocks(60),
+            deposit_sweep_validity: Blocks(60),
+            redemption_validity: Blocks(60),
+            moving_funds_validity: Blocks(70),
+            moved_funds_sweep_validity: Blocks(60),
+            signing_margin: Blocks(10),
+            moving_funds_wait: Blocks(8),
         },
         signing: SigningTimes {
             attempts: 5,
-            delay: 1,
-            announcement: 2,
-            rounds: 4,
-            pause: 1,
-            list_wait: 1,
-            last_round: 2,
+            delay: Blocks(1),
+            announcement: Blocks(2),
+            rounds: Blocks(4),
+            pause: Blocks(1),
+            list_wait: Blocks(1),
+            last_round: Blocks(2),
         },
-        event_depth: 8,
+        event_depth: Blocks(8),
         dust_change: DustChange::LeftOut,
         ..Self::DEFAULT
     };
@@ -261,26 +264,29 @@ mod tests {
         let rules = |p: &Parameters| (p.hash_rule, p.hash_rule_changes_at, p.dust_change);
 
         for preset in [default, mainnet] {
-            assert_eq!(windows(&preset), (900, 80, 20, 32));
+            assert_eq!(windows(&preset), (Blocks(900), Blocks(80), Blocks(20), Blocks(32)));
             // Heartbeat, deposit sweep, redemption, moving funds, moved funds sweep.
-            assert_eq!(validities(&preset), [600, 1200, 600, 650, 600]);
-            assert_eq!(waits(&preset), (300, 32, 32));
-            assert_eq!((preset.signing.attempt(), preset.signing.attempts), (41, 5));
-            assert_eq!((preset.signing.list_wait, preset.signing.last_round), (3, 20));
+            assert_eq!(validities(&preset), [600, 1200, 600, 650, 600].map(Blocks));
+            assert_eq!(waits(&preset), (Blocks(300), Blocks(32), Blocks(32)));
+            assert_eq!((preset.signing.attempt(), preset.signing.attempts), (Blocks(41), 5));
+            assert_eq!((preset.signing.list_wait, preset.signing.last_round), (Blocks(3), Blocks(20)));
         }
         assert_eq!(checklist(&default), (16, None, 0.0625));
         assert_eq!(rules(&default), (HashRule::Canonical, None, DustChange::Refused));
-        assert_eq!(checklist(&mainnet), (4, Some(24_559_289), 0.0625));
+        assert_eq!(checklist(&mainnet), (4, Some(BlockNumber(24_559_289)), 0.0625));
         assert_eq!(rules(&mainnet), (HashRule::LegacyHeader, None, DustChange::Refused));
 
-        assert_eq!(windows(&local), (60, 20, 10, 32));
-        assert_eq!(checklist(&local), (4, Some(1), 0.25));
-        assert_eq!(validities(&local), [60, 60, 60, 70, 60]);
-        assert_eq!(waits(&local), (10, 8, 8));
+        assert_eq!(windows(&local), (Blocks(60), Blocks(20), Blocks(10), Blocks(32)));
+        assert_eq!(checklist(&local), (4, Some(BlockNumber(1)), 0.25));
+        assert_eq!(validities(&local), [60, 60, 60, 70, 60].map(Blocks));
+        assert_eq!(waits(&local), (Blocks(10), Blocks(8), Blocks(8)));
         let SigningTimes { attempts, delay, announcement, rounds, pause, list_wait, last_round } =
             local.signing;
-        assert_eq!((attempts, delay, announcement, rounds, pause), (5, 1, 2, 4, 1));
-        assert_eq!((local.signing.attempt(), list_wait, last_round), (8, 1, 2));
+        assert_eq!(
+            (attempts, delay, announcement, rounds, pause),
+            (5, Blocks(1), Blocks(2), Blocks(4), Blocks(1))
+        );
+        assert_eq!((local.signing.attempt(), list_wait, last_round), (Blocks(8), Blocks(1), Blocks(2)));
         assert_eq!(rules(&local), (HashRule::Canonical, None, DustChange::LeftOut));
     }
 

@@ -4,7 +4,10 @@ use std::fmt;
 
 use bitcoin::{Amount, OutPoint, ScriptBuf};
 
-use crate::{FeeObjection, KeyHash, Rejection, RuleId, TransactionError};
+use crate::{
+    FeeObjection, KeyHash, Rejection, RuleId, TransactionError,
+    units::{BlockNumber, Blocks, Confirmations, UnixTime},
+};
 
 /// How far a fact, or a verdict that rests on it, is to be believed. They are ordered: a verdict has the least of its facts'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -71,7 +74,7 @@ pub enum Objection {
         /// The deposit.
         outpoint: OutPoint,
         /// The block that the proposal names.
-        block: u64,
+        block: BlockNumber,
     },
     /// The block that the proposal names for a deposit's reveal is not deep enough in the Ethereum chain yet.
     #[error("the reveal of deposit {outpoint} is {depth} blocks deep, at least {least} needed")]
@@ -79,11 +82,11 @@ pub enum Objection {
         /// The deposit.
         outpoint: OutPoint,
         /// How many blocks stand on the reveal's.
-        depth: u64,
+        depth: Blocks,
         /// How many it needs.
-        least: u64,
+        least: Blocks,
     },
-    /// A redemption request is not deep enough in the Ethereum chain yet. Times are Unix seconds.
+    /// A redemption request is not deep enough in the Ethereum chain yet.
     #[error(
         "the redemption request to {script:x} was made at {requested_at}, and only what was made up to {deep} is {least} blocks deep"
     )]
@@ -91,11 +94,11 @@ pub enum Objection {
         /// What the request is to be paid to.
         script: ScriptBuf,
         /// When it was made.
-        requested_at: u64,
+        requested_at: UnixTime,
         /// The time of the newest block that is deep enough.
-        deep: u64,
+        deep: UnixTime,
         /// How many blocks must stand on the request's.
-        least: u64,
+        least: Blocks,
     },
     /// Bitcoin knows no such output.
     #[error("output {0} does not exist")]
@@ -124,9 +127,9 @@ pub enum Objection {
         /// The output.
         outpoint: OutPoint,
         /// How many confirmations it has.
-        confirmations: u32,
+        confirmations: Confirmations,
         /// How many it needs.
-        least: u32,
+        least: Confirmations,
     },
     /// The inputs don't pay for the outputs and the fee.
     #[error("the inputs are worth {} sat, {} sat needed", inputs.to_sat(), needed.to_sat())]
@@ -156,13 +159,13 @@ pub enum Objection {
     /// Its fee can't relay, or burns the wallet's money.
     #[error("{0}")]
     Fee(FeeObjection),
-    /// Moving funds has to wait. Times are Unix seconds.
+    /// Moving funds has to wait.
     #[error("funds may be moved from {from}, it is {now}")]
     MovingFundsTooEarly {
         /// When the safety margin ends.
-        from: u64,
+        from: UnixTime,
         /// The block's time.
-        now: u64,
+        now: UnixTime,
     },
 }
 

@@ -8,6 +8,8 @@ use std::fmt;
 use alloy_primitives::FixedBytes;
 use bitcoin::{Amount, OutPoint, ScriptBuf, Transaction, consensus::encode};
 
+use crate::units::BlockNumber;
+
 /// HASH160 of a compressed secp256k1 public key: how the Bridge names a wallet, and a refund key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(pub [u8; 20]);
@@ -102,7 +104,7 @@ pub struct RevealedDeposit {
     /// The funding transaction's output that holds the deposit.
     pub outpoint: OutPoint,
     /// The Ethereum block that holds its `DepositRevealed` event. Not checked on chain.
-    pub reveal_block: u64,
+    pub reveal_block: BlockNumber,
 }
 
 /// Sweep these deposits, in this order, for this Bitcoin fee.

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256};
 use bitcoin::Amount;
 
-use crate::{DepositKey, KeyHash, RedemptionKey, SweepRequestKey, SweepRequestState, WalletState};
+use crate::{
+    DepositKey, KeyHash, RedemptionKey, SweepRequestKey, SweepRequestState, WalletState, units::UnixTime,
+};
 
 /// A wallet, from `Bridge.wallets`. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,8 +105,8 @@ pub struct MovingFundsParameters {
 /// The part of the Bridge's state at one block that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Snapshot {
-    /// The block's timestamp, Unix seconds: the only clock of the rules.
-    pub timestamp: u64,
+    /// The block's timestamp: the only clock of the rules.
+    pub timestamp: UnixTime,
     /// The wallets that were read.
     pub wallets: BTreeMap<KeyHash, WalletRecord>,
     /// The deposits that were read.

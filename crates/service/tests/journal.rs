@@ -18,6 +18,7 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{
     Action, DepositSweepProposal, HeartbeatProposal, KeyHash, Proposal, RedemptionProposal, RevealedDeposit,
+    units::BlockNumber,
 };
 use coxswain_service::journal::{AppendError, Journal, OpenError, Reader, Settings};
 use rusqlite::Connection;
@@ -31,11 +32,14 @@ fn window(index: u64) -> Window {
 }
 
 fn sent(index: u64, envelope: &[u8]) -> Entry {
-    let validity = Some(Validity { block: 60 * index, assurances: Assurances::of_state(Assurance::Proven) });
+    let validity = Some(Validity {
+        block: BlockNumber(60 * index),
+        assurances: Assurances::of_state(Assurance::Proven),
+    });
     Entry::Sent(Sent {
         window: window(index),
         envelope: envelope.into(),
-        first_sent: 60 * index + 1,
+        first_sent: BlockNumber(60 * index + 1),
         validity,
     })
 }
@@ -60,7 +64,7 @@ fn full(index: u64) -> Entry {
     let outpoint = "00000000000000000000000000000000000000000000000000000000000000ff:3".parse().unwrap();
     let sat = bitcoin_amount;
     let sweep = Proposal::DepositSweep(DepositSweepProposal {
-        deposits: vec![RevealedDeposit { outpoint, reveal_block: 5 }],
+        deposits: vec![RevealedDeposit { outpoint, reveal_block: BlockNumber(5) }],
         fee: sat(1_000),
     });
     let redemption =
@@ -69,7 +73,7 @@ fn full(index: u64) -> Entry {
     let malformed =
         DecodeError::Malformed { message: "deposit sweep proposal", source: WireError::Truncated };
     let faults = vec![
-        fault(FaultKind::LeaderIdleness { listened_from: 60 }, None),
+        fault(FaultKind::LeaderIdleness { listened_from: BlockNumber(60) }, None),
         fault(FaultKind::LeaderMistake(Mistake::NotOnChecklist(Action::MovingFunds)), Some(signed.clone())),
         fault(FaultKind::LeaderMistake(Mistake::Undecodable(malformed)), Some(signed.clone())),
         fault(
@@ -77,14 +81,17 @@ fn full(index: u64) -> Entry {
             Some(signed.clone()),
         ),
         fault(
-            FaultKind::LeaderMistake(Mistake::Rejected { objection: objection.clone(), block: 9 }),
+            FaultKind::LeaderMistake(Mistake::Rejected {
+                objection: objection.clone(),
+                block: BlockNumber(9),
+            }),
             Some(signed.clone()),
         ),
         fault(FaultKind::LeaderImpersonation { seat: Seat::try_from(3).unwrap() }, Some(signed.clone())),
     ];
     let notes = vec![
         Note::Unproven {
-            fault: fault(FaultKind::LeaderIdleness { listened_from: 6 }, None),
+            fault: fault(FaultKind::LeaderIdleness { listened_from: BlockNumber(6) }, None),
             doubt: Doubt::Word,
         },
         Note::OtherSeed { author: culprit, safe_block_hash: B256::repeat_byte(3), signed },

@@ -5,7 +5,7 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use coxswain_protocol::{Agreement, Entry, WindowParameters, WindowResult};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 use coxswain_service::journal::{Fact, FactKey, Journal, Place, Reader, Settings, Snapshot, Step};
 
 const WALLET: KeyHash = KeyHash([7; 20]);
@@ -27,7 +27,7 @@ async fn a_changed_byte_in_each_kind_of_row_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::at(folder.path().join("journal.db"));
     let journal = Journal::open(&settings).unwrap();
-    let window = WindowParameters::LOCAL.latest_window(600).unwrap();
+    let window = WindowParameters::LOCAL.latest_window(BlockNumber(600)).unwrap();
     let result = WindowResult {
         wallet: WALLET,
         window,

@@ -237,7 +237,7 @@ impl Played<'_> {
 
     fn spoke_early(&self) -> bool {
         let window = self.window();
-        self.spoke.is_some_and(|spoke| spoke < window.block().midpoint(window.active_end()))
+        self.spoke.is_some_and(|spoke| spoke < window.block().0.midpoint(window.active_end().0))
     }
 
     fn check_progress(&self, player: &Player, experience: &Experience) -> Result<(), ViolationKind> {
@@ -321,10 +321,11 @@ pub(crate) fn check_broadcast(player: &Player, head: u64, envelope: &Arc<[u8]>) 
     });
     let Some(sent) = recorded else { return Err(ViolationKind::SentUnrecorded(me)) };
     let window = sent.window;
-    let quiet = window.active_end() - (window.active_end() - window.block()).div_ceil(8);
+    let (start, active_end) = (window.block().0, window.active_end().0);
+    let quiet = active_end - (active_end - start).div_ceil(8);
     let first = !player.broadcast.get(&window).is_some_and(|sent| sent.contains(envelope));
-    let until = if first { quiet } else { window.active_end() };
-    if head < window.block() || head >= until {
+    let until = if first { quiet } else { active_end };
+    if head < start || head >= until {
         return Err(ViolationKind::SpokeOutOfTurn(me, head));
     }
     Ok(())

@@ -17,7 +17,10 @@ use coxswain_protocol::{
     Assurance, Command, ContentVerdict, Entry, EntryError, EntryId, Event, Generation, Question, Received,
     SafeHashes, Setup, Window, WindowResult,
 };
-use coxswain_rules::{Action, KeyHash, Proposal};
+use coxswain_rules::{
+    Action, KeyHash, Proposal,
+    units::{BlockNumber, UnixTime},
+};
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, oneshot, watch},
@@ -63,7 +66,7 @@ impl Time {
 pub(crate) struct Coordinated {
     time: Rc<Time>,
     setup: Setup,
-    now: u64,
+    now: BlockNumber,
     world: World,
     clock: watch::Sender<Tick>,
     heard: mpsc::Sender<Received>,
@@ -89,14 +92,14 @@ impl Coordinated {
         let (heard, messages) = mpsc::channel(HEARD);
         let (results, taken) = mpsc::channel(4);
         let (clock, ticks) = watch::channel(Tick::default());
-        let settings = Settings { places: 2, patience: PATIENCE, clock: Arc::new(|| 0) };
+        let settings = Settings { places: 2, patience: PATIENCE, clock: Arc::new(|| UnixTime(0)) };
         let channel = Air { world: world.clone(), messages };
         let wallet = Wallet { setup: setup.clone(), channel };
         let book = Book { world: world.clone(), entries };
         let coordinator = Coordinator::new(Asks(world.clone()), book, settings, [wallet], results);
         let running =
             time.runtime.spawn(async move { coordinator.run(ticks).await.expect("nothing panics") });
-        Self { time, setup, now: 0, world, clock, heard, results: taken, running }
+        Self { time, setup, now: BlockNumber(0), world, clock, heard, results: taken, running }
     }
 
     pub(crate) fn restart(&mut self, setup: Setup, entries: Entries) {
@@ -115,7 +118,7 @@ impl Coordinated {
         &self.setup
     }
 
-    pub(crate) const fn now(&self) -> u64 {
+    pub(crate) const fn now(&self) -> BlockNumber {
         self.now
     }
 
@@ -185,7 +188,7 @@ enum Asked {
 enum Open {
     SafeHash(oneshot::Sender<(SafeHashes, Assurance)>),
     Generation(oneshot::Sender<Generation>),
-    Verdict(oneshot::Sender<(ContentVerdict, u64)>),
+    Verdict(oneshot::Sender<(ContentVerdict, BlockNumber)>),
     Entry(oneshot::Sender<bool>),
 }
 
@@ -244,7 +247,12 @@ impl Advisor for Asks {
         self.0.ask(|question| Command::Generate { question, window, action }, Open::Generation).await
     }
 
-    async fn judge(&self, _: KeyHash, window: Window, proposal: Arc<Proposal>) -> (ContentVerdict, u64) {
+    async fn judge(
+        &self,
+        _: KeyHash,
+        window: Window,
+        proposal: Arc<Proposal>,
+    ) -> (ContentVerdict, BlockNumber) {
         self.0.ask(|question| Command::Judge { question, window, proposal }, Open::Verdict).await
     }
 }
@@ -299,7 +307,7 @@ impl Channel for Air {
         Ok(())
     }
 
-    fn on_block(&mut self, _: u64) -> Vec<Link> {
+    fn on_block(&mut self, _: BlockNumber) -> Vec<Link> {
         std::mem::take(&mut self.world.lock().links)
     }
 }

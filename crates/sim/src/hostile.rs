@@ -6,7 +6,9 @@ use coxswain_protocol::{
     Assignment, Seat, SigningGroup,
     wire::{CoordinationMessage, Proposed},
 };
-use coxswain_rules::{Action, Amount, HeartbeatProposal, KeyHash, MovingFundsProposal, Proposal};
+use coxswain_rules::{
+    Action, Amount, HeartbeatProposal, KeyHash, MovingFundsProposal, Proposal, units::BlockNumber,
+};
 
 use crate::{
     advisor::{Flaw, redemption},
@@ -76,7 +78,7 @@ pub(crate) fn script(
             for sequence in 1..=dice.between(40, 120) {
                 let mut said = message(seat, Proposed::NoOp);
                 match dice.below(8) {
-                    0 => said.coordination_block = dice.below(1_000_000),
+                    0 => said.coordination_block = BlockNumber(dice.below(1_000_000)),
                     1 => said.wallet = KeyHash(dice.bytes()),
                     2 => said.seat = Seat::try_from(dice.between(1, 255)).expect("from 1 to 255"),
                     3 => {

@@ -1,5 +1,6 @@
 //! A player: a member of the protocol while it is up, and what outlives it. It decides nothing.
 
+use coxswain_rules::units::BlockNumber;
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
@@ -63,7 +64,7 @@ impl Driver {
         }
     }
 
-    pub(crate) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> BlockNumber {
         match self {
             Self::Alone(member) => member.now(),
             Self::Coordinated(member) => member.now(),

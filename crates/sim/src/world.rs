@@ -12,7 +12,7 @@ use coxswain_protocol::{
     Window, WindowParameters,
     wire::{Envelope, MESSAGE_TYPE, OperatorKey},
 };
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 
 use crate::{
     advisor::{View, generate, hashes, judge},
@@ -249,7 +249,8 @@ impl World {
 
     /// Lays out the window's blocks and troubles for each member that is played.
     fn prepare(&mut self, window: Window, right: coxswain_protocol::SafeHashes) {
-        let (first, last) = (window.block() - BEFORE, window.end() + AFTER);
+        let (start, end) = (window.block().0, window.end().0);
+        let (first, last) = (start - BEFORE, end + AFTER);
         self.views.clear();
         self.experiences.clear();
         // Now and then all read the same wrong hash for a while: the chain reorganises.
@@ -261,13 +262,13 @@ impl World {
             if wrong {
                 if self.dice.percent(30) {
                     // Another one every few blocks.
-                    let mut tick = window.block() * TICKS;
-                    while tick < window.end() * TICKS {
+                    let mut tick = start * TICKS;
+                    while tick < end * TICKS {
                         tick += self.dice.between(1, 4 * TICKS);
                         until.push((tick, Some(hashes(&mut self.dice))));
                     }
                 } else {
-                    let tick = self.dice.between(window.block() * TICKS, last * TICKS);
+                    let tick = self.dice.between(start * TICKS, last * TICKS);
                     let tick = if self.dice.percent(20) { u64::MAX } else { tick };
                     let own = hashes(&mut self.dice);
                     until.push((tick, Some(if reorganised || self.dice.percent(50) { common } else { own })));
@@ -275,7 +276,7 @@ impl World {
             }
             let late = self.dice.percent(self.troubles.late_hashes);
             if late {
-                let tick = self.dice.between(window.block() * TICKS, last * TICKS);
+                let tick = self.dice.between(start * TICKS, last * TICKS);
                 until.push((if self.dice.percent(20) { u64::MAX } else { tick }, None));
             }
             until.sort_by_key(|(tick, _)| *tick);
@@ -284,7 +285,7 @@ impl World {
             let assurance = if word { Assurance::Word } else { assured };
             self.views.push(View { until, then: right, assurance });
             let leap = self.dice.percent(self.troubles.leaps);
-            let (leap_from, leap_blocks) = (self.dice.between(first + 1, window.end()), self.dice.below(40));
+            let (leap_from, leap_blocks) = (self.dice.between(first + 1, end), self.dice.below(40));
             let goes_down = self.dice.percent(self.troubles.restarts);
             let alone = self.dice.percent(self.troubles.unlinked);
             self.experiences.push(Experience {
@@ -307,20 +308,20 @@ impl World {
                     continue;
                 }
                 let tick = block * TICKS + self.dice.below(2);
-                self.queue(tick, at, Happening::Event(Event::Block(block), None));
+                self.queue(tick, at, Happening::Event(Event::Block(BlockNumber(block)), None));
                 if self.dice.percent(3) {
                     let again = block - self.dice.below(3);
-                    self.queue(tick + 1, at, Happening::Event(Event::Block(again), None));
+                    self.queue(tick + 1, at, Happening::Event(Event::Block(BlockNumber(again)), None));
                 }
             }
             if goes_down {
-                let down = self.dice.between(first * TICKS, window.end() * TICKS);
+                let down = self.dice.between(first * TICKS, end * TICKS);
                 let up = down + self.dice.between(1, 20 * TICKS);
                 self.queue(down, at, Happening::Down);
                 self.queue(up.min(last * TICKS - 1), at, Happening::Up);
             }
             if alone {
-                let from = self.dice.between(first * TICKS, window.end() * TICKS);
+                let from = self.dice.between(first * TICKS, end * TICKS);
                 let to = from + self.dice.between(1, 40 * TICKS);
                 self.queue(from, at, Happening::Alone(true));
                 self.queue(to.min(last * TICKS - 1), at, Happening::Alone(false));
@@ -331,9 +332,9 @@ impl World {
     /// Lays out what hostile members say.
     fn script(&mut self, assignment: &Assignment) {
         let window = assignment.window;
-        let start = window.block() * TICKS;
-        let (active, ticks) =
-            ((window.active_end() - window.block()) * TICKS, (window.end() - window.block()) * TICKS);
+        let (block, active_end, end) = (window.block().0, window.active_end().0, window.end().0);
+        let start = block * TICKS;
+        let (active, ticks) = ((active_end - block) * TICKS, (end - block) * TICKS);
         for at in 0..self.players.len() {
             let Some((role, key)) = self.players.get(at).map(|player| (player.role, player.key)) else {
                 continue;
@@ -402,9 +403,9 @@ impl World {
             Happening::Event(event, _) => event,
         };
         player.member.pass_until(tick);
-        if let Event::Block(block) = event {
-            experience.saw_active |=
-                block >= player.member.now() && assignment.window.phase(block) == Phase::Active;
+        if let Event::Block(BlockNumber(block)) = event {
+            experience.saw_active |= block >= player.member.now().0
+                && assignment.window.phase(BlockNumber(block)) == Phase::Active;
         }
         let heard = matches!(event, Event::Message(_));
         if let Err(ignored) = player.member.handle(event) {
@@ -440,7 +441,7 @@ impl World {
         let soon = tick + self.dice.below(3);
         let (answer, when) = match command {
             Command::Broadcast(envelope) => {
-                check_broadcast(player, head, &envelope)?;
+                check_broadcast(player, head.0, &envelope)?;
                 player.broadcast.entry(assignment.window).or_default().insert(Arc::clone(&envelope));
                 if player.address() == assignment.leader && experience.right_hash {
                     self.spoke.get_or_insert(tick / TICKS);
@@ -464,9 +465,9 @@ impl World {
             }
             Command::Generate { question, action, .. } => {
                 let slow = self.dice.percent(self.troubles.slow);
-                let patience = (assignment.window.end() - assignment.window.block()) * TICKS;
+                let patience = assignment.window.end().saturating_since(assignment.window.block()).0 * TICKS;
                 let when = if slow { tick + self.dice.below(patience) } else { soon };
-                let generation = generate(action, head, assignment.window.end(), &mut self.dice);
+                let generation = generate(action, head.0, assignment.window.end().0, &mut self.dice);
                 (Event::Generated { question, generation }, when)
             }
             Command::Judge { .. } | Command::ReadSafeHash { .. }
@@ -476,7 +477,7 @@ impl World {
             }
             Command::Judge { question, proposal, .. } => {
                 let verdict = match endpoints_up {
-                    true => judge(&proposal, head, view.assurance),
+                    true => judge(&proposal, head.0, view.assurance),
                     false => ContentVerdict::Undecided("the endpoint is down".into()),
                 };
                 (Event::Judged { question, verdict, block: head }, soon)

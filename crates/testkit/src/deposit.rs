@@ -3,7 +3,9 @@
 use alloy::primitives::{Address, B256};
 use bitcoin::{OutPoint, PubkeyHash, ScriptBuf, Transaction, TxOut, WPubkeyHash, hashes::Hash};
 use coxswain_bindings::{Bridge, bridge::DepositRevealInfo};
-use coxswain_rules::{Amount, DepositExtraInfo, DepositOutputType, DepositScript, RevealedDeposit};
+use coxswain_rules::{
+    Amount, DepositExtraInfo, DepositOutputType, DepositScript, RevealedDeposit, units::BlockNumber,
+};
 
 use crate::{Error, Wallet, World, convert, wallet::key_hash};
 
@@ -101,7 +103,7 @@ pub struct Deposit {
     /// Its vault; zero for none.
     pub vault: Address,
     /// The block that holds its `DepositRevealed` event.
-    pub reveal_block: u64,
+    pub reveal_block: BlockNumber,
 }
 
 impl Deposit {
@@ -173,7 +175,7 @@ impl World {
             script,
             depositor,
             vault: spec.vault,
-            reveal_block: receipt.block_number.ok_or(Error::Absent("block of a receipt"))?,
+            reveal_block: BlockNumber(receipt.block_number.ok_or(Error::Absent("block of a receipt"))?),
         })
     }
 }

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, U256};
 use coxswain_bindings::Bridge;
 use coxswain_ethereum::SnapshotKeys;
-use coxswain_rules::{Amount, RedemptionKey, ScriptBuf};
+use coxswain_rules::{Amount, RedemptionKey, ScriptBuf, units::BlockNumber};
 
 use crate::{Bank, Error, Wallet, World, convert};
 
@@ -19,7 +19,7 @@ pub struct PendingRedemption {
     /// The largest share of the transaction's fee that it bears.
     pub tx_max_fee: Amount,
     /// The block that holds its `RedemptionRequested` event.
-    pub request_block: u64,
+    pub request_block: BlockNumber,
 }
 
 impl World {
@@ -62,7 +62,7 @@ impl World {
             requested_amount: record.requested_amount,
             treasury_fee: record.treasury_fee,
             tx_max_fee: record.tx_max_fee,
-            request_block: receipt.block_number.ok_or(Error::Absent("block of a receipt"))?,
+            request_block: BlockNumber(receipt.block_number.ok_or(Error::Absent("block of a receipt"))?),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bitcoin::FeeRate;
 use clap::Args;
 use coxswain_ethereum::BlockSelector;
-use coxswain_rules::{Action, Assurance, KeyHash, network::Preset};
+use coxswain_rules::{Action, Assurance, KeyHash, network::Preset, units::BlockNumber};
 
 use super::{BitcoinArguments, EthereumArguments};
 use crate::values::{assurance, key_hash};
@@ -119,7 +119,7 @@ pub struct ProposeArguments {
     pub block: BlockSelector,
     /// The first block whose events are read: what was revealed or requested before isn't found [default: 30 days back]
     #[arg(long, value_name = "N")]
-    pub since: Option<u64>,
+    pub since: Option<BlockNumber>,
     /// What fees are computed from.
     #[command(flatten)]
     pub fees: FeeArguments,

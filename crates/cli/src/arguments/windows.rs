@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alloy_primitives::B256;
 use clap::{ArgGroup, Args};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 use url::Url;
 
 use super::{AskingArguments, BitcoinArguments, NetworkName, RegistryArguments};
@@ -55,7 +55,7 @@ Example:
 pub struct WindowArguments {
     /// Show the window that this block lies in, or comes after
     #[arg(long, value_name = "N")]
-    pub block: Option<u64>,
+    pub block: Option<BlockNumber>,
     /// Show the window that this endpoint's head lies in, or comes after; given again, the next to ask. Without it and
     /// --block, those of the variable COXSWAIN_ETHEREUM__URLS
     #[arg(long, value_name = "URL", value_parser = UrlParser(ethereum_url))]
@@ -93,7 +93,7 @@ pub struct LeaderArguments {
     pub rpc_url: Vec<Url>,
     /// The window's coordination block; needed with --rpc-url, refused with --safe-block-hash
     #[arg(long, value_name = "N", conflicts_with = "safe_block_hash")]
-    pub block: Option<u64>,
+    pub block: Option<BlockNumber>,
     /// The network whose parameters hold [default: what the chain id says, mainnet without an endpoint]
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<NetworkName>,

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use alloy_primitives::{U256, utils::format_ether};
 use coxswain_ethereum::{Account, Block, Endpoints};
 use coxswain_node::{Configuration, account};
+use coxswain_rules::units::UnixTime;
 use coxswain_service::journal::Reader;
 use futures_util::future::join_all;
 use tokio::{
@@ -19,8 +20,8 @@ use crate::report::with_causes;
 pub(super) const NODE: &str = "the node";
 /// How long a connection may take.
 const CONNECTS: Duration = Duration::from_secs(5);
-/// How far a block's time may be ahead of the clock, in seconds.
-const MOST_AHEAD: u64 = 30;
+/// How far a block's time may be ahead of the clock.
+const MOST_AHEAD: Duration = Duration::from_secs(30);
 /// Under which balance an operator's account should be looked at, in wei: half an ether.
 const LEAST: u128 = 500_000_000_000_000_000;
 
@@ -29,7 +30,7 @@ pub(super) async fn check(
     configuration: &Configuration,
     endpoints: &Endpoints,
     newest: Option<Block>,
-    now: u64,
+    now: UnixTime,
     record: &mut Record<'_>,
 ) {
     let mut check = |name, outcome| record.check("node", NODE, name, outcome);
@@ -139,10 +140,11 @@ fn journal(configuration: &Configuration) -> Result<String, Problem> {
     }
 }
 
-fn clock(newest: Block, now: u64) -> Result<String, Problem> {
-    let ahead = newest.timestamp.saturating_sub(now);
+fn clock(newest: Block, now: UnixTime) -> Result<String, Problem> {
+    let ahead = newest.timestamp.saturating_since(now);
     if ahead > MOST_AHEAD {
-        let what = format_args!("the newest block is {ahead} s ahead of this machine's clock").to_string();
+        let what = format_args!("the newest block is {} s ahead of this machine's clock", ahead.as_secs())
+            .to_string();
         return Err(Problem::new(what, "set the clock by NTP: windows and ages go by it"));
     }
     Ok("the newest block is not ahead of it".to_owned())

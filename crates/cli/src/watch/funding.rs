@@ -67,8 +67,8 @@ impl Funding {
         let now = snapshot.timestamp;
         Ok(match deep {
             None => Funds::Open("when its funding became deep enough can't be told here".to_owned()),
-            Some(deep) if deep.0.saturating_add(BITCOIN_CLOCK) <= now => Funds::There,
-            Some(deep) if now < deep.0.saturating_sub(BITCOIN_CLOCK) => Funds::Young,
+            Some(deep) if deep.saturating_add(BITCOIN_CLOCK) <= now => Funds::There,
+            Some(deep) if now < deep.saturating_sub(BITCOIN_CLOCK) => Funds::Young,
             Some(_) => Funds::Open("its funding became deep enough about then".to_owned()),
         })
     }

@@ -7,7 +7,10 @@ use anstyle::AnsiColor;
 use bitcoin::Txid;
 use coxswain_ethereum::Block;
 use coxswain_protocol::SigningGroup;
-use coxswain_rules::{Action, KeyHash, RuleId};
+use coxswain_rules::{
+    Action, KeyHash, RuleId,
+    units::{BlockNumber, UnixTime},
+};
 use serde::{Serialize, Serializer};
 
 use super::{
@@ -43,7 +46,7 @@ pub struct Start {
     operators: usize,
     since: u64,
     until: u64,
-    block: u64,
+    block: BlockNumber,
 }
 
 /// How much could be told.
@@ -62,7 +65,7 @@ pub struct Notice {
 #[derive(Clone, Debug)]
 pub struct WindowLine {
     stage: Stage,
-    time: u64,
+    time: UnixTime,
     leader: Address,
     seat: u8,
     history: History,
@@ -196,8 +199,8 @@ struct ExcludedFields<'a> {
 #[serde(rename_all = "camelCase")]
 struct WindowFields<'a> {
     window: u64,
-    block: u64,
-    time: u64,
+    block: BlockNumber,
+    time: UnixTime,
     leader: Text<Address>,
     seat: u8,
     checklist: Vec<&'static str>,
@@ -244,7 +247,7 @@ impl Serialize for WindowLine {
         });
         let fields = WindowFields {
             window: self.stage.index,
-            block: self.stage.block.0,
+            block: BlockNumber(self.stage.block.0),
             time: self.time,
             leader: Text(self.leader),
             seat: self.seat,

@@ -17,7 +17,10 @@ use coxswain_ethereum::{
 };
 use coxswain_proposals::EVENT_LOOK_BACK;
 use coxswain_protocol::Window;
-use coxswain_rules::{DepositKey, KeyHash, RedemptionKey, units::BlockNumber};
+use coxswain_rules::{
+    DepositKey, KeyHash, RedemptionKey,
+    units::{BlockNumber, Blocks},
+};
 
 use self::{
     outcome::{Judge, Outcome},
@@ -157,7 +160,7 @@ pub async fn watch(arguments: &WatchArguments, mut tell: impl FnMut(&Line)) -> R
     tell(&Line::start(wallet, named.name, &group, &stages, block));
     let known = Known { events: &events, now: &now, funding: &funding, paid: &found.paid };
     let first = stages.first().map_or(0, |stage| stage.index);
-    let mut judge = Judge::new(found.traces, BlockNumber(block.number), first);
+    let mut judge = Judge::new(found.traces, block.number, first);
     let mut notice = Notice::default();
     for opened in &opened {
         let held = site.held(opened, &known).await?;
@@ -176,7 +179,7 @@ pub async fn watch(arguments: &WatchArguments, mut tell: impl FnMut(&Line)) -> R
 }
 
 /// The windows to watch, the oldest first.
-fn windows(since: Option<u64>, named: &NamedParameters, head: u64) -> Result<Vec<Window>, String> {
+fn windows(since: Option<u64>, named: &NamedParameters, head: BlockNumber) -> Result<Vec<Window>, String> {
     let Some(latest) = named.network.latest_window(head).map(|window| window.index()) else {
         return Err(format!("no window of network {named} has started at block {head}"));
     };
@@ -205,8 +208,8 @@ async fn look_back(
     for _ in 0..MOST_STEPS {
         let events = reader.log();
         let found = events.transactions(wallet).count() > 1 || events.registration(wallet).is_some();
-        let Some(before) = events.searched().checked_sub(1).filter(|_| !found) else { break };
-        reader.reach_back((before + 1).saturating_sub(STEP), block).await?;
+        let Some(before) = events.searched().checked_sub(Blocks(1)).filter(|_| !found) else { break };
+        reader.reach_back(before.next().saturating_sub(Blocks(STEP)), block).await?;
     }
     Ok(reader.log())
 }

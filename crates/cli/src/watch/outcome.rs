@@ -3,7 +3,7 @@
 //! A trace belongs to the windows that can have led to it. If that is one, it is that window's; if it is several, none of them
 //! is said to have led to it, or not to have. So *nothing followed* is said only of windows that no trace can be of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bitcoin::Txid;
 use coxswain_rules::{
@@ -13,7 +13,7 @@ use coxswain_rules::{
 
 /// How far a Bitcoin block's time may lie before or after the moment at which it was mined, in seconds. A header's time must be
 /// later than the median of the eleven before it, which is about an hour old.
-pub(super) const BITCOIN_CLOCK: u64 = 3_600;
+pub(super) const BITCOIN_CLOCK: Duration = Duration::from_secs(3_600);
 
 /// A window, its leader, and what may be proposed in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(super) fn span(bounds: &Bounds, stages: &[Stage], head: BlockNumber) -> Opti
     let after_previous = |stage: &&Stage| bounds.after.is_none_or(|after| after < stage.end);
     let in_time = |stage: &&Stage| {
         let before_mined = match (bounds.mined, stage.ended) {
-            (Some(mined), Some(ended)) => ended.0 <= mined.0.saturating_add(BITCOIN_CLOCK),
+            (Some(mined), Some(ended)) => ended <= mined.saturating_add(BITCOIN_CLOCK),
             _ => true,
         };
         before_record(stage) && after_previous(stage) && before_mined

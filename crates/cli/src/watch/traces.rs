@@ -63,7 +63,7 @@ impl Finder<'_> {
         let mut made = self.recorded(first).await?;
         made.extend(self.unproven().await?);
         let snapshot = self.spent_and_paid(&made).await?;
-        let head = BlockNumber(self.site.head.header.number());
+        let head = self.site.head.header.number();
         let (mut traces, mut paid) = (Vec::new(), BTreeMap::new());
         let mut after = self.recorded_before(first);
         for made in &made {
@@ -85,7 +85,7 @@ impl Finder<'_> {
         }
         let commitments = self.events.commitments().iter();
         for commitment in commitments.filter(|event| event.source == self.site.wallet) {
-            let recorded = Some(BlockNumber(commitment.at.block));
+            let recorded = Some(commitment.at.block);
             let bounds = Bounds {
                 deed: Deed::Commitment,
                 after: None,
@@ -105,11 +105,9 @@ impl Finder<'_> {
     /// The wallet's transactions that the Bridge has recorded, with whether they moved its funds.
     fn events(&self) -> Vec<(BlockNumber, Txid, bool)> {
         let wallet = self.site.wallet;
-        let own =
-            self.events.transactions(wallet).map(|event| (BlockNumber(event.at.block), event.txid, false));
+        let own = self.events.transactions(wallet).map(|event| (event.at.block, event.txid, false));
         let moves = self.events.completed_moves().iter().filter(|event| event.source == wallet);
-        let mut all: Vec<_> =
-            own.chain(moves.map(|event| (BlockNumber(event.at.block), event.txid, true))).collect();
+        let mut all: Vec<_> = own.chain(moves.map(|event| (event.at.block, event.txid, true))).collect();
         all.sort_by_key(|(block, ..)| *block);
         all
     }
@@ -320,18 +318,18 @@ impl Finder<'_> {
         let Made { transaction, recorded, mined, .. } = made;
         let spent: BTreeSet<_> = transaction.input.iter().map(|input| input.previous_output).collect();
         let wallet = self.site.wallet;
-        let (mut newest_event, mut ready) = (0, 0);
+        let (mut newest_event, mut ready) = (BlockNumber(0), UnixTime(0));
         match deed {
             Deed::Action(Action::DepositSweep) => {
                 let reveals = self.events.reveals(wallet).filter(|event| spent.contains(&event.outpoint));
                 newest_event = reveals.map(|event| event.at.block).max().unwrap_or_default();
                 let records = spent.iter().filter_map(|spent| snapshot.deposit(DepositKey::new(*spent)).ok());
-                let revealed = records.map(|record| u64::from(record.revealed_at)).max().unwrap_or_default();
-                ready = revealed.saturating_add(DEPOSIT_MIN_AGE.into());
+                let revealed = records.map(|record| record.revealed_at).max().unwrap_or_default();
+                ready = UnixTime(u64::from(revealed).saturating_add(DEPOSIT_MIN_AGE.into()));
             }
             Deed::Action(Action::Redemption) => {
                 let paid = transaction.output.iter().map(|output| &output.script_pubkey);
-                let limit = recorded.unwrap_or(BlockNumber(u64::MAX)).0;
+                let limit = recorded.unwrap_or(BlockNumber(u64::MAX));
                 let request = |script: &ScriptBuf| {
                     let requests = self.events.requests(wallet).filter(|event| event.script == *script);
                     requests.map(|event| event.at.block).rfind(|block| *block <= limit)
@@ -350,14 +348,7 @@ impl Finder<'_> {
             }
             Deed::Action(Action::Heartbeat) | Deed::Commitment | Deed::Unknown => {}
         }
-        Bounds {
-            deed,
-            after: None,
-            newest_event: BlockNumber(newest_event),
-            ready: UnixTime(ready),
-            recorded: *recorded,
-            mined: *mined,
-        }
+        Bounds { deed, after: None, newest_event, ready, recorded: *recorded, mined: *mined }
     }
 
     /// How many deposits, requests or target wallets it is about.

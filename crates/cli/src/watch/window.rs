@@ -1,6 +1,6 @@
 //! One window as the chains show it: when it was, who led, and what could have been proposed in it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use alloy_primitives::Address;
 use coxswain_ethereum::{
@@ -38,7 +38,7 @@ pub(super) struct Opened {
     /// The coordination block.
     pub(super) named: Named,
     /// The time of the newest block that was deep enough for its events to count.
-    deep: u64,
+    deep: UnixTime,
     pub(super) leader: Address,
     pub(super) seat: u8,
 }
@@ -68,10 +68,10 @@ impl Site<'_> {
         let expires = window.end().saturating_add(checklist.iter().map(validity).max().unwrap_or_default());
         let stage = Stage {
             index: window.index(),
-            block: BlockNumber(window.block()),
-            end: BlockNumber(window.end()),
-            ended: end.map(|end| UnixTime(end.header.timestamp())),
-            expires: BlockNumber(expires),
+            block: window.block(),
+            end: window.end(),
+            ended: end.map(|end| end.header.timestamp()),
+            expires,
             checklist,
         };
         Ok(Opened { stage, named, deep, leader, seat })
@@ -193,7 +193,7 @@ impl<'a> Then<'a> {
         requests: Vec<RedemptionRequest>,
         block: Block,
     ) -> Self {
-        let later = |at: u64| block.number < at;
+        let later = |at: BlockNumber| block.number < at;
         let recorded_since = known.events.transactions(wallet).any(|event| later(event.at.block))
             || known.events.completed_moves().iter().any(|m| m.source == wallet && later(m.at.block));
         let committed_since =
@@ -207,11 +207,13 @@ impl<'a> Then<'a> {
         let still_pending = |request: &RedemptionRequest| {
             let key = RedemptionKey::new(wallet, &request.script);
             let record = known.now.redemptions.get(&key);
-            record.is_some_and(|now| now.requested_at != 0 && u64::from(now.requested_at) <= block.timestamp)
+            record.is_some_and(|now| {
+                now.requested_at != 0 && UnixTime::from(now.requested_at) <= block.timestamp
+            })
         };
         let paid_before = |request: &RedemptionRequest| {
             let paid = known.paid.get(&request.script);
-            paid.is_some_and(|paid| (request.at.block..=block.number).contains(&paid.0))
+            paid.is_some_and(|paid| (request.at.block..=block.number).contains(paid))
         };
         let mut unread = None;
         let (requests, gone): (Vec<_>, Vec<_>) = requests.into_iter().partition(still_pending);
@@ -272,7 +274,7 @@ impl<'a> Then<'a> {
             ..self.snapshot.clone()
         };
         for record in snapshot.deposits.values_mut() {
-            if snapshot.timestamp < u64::from(record.swept_at) {
+            if snapshot.timestamp < UnixTime::from(record.swept_at) {
                 record.swept_at = 0;
             }
         }
@@ -340,8 +342,9 @@ impl<'a> Then<'a> {
             || record.pending_redemptions_value.to_sat() > 0
             || !deposits.items.is_empty();
         // A wallet that others move their funds to waits longer, which is not looked up: from then on it is certain.
-        let timeout = u64::from(self.snapshot.moving_funds_parameters.moving_funds_timeout) / 2;
-        let since = u64::from(record.moving_funds_requested_at);
+        let timeout = self.snapshot.moving_funds_parameters.moving_funds_timeout / 2;
+        let timeout = Duration::from_secs(timeout.into());
+        let since = UnixTime::from(record.moving_funds_requested_at);
         let (earliest, latest) = (
             since.saturating_add(moving_funds::MARGIN.min(timeout)),
             since.saturating_add(moving_funds::TARGET_MARGIN.min(timeout)),

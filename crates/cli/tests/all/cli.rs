@@ -6,6 +6,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+use coxswain_rules::units::BlockNumber;
 use std::{
     process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -181,10 +182,10 @@ async fn what_was_probably_meant_is_hinted_at() {
     // One block beside the reveal, and a block that is not there yet.
     for (block, words) in [
         (
-            known.reveal_block + 1,
-            format!("was revealed in block {}, not in {}", known.reveal_block, known.reveal_block + 1),
+            known.reveal_block.next(),
+            format!("was revealed in block {}, not in {}", known.reveal_block, known.reveal_block.next()),
         ),
-        (999_999, "block 999999 is not there yet, the block judged at is".to_owned()),
+        (BlockNumber(999_999), "block 999999 is not there yet, the block judged at is".to_owned()),
     ] {
         let mut deposit = self::deposit(known);
         deposit["revealBlock"] = json!(block);

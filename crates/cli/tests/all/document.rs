@@ -8,7 +8,7 @@
 )]
 
 use coxswain_cli::{Document, DocumentError, document::write};
-use coxswain_rules::{Action, Case, Subject};
+use coxswain_rules::{Action, Case, Subject, units::BlockNumber};
 use serde_json::{Value, json};
 
 const DOCS: &str = include_str!("../../../../docs/proposals.md");
@@ -346,7 +346,7 @@ fn a_deposit_without_script_needs_its_reveal_block() {
     let mut document = example(Action::DepositSweep);
     remove(&mut document["deposits"][0], "script");
     let missing = parse(&document).unwrap().missing().unwrap();
-    assert_eq!((missing.scripts[0].0, missing.scripts[0].1.reveal_block), (0, 18_500_000));
+    assert_eq!((missing.scripts[0].0, missing.scripts[0].1.reveal_block), (0, BlockNumber(18_500_000)));
 
     remove(&mut document["deposits"][0], "revealBlock");
     let error = parse(&document).unwrap().missing().unwrap_err();

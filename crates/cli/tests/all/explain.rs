@@ -250,7 +250,7 @@ async fn a_rule_shows_what_it_compared() {
     // The validator's deployment lies in between, in a block of the same second or a later one.
     let requested_in = BlockSelector::Number(bench.scene.young_request.request_block);
     let endpoint = Endpoints::new(bench.rpc_url.parse().unwrap()).unwrap();
-    let eligible_after = endpoint.block(requested_in).await.unwrap().unwrap().timestamp + 600;
+    let eligible_after = endpoint.block(requested_in).await.unwrap().unwrap().timestamp.0 + 600;
     assert_eq!(finding("RD-1")["actual"], "Live");
     assert_eq!((&finding("RD-5")["actual"], &finding("RD-5")["bound"]), (&json!(100_001), &json!(1_000_000)));
     assert_eq!(

@@ -29,7 +29,7 @@ async fn run_window(fleet: &mut Fleet, wallets: &[KeyHash]) -> Vec<Arc<WindowRes
     for wallet in wallets {
         fleet.has_sent(*wallet, window).await;
     }
-    fleet.mine_to(window.end()).await;
+    fleet.mine_to(window.end().0).await;
     let mut results = Vec::new();
     for wallet in wallets {
         let all = fleet.results(*wallet, window).await;
@@ -84,7 +84,7 @@ async fn five_nodes_come_to_the_same_results_window_after_window() {
         for (result, action) in results.iter().zip([Action::Redemption, Action::DepositSweep]) {
             assert!(matches!(result.agreement, Agreement::Action(..)), "{result:#?}");
             assert_eq!(result.agreement.proposal().map(|proposal| proposal.action()), Some(action));
-            let leader = leader(&fleet, result.wallet, result.window.block()).await;
+            let leader = leader(&fleet, result.wallet, result.window.block().0).await;
             assert_eq!(result.basis.unwrap().leader, leader);
         }
     }

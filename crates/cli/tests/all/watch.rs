@@ -49,7 +49,7 @@ impl Bench {
     /// Mines up to this block.
     async fn mine_to(&self, block: u64) {
         let head = self.head().await.number;
-        let missing = block.checked_sub(head).unwrap_or_else(|| panic!("{head} is past {block}"));
+        let missing = block.checked_sub(head.0).unwrap_or_else(|| panic!("{head} is past {block}"));
         if missing > 0 {
             self.world.chain.mine(missing).await.unwrap();
         }
@@ -163,7 +163,7 @@ async fn without_an_archive_what_is_not_known_is_not_guessed() {
     let mut bench = Bench::new().await;
     history(&mut bench).await;
     let block = bench.head().await;
-    let (head, height) = (block.hash.to_string(), format!("{:#x}", block.number));
+    let (head, height) = (block.hash.to_string(), format!("{:#x}", block.number.0));
     let upstream = bench.world.chain.endpoint().parse().unwrap();
     let pruned = FaultyEndpoint::start_inspecting(upstream, move |method, parameters| {
         let is_of_head = || {

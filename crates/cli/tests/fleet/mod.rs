@@ -27,7 +27,7 @@ use coxswain_protocol::{
     Assignment, Entry, SafeHashes, Sent, SigningGroup, Window, WindowParameters, WindowResult,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, Proposed},
 };
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 use coxswain_service::journal::Reader;
 use coxswain_testkit::{BitcoinServer, Reply, Serving, Wallet, World, our_validator};
 use serde_json::{Value, json};
@@ -265,8 +265,8 @@ impl Fleet {
         world.chain.mine(32).await.unwrap();
         world.chain.advance(3 * HOUR).await.unwrap();
         let endpoints = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
-        let height = endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number;
-        let next = NETWORK.frequency * (height / NETWORK.frequency + 1);
+        let height = endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number.0;
+        let next = NETWORK.frequency.0 * (height / NETWORK.frequency.0 + 1);
         world.chain.mine(next - 1 - height).await.unwrap();
         let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
         let electrum = BitcoinServer::electrum(&world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
@@ -387,7 +387,7 @@ impl Fleet {
 
     /// Takes note of the blocks that others have mined.
     pub(crate) async fn catch_up(&mut self) {
-        self.height = self.endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number;
+        self.height = self.endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number.0;
         self.taken().await;
     }
 
@@ -406,7 +406,7 @@ impl Fleet {
 
     /// Up to the block before the next window's, at once.
     pub(crate) async fn rest(&mut self) {
-        self.mine(NETWORK.frequency - self.height % NETWORK.frequency - 1).await;
+        self.mine(NETWORK.frequency.0 - self.height % NETWORK.frequency.0 - 1).await;
     }
 
     pub(crate) fn group(&self) -> SigningGroup {
@@ -415,7 +415,7 @@ impl Fleet {
 
     /// A block's hashes by both rules.
     pub(crate) async fn hashes(&self, block: u64) -> SafeHashes {
-        SafeHashes::of(&self.endpoints.header(block).await.unwrap().unwrap())
+        SafeHashes::of(&self.endpoints.header(BlockNumber(block)).await.unwrap().unwrap())
     }
 
     /// A window's assignment by this hash of its safe block.
@@ -425,12 +425,12 @@ impl Fleet {
 
     /// Who leads a window, and what may be proposed in it. Its safe block must be there.
     pub(crate) async fn assignment(&self, wallet: KeyHash, window: Window) -> Assignment {
-        self.assigned(wallet, window, self.hashes(window.safe_block()).await.canonical)
+        self.assigned(wallet, window, self.hashes(window.safe_block().0).await.canonical)
     }
 
     /// The window that comes next.
     pub(crate) fn next(&self) -> Window {
-        Window::numbered(&NETWORK, self.height / NETWORK.frequency + 1).unwrap()
+        Window::numbered(&NETWORK, self.height / NETWORK.frequency.0 + 1).unwrap()
     }
 
     /// Lets windows pass until the next one's assignment is as wanted. The chain stands at the block before it then.
@@ -451,11 +451,11 @@ impl Fleet {
         loop {
             self.rest().await;
             let window = self.next();
-            if wanted(self, window, self.hashes(window.safe_block()).await) {
+            if wanted(self, window, self.hashes(window.safe_block().0).await) {
                 return window;
             }
             // Past all of it at once.
-            self.mine(NETWORK.frequency).await;
+            self.mine(NETWORK.frequency.0).await;
         }
     }
 

@@ -20,7 +20,10 @@ use coxswain_protocol::{
     Setup, SigningGroup, Window, WindowParameters, WindowResult,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
-use coxswain_rules::{Action, Amount, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
+use coxswain_rules::{
+    Action, Amount, KeyHash, Proposal, RedemptionProposal, ScriptBuf,
+    units::{BlockNumber, UnixTime},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -73,7 +76,7 @@ pub(crate) enum Mood {
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) byte: Mutex<u8>,
-    pub(crate) head: Mutex<u64>,
+    pub(crate) head: Mutex<BlockNumber>,
     pub(crate) generating: Mutex<BTreeMap<KeyHash, Mood>>,
     pub(crate) judging: Mutex<Mood>,
     pub(crate) hashes_read: AtomicUsize,
@@ -120,7 +123,7 @@ impl Advisor for Asks {
         }
     }
 
-    async fn judge(&self, _: KeyHash, _: Window, _: Arc<Proposal>) -> (ContentVerdict, u64) {
+    async fn judge(&self, _: KeyHash, _: Window, _: Arc<Proposal>) -> (ContentVerdict, BlockNumber) {
         let _open = Open::new(&self.0.open);
         let (mood, head) = (*self.0.judging.lock().unwrap(), *self.0.head.lock().unwrap());
         match mood {
@@ -233,7 +236,7 @@ impl Channel for End {
         Ok(())
     }
 
-    fn on_block(&mut self, _: u64) -> Vec<Link> {
+    fn on_block(&mut self, _: BlockNumber) -> Vec<Link> {
         let linked = self.linked.lock().unwrap().clone();
         let up = linked.difference(&self.told).map(|operator| Link::Up(*operator));
         let down = self.told.difference(&linked).map(|operator| Link::Down(*operator));
@@ -281,7 +284,7 @@ impl World {
     pub(crate) fn new(members: u8, wallets: u16) -> Self {
         let servers = Servers {
             byte: Mutex::new(1),
-            head: Mutex::new(0),
+            head: Mutex::new(BlockNumber(0)),
             generating: Mutex::default(),
             judging: Mutex::new(Mood::Answers),
             hashes_read: AtomicUsize::new(0),
@@ -328,8 +331,11 @@ impl World {
             Wallet { setup, channel }
         });
         let sequence = self.air.said.lock().unwrap().len() as u64 + 1_000_000;
-        let settings =
-            Settings { places: 4, patience: Duration::from_secs(30), clock: Arc::new(move || sequence) };
+        let settings = Settings {
+            places: 4,
+            patience: Duration::from_secs(30),
+            clock: Arc::new(move || UnixTime(sequence)),
+        };
         let (results, taken) = mpsc::channel(self.wallets.len() + 64);
         let book = self.books.get(&number).unwrap().clone();
         let coordinator = Coordinator::new(Asks(self.servers.clone()), book, settings, wallets, results);
@@ -353,9 +359,9 @@ impl World {
 
     /// The next block comes to all nodes, and its time passes.
     pub(crate) async fn block(&mut self, block: u64) {
-        *self.servers.head.lock().unwrap() = block;
+        *self.servers.head.lock().unwrap() = BlockNumber(block);
         for node in &self.nodes {
-            node.clock.send_modify(|tick| tick.block = block);
+            node.clock.send_modify(|tick| tick.block = BlockNumber(block));
         }
         sleep(BLOCK).await;
     }

@@ -6,6 +6,7 @@ mod clock;
 mod doubles;
 mod troubles;
 
+use coxswain_rules::units::BlockNumber;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use coxswain_coordination::Count;
@@ -20,7 +21,7 @@ async fn five_operators_reach_the_same_result_in_twenty_windows_in_a_row() {
     let mut world = World::without(5, &[]);
     for index in 1..=20 {
         let window = window(index);
-        world.blocks(window.block() - 2..=window.end() + 1).await;
+        world.blocks(window.block().0 - 2..=window.end().0 + 1).await;
         let leads = key(leader(wallet(1), 5, index, 1)).address();
         for number in 1..=5 {
             let result = world.node(number).result();
@@ -97,7 +98,7 @@ async fn wallets_whose_endpoints_hang_delay_no_other_wallets_message_by_a_block(
     world.start(1);
     world.block(59).await;
     let began = Instant::now();
-    world.nodes[0].clock.send_modify(|tick| tick.block = 60);
+    world.nodes[0].clock.send_modify(|tick| tick.block = BlockNumber(60));
     while (11..=20).any(|number| world.air.count(wallet(number)) == 0) {
         sleep(Duration::from_millis(100)).await;
         assert!(began.elapsed() < BLOCK, "a block has passed");
@@ -127,8 +128,8 @@ async fn the_safe_block_is_asked_once_for_all_wallets_whatever_their_number() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_agreed_on_and_runs_still_is_handed_on_again_after_a_restart() {
-    let end = window(1).end();
-    let expiry = end + NETWORK.actions.validity(Action::Redemption);
+    let end = window(1).end().0;
+    let expiry = end + NETWORK.actions.validity(Action::Redemption).0;
     for (block, expected) in [(end + 2, 1), (expiry - 1, 1), (expiry, 0)] {
         let mut world = World::without(1, &[]);
         world.blocks(58..=end + 1).await;

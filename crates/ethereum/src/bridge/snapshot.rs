@@ -15,6 +15,7 @@ use coxswain_rules::{
     Amount, Assurance, Assured, Case, DepositKey, DepositParameters, DepositRecord, KeyHash,
     MovingFundsParameters, RedemptionKey, RedemptionParameters, RedemptionRecord, Snapshot, Subject,
     SweepRequestKey, SweepRequestRecord, WalletRecord,
+    units::{BlockNumber, UnixTime},
 };
 
 #[cfg(feature = "proven")]
@@ -312,8 +313,8 @@ fn unknown_state(kind: &str, key: &impl Display) -> impl FnOnce(u8) -> ChainErro
 /// The part of an answer that doesn't depend on the question.
 struct Head {
     chain_id: u64,
-    number: u64,
-    timestamp: u64,
+    number: BlockNumber,
+    timestamp: UnixTime,
     watchtower: Address,
     deposit_parameters: DepositParameters,
     redemption_parameters: RedemptionParameters,
@@ -341,8 +342,8 @@ impl Head {
         ) = Words::abi_decode_params_validate(bytes).ok()?;
         Some(Self {
             chain_id,
-            number,
-            timestamp,
+            number: BlockNumber(number),
+            timestamp: UnixTime(timestamp),
             watchtower,
             deposit_parameters: DepositParameters {
                 deposit_tx_max_fee: Amount::from_sat(deposit_tx_max_fee),

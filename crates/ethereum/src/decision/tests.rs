@@ -38,8 +38,8 @@ fn decide(
     heads: &[Response<&HashedHeader>],
     names: &[Response<&[HashedHeader]>],
 ) -> Result<Decision, DecisionError> {
-    let horizon = decider.heads(now, heads)?;
-    decider.names(now, horizon, names)
+    let horizon = decider.heads(UnixTime(now), heads)?;
+    decider.names(UnixTime(now), horizon, names)
 }
 
 /// The one server shows these blocks, the last of which is its head.
@@ -49,7 +49,12 @@ fn alone(decider: &mut Decider, now: u64, shown: &[HashedHeader]) -> Result<Deci
 
 #[test]
 fn a_networks_pace_is_its_presets() {
-    let times = BlockTimes { slot: 12, max_head_age: 180, max_head_ahead: 30, max_decision_age: 300 };
+    let times = BlockTimes {
+        slot: Duration::from_secs(12),
+        max_head_age: Duration::from_secs(180),
+        max_head_ahead: Duration::from_secs(30),
+        max_decision_age: Duration::from_secs(300),
+    };
     assert_eq!(Preset::MAINNET.block_times, Some(times));
     assert_eq!(Preset::LOCAL.block_times, None);
 }
@@ -86,15 +91,15 @@ fn inc_47_enough_servers_have_reached_the_height_whatever_the_highest_claims() {
         (vec![at(20), Response::Silence], 20),
         (vec![claim, at(18), at(18), at(17), Response::Nothing], 18),
     ] {
-        let horizon = Decider::new(quorum(heads.len()), LOCAL).heads(NOW, &heads).unwrap();
-        assert_eq!(horizon.heights(), height - 7..=height);
+        let horizon = Decider::new(quorum(heads.len()), LOCAL).heads(UnixTime(NOW), &heads).unwrap();
+        assert_eq!(horizon.heights(), BlockNumber(height - 7)..=BlockNumber(height));
     }
     // Of two, one that answers other questions is not silent.
     let heads = [at(20), Response::Nothing];
     let few = DecisionError::NoFreshHead { counted: 1, required: 2 };
-    assert_eq!(Decider::new(quorum(2), LOCAL).heads(NOW, &heads), Err(few));
+    assert_eq!(Decider::new(quorum(2), LOCAL).heads(UnixTime(NOW), &heads), Err(few));
     let raised = Quorum::new(2, 2).unwrap();
-    assert_eq!(Decider::new(raised, LOCAL).heads(NOW, &[at(20), Response::Silence]), Err(few));
+    assert_eq!(Decider::new(raised, LOCAL).heads(UnixTime(NOW), &[at(20), Response::Silence]), Err(few));
 }
 
 #[test]
@@ -103,8 +108,8 @@ fn inc_24_behind_is_more_than_ten_under_what_enough_have_reached() {
     let at = |height: usize| Response::Answer(&chain[height - 1]);
     let high = header(51, NOW, 7, B256::ZERO);
     let heads = [Response::Answer(&high), at(40), at(40), at(30), at(29)];
-    let horizon = Decider::new(quorum(5), LOCAL).heads(NOW, &heads).unwrap();
-    assert_eq!((horizon.height, horizon.behind), (40, vec![4]));
+    let horizon = Decider::new(quorum(5), LOCAL).heads(UnixTime(NOW), &heads).unwrap();
+    assert_eq!((horizon.height, horizon.behind), (BlockNumber(40), vec![4]));
 }
 
 #[test]
@@ -125,8 +130,12 @@ fn the_block_is_the_highest_that_enough_name_down_to_seven_under_the_height() {
         ([Response::Answer(&chain[..]), Response::Answer(&other[..]), Response::Silence], None),
     ] {
         let found = decide(&mut Decider::new(quorum(3), LOCAL), NOW, &heads, &names);
-        let expected = decided.ok_or(DecisionError::NotNamed { lowest: 13, highest: 20, required: 2 });
-        assert_eq!(found.map(|found| (found.header.number(), found.named_by)), expected);
+        let expected = decided.ok_or(DecisionError::NotNamed {
+            lowest: BlockNumber(13),
+            highest: BlockNumber(20),
+            required: 2,
+        });
+        assert_eq!(found.map(|found| (found.header.number().0, found.named_by)), expected);
     }
 }
 
@@ -146,16 +155,16 @@ fn inc_47_the_block_itself_is_not_old() {
 fn inc_47_heads_that_time_does_not_allow_do_not_count() {
     let block = |number, time| [header(number, time, 0, B256::ZERO)];
     let mut decider = Decider::new(quorum(1), MAINNET);
-    assert_eq!(alone(&mut decider, NOW, &block(100, NOW)).unwrap().clock, 100);
+    assert_eq!(alone(&mut decider, NOW, &block(100, NOW)).unwrap().clock, BlockNumber(100));
     let later = NOW + 120;
     for (number, time) in [(111, later), (110, later - 1), (1_000_000, later), (101, NOW + 11)] {
         assert_eq!(
             alone(&mut decider.clone(), later, &block(number, time)),
-            Err(DecisionError::OutOfPace { since: 100 }),
+            Err(DecisionError::OutOfPace { since: BlockNumber(100) }),
             "{number} at {time}"
         );
     }
-    assert_eq!(alone(&mut decider, later, &block(110, later)).unwrap().clock, 110);
+    assert_eq!(alone(&mut decider, later, &block(110, later)).unwrap().clock, BlockNumber(110));
     // Honest lag is no jump.
     assert!(alone(&mut decider, later, &block(90, later - 30)).is_ok());
     // What was out of pace for 75 blocks' time, and is all there is, must be the chain.
@@ -171,15 +180,15 @@ fn the_clock_never_goes_back_unless_the_servers_stay_under_it() {
     let mut at = |now: u64, number: u64| {
         alone(&mut decider, now, &[header(number, now, 0, B256::ZERO)]).unwrap().clock
     };
-    assert_eq!(at(NOW, 100), 100);
-    assert_eq!(at(NOW + 1, 98), 100);
-    assert_eq!(at(NOW + 75, 60), 100);
+    assert_eq!(at(NOW, 100), BlockNumber(100));
+    assert_eq!(at(NOW + 1, 98), BlockNumber(100));
+    assert_eq!(at(NOW + 75, 60), BlockNumber(100));
     // It was reached in between: the wait begins anew.
-    assert_eq!(at(NOW + 76, 100), 100);
-    assert_eq!(at(NOW + 80, 70), 100);
-    assert_eq!(at(NOW + 154, 71), 100);
-    assert_eq!(at(NOW + 155, 72), 72);
-    assert_eq!(at(NOW + 156, 73), 73);
+    assert_eq!(at(NOW + 76, 100), BlockNumber(100));
+    assert_eq!(at(NOW + 80, 70), BlockNumber(100));
+    assert_eq!(at(NOW + 154, 71), BlockNumber(100));
+    assert_eq!(at(NOW + 155, 72), BlockNumber(72));
+    assert_eq!(at(NOW + 156, 73), BlockNumber(73));
 }
 
 #[test]
@@ -187,12 +196,12 @@ fn the_safe_block_is_an_ancestor_by_its_parents_hashes() {
     let (chain, other) = (branch(0, 99, 9), branch(1, 6, 9));
     let down = |chain: &[HashedHeader]| chain.iter().rev().cloned().collect::<Vec<_>>();
     let (headers, foreign) = (down(&chain[..8]), down(&other[..8]));
-    assert_eq!(ancestor(&chain[8], &headers, 5), Some(&chain[4]));
-    assert_eq!(ancestor(&chain[8], &headers, 9), Some(&chain[8]));
-    assert_eq!(ancestor(&chain[8], &headers, 10), None);
-    assert_eq!(ancestor(&chain[8], &foreign, 5), None, "another branch");
-    assert_eq!(ancestor(&chain[8], &headers[1..], 5), None, "one is left out");
-    assert_eq!(ancestor(&chain[8], &headers[..3], 5), None, "it ends too early");
+    assert_eq!(ancestor(&chain[8], &headers, BlockNumber(5)), Some(&chain[4]));
+    assert_eq!(ancestor(&chain[8], &headers, BlockNumber(9)), Some(&chain[8]));
+    assert_eq!(ancestor(&chain[8], &headers, BlockNumber(10)), None);
+    assert_eq!(ancestor(&chain[8], &foreign, BlockNumber(5)), None, "another branch");
+    assert_eq!(ancestor(&chain[8], &headers[1..], BlockNumber(5)), None, "one is left out");
+    assert_eq!(ancestor(&chain[8], &headers[..3], BlockNumber(5)), None, "it ends too early");
 }
 
 /// All that up to five servers can be, two heads of lag, a fork, the dead and liars: if fewer fail than are enough, the block
@@ -238,7 +247,7 @@ fn inc_47_every_small_case() {
                         shown.flatten().any(|header| *header == decision.header),
                         "{chosen:?}: {decision:?}"
                     );
-                    assert!(decision.clock <= 12, "{chosen:?}: {decision:?}");
+                    assert!(decision.clock <= BlockNumber(12), "{chosen:?}: {decision:?}");
                 }
                 Err(error) => {
                     let on_main = chosen.iter().filter(|kind| **kind < 3).count();

@@ -12,7 +12,7 @@ use alloy::{
 };
 use bitcoin::{consensus::encode, hashes::Hash as _};
 use coxswain_bindings::bridge::Bridge::{self, BridgeEvents};
-use coxswain_rules::{Amount, KeyHash, OutPoint, ScriptBuf, Txid};
+use coxswain_rules::{Amount, KeyHash, OutPoint, ScriptBuf, Txid, units::BlockNumber};
 use serde::{Deserialize, Serialize};
 
 use super::reveal::Revealed;
@@ -181,11 +181,13 @@ impl BridgeEvent {
 pub(super) fn in_order(
     bridge: Address,
     logs: Vec<Log>,
-    range: &RangeInclusive<u64>,
+    range: &RangeInclusive<BlockNumber>,
 ) -> Result<BTreeMap<Position, Log>, ChainError> {
     let mut in_order = BTreeMap::new();
     for log in logs {
-        let Some(block) = log.block_number.filter(|block| range.contains(block)) else { continue };
+        let Some(block) = log.block_number.map(BlockNumber).filter(|block| range.contains(block)) else {
+            continue;
+        };
         if log.removed || log.address() != bridge {
             continue;
         }

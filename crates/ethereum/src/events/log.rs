@@ -5,7 +5,10 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use alloy::primitives::Address;
-use coxswain_rules::{KeyHash, RevealedDeposit};
+use coxswain_rules::{
+    KeyHash, RevealedDeposit,
+    units::{BlockNumber, Blocks},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -35,11 +38,11 @@ pub struct EventLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// The first block whose events are wanted.
-    pub from_block: u64,
+    pub from_block: BlockNumber,
     /// The first block from which on all lasting events are read.
-    pub searched: u64,
+    pub searched: BlockNumber,
     /// The first block whose events are not read, or may still change.
-    pub unsettled: u64,
+    pub unsettled: BlockNumber,
 }
 
 /// A wallet's own events.
@@ -74,7 +77,7 @@ pub struct ChangeSet {
 
 impl EventLog {
     /// No events yet of the Bridge at this address, whose events from this block on are wanted.
-    pub const fn new(bridge: Address, from_block: u64) -> Self {
+    pub const fn new(bridge: Address, from_block: BlockNumber) -> Self {
         Self {
             bridge,
             extent: Extent { from_block, searched: from_block, unsettled: from_block },
@@ -96,12 +99,12 @@ impl EventLog {
     }
 
     /// The first block of which all wallets' transactions, registrations, commitments and moves of funds are read.
-    pub const fn searched(&self) -> u64 {
+    pub const fn searched(&self) -> BlockNumber {
         self.extent.searched
     }
 
     /// The first block whose events are wanted.
-    pub const fn from_block(&self) -> u64 {
+    pub const fn from_block(&self) -> BlockNumber {
         self.extent.from_block
     }
 
@@ -197,7 +200,12 @@ impl EventLog {
     }
 
     /// Replaces the events of these kinds in these blocks. The new ones are in order, each once.
-    pub(super) fn replace(&mut self, range: &RangeInclusive<u64>, kinds: Kinds, events: Vec<BridgeEvent>) {
+    pub(super) fn replace(
+        &mut self,
+        range: &RangeInclusive<BlockNumber>,
+        kinds: Kinds,
+        events: Vec<BridgeEvent>,
+    ) {
         match kinds {
             Kinds::All => self.retain(|at| !range.contains(&at.block)),
             Kinds::Lasting => {
@@ -210,20 +218,20 @@ impl EventLog {
 
     /// Events of all kinds have been read up to this block, which is the newest one known; the last `final_depth` blocks may
     /// still change.
-    pub(super) fn read_to(&mut self, last: u64, newest: u64, final_depth: u64) {
-        let next = last.saturating_add(1);
-        let settled = next.min(newest.saturating_add(1).saturating_sub(final_depth));
+    pub(super) fn read_to(&mut self, last: BlockNumber, newest: BlockNumber, final_depth: Blocks) {
+        let next = last.next();
+        let settled = next.min(newest.next().saturating_sub(final_depth));
         self.extent.unsettled = self.extent.unsettled.max(settled);
     }
 
     /// What lasts has been read from this block on.
-    pub(super) fn searched_from(&mut self, first: u64) {
+    pub(super) fn searched_from(&mut self, first: BlockNumber) {
         self.extent.searched = self.extent.searched.min(first);
     }
 
     /// Events of all kinds have been read from this block on, up to where they were wanted from.
-    pub(super) fn read_from(&mut self, first: u64, newest: u64, final_depth: u64) {
-        let settled = newest.saturating_add(1).saturating_sub(final_depth).max(first);
+    pub(super) fn read_from(&mut self, first: BlockNumber, newest: BlockNumber, final_depth: Blocks) {
+        let settled = newest.next().saturating_sub(final_depth).max(first);
         self.extent.from_block = self.extent.from_block.min(first);
         self.extent.unsettled = self.extent.unsettled.min(settled.max(self.extent.from_block));
         self.searched_from(first);

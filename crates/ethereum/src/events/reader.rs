@@ -11,6 +11,7 @@ use alloy::{
     primitives::{Address, B256},
     rpc::types::Filter,
 };
+use coxswain_rules::units::{BlockNumber, Blocks};
 use tokio::sync::Mutex;
 
 use super::{
@@ -34,7 +35,7 @@ pub struct EventReader(Arc<Shared>);
 struct Shared {
     endpoints: Endpoints,
     bridge: Address,
-    final_depth: u64,
+    final_depth: Blocks,
     log: StdMutex<Arc<EventLog>>,
     /// Held by whoever asks.
     asking: Mutex<Asking>,
@@ -44,13 +45,13 @@ struct Shared {
 struct Asking {
     ranges: LogRanges,
     /// Blocks up to which the log is read, of those that may still change.
-    followed: BTreeMap<u64, B256>,
+    followed: BTreeMap<BlockNumber, B256>,
 }
 
 impl EventReader {
     /// Goes on with this log. Blocks that have `final_depth` or more of the chain upon them don't change any more; those above
     /// are read anew for every block that is followed.
-    pub fn new(endpoints: Endpoints, log: EventLog, final_depth: u64) -> Self {
+    pub fn new(endpoints: Endpoints, log: EventLog, final_depth: Blocks) -> Self {
         let asking = Asking { ranges: LogRanges::new(), followed: BTreeMap::new() };
         let bridge = log.bridge();
         let log = StdMutex::new(Arc::new(log));
@@ -93,7 +94,7 @@ impl EventReader {
             let last = self.read(&mut asking, block, Kinds::All, range, End::First, |log, read| {
                 log.read_to(*read.end(), block.number, self.0.final_depth);
             });
-            next = last.await?.1.saturating_add(1);
+            next = last.await?.1.next();
         }
         let log = self.log();
         followed.retain(|height, _| (log.extent().unsettled..block.number).contains(height));
@@ -107,10 +108,12 @@ impl EventReader {
     ///
     /// # Errors
     /// As with [`follow`](Self::follow). The blocks already read are not read again.
-    pub async fn reach_back(&self, goal: u64, block: Block) -> Result<Arc<EventLog>, ChainError> {
+    pub async fn reach_back(&self, goal: BlockNumber, block: Block) -> Result<Arc<EventLog>, ChainError> {
         let mut asking = self.0.asking.lock().await;
         for _ in 0..STEP_REQUESTS {
-            let Some(last) = self.log().searched().checked_sub(1).filter(|last| goal <= *last) else { break };
+            let Some(last) = self.log().searched().checked_sub(Blocks(1)).filter(|last| goal <= *last) else {
+                break;
+            };
             let range = goal..=last;
             let read = self.read(&mut asking, block, Kinds::Lasting, range, End::Last, |log, read| {
                 log.searched_from(*read.start());
@@ -124,11 +127,11 @@ impl EventReader {
     ///
     /// # Errors
     /// As with [`follow`](Self::follow). The blocks already read are not read again.
-    pub async fn extend_to(&self, first: u64, block: Block) -> Result<Arc<EventLog>, ChainError> {
+    pub async fn extend_to(&self, first: BlockNumber, block: Block) -> Result<Arc<EventLog>, ChainError> {
         let mut asking = self.0.asking.lock().await;
         loop {
             // Above the newest block there is nothing to read.
-            let before = self.log().from_block().checked_sub(1).map(|last| last.min(block.number));
+            let before = self.log().from_block().checked_sub(Blocks(1)).map(|last| last.min(block.number));
             let Some(last) = before.filter(|last| first <= *last) else { break };
             let range = first..=last;
             let depth = self.0.final_depth;
@@ -146,10 +149,10 @@ impl EventReader {
         asking: &mut Asking,
         at: Block,
         kinds: Kinds,
-        range: RangeInclusive<u64>,
+        range: RangeInclusive<BlockNumber>,
         end: End,
-        note: impl FnOnce(&mut EventLog, &RangeInclusive<u64>),
-    ) -> Result<(u64, u64), ChainError> {
+        note: impl FnOnce(&mut EventLog, &RangeInclusive<BlockNumber>),
+    ) -> Result<(BlockNumber, BlockNumber), ChainError> {
         let Shared { endpoints, bridge, log, .. } = &*self.0;
         let signatures = match kinds {
             Kinds::All => event::all(),
@@ -159,7 +162,7 @@ impl EventReader {
         let (range, logs) = asking.ranges.read(endpoints, at, filter, range, end).await?;
         let logs = event::in_order(*bridge, logs, &range)?;
         if let Some(newest) = logs.values().next_back()
-            && newest.block_number == Some(at.number)
+            && newest.block_number == Some(at.number.0)
             && newest.block_hash != Some(at.hash)
         {
             let endpoint = endpoints.name().to_owned();

@@ -9,7 +9,10 @@ use alloy::{
 };
 use bitcoin::{OutPoint, Txid, hashes::Hash as _};
 use coxswain_bindings::Bridge::DepositRevealed;
-use coxswain_rules::{KeyHash, RevealedDeposit};
+use coxswain_rules::{
+    KeyHash, RevealedDeposit,
+    units::{BlockNumber, Blocks},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -42,7 +45,7 @@ impl From<DepositRevealed> for Revealed {
 }
 
 /// Reveals no further apart than this, in blocks, are read in one range.
-const GAP: u64 = 10_000;
+const GAP: Blocks = Blocks(10_000);
 
 /// The servers' answers about the reveal of one deposit in the block that is named for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,12 +132,12 @@ impl Endpoints {
         blocks.sort_unstable();
         let mut said: Vec<_> = deposits.iter().map(|_| RevealSaid::default()).collect();
         let mut ranges = LogRanges::new();
-        for near in blocks.chunk_by(|one, next| next.saturating_sub(*one) <= GAP) {
+        for near in blocks.chunk_by(|one, next| next.saturating_since(*one) <= GAP) {
             let (Some(&first), Some(&last)) = (near.first(), near.last()) else { continue };
             let mut next = first;
             while next <= last {
                 let (range, logs) = ranges.read_each(self, at, filter.clone(), next..=last).await?;
-                next = range.end().saturating_add(1);
+                next = range.end().next();
                 let required = self.required();
                 for (name, logs) in logs {
                     let shown = logs.ok().map(|logs| shown(bridge, &logs));
@@ -154,7 +157,7 @@ impl Endpoints {
     }
 }
 
-type Shown = BTreeMap<(u64, OutPoint), Revealed>;
+type Shown = BTreeMap<(BlockNumber, OutPoint), Revealed>;
 
 /// The reveals among these logs, by block and deposit.
 fn shown(bridge: Address, logs: &[Log]) -> Shown {
@@ -163,7 +166,7 @@ fn shown(bridge: Address, logs: &[Log]) -> Shown {
         let event = DepositRevealed::decode_log_validate(&log.inner).ok()?;
         let txid = Txid::from_byte_array(event.fundingTxHash.0);
         let outpoint = OutPoint::new(txid, event.fundingOutputIndex);
-        Some(((log.block_number?, outpoint), Revealed::from(event.data)))
+        Some(((BlockNumber(log.block_number?), outpoint), Revealed::from(event.data)))
     };
     of_bridge.filter_map(reveal).collect()
 }

@@ -37,7 +37,7 @@ impl Watch {
     fn new(servers: usize, pace: Pace) -> Self {
         Self {
             decider: Decider::new(Quorum::new(servers, 0).unwrap(), pace),
-            clock: WindowClock::new(pace, START),
+            clock: WindowClock::new(pace, UnixTime(START)),
             watch: WindowWatch::new(WindowParameters::default(), None),
             windows: Vec::new(),
             notices: Vec::new(),
@@ -56,9 +56,9 @@ impl Watch {
             .map(|head| {
                 let head = head.as_ref()?;
                 let branch = head.fields().extra_data[0];
-                let under = (head.number().saturating_sub(8)..head.number()).map(|number| {
-                    let before = 12 * (head.number() - number);
-                    header(number, head.timestamp() - before, branch)
+                let under = (head.number().0.saturating_sub(8)..head.number().0).map(|number| {
+                    let before = 12 * (head.number().0 - number);
+                    header(number, head.timestamp().0 - before, branch)
                 });
                 Some(under.chain([head.clone()]).collect())
             })
@@ -67,19 +67,22 @@ impl Watch {
             heads.iter().map(|head| head.as_ref().map_or(Response::Nothing, Response::Answer)).collect();
         let names: Vec<_> =
             shown.iter().map(|shown| shown.as_deref().map_or(Response::Nothing, Response::Answer)).collect();
-        let decided =
-            self.decider.heads(now, &said).and_then(|horizon| self.decider.names(now, horizon, &names)).ok();
-        self.notices.extend(self.clock.take(now, decided.as_ref()));
+        let decided = self
+            .decider
+            .heads(UnixTime(now), &said)
+            .and_then(|horizon| self.decider.names(UnixTime(now), horizon, &names))
+            .ok();
+        self.notices.extend(self.clock.take(UnixTime(now), decided.as_ref()));
         decided.as_ref()?;
         let height = self.clock.standing().unwrap().height;
         self.windows.extend(self.watch.on_block(height).map(|window: Window| window.index()));
-        Some(height)
+        Some(height.0)
     }
 
     /// One server that shows this block, this many seconds after it was made.
     fn alone(&mut self, number: u64, late: u64) -> Option<u64> {
         let block = block(number, 0);
-        let seconds = block.timestamp() - START + late;
+        let seconds = block.timestamp().0 - START + late;
         self.hear(seconds, &[Some(block)])
     }
 }
@@ -112,7 +115,7 @@ fn inc_14_a_jump_of_50_blocks_is_told_and_opens_its_window_late_once() {
     assert_eq!(watch.alone(940, 0), Some(940));
     assert_eq!(watch.alone(941, 0), Some(941));
     assert_eq!(watch.windows, [1]);
-    assert_eq!(watch.notices, [Notice::Skipped { from: 890, to: 940 }]);
+    assert_eq!(watch.notices, [Notice::Skipped { from: BlockNumber(890), to: BlockNumber(940) }]);
 }
 
 #[test]
@@ -139,13 +142,13 @@ fn silence_is_told_once_and_so_is_its_end() {
     assert_eq!(watch.notices, [Notice::Silent { seconds: 60 }]);
     // The window's block came meanwhile: it opens late.
     assert_eq!(watch.alone(905, 0), Some(905));
-    assert_eq!(watch.notices[1..], [Notice::Skipped { from: 890, to: 905 }]);
+    assert_eq!(watch.notices[1..], [Notice::Skipped { from: BlockNumber(890), to: BlockNumber(905) }]);
     assert_eq!(watch.windows, [1]);
     let mut watch = Watch::mainnet(1);
     watch.alone(890, 0);
     watch.hear(70, &[None]);
     watch.alone(891, 60);
-    assert_eq!(watch.notices[1..], [Notice::Resumed { at: 891 }]);
+    assert_eq!(watch.notices[1..], [Notice::Resumed { at: BlockNumber(891) }]);
 }
 
 #[test]
@@ -158,7 +161,10 @@ fn a_chain_that_stands_is_told_where_time_is_the_clocks() {
     // It is told once.
     watch.alone(890, 121);
     watch.alone(891, 110);
-    assert_eq!(watch.notices, [Notice::Stalled { at: 890, seconds: 120 }, Notice::Resumed { at: 891 }]);
+    assert_eq!(
+        watch.notices,
+        [Notice::Stalled { at: BlockNumber(890), seconds: 120 }, Notice::Resumed { at: BlockNumber(891) }]
+    );
     // Who mines by hand may take a rest.
     let mut local = Watch::new(1, Preset::LOCAL.block_times);
     local.alone(890, 0);
@@ -180,7 +186,7 @@ fn inc_47_a_higher_head_of_one_server_moves_nothing() {
     // One lags by a block. The lie has more blocks than there was time for: it doesn't stand for one that has reached 894.
     let lie = Some(header(900, START + 48, 7));
     assert_eq!(watch.hear(48, &[at(894), at(893), lie]), Some(893));
-    assert_eq!(watch.clock.standing().unwrap().named.header.number(), 893);
+    assert_eq!(watch.clock.standing().unwrap().named.header.number(), BlockNumber(893));
     assert!(watch.windows.is_empty());
 }
 
@@ -206,7 +212,7 @@ fn after_75_blocks_time_under_it_the_clock_is_set_to_what_is_named() {
         assert_eq!(standing.set_back, set_back);
         if set_back == 1 {
             assert_eq!(height, Some(860));
-            assert_eq!(watch.notices, [Notice::SetBack { from: 905, to: 860 }]);
+            assert_eq!(watch.notices, [Notice::SetBack { from: BlockNumber(905), to: BlockNumber(860) }]);
         } else {
             assert_eq!(height, Some(905));
             assert!(watch.notices.is_empty());

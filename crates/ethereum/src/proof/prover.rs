@@ -179,7 +179,7 @@ impl Prover {
             return Ok(Proven::of(called, call, state));
         }
         for server in &self.servers {
-            let server = Server { connection: server, at: U64::from(header.number()) };
+            let server = Server { connection: server, at: U64::from(header.number().0) };
             if !hinted {
                 let hints = server.hints(call, header.fields().beneficiary).await;
                 match self.ask(&server, &hints, state).await {
@@ -218,7 +218,7 @@ impl Prover {
         let account = BTreeMap::from([(address, BTreeSet::new())]);
         let mut failures = Vec::new();
         for server in &self.servers {
-            let server = Server { connection: server, at: U64::from(header.number()) };
+            let server = Server { connection: server, at: U64::from(header.number().0) };
             match server.prove(&account, &mut state).await {
                 Ok(()) => return Ok(state.has_code(address) == Some(true)),
                 Err(failure) => failures.push(self.failed(failure)),

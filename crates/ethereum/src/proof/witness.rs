@@ -219,6 +219,7 @@ impl Recorder {
 mod tests {
     use alloy::primitives::{address, keccak256};
     use alloy_trie::{HashBuilder, Nibbles, TrieAccount, proof::ProofRetainer};
+    use coxswain_rules::units::BlockNumber;
 
     use super::*;
 
@@ -314,7 +315,7 @@ mod tests {
         let read: Witness = serde_json::from_str(&text).unwrap();
         assert_eq!(read, witness);
         let replayed = replay(&read, &codes).unwrap();
-        assert_eq!(replayed.block().number, 9);
+        assert_eq!(replayed.block().number, BlockNumber(9));
         let seven = Called::Returned(U256::from(7).to_be_bytes::<32>().into());
         assert_eq!(replayed.answer(Some(CONTRACT), &Bytes::new()), Some(seven));
         assert_eq!(replayed.answer(Some(Address::repeat_byte(1)), &Bytes::new()), None, "it isn't kept");

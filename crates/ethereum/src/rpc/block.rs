@@ -3,17 +3,18 @@
 use std::{fmt, str::FromStr};
 
 use alloy::primitives::{B256, U64};
+use coxswain_rules::units::{BlockNumber, UnixTime};
 use serde::{Deserialize, Serialize};
 
 /// A block that an endpoint has shown us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Block {
-    /// Height.
-    pub number: u64,
+    /// Its number.
+    pub number: BlockNumber,
     /// Hash, by which later reads name the block.
     pub hash: B256,
-    /// Unix seconds: the `block.timestamp` that rules compare with.
-    pub timestamp: u64,
+    /// The `block.timestamp` that rules compare with.
+    pub timestamp: UnixTime,
 }
 
 impl fmt::Display for Block {
@@ -26,7 +27,7 @@ impl fmt::Display for Block {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// Its block's number.
-    pub block: u64,
+    pub block: BlockNumber,
     /// Its index among the block's events.
     pub index: u64,
 }
@@ -40,8 +41,8 @@ pub(crate) struct RpcBlock {
 }
 
 impl RpcBlock {
-    pub(crate) fn number(&self) -> u64 {
-        self.number.to()
+    pub(crate) fn number(&self) -> BlockNumber {
+        BlockNumber(self.number.to())
     }
 
     pub(crate) const fn hash(&self) -> B256 {
@@ -51,7 +52,11 @@ impl RpcBlock {
 
 impl From<RpcBlock> for Block {
     fn from(block: RpcBlock) -> Self {
-        Self { number: block.number.to(), hash: block.hash, timestamp: block.timestamp.to() }
+        Self {
+            number: BlockNumber(block.number.to()),
+            hash: block.hash,
+            timestamp: UnixTime(block.timestamp.to()),
+        }
     }
 }
 
@@ -67,8 +72,8 @@ pub enum BlockSelector {
     Finalized,
     /// The first block.
     Earliest,
-    /// By height.
-    Number(u64),
+    /// By number.
+    Number(BlockNumber),
     /// By hash.
     Hash(B256),
 }
@@ -112,7 +117,7 @@ impl FromStr for BlockSelector {
                 None if text.starts_with('+') => return Err(invalid()),
                 None => text.parse(),
             }
-            .map(Self::Number)
+            .map(|number| Self::Number(BlockNumber(number)))
             .map_err(|_| invalid()),
         }
     }
@@ -129,7 +134,7 @@ mod tests {
         {
             assert_eq!(text.parse::<BlockSelector>().unwrap().to_string(), text);
         }
-        assert_eq!("0x10".parse(), Ok(BlockSelector::Number(16)));
+        assert_eq!("0x10".parse(), Ok(BlockSelector::Number(BlockNumber(16))));
     }
 
     #[test]

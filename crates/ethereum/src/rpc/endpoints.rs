@@ -17,7 +17,10 @@ use alloy::{
     },
 };
 use backon::{ExponentialBuilder, Retryable};
-use coxswain_rules::{Dissent, Quorum, servers};
+use coxswain_rules::{
+    Dissent, Quorum, servers,
+    units::{BlockNumber, Blocks},
+};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 use url::Url;
@@ -39,7 +42,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How long a check holds. An endpoint that is not fit is asked again after this, or when there is no other.
 const CHECKED_FOR: Duration = Duration::from_secs(60);
 /// How many blocks an endpoint may be behind the others: two minutes on mainnet.
-pub const MAX_LAG: u64 = 10;
+pub const MAX_LAG: Blocks = Blocks(10);
 
 /// Where Ethereum is asked: one JSON-RPC endpoint over HTTP, or several, in the order of preference.
 #[derive(Clone, Debug)]
@@ -196,7 +199,7 @@ impl Endpoints {
         let (member, block) = match selector {
             BlockSelector::Hash(hash) => self.ask(method, (hash, false), None, useful).await?,
             BlockSelector::Number(number) => {
-                self.ask(method, (U64::from(number), false), None, useful).await?
+                self.ask(method, (U64::from(number.0), false), None, useful).await?
             }
             tag => self.ask(method, (tag.to_string(), false), None, useful).await?,
         };
@@ -215,18 +218,18 @@ impl Endpoints {
         Ok(Some(block))
     }
 
-    /// The header of the block at this height. `None` if no endpoint has such a block.
+    /// The header of the block with this number. `None` if no endpoint has such a block.
     ///
     /// # Errors
     /// When the endpoint gives no usable answer: a header whose fields don't hash to the hash that comes with it is
     /// none, as it has fields that we don't know.
-    pub async fn header(&self, number: u64) -> Result<Option<Header>, RequestError> {
+    pub async fn header(&self, number: BlockNumber) -> Result<Option<Header>, RequestError> {
         const METHOD: &str = "eth_getBlockByNumber";
         let is_sound = |header: &RpcHeader| {
-            header.inner.number == number && HashedHeader::new(header.inner.clone(), header.hash).is_some()
+            header.inner.number == number.0 && HashedHeader::new(header.inner.clone(), header.hash).is_some()
         };
         let useful = |header: &Option<RpcHeader>| header.as_ref().is_some_and(is_sound);
-        let (member, block) = self.ask(METHOD, (U64::from(number), false), None, useful).await?;
+        let (member, block) = self.ask(METHOD, (U64::from(number.0), false), None, useful).await?;
         match block {
             Some(header) if is_sound(&header) => Ok(Some(header.inner)),
             None => Ok(None),
@@ -485,7 +488,7 @@ impl Shared {
                         expected,
                         actual: *actual,
                     }),
-                    _ if best.saturating_sub(head.number) > MAX_LAG => {
+                    _ if best.saturating_since(head.number) > MAX_LAG => {
                         Condition::Unfit(UnfitError::Behind { endpoint: endpoint(), head: head.number, best })
                     }
                     _ => Condition::Fit(*head),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::Address;
+use coxswain_rules::units::BlockNumber;
 
 use super::{block::Block, refusal::Refusal, revert::revert_of};
 
@@ -293,18 +294,18 @@ pub enum UnfitError {
     Behind {
         /// The endpoint's host and port.
         endpoint: String,
-        /// The height of its newest block.
-        head: u64,
-        /// The height of the newest block of all.
-        best: u64,
+        /// The number of its newest block.
+        head: BlockNumber,
+        /// The number of the newest block of all.
+        best: BlockNumber,
     },
     /// Its newest block is old.
     #[error("{endpoint} is behind: its newest block, {head}, is {age} s old")]
     Stale {
         /// The endpoint's host and port.
         endpoint: String,
-        /// The height of its newest block.
-        head: u64,
+        /// The number of its newest block.
+        head: BlockNumber,
         /// The block's age in seconds.
         age: u64,
     },

@@ -2,6 +2,8 @@
 
 use alloy::{consensus::Header, primitives::B256, rpc::types::Header as RpcHeader};
 
+use coxswain_rules::units::{BlockNumber, UnixTime};
+
 use super::block::Block;
 
 /// A header whose fields hash to the hash that came with it.
@@ -27,19 +29,19 @@ impl HashedHeader {
         self.hash
     }
 
-    /// The block's height.
-    pub const fn number(&self) -> u64 {
-        self.header.number
+    /// The block's number.
+    pub const fn number(&self) -> BlockNumber {
+        BlockNumber(self.header.number)
     }
 
-    /// The block's time, in Unix seconds.
-    pub const fn timestamp(&self) -> u64 {
-        self.header.timestamp
+    /// The block's time.
+    pub const fn timestamp(&self) -> UnixTime {
+        UnixTime(self.header.timestamp)
     }
 
     /// The block, as decisions name it.
     pub const fn block(&self) -> Block {
-        Block { number: self.header.number, hash: self.hash, timestamp: self.header.timestamp }
+        Block { number: self.number(), hash: self.hash, timestamp: self.timestamp() }
     }
 
     /// The header of an endpoint's answer, if it hashes.

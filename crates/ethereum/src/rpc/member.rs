@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256, Bytes, U64};
-use coxswain_rules::network::Preset;
+use coxswain_rules::{network::Preset, units::UnixTime};
 use futures_util::future::try_join_all;
 use url::Url;
 
@@ -62,8 +62,8 @@ impl Default for Expected {
 
 impl Expected {
     /// The wall clock's time, in Unix seconds.
-    pub fn now(&self) -> u64 {
-        (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    pub fn now(&self) -> UnixTime {
+        UnixTime((self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 }
 
@@ -152,7 +152,7 @@ impl Member {
 
     /// Checks that the endpoint names this block at its height now.
     pub(super) async fn require_named(&self, block: Block) -> Result<(), RequestError> {
-        let params = (U64::from(block.number), false);
+        let params = (U64::from(block.number.0), false);
         let found = self
             .connection
             .request_twice::<_, Option<RpcBlock>>("eth_getBlockByNumber", params)
@@ -191,11 +191,11 @@ impl Member {
         {
             return Err(UnfitError::WrongNetwork { endpoint: endpoint(), network: network.name, actual });
         }
-        let age = expected.now().saturating_sub(head.timestamp);
+        let age = expected.now().saturating_since(head.timestamp);
         let max_age =
             Preset::of_chain(actual).and_then(|network| network.block_times).map(|times| times.max_head_age);
         if max_age.is_some_and(|max_age| age > max_age) {
-            return Err(UnfitError::Stale { endpoint: endpoint(), head: head.number, age });
+            return Err(UnfitError::Stale { endpoint: endpoint(), head: head.number, age: age.as_secs() });
         }
         if let Some(&(address, _)) = codes.iter().find(|(_, is_empty)| *is_empty) {
             return Err(UnfitError::NoCode { endpoint: endpoint(), address });

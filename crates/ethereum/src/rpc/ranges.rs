@@ -6,6 +6,7 @@
 use std::ops::RangeInclusive;
 
 use alloy::rpc::types::{Filter, Log};
+use coxswain_rules::units::{BlockNumber, Blocks};
 
 use super::{Block, Disagreement, Endpoints, RequestError, refusal::Refusal, votes::Said};
 
@@ -37,12 +38,12 @@ impl LogRanges {
         endpoint: &Endpoints,
         at: Block,
         filter: Filter,
-        range: RangeInclusive<u64>,
+        range: RangeInclusive<BlockNumber>,
         end: End,
-    ) -> Result<(RangeInclusive<u64>, Vec<Log>), RequestError> {
+    ) -> Result<(RangeInclusive<BlockNumber>, Vec<Log>), RequestError> {
         loop {
             let (part, width) = self.part(&range, end);
-            let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
+            let filter = filter.clone().from_block(part.start().0).to_block(part.end().0);
             let _step = endpoint.expected().activity.search();
             match endpoint.agreed(at, METHOD, (filter,), normal, shown).await {
                 Ok((logs, _)) => {
@@ -65,11 +66,11 @@ impl LogRanges {
         endpoint: &'a Endpoints,
         at: Block,
         filter: Filter,
-        range: RangeInclusive<u64>,
-    ) -> Result<(RangeInclusive<u64>, Said<'a, Vec<Log>>), RequestError> {
+        range: RangeInclusive<BlockNumber>,
+    ) -> Result<(RangeInclusive<BlockNumber>, Said<'a, Vec<Log>>), RequestError> {
         loop {
             let (part, width) = self.part(&range, End::First);
-            let filter = filter.clone().from_block(*part.start()).to_block(*part.end());
+            let filter = filter.clone().from_block(part.start().0).to_block(part.end().0);
             let _step = endpoint.expected().activity.search();
             let said = endpoint.each_says(at, METHOD, (filter,), normal).await;
             let required = endpoint.required();
@@ -96,12 +97,13 @@ impl LogRanges {
     }
 
     /// The blocks to ask for at this end of a range, and how many those are.
-    fn part(&self, range: &RangeInclusive<u64>, end: End) -> (RangeInclusive<u64>, u64) {
+    fn part(&self, range: &RangeInclusive<BlockNumber>, end: End) -> (RangeInclusive<BlockNumber>, u64) {
         let (first, last) = (*range.start(), *range.end());
-        let width = last.saturating_sub(first).saturating_add(1).min(self.width).max(1);
+        let width = last.saturating_since(first).0.saturating_add(1).min(self.width).max(1);
+        let others = Blocks(width - 1);
         let part = match end {
-            End::First => first..=first.saturating_add(width - 1),
-            End::Last => last.saturating_sub(width - 1)..=last,
+            End::First => first..=first.saturating_add(others),
+            End::Last => last.saturating_sub(others)..=last,
         };
         (part, width)
     }

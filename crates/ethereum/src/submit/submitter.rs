@@ -8,6 +8,7 @@ use alloy::{
     rpc::types::{Header, TransactionInput, TransactionReceipt, TransactionRequest},
     sol_types::{Revert, SolError},
 };
+use coxswain_rules::units::{BlockNumber, Blocks};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -46,7 +47,7 @@ pub struct Terms {
     /// How often to look.
     pub poll: Duration,
     /// How many blocks on its own a transaction needs to be taken for final.
-    pub depth: u64,
+    pub depth: Blocks,
 }
 
 impl Default for Terms {
@@ -58,7 +59,7 @@ impl Default for Terms {
             bump_after: Duration::from_secs(60),
             patience: Duration::from_secs(600),
             poll: Duration::from_secs(3),
-            depth: 3,
+            depth: Blocks(3),
         }
     }
 }
@@ -125,8 +126,8 @@ impl<L: SentLog> SentLog for &L {
 pub struct Mined {
     /// Its hash.
     pub hash: B256,
-    /// The block's height.
-    pub block: u64,
+    /// The block's number.
+    pub block: BlockNumber,
     /// The block's hash.
     pub block_hash: B256,
     /// The gas that it took.
@@ -309,8 +310,8 @@ impl<L: SentLog> Submitter<L> {
         let number = mined.block;
         let at = |number: u64| (self.address(), U64::from(number));
         let (after, before) = tokio::try_join!(
-            self.endpoints.request::<_, U256>("eth_getBalance", at(number)),
-            self.endpoints.request::<_, U256>("eth_getBalance", at(number.saturating_sub(1))),
+            self.endpoints.request::<_, U256>("eth_getBalance", at(number.0)),
+            self.endpoints.request::<_, U256>("eth_getBalance", at(number.saturating_sub(Blocks(1)).0)),
         )?;
         Ok(after.saturating_add(mined.cost()).saturating_sub(before))
     }
@@ -489,7 +490,9 @@ impl<L: SentLog> Submitter<L> {
         let lost = SubmitError::NotDeep(mined.hash);
         loop {
             let head = self.head().await;
-            if head.is_ok_and(|head| head.inner.number >= mined.block.saturating_add(self.terms.depth)) {
+            if head.is_ok_and(|head| {
+                BlockNumber(head.inner.number) >= mined.block.saturating_add(self.terms.depth)
+            }) {
                 return match self.receipt(mined.hash).await? {
                     Some(receipt) if receipt.block_hash == Some(mined.block_hash) => Ok(mined),
                     _ => Err(lost),
@@ -551,5 +554,11 @@ fn mined(receipt: &TransactionReceipt) -> Result<Mined, SubmitError> {
     let hash = receipt.transaction_hash;
     let (block, block_hash) =
         receipt.block_number.zip(receipt.block_hash).ok_or(SubmitError::NotDeep(hash))?;
-    Ok(Mined { hash, block, block_hash, gas_used: receipt.gas_used, gas_price: receipt.effective_gas_price })
+    Ok(Mined {
+        hash,
+        block: BlockNumber(block),
+        block_hash,
+        gas_used: receipt.gas_used,
+        gas_price: receipt.effective_gas_price,
+    })
 }

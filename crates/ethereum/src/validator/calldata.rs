@@ -27,7 +27,7 @@ pub fn calldata(case: &Case) -> Bytes {
                 depositsRevealBlocks: proposal
                     .deposits
                     .iter()
-                    .map(|deposit| U256::from(deposit.reveal_block))
+                    .map(|deposit| U256::from(deposit.reveal_block.0))
                     .collect(),
             },
             depositsExtraInfo: extra_info.iter().map(deposit_extra_info).collect(),

@@ -18,7 +18,7 @@ use coxswain_ethereum::{
 };
 use coxswain_rules::{
     Amount, Case, DepositSweepProposal, HeartbeatProposal, KeyHash, OutPoint, RevealedDeposit, RuleId,
-    Subject,
+    Subject, units::BlockNumber,
 };
 use coxswain_testkit::{FaultyEndpoint, Reply, TestChain, World, our_validator};
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn heartbeat() -> Case {
 }
 
 fn sweep() -> Case {
-    let deposit = RevealedDeposit { outpoint: OutPoint::null(), reveal_block: 1 };
+    let deposit = RevealedDeposit { outpoint: OutPoint::null(), reveal_block: BlockNumber(1) };
     let proposal = DepositSweepProposal { deposits: vec![deposit; 4], fee: Amount::ONE_SAT };
     Case { wallet: KeyHash([1; 20]), subject: Subject::DepositSweep { proposal, extra_info: vec![] } }
 }
@@ -225,7 +225,8 @@ async fn inc_47_the_block_that_comes_back_must_be_the_one_asked_for() {
     chain.mine(87).await.unwrap();
     let url = chain.endpoint();
     let honest = Endpoints::new(url.parse().unwrap()).unwrap();
-    let at = async |number: u64| honest.block(BlockSelector::Number(number)).await.unwrap().unwrap();
+    let at =
+        async |number: u64| honest.block(BlockSelector::Number(BlockNumber(number))).await.unwrap().unwrap();
     let (forty, other) = (at(40).await, at(87).await);
     let raw: Value = honest.request("eth_getBlockByNumber", ("0x57", false)).await.unwrap();
     let swapped = FaultyEndpoint::start(url.parse().unwrap(), move |method| match method {
@@ -237,17 +238,19 @@ async fn inc_47_the_block_that_comes_back_must_be_the_one_asked_for() {
     let alone = Endpoints::new(swapped.url().clone()).unwrap();
     let second =
         Endpoints::several([swapped.url().clone(), url.parse().unwrap()], Expected::default()).unwrap();
-    for selector in [BlockSelector::Number(40), BlockSelector::Hash(forty.hash)] {
+    for selector in [BlockSelector::Number(BlockNumber(40)), BlockSelector::Hash(forty.hash)] {
         let error = alone.block(selector).await.unwrap_err();
         assert!(matches!(error, RequestError::Garbage { .. }), "{selector}: {error}");
         assert!(error.to_string().contains(&other.to_string()), "{error}");
         assert_eq!(second.block(selector).await, Ok(Some(forty)), "{selector}");
     }
-    for selector in [BlockSelector::Number(87), BlockSelector::Hash(other.hash), BlockSelector::Latest] {
+    for selector in
+        [BlockSelector::Number(BlockNumber(87)), BlockSelector::Hash(other.hash), BlockSelector::Latest]
+    {
         assert_eq!(alone.block(selector).await, Ok(Some(other)), "{selector}");
     }
-    assert!(alone.header(40).await.is_err());
-    assert_eq!(second.header(40).await.unwrap().unwrap().number, 40);
+    assert!(alone.header(BlockNumber(40)).await.is_err());
+    assert_eq!(second.header(BlockNumber(40)).await.unwrap().unwrap().number, 40);
     let unknown = B256::repeat_byte(1);
     assert_eq!(honest.block(BlockSelector::Hash(unknown)).await, Ok(None));
 }

@@ -22,7 +22,10 @@ use alloy::{
 use coxswain_ethereum::{
     Block, BlockSelector, BridgeEvent, ChainError, Endpoints, EventLog, EventReader, Extent, Position,
 };
-use coxswain_rules::{Action, Amount, KeyHash, RevealedDeposit};
+use coxswain_rules::{
+    Action, Amount, KeyHash, RevealedDeposit,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Scene, World};
 use serde_json::{Value, json};
 
@@ -43,7 +46,11 @@ const FINAL_DEPTH: u64 = 96;
 
 /// Nothing read yet, of which all from this block on is wanted.
 fn reader(endpoint: Endpoints, world: &World, from_block: u64) -> EventReader {
-    EventReader::new(endpoint, EventLog::new(*world.bridge.address(), from_block), FINAL_DEPTH)
+    EventReader::new(
+        endpoint,
+        EventLog::new(*world.bridge.address(), BlockNumber(from_block)),
+        Blocks(FINAL_DEPTH),
+    )
 }
 
 async fn read(endpoint: &Endpoints, world: &World) -> Arc<EventLog> {
@@ -144,7 +151,7 @@ async fn events_are_those_that_the_bridge_emitted() {
     }
     // In another block there is none, before or after.
     let elsewhere = [-1, 1].map(|blocks| {
-        let reveal_block = unspendable.reveal_block.saturating_add_signed(blocks);
+        let reveal_block = BlockNumber(unspendable.reveal_block.0.saturating_add_signed(blocks));
         RevealedDeposit { reveal_block, ..unspendable.revealed() }
     });
     assert_eq!(elsewhere.map(|deposit| events.reveal(deposit)), [None, None]);
@@ -207,12 +214,12 @@ async fn inc_30_ranges_are_split_to_what_the_endpoint_allows() {
         (7, json!({ "code": -32614, "message": "eth_getLogs is limited to a 7 range" }), 1),
         (1, json!({ "code": -32600, "message": "block range too large, max range: 1" }), 1),
         // Without: by halves, and never again.
-        (last / 5, json!({ "code": -32600, "message": "block range is too wide" }), 3),
+        (last.0 / 5, json!({ "code": -32600, "message": "block range is too wide" }), 3),
     ] {
         let (node, asked) = limited(&world, most, error).await;
         let events = read(&through(&node), &world).await;
         assert_eq!(contents(&events, &wallets), whole, "{most}");
-        assert_covered(&asked, 0, last);
+        assert_covered(&asked, 0, last.0);
         let refused = asked.lock().unwrap().iter().filter(|(_, answered)| !answered).count();
         assert_eq!(refused, refusals, "{:?}", asked.lock().unwrap());
     }
@@ -244,7 +251,7 @@ async fn inc_30_blocks_that_hold_too_much_are_read_in_smaller_parts_and_empty_on
     let url = world.chain.endpoint().parse().unwrap();
     let node = FaultyEndpoint::start_inspecting(url, meet).await.unwrap();
     assert_eq!(contents(&*read(&through(&node), &world).await, &wallets), whole);
-    assert_covered(&asked, 0, last);
+    assert_covered(&asked, 0, last.0);
     let asked = asked.lock().unwrap();
     let widths: Vec<_> =
         asked.iter().filter(|asked| asked.1).map(|((first, last), _)| last - first).collect();
@@ -288,7 +295,7 @@ async fn inc_30_what_was_read_before_a_failure_is_not_read_again() {
     assert_eq!(undecided.kind(), "rpc-error", "{undecided}");
     let log = events.follow(block).await.unwrap();
     assert_eq!(contents(&log, &wallets), whole);
-    assert_covered(&asked, 0, block.number);
+    assert_covered(&asked, 0, block.number.0);
 }
 
 #[tokio::test]
@@ -310,11 +317,15 @@ async fn events_follow_the_chain_through_a_reorganisation() {
     let before = events.follow(at_gone).await.unwrap();
     assert_eq!((kept(&before), asked()), (vec![first.outpoint, gone.outpoint], 1));
     // A block that is final has been read.
-    let early = through.block(BlockSelector::Number(1)).await.unwrap().unwrap();
+    let early = through.block(BlockSelector::Number(BlockNumber(1))).await.unwrap().unwrap();
     events.follow(early).await.unwrap();
     assert_eq!(asked(), 1);
     // One that may still change is read, and the later events stay.
-    let parent = through.block(BlockSelector::Number(at_gone.number - 1)).await.unwrap().unwrap();
+    let parent = through
+        .block(BlockSelector::Number(at_gone.number.saturating_sub(Blocks(1))))
+        .await
+        .unwrap()
+        .unwrap();
     let log = events.follow(parent).await.unwrap();
     assert_eq!((kept(&log), asked()), (vec![first.outpoint, gone.outpoint], 2));
     events.follow(parent).await.unwrap();
@@ -347,7 +358,7 @@ async fn for_a_new_block_the_last_96_are_read_anew_and_no_more() {
     let log = events.follow(head(events.endpoints()).await).await.unwrap();
     assert_eq!(contents(&log, &wallets), whole);
     let asked: Vec<_> = asked.lock().unwrap().iter().map(|asked| asked.0).collect();
-    assert_eq!(asked, [(0, block.number), (block.number - 95, block.number + 1)]);
+    assert_eq!(asked, [(0, block.number.0), (block.number.0 - 95, block.number.0 + 1)]);
 }
 
 #[tokio::test]
@@ -356,24 +367,27 @@ async fn wallets_share_one_log_and_one_window_asks_once() {
     let whole = read(&endpoint(&world), &world).await;
     let (node, asked) = limited(&world, u64::MAX, Value::Null).await;
     let block = head(&endpoint(&world)).await;
-    let events = reader(through(&node), &world, block.number);
+    let events = reader(through(&node), &world, block.number.0);
     let all = (0..1000).map(|_| events.clone()).map(|events| async move { events.follow(block).await });
     for log in futures_util::future::join_all(all).await {
         assert_eq!(log.unwrap().extent().unsettled, block.number);
     }
     assert_eq!(asked.lock().unwrap().len(), 1);
     // Nor is anything searched for twice.
-    let all =
-        (0..1000).map(|_| events.clone()).map(|events| async move { events.reach_back(0, block).await });
+    let all = (0..1000)
+        .map(|_| events.clone())
+        .map(|events| async move { events.reach_back(BlockNumber(0), block).await });
     for log in futures_util::future::join_all(all).await {
         assert!(log.unwrap().transactions(wallets[0]).eq(whole.transactions(wallets[0])));
     }
-    let all = (0..1000).map(|_| events.clone()).map(|events| async move { events.extend_to(0, block).await });
+    let all = (0..1000)
+        .map(|_| events.clone())
+        .map(|events| async move { events.extend_to(BlockNumber(0), block).await });
     for log in futures_util::future::join_all(all).await {
         assert_eq!(*log.unwrap(), *whole);
     }
     let asked: Vec<_> = asked.lock().unwrap().iter().map(|asked| asked.0).collect();
-    assert_eq!(asked, [(block.number, block.number), (0, block.number - 1), (0, block.number - 1)]);
+    assert_eq!(asked, [(block.number.0, block.number.0), (0, block.number.0 - 1), (0, block.number.0 - 1)]);
 }
 
 #[tokio::test]
@@ -385,10 +399,10 @@ async fn a_log_that_is_stored_goes_on_where_it_was() {
     assert_eq!(restored, *whole);
     world.chain.mine(1).await.unwrap();
     let (node, asked) = limited(&world, u64::MAX, Value::Null).await;
-    let events = EventReader::new(through(&node), restored, FINAL_DEPTH);
+    let events = EventReader::new(through(&node), restored, Blocks(FINAL_DEPTH));
     let block = head(events.endpoints()).await;
     let log = events.follow(block).await.unwrap();
-    assert_eq!(asked.lock().unwrap()[..], [((block.number - 96, block.number), true)]);
+    assert_eq!(asked.lock().unwrap()[..], [((block.number.0 - 96, block.number.0), true)]);
     assert_eq!(log.events(), whole.events());
 }
 
@@ -397,14 +411,14 @@ async fn changes_make_one_log_of_another() {
     let (world, _) = spread().await;
     let whole = read(&endpoint(&world), &world).await;
     let block = head(&endpoint(&world)).await;
-    let mut stored = EventLog::new(*world.bridge.address(), block.number - 50);
+    let mut stored = EventLog::new(*world.bridge.address(), block.number.saturating_sub(Blocks(50)));
     // As the log grows at both ends, each change set is stored as it comes.
-    let events = EventReader::new(endpoint(&world), stored.clone(), FINAL_DEPTH);
+    let events = EventReader::new(endpoint(&world), stored.clone(), Blocks(FINAL_DEPTH));
     let mut handled = events.log();
     for log in [
         events.follow(block).await.unwrap(),
-        events.reach_back(block.number / 2, block).await.unwrap(),
-        events.extend_to(0, block).await.unwrap(),
+        events.reach_back(BlockNumber(block.number.0 / 2), block).await.unwrap(),
+        events.extend_to(BlockNumber(0), block).await.unwrap(),
     ] {
         let changes = log.changes_since(&handled);
         let read_back = serde_json::from_str(&serde_json::to_string(&changes).unwrap()).unwrap();
@@ -416,9 +430,12 @@ async fn changes_make_one_log_of_another() {
     }
     assert_eq!(stored, *whole);
     let Extent { from_block, searched, unsettled } = stored.extent();
-    assert_eq!((from_block, searched, unsettled), (0, 0, block.number - 95));
+    assert_eq!(
+        (from_block, searched, unsettled),
+        (BlockNumber(0), BlockNumber(0), block.number.saturating_sub(Blocks(95)))
+    );
     // And back again.
-    let none = EventLog::new(*world.bridge.address(), 0);
+    let none = EventLog::new(*world.bridge.address(), BlockNumber(0));
     stored.apply(&none.changes_since(&whole));
     assert_eq!(stored, none);
 }
@@ -461,7 +478,7 @@ async fn inc_28_logs_that_were_not_asked_for_are_left_out_and_those_that_cannot_
     let block = head(&endpoint(&world)).await;
     let provider = world.chain.provider();
     let filter =
-        Filter::new().address(*world.bridge.address()).from_block(block.number).to_block(block.number);
+        Filter::new().address(*world.bridge.address()).from_block(block.number.0).to_block(block.number.0);
     let logs = provider.get_logs(&filter).await.unwrap();
     let reveal = json!(logs[0]);
     let answered = async |logs: Vec<Value>| {
@@ -488,7 +505,7 @@ async fn inc_28_logs_that_were_not_asked_for_are_left_out_and_those_that_cannot_
     for foreign in [
         with("address", json!("0x00000000000000000000000000000000000000ab")),
         with("removed", json!(true)),
-        with("blockNumber", number(block.number + 1)),
+        with("blockNumber", number(block.number.next().0)),
         with("blockNumber", Value::Null),
         with("topics", json!([])),
         with("topics", unknown),

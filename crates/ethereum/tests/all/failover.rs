@@ -20,8 +20,11 @@ use coxswain_ethereum::{
     BlockSelector, ChainError, Condition, ContractVerdict, Endpoints, EventLog, EventReader, Expected,
     MAX_LAG, Panel, ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
 };
-use coxswain_rules::network::Preset;
 use coxswain_rules::{Assurance, Case, HeartbeatProposal, KeyHash, Subject};
+use coxswain_rules::{
+    network::Preset,
+    units::{BlockNumber, Blocks, UnixTime},
+};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, TestChain, World, our_validator};
 use serde_json::json;
 use url::Url;
@@ -74,7 +77,7 @@ async fn pass(duration: Duration) {
 #[tokio::test]
 async fn inc_24_endpoints_are_refused_for_what_is_wrong_with_each() {
     let chain = TestChain::start().unwrap();
-    chain.mine(2 * MAX_LAG).await.unwrap();
+    chain.mine(2 * MAX_LAG.0).await.unwrap();
     let url = chain.endpoint();
     let direct = Endpoints::new(url.parse().unwrap()).unwrap();
     let head = direct.block(BlockSelector::Latest).await.unwrap().unwrap().number;
@@ -85,7 +88,7 @@ async fn inc_24_endpoints_are_refused_for_what_is_wrong_with_each() {
     .await;
     let at = |lag: u64| {
         let block = json!({
-            "number": format!("{:#x}", head - lag),
+            "number": format!("{:#x}", head.0 - lag),
             "hash": alloy::primitives::B256::repeat_byte(7),
             "timestamp": "0x1",
         });
@@ -94,7 +97,8 @@ async fn inc_24_endpoints_are_refused_for_what_is_wrong_with_each() {
             _ => Reply::Forward,
         }
     };
-    let (behind, nearly) = (node(&url, at(MAX_LAG + 1)).await, node(&url, at(MAX_LAG)).await);
+    let (behind, nearly) =
+        (node(&url, at(MAX_LAG.saturating_add(Blocks(1)).0)).await, node(&url, at(MAX_LAG.0)).await);
     let garbage = node(&url, |_| Reply::Body("<html>".to_owned())).await;
     let sound = node(&url, |_| Reply::Forward).await;
     let (more, still_more) = (node(&url, |_| Reply::Forward).await, node(&url, |_| Reply::Forward).await);
@@ -121,14 +125,18 @@ async fn inc_24_endpoints_are_refused_for_what_is_wrong_with_each() {
     let name = behind.url().authority().to_owned();
     assert_eq!(
         reasons[2],
-        Condition::Unfit(UnfitError::Behind { endpoint: name, head: head - MAX_LAG - 1, best: head })
+        Condition::Unfit(UnfitError::Behind {
+            endpoint: name,
+            head: head.saturating_sub(MAX_LAG).saturating_sub(Blocks(1)),
+            best: head
+        })
     );
 }
 
 #[tokio::test]
 async fn inc_47_one_claim_among_three_puts_no_honest_endpoint_behind() {
     let chain = TestChain::start().unwrap();
-    chain.mine(2 * MAX_LAG).await.unwrap();
+    chain.mine(2 * MAX_LAG.0).await.unwrap();
     let url = chain.endpoint();
     let at = |number: u64| {
         let hash = alloy::primitives::B256::repeat_byte(7);
@@ -141,7 +149,10 @@ async fn inc_47_one_claim_among_three_puts_no_honest_endpoint_behind() {
     let direct = Endpoints::new(url.parse().unwrap()).unwrap();
     let head = direct.block(BlockSelector::Latest).await.unwrap().unwrap().number;
     let (first, second) = (node(&url, |_| Reply::Forward).await, node(&url, |_| Reply::Forward).await);
-    let (liar, behind) = (node(&url, at(head + 1000)).await, node(&url, at(head - MAX_LAG - 1)).await);
+    let (liar, behind) = (
+        node(&url, at(head.saturating_add(Blocks(1000)).0)).await,
+        node(&url, at((head.saturating_sub(MAX_LAG).saturating_sub(Blocks(1))).0)).await,
+    );
     for (third, kind) in [(&liar, "fit"), (&behind, "behind")] {
         for place in 0..3 {
             let mut urls = vec![first.url(), second.url()];
@@ -300,7 +311,7 @@ async fn inc_25_of_two_servers_one_that_has_been_silent_for_a_minute_is_waited_f
     let second = node(&chain.endpoint(), |_| Reply::Forward).await;
     let panel = Panel::of(&several([first.url(), second.url()]), ANVIL);
     let mut decider = panel.decider(None);
-    let mut decide = async || panel.decide(&mut decider, 0).await.map(|decision| decision.named_by);
+    let mut decide = async || panel.decide(&mut decider, UnixTime(0)).await.map(|decision| decision.named_by);
     assert_eq!(decide().await.unwrap(), 2);
     dead.store(true, Ordering::SeqCst);
     assert!(decide().await.is_err(), "it has answered before");
@@ -319,7 +330,7 @@ async fn inc_25_of_two_servers_one_is_not_silent_for_one_question_that_failed_a_
     let (first, dead) = mortal(&chain).await;
     let second = node(&chain.endpoint(), |_| Reply::Forward).await;
     let panel = Panel::of(&several([first.url(), second.url()]), ANVIL);
-    let name = async || panel.at_number(0).await.map(|named| named.named_by);
+    let name = async || panel.at_number(BlockNumber(0)).await.map(|named| named.named_by);
     assert_eq!(name().await.unwrap(), 2);
     dead.store(true, Ordering::SeqCst);
     assert!(name().await.is_err(), "asked twice");
@@ -383,11 +394,11 @@ async fn inc_25_reads_pinned_to_a_block_go_on_at_an_endpoint_that_has_it() {
     let first = node(&url, meet).await;
     let direct = Endpoints::new(url.parse().unwrap()).unwrap();
     let head = direct.block(BlockSelector::Latest).await.unwrap().unwrap().number;
-    let before = direct.block(BlockSelector::Number(head - 1)).await.unwrap().unwrap();
+    let before = direct.block(BlockSelector::Number(head.saturating_sub(Blocks(1)))).await.unwrap().unwrap();
     let before = json!({
-        "number": format!("{:#x}", before.number),
+        "number": format!("{:#x}", before.number.0),
         "hash": before.hash,
-        "timestamp": format!("{:#x}", before.timestamp),
+        "timestamp": format!("{:#x}", before.timestamp.0),
     });
     let second = node(&url, move |method| match method {
         "eth_getBlockByNumber" => Reply::Result(before.clone()),
@@ -402,7 +413,7 @@ async fn inc_25_reads_pinned_to_a_block_go_on_at_an_endpoint_that_has_it() {
     let block = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
 
     let bridge = *world.bridge.address();
-    let events = EventReader::new(endpoint.clone(), EventLog::new(bridge, 0), 96);
+    let events = EventReader::new(endpoint.clone(), EventLog::new(bridge, BlockNumber(0)), Blocks(96));
     let log = events.follow(block).await.unwrap();
     assert_eq!(log.reveals(wallet.key_hash()).count(), 1);
     assert!(!second.methods().contains(&"eth_getLogs".to_owned()), "{:?}", second.methods());
@@ -414,7 +425,7 @@ async fn inc_25_reads_pinned_to_a_block_go_on_at_an_endpoint_that_has_it() {
 
     // Nobody has it.
     let endpoint = several([second.url()]);
-    let events = EventReader::new(endpoint, EventLog::new(bridge, 0), 96);
+    let events = EventReader::new(endpoint, EventLog::new(bridge, BlockNumber(0)), Blocks(96));
     let undecided = events.follow(block).await.unwrap_err();
     assert_eq!(undecided.kind(), "no-block", "{undecided}");
     assert!(undecided.is_retryable());
@@ -440,7 +451,7 @@ async fn inc_25_an_endpoint_that_dies_between_any_two_requests_is_replaced() {
         let third = node(&url, |_| Reply::Forward).await;
         let endpoint = several([first.url(), second.url(), third.url()]);
         let block = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
-        let events = EventReader::new(endpoint.clone(), EventLog::new(bridge, 0), 96);
+        let events = EventReader::new(endpoint.clone(), EventLog::new(bridge, BlockNumber(0)), Blocks(96));
         let log = events.follow(block).await.unwrap();
         assert_eq!(log.reveals(wallet.key_hash()).count(), 1, "{requests}");
         let reader = SnapshotReader::new(endpoint.clone(), ANVIL, bridge);

@@ -19,7 +19,11 @@ use coxswain_ethereum::{
     Block, ChainError, ContractVerdict, Endpoints, EventLog, EventReader, Expected, Panel, ProposalValidator,
     decision::Decision,
 };
-use coxswain_rules::{Action, Assurance, Assured, Case, network::Preset};
+use coxswain_rules::{
+    Action, Assurance, Assured, Case,
+    network::Preset,
+    units::{BlockNumber, Blocks, UnixTime},
+};
 use coxswain_testkit::{Change, FaultyEndpoint, Reply, Scene};
 use serde_json::{Value, json};
 use url::Url;
@@ -204,7 +208,7 @@ impl Bench {
         case: &Case,
     ) -> Result<(Decision, Assured<ContractVerdict>), ChainError> {
         let mut decider = panel.decider(Preset::LOCAL.block_times);
-        let decision = panel.decide(&mut decider, 0).await?;
+        let decision = panel.decide(&mut decider, UnixTime(0)).await?;
         let verdict = self.validators.ours.assured_verdict(panel, case, &decision.header).await;
         Ok((decision, verdict))
     }
@@ -286,14 +290,17 @@ async fn inc_47_of_two_a_liar_leaves_the_verdict_right_or_undecided_and_alone_it
 async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by_hashes() {
     let bench = Bench::set_up().await;
     let honestly = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
-    let (forty, eight) = (honestly.at_number(40).await.unwrap(), honestly.at_number(8).await.unwrap());
-    assert_eq!((forty.header.number(), forty.named_by, forty.of), (40, 1, 1));
+    let (forty, eight) = (
+        honestly.at_number(BlockNumber(40)).await.unwrap(),
+        honestly.at_number(BlockNumber(8)).await.unwrap(),
+    );
+    assert_eq!((forty.header.number(), forty.named_by, forty.of), (BlockNumber(40), 1, 1));
     let other = bench.honest_node().await;
     for (what, meet) in lies() {
         let liar = bench.node(meet).await;
         let urls = [liar.url().clone(), other.url().clone(), bench.honest()];
         let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
-        let named = panel.at_number(40).await.unwrap();
+        let named = panel.at_number(BlockNumber(40)).await.unwrap();
         assert_eq!(named.header, forty.header, "{what}");
         assert!(named.named_by >= 2, "{what}");
         assert_eq!(panel.at_hash(forty.header.hash()).await.unwrap().header, forty.header, "{what}");
@@ -302,7 +309,7 @@ async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by
             let expected = Assured { fact: named.header.clone(), assurance: Assurance::Proven };
             assert_eq!(ancestor, expected, "{what}");
         }
-        let nothing = panel.at_number(1_000_000).await.unwrap_err();
+        let nothing = panel.at_number(BlockNumber(1_000_000)).await.unwrap_err();
         let is_none = matches!(nothing, ChainError::NoDecision { .. } | ChainError::NoBlock { .. });
         assert!(is_none, "{what}: {nothing}");
         let nothing = panel.at_hash(B256::repeat_byte(9)).await.unwrap_err();
@@ -311,7 +318,7 @@ async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by
     // Of two that name two blocks, neither is named by enough.
     let forged = bench.node(lies().remove(2).1).await;
     let panel = Panel::new(&[forged.url().clone(), bench.honest()], ANVIL, 0, false).unwrap();
-    assert!(panel.at_number(40).await.is_err());
+    assert!(panel.at_number(BlockNumber(40)).await.is_err());
 }
 
 /// Three servers, one of which lies at the place that comes next.
@@ -335,7 +342,8 @@ impl Observer for Lied {
         let mut urls = vec![honest(scene), other.url().clone()];
         urls.insert(self.verdicts % 3, liar.url().clone());
         let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
-        let decision = panel.decide(&mut panel.decider(Preset::LOCAL.block_times), 0).await.unwrap();
+        let decision =
+            panel.decide(&mut panel.decider(Preset::LOCAL.block_times), UnixTime(0)).await.unwrap();
         assert_eq!(decision.header.block(), at);
         let verdict = asked.assured_verdict(&panel, case, &decision.header).await;
         assert_eq!((&verdict.fact, verdict.assurance), (said, BEST), "{case:?}");
@@ -437,7 +445,7 @@ async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
     let bench = Bench::set_up().await;
     let chain = &bench.validators.scene.world.chain;
     let head = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
-    let head = head.decide(&mut head.decider(None), 0).await.unwrap().header.number();
+    let head = head.decide(&mut head.decider(None), UnixTime(0)).await.unwrap().header.number();
     chain.mine(1).await.unwrap();
     // Two of three are a block behind, and the third, like the second, keeps the state of its newest block only.
     let newest = move |number: u64| {
@@ -445,22 +453,22 @@ async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
             "eth_getBlockByNumber" if params[0] == "latest" => {
                 Reply::Instead(json!([format!("{number:#x}"), false]))
             }
-            "eth_getProof" if params[2] != format!("{:#x}", head + 1) => {
+            "eth_getProof" if params[2] != format!("{:#x}", head.next().0) => {
                 Reply::Error(json!({ "code": -32000, "message": "missing trie node" }))
             }
             _ => Reply::Forward,
         }
     };
     let nodes = [
-        bench.node(Box::new(newest(head))).await,
-        bench.node(Box::new(newest(head))).await,
-        bench.node(Box::new(newest(head + 1))).await,
+        bench.node(Box::new(newest(head.0))).await,
+        bench.node(Box::new(newest(head.0))).await,
+        bench.node(Box::new(newest(head.next().0))).await,
     ];
     let urls = nodes.each_ref().map(|node| node.url().clone());
     let wanted = Wanted { validator: Some(bench.validators.ours.address()), ..Wanted::default() };
     let endpoints = Endpoints::several(urls, coxswain_ethereum::Expected::default()).unwrap();
     let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Latest).await.unwrap();
-    assert_eq!((tbtc.block().number, tbtc.assurance), (head + 1, Assurance::Proven));
+    assert_eq!((tbtc.block().number, tbtc.assurance), (head.next(), Assurance::Proven));
     assert!(tbtc.named.named_by >= 2, "{:?}", tbtc.named);
     // Asked for by its number, it is that block.
     let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Number(head)).await.unwrap();
@@ -472,10 +480,11 @@ async fn inc_47_events_are_read_as_enough_servers_tell_them() {
     let bench = Bench::set_up().await;
     let bridge = *bench.validators.scene.world.bridge.address();
     let honest_panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
-    let head = honest_panel.decide(&mut honest_panel.decider(None), 0).await.unwrap().header.block();
+    let head =
+        honest_panel.decide(&mut honest_panel.decider(None), UnixTime(0)).await.unwrap().header.block();
     let read = async |urls: &[Url]| {
         let endpoints = Endpoints::several(urls.iter().cloned(), Expected::default()).unwrap();
-        let reader = EventReader::new(endpoints, EventLog::new(bridge, 0), 96);
+        let reader = EventReader::new(endpoints, EventLog::new(bridge, BlockNumber(0)), Blocks(96));
         reader.follow(head).await
     };
     let expected = read(&[bench.honest()]).await.unwrap();
@@ -532,7 +541,7 @@ async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_
     let scene = &bench.validators.scene;
     let bridge = *scene.world.bridge.address();
     let panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
-    let head = panel.decide(&mut panel.decider(None), 0).await.unwrap().header.block();
+    let head = panel.decide(&mut panel.decider(None), UnixTime(0)).await.unwrap().header.block();
     // It has the block while it is asked, and no more once it has answered; or not yet.
     let leaving_out = |is_before: bool| -> Meet {
         let gone = AtomicBool::new(is_before);
@@ -552,12 +561,12 @@ async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_
         let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
         let undecided = endpoints.reveals(bridge, &[deposit], head).await.unwrap_err();
         assert_eq!(undecided.kind(), "not-agreed", "{undecided}");
-        let reader = EventReader::new(endpoints.clone(), EventLog::new(bridge, 0), 96);
+        let reader = EventReader::new(endpoints.clone(), EventLog::new(bridge, BlockNumber(0)), Blocks(96));
         assert_eq!(reader.follow(head).await.unwrap_err().kind(), "not-agreed");
         assert_eq!(reader.log().events(), []);
-        let reader = EventReader::new(endpoints, EventLog::new(bridge, head.number + 1), 96);
-        assert_eq!(reader.reach_back(0, head).await.unwrap_err().kind(), "not-agreed");
-        assert_eq!(reader.log().searched(), head.number + 1);
+        let reader = EventReader::new(endpoints, EventLog::new(bridge, head.number.next()), Blocks(96));
+        assert_eq!(reader.reach_back(BlockNumber(0), head).await.unwrap_err().kind(), "not-agreed");
+        assert_eq!(reader.log().searched(), head.number.next());
     }
     // Two that name it, and show none, are enough: what they show is nothing.
     let none = |method: &str, _: &Value| match method {
@@ -580,7 +589,7 @@ async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_
 async fn inc_47_blocks_are_named_by_enough_one_by_one() {
     let bench = Bench::set_up().await;
     let other = bench.honest_node().await;
-    let heights: Vec<u64> = (0..70).collect();
+    let heights: Vec<_> = (0..70).map(BlockNumber).collect();
     let honestly = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
     let expected = honestly.at_numbers(&heights).await.unwrap();
     for (what, meet) in lies() {

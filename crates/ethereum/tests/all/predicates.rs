@@ -92,7 +92,7 @@ impl Contract {
                 state.insert_account_storage(contract, slot, U256::from_be_slice(word)).unwrap();
             }
         });
-        match transact(state, snapshot.timestamp, TxKind::Call(VALIDATOR), call) {
+        match transact(state, snapshot.timestamp.0, TxKind::Call(VALIDATOR), call) {
             ExecutionResult::Success { output, .. } => {
                 assert_eq!(output.into_data(), Bytes::from(true.abi_encode()));
                 None

@@ -246,7 +246,7 @@ async fn inc_47_what_a_proof_claims_is_not_gone_by() {
 #[tokio::test]
 async fn inc_47_state_of_another_block_or_account_and_other_code_prove_nothing() {
     let bench = Bench::set_up().await;
-    let earlier = format!("{:#x}", bench.header.number() - 1);
+    let earlier = format!("{:#x}", bench.header.number().0 - 1);
     let swapped = bench
         .node(move |method, params| match method {
             "eth_getProof" => Reply::Instead(json!([params[0], params[1], earlier])),

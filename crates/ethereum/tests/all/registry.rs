@@ -7,6 +7,7 @@ use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
 use coxswain_ethereum::{
     BlockSelector, Chain, Eligible, EligibleError, Endpoints, Expected, GroupError, Groups,
 };
+use coxswain_rules::units::BlockNumber;
 use coxswain_testkit::{DOUBLE_BRIDGE as BRIDGE, DOUBLE_REGISTRY as REGISTRY, Registry};
 use url::Url;
 
@@ -28,7 +29,7 @@ async fn group_by(doubles: Vec<Registry>, from_block: u64) -> Result<Vec<Address
     let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
     let chain = Chain::served(&endpoints, None).await.unwrap();
     let (panel, named) = chain.named(&endpoints, BlockSelector::Latest).await.unwrap();
-    let groups = Groups::new(panel, endpoints, BRIDGE, REGISTRY, from_block);
+    let groups = Groups::new(panel, endpoints, BRIDGE, REGISTRY, BlockNumber(from_block));
     let group = groups.of(Registry::wallet(), &named.header).await?;
     assert_eq!(group.key, Registry::key());
     Ok(group.operators)

@@ -10,7 +10,9 @@ use std::{fs, path::Path};
 
 use alloy::primitives::{Address, B256, U256};
 use coxswain_ethereum::{BlockSelector, ContractVerdict, Endpoints, ProposalValidator, revert_of};
-use coxswain_rules::{Case, Cause, DepositSweepProposal, KeyHash, Reason, RuleId, Subject};
+use coxswain_rules::{
+    Case, Cause, DepositSweepProposal, KeyHash, Reason, RuleId, Subject, units::BlockNumber,
+};
 use coxswain_testkit::{FaultyEndpoint, Reply};
 use serde_json::{Value, json};
 
@@ -55,8 +57,10 @@ fn the_data_is_found_in_every_clients_shape() {
 
 #[tokio::test]
 async fn every_clients_answer_becomes_the_right_verdict() {
-    let deposit =
-        coxswain_rules::RevealedDeposit { outpoint: coxswain_rules::OutPoint::null(), reveal_block: 1 };
+    let deposit = coxswain_rules::RevealedDeposit {
+        outpoint: coxswain_rules::OutPoint::null(),
+        reveal_block: BlockNumber(1),
+    };
     let case = Case {
         wallet: KeyHash([1; 20]),
         subject: Subject::DepositSweep {

@@ -13,6 +13,7 @@ use alloy::{
 };
 use coxswain_ethereum::{BlockSelector, Endpoints, RequestError};
 use coxswain_protocol::SafeHashes;
+use coxswain_rules::units::BlockNumber;
 use coxswain_testkit::{FaultyEndpoint, Reply, TestChain};
 use serde_json::Value;
 
@@ -22,8 +23,8 @@ const BLOCK: u64 = 3;
 async fn header(chain: &TestChain) -> (Header, B256) {
     chain.mine(BLOCK).await.unwrap();
     let endpoint = Endpoints::new(chain.endpoint().parse().unwrap()).unwrap();
-    let block = endpoint.block(BlockSelector::Number(BLOCK)).await.unwrap().unwrap();
-    (endpoint.header(BLOCK).await.unwrap().unwrap(), block.hash)
+    let block = endpoint.block(BlockSelector::Number(BlockNumber(BLOCK))).await.unwrap().unwrap();
+    (endpoint.header(BlockNumber(BLOCK)).await.unwrap().unwrap(), block.hash)
 }
 
 /// keccak-256 of the header's RLP without the last field: cut out of the bytes, not left out by a library.
@@ -76,9 +77,9 @@ async fn inc_16_a_header_that_does_not_hash_to_its_hash_is_refused() {
         let meet = move |_: &str| Reply::Result(forged.clone());
         let node = FaultyEndpoint::start(chain.endpoint().parse().unwrap(), meet).await.unwrap();
         let endpoint = Endpoints::new(node.url().clone()).unwrap();
-        let error = endpoint.header(BLOCK).await.unwrap_err();
+        let error = endpoint.header(BlockNumber(BLOCK)).await.unwrap_err();
         assert!(matches!(error, RequestError::Garbage { .. }), "{field}: {error}");
     }
-    assert!(honest.header(BLOCK).await.unwrap().is_some());
-    assert_eq!(honest.header(BLOCK + 1).await.unwrap(), None);
+    assert!(honest.header(BlockNumber(BLOCK)).await.unwrap().is_some());
+    assert_eq!(honest.header(BlockNumber(BLOCK + 1)).await.unwrap(), None);
 }

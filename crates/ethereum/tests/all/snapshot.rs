@@ -16,7 +16,7 @@ use coxswain_bindings::BridgeSnapshot;
 use coxswain_ethereum::{Block, BlockSelector, ChainError, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
     Action, Amount, DepositKey, KeyHash, OutPoint, RedemptionKey, Snapshot, SweepRequestKey,
-    SweepRequestState, Txid, WalletState, evaluate,
+    SweepRequestState, Txid, WalletState, evaluate, units::UnixTime,
 };
 use coxswain_testkit::{FaultyEndpoint, Reply, Scene, World};
 use serde_json::json;
@@ -58,7 +58,7 @@ async fn a_snapshot_holds_what_the_bridges_views_say() {
     };
     let read = snapshot(world, &keys).await.unwrap();
 
-    assert_eq!(read.timestamp, world.chain.now().await.unwrap());
+    assert_eq!(read.timestamp, UnixTime(world.chain.now().await.unwrap()));
     let p = world.bridge.depositParameters().call().await.unwrap();
     assert_eq!(read.deposit_parameters.deposit_tx_max_fee.to_sat(), p.depositTxMaxFee);
     let (r, p) = (&read.redemption_parameters, world.bridge.redemptionParameters().call().await.unwrap());

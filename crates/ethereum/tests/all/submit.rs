@@ -6,6 +6,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+use coxswain_rules::units::Blocks;
 use std::time::Duration;
 
 use alloy::{
@@ -75,7 +76,7 @@ impl Bench {
             bump_after: Duration::from_millis(300),
             patience: Duration::from_secs(30),
             poll: Duration::from_millis(30),
-            depth: 1,
+            depth: Blocks(1),
             ..Terms::default()
         };
         Self { chain, account, log: Log::default(), terms }

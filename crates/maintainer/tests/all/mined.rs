@@ -18,7 +18,10 @@ use coxswain_ethereum::{
     submit::{Submitter, Terms},
 };
 use coxswain_maintainer::{ItemState, Maintainer, Pass, RelayKeeper, Settings, Step, Venue};
-use coxswain_rules::{Assurance, Assured};
+use coxswain_rules::{
+    Assurance, Assured,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_testkit::{MinedBlocks, MinedSweep, TestChain, World};
 
 sol! {
@@ -38,13 +41,13 @@ const FUNDED: u32 = 2000;
 
 /// Bitcoin, of which some blocks are known: the first is the last of its epoch.
 #[derive(Clone)]
-struct Blocks {
+struct MinedChain {
     first: Header,
     blocks: Vec<Block>,
     sweeps: Vec<MinedSweep>,
 }
 
-impl Blocks {
+impl MinedChain {
     fn new(mined: &MinedBlocks, from: usize, count: usize) -> Self {
         Self {
             first: mined.first,
@@ -70,7 +73,7 @@ fn word<T>(fact: T) -> Assured<T> {
     Assured { fact, assurance: Assurance::Word }
 }
 
-impl Backend for Blocks {
+impl Backend for MinedChain {
     async fn tip(&self) -> Result<Tip, BackendError> {
         let (height, block) = self.heights().last().unwrap();
         Ok(Tip { height, header: block.header })
@@ -151,7 +154,7 @@ impl Bench {
             maintainer: account.address(),
         };
         world.chain.send(world.governance, proxy, &authorise).await.unwrap();
-        let terms = Terms { depth: 0, poll: Duration::from_millis(50), ..Terms::default() };
+        let terms = Terms { depth: Blocks(0), poll: Duration::from_millis(50), ..Terms::default() };
         let endpoints = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
         let submitter = Arc::new(Submitter::new(endpoints, account, 31_337, terms, (), &[]));
         Self { world, proxy, submitter }
@@ -161,12 +164,12 @@ impl Bench {
         Endpoints::new(self.world.chain.endpoint().parse().unwrap()).unwrap()
     }
 
-    async fn pass(&self, bitcoin: Blocks, sends: bool) -> Pass {
+    async fn pass(&self, bitcoin: MinedChain, sends: bool) -> Pass {
         let reader = SnapshotReader::new(self.endpoints(), 31_337, *self.world.bridge.address());
         let settings = Settings {
             venue: Venue::Proxy(self.proxy),
-            first_block: 0,
-            final_depth: 96,
+            first_block: BlockNumber(0),
+            final_depth: Blocks(96),
             without_work: false,
         };
         let submitter = sends.then(|| Arc::clone(&self.submitter));
@@ -177,13 +180,13 @@ impl Bench {
     /// That the sweep in the first block is proven by all of these, and by no fewer.
     async fn proves(&self, mined: &MinedBlocks, from: usize, count: usize) {
         self.world.reveal_mined(&mined.sweeps[from]).await.unwrap();
-        let early = self.pass(Blocks::new(mined, from, count - 1), false).await;
+        let early = self.pass(MinedChain::new(mined, from, count - 1), false).await;
         let [item] = &early.items[..] else { panic!("{early:?}") };
         assert!(
             matches!(item.state, ItemState::NotProvable(NotProvable::WaitingForBlocks { .. })),
             "{item:?}"
         );
-        let ready = self.pass(Blocks::new(mined, from, count), false).await;
+        let ready = self.pass(MinedChain::new(mined, from, count), false).await;
         let [item] = &ready.items[..] else { panic!("{ready:?}") };
         let ItemState::Ready(call) = &item.state else { panic!("{item:?}") };
         let call_of = submitDepositSweepProofCall::abi_decode(&call.input).unwrap();
@@ -196,7 +199,7 @@ impl Bench {
         let refused = self.submitter.rehearse(&call).await.unwrap_err().to_string();
         assert!(refused.contains("Insufficient accumulated difficulty"), "{refused}");
 
-        let pass = self.pass(Blocks::new(mined, from, count), true).await;
+        let pass = self.pass(MinedChain::new(mined, from, count), true).await;
         let [item] = &pass.items[..] else { panic!("{pass:?}") };
         assert!(matches!(item.state, ItemState::Sent(_)), "{item:?}");
         let wallet = mined.sweeps[from].wallet.key_hash();
@@ -217,7 +220,7 @@ async fn from_difficulty_1_to_2_the_relay_is_told_and_a_sweep_is_proven_by_2_hea
     };
     chain.send(chain.account(0).unwrap(), address, &genesis).await.unwrap();
     let bench = Bench::new(chain, address).await;
-    let bitcoin = Blocks::new(&mined, 0, 2);
+    let bitcoin = MinedChain::new(&mined, 0, 2);
     let submitter = Some(Arc::clone(&bench.submitter));
     let keeper = RelayKeeper::new(bench.endpoints(), address, None, bitcoin, HeaderRules::MAINNET, submitter);
     let told = keeper.step().await.unwrap();

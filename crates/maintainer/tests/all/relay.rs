@@ -27,7 +27,7 @@ use coxswain_ethereum::{
     submit::{SubmitError, Submitter, Terms},
 };
 use coxswain_maintainer::{DifficultyError, RelayKeeper, Step};
-use coxswain_rules::Assured;
+use coxswain_rules::{Assured, units::Blocks};
 use coxswain_testkit::{FaultyEndpoint, Reply, TestChain};
 use serde::Deserialize;
 
@@ -154,7 +154,7 @@ impl Bench {
         proxy: Option<Address>,
     ) -> RelayKeeper<Headers, ()> {
         let endpoints = Endpoints::new(self.chain.endpoint().parse().unwrap()).unwrap();
-        let terms = Terms { depth: 0, poll: Duration::from_millis(50), ..Terms::default() };
+        let terms = Terms { depth: Blocks(0), poll: Duration::from_millis(50), ..Terms::default() };
         let submitter = Submitter::new(endpoints.clone(), self.account.clone(), 31_337, terms, (), &[]);
         RelayKeeper::new(endpoints, self.relay, proxy, bitcoin, rules, Some(submitter.into()))
     }
@@ -318,7 +318,7 @@ async fn inc_42_a_retarget_that_is_swallowed_is_noticed_and_another_that_was_fas
     let faulty = faulty.await.unwrap();
     let endpoints = Endpoints::new(faulty.url().clone()).unwrap();
     let terms = Terms {
-        depth: 0,
+        depth: Blocks(0),
         poll: Duration::from_millis(20),
         bump_after: Duration::from_millis(200),
         patience: Duration::from_secs(2),

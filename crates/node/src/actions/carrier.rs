@@ -143,7 +143,7 @@ impl<H: Hands> Carrier<H> {
                 () = stop.requested() => break,
                 changed = clock.changed(), if ticks => match changed {
                     Ok(()) => {
-                        let block = BlockNumber(clock.borrow_and_update().block);
+                        let block = clock.borrow_and_update().block;
                         self.on_block(block);
                     }
                     Err(_) => ticks = false,
@@ -192,7 +192,7 @@ impl<H: Hands> Carrier<H> {
             }
         }
         let proposal = (**validated.proposal()).clone();
-        let action_id = ActionId::of(self.chain_id, wallet, BlockNumber(window.block()), &proposal);
+        let action_id = ActionId::of(self.chain_id, wallet, window.block(), &proposal);
         let agreed = Agreed { window, action_id, proposal, schedule: *schedule };
         let at = *self.heights.borrow();
         let mut machine = Machine::new(self.chain_id, self.times, wallet, agreed, at);

@@ -153,7 +153,7 @@ pub struct Times {
 impl Times {
     /// As the network's actions go.
     pub fn of(times: &ActionTimes) -> Self {
-        Self { broadcast: Blocks((times.signing_margin / MARGIN_SHARE).clamp(1, MOST_BROADCAST)) }
+        Self { broadcast: Blocks((times.signing_margin.0 / MARGIN_SHARE).clamp(1, MOST_BROADCAST)) }
     }
 }
 
@@ -286,7 +286,7 @@ impl Machine {
         Job {
             chain_id: self.chain_id,
             wallet: self.record.wallet,
-            coordination_block: BlockNumber(agreed.window.block()),
+            coordination_block: agreed.window.block(),
             action_id: agreed.action_id,
             preimages: prepared.preimages.clone(),
             start_block: agreed.signing_start(),

@@ -171,21 +171,21 @@ impl Alive {
 impl Agreed {
     /// Nothing is done before this block.
     pub const fn start(&self) -> BlockNumber {
-        BlockNumber(self.schedule.start)
+        self.schedule.start
     }
 
     /// Signing may start here.
     pub const fn signing_start(&self) -> BlockNumber {
-        BlockNumber(self.schedule.signing_start)
+        self.schedule.signing_start
     }
 
     /// Signing must have ended before this block.
     pub const fn signing_end(&self) -> BlockNumber {
-        BlockNumber(self.schedule.signing_end)
+        self.schedule.signing_end
     }
 
     /// If its transaction was not broadcast before this block, the action is over.
     pub const fn expiry(&self) -> BlockNumber {
-        BlockNumber(self.schedule.expiry)
+        self.schedule.expiry
     }
 }

@@ -138,7 +138,7 @@ impl Node {
         let carrier = Carrier::new(hands, Arc::clone(&journal), CHAIN, times, SHORT, [WALLET, OTHER]);
         let carrier = carrier.unwrap();
         let (results, taken) = mpsc::channel(16);
-        let (clock, ticks) = watch::channel(Tick { block: self.block, set_back: 0 });
+        let (clock, ticks) = watch::channel(Tick { block: BlockNumber(self.block), set_back: 0 });
         let (stop, stopped) = oneshot::channel();
         let mut tasks = Tasks::default();
         tasks.critical("actions", carrier.run(taken, ticks, tasks.stop()));
@@ -165,7 +165,7 @@ impl Node {
 
     fn block(&mut self, number: u64) {
         self.block = number;
-        self.running.as_ref().unwrap().clock.send_replace(Tick { block: number, set_back: 0 });
+        self.running.as_ref().unwrap().clock.send_replace(Tick { block: BlockNumber(number), set_back: 0 });
     }
 
     fn actions(&self, wallet: KeyHash) -> Vec<ActionRecord> {

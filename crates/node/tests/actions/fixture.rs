@@ -40,7 +40,7 @@ pub(crate) fn agreed(network: &WindowParameters, index: u64, action: Action) -> 
     let proposal = proposal(action);
     Agreed {
         window,
-        action_id: ActionId::of(CHAIN, WALLET, block(network.frequency * index), &proposal),
+        action_id: ActionId::of(CHAIN, WALLET, block(network.frequency.0 * index), &proposal),
         proposal,
         schedule: Schedule::new(&window, &network.actions, action),
     }

@@ -6,7 +6,7 @@ use coxswain_bitcoin::{Backend, BackendError, Fees, Known, Output};
 use coxswain_ethereum::SnapshotKeys;
 use coxswain_rules::{
     Assured, DepositKey, DepositRecord, FeeConditions, MissingError, NextBlock, OutPoint, RevealedDeposit,
-    Snapshot, WalletRecord, WalletState,
+    Snapshot, WalletRecord, WalletState, units::Blocks,
 };
 
 use super::Session;
@@ -16,7 +16,7 @@ use crate::{Nothing, SessionError, outcome::Progress};
 /// wallets. That is five years where the endpoint allows it; else the next generation goes on where this one stopped.
 pub(crate) const EARLIER_SEARCHES: usize = 60;
 /// How much further back one such step goes, in blocks: 30 days.
-pub(crate) const EARLIER_STEP: u64 = 216_000;
+pub(crate) const EARLIER_STEP: Blocks = Blocks(216_000);
 
 /// Whether each output is unspent, or why Bitcoin has no answer.
 pub(crate) type Unspent = BTreeMap<OutPoint, Result<bool, BackendError>>;

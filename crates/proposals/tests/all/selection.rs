@@ -20,12 +20,13 @@ use coxswain_rules::{
     Amount, DepositKey, DepositRecord, KeyHash, OutPoint, RedemptionKey, RedemptionParameters,
     RedemptionRecord, RuleId, ScriptBuf, Snapshot, SweepRequestKey, SweepRequestRecord, SweepRequestState,
     Txid, WalletRecord, WalletState, target_wallets_commitment,
+    units::{BlockNumber, Blocks, UnixTime},
 };
 use proptest::prelude::*;
 
 const WALLET: KeyHash = KeyHash([1; 20]);
 const HEAD: u64 = 1_000_000;
-const AT: Head = Head { block: HEAD, deep: NOW - DAY, event_depth: 32 };
+const AT: Head = Head { block: BlockNumber(HEAD), deep: UnixTime(NOW - DAY), event_depth: Blocks(32) };
 const NOW: u64 = 1_800_000_000;
 const FAR: u32 = u32::MAX;
 const DAY: u64 = 24 * 3600;
@@ -41,7 +42,7 @@ fn outpoint(number: u64) -> OutPoint {
 }
 
 const fn at(block: u64) -> Position {
-    Position { block, index: 0 }
+    Position { block: BlockNumber(block), index: 0 }
 }
 
 fn reveal(number: u64, refund_locktime: u32) -> DepositReveal {
@@ -68,15 +69,15 @@ fn candidate(number: u64, vault: u8, revealed_at: u64) -> Candidate {
 fn snapshot<'a>(reveals: impl IntoIterator<Item = &'a DepositReveal>, now: u64, swept_at: u32) -> Snapshot {
     let record = DepositRecord { revealed_at: 1_000, swept_at, ..DepositRecord::default() };
     let deposits = reveals.into_iter().map(|reveal| (DepositKey::new(reveal.outpoint), record.clone()));
-    Snapshot { timestamp: now, deposits: deposits.collect(), ..Snapshot::default() }
+    Snapshot { timestamp: UnixTime(now), deposits: deposits.collect(), ..Snapshot::default() }
 }
 
 #[test]
 fn the_vault_whose_oldest_deposit_is_oldest_comes_first() {
     let deposits = [candidate(1, 7, NOW - 90), candidate(2, 8, NOW - 80), candidate(3, 7, NOW - 70)];
-    let vaults: Vec<Vec<u64>> = by_vault(&deposits, NOW, &Memory::default())
+    let vaults: Vec<Vec<u64>> = by_vault(&deposits, UnixTime(NOW), &Memory::default())
         .into_iter()
-        .map(|vault| vault.into_iter().map(|deposit| deposit.at.block).collect())
+        .map(|vault| vault.into_iter().map(|deposit| deposit.at.block.0).collect())
         .collect();
     assert_eq!(vaults, [vec![1, 3], vec![2]]);
 }
@@ -95,9 +96,9 @@ fn a_vault_left_waiting_for_more_than_a_day_comes_first() {
     // Vault 7 has the oldest deposit, but was served an hour ago; vault 8 waits for a day, or a second more.
     let mut memory = Memory::default();
     swept(&mut memory, 9, 7, NOW - 3600);
-    for (waited, first) in [(PATIENCE, 7), (PATIENCE + 1, 8)] {
+    for (waited, first) in [(PATIENCE.as_secs(), 7), (PATIENCE.as_secs() + 1, 8)] {
         let deposits = [candidate(1, 7, NOW - 10 * DAY), candidate(2, 8, NOW - waited)];
-        let vaults = by_vault(&deposits, NOW, &memory);
+        let vaults = by_vault(&deposits, UnixTime(NOW), &memory);
         assert_eq!(vaults[0][0].record.vault, Address::repeat_byte(first), "{waited} s");
     }
 }
@@ -121,17 +122,17 @@ proptest! {
                 }
             }
             now += days_between * DAY + 60;
-            let vaults = by_vault(&waiting, now, &memory);
+            let vaults = by_vault(&waiting, UnixTime(now), &memory);
             let Some(first) = vaults.first() else { continue };
             let served = first[0].record.vault.0[0];
-            let batch: Vec<u64> = first.iter().take(20).map(|deposit| deposit.at.block).collect();
+            let batch: Vec<u64> = first.iter().take(20).map(|deposit| deposit.at.block.0).collect();
             for vault in 0..4_u8 {
                 let has_some = vaults.iter().any(|group| group[0].record.vault.0[0] == vault);
                 let count = &mut passed_over[usize::from(vault)];
                 *count = if has_some && vault != served { *count + 1 } else { 0 };
                 prop_assert!(*count <= 3, "vault {vault} was passed over {count} times");
             }
-            waiting.retain(|deposit| !batch.contains(&deposit.at.block));
+            waiting.retain(|deposit| !batch.contains(&deposit.at.block.0));
             swept(&mut memory, batch[0], served, now);
         }
     }
@@ -144,7 +145,7 @@ fn inc_10_what_is_read_is_bounded_and_nothing_waits_forever() {
     // All but the last few were swept long ago: a reader that knows nothing finds those at once, and in time learns the rest.
     let mut rounds = 0;
     loop {
-        let keys = to_read(&reveals, HEAD, NOW, &memory);
+        let keys = to_read(&reveals, BlockNumber(HEAD), UnixTime(NOW), &memory);
         assert!(keys.len() < 7 * 250, "{}", keys.len());
         let newest = DepositKey::new(reveals[4_999].outpoint);
         assert!(keys.contains(&newest), "round {rounds}");
@@ -161,30 +162,40 @@ fn inc_10_what_is_read_is_bounded_and_nothing_waits_forever() {
         }
     }
     assert!((4..=5).contains(&rounds), "{rounds}");
-    assert_eq!(to_read(&reveals, HEAD, NOW, &memory).len(), 1);
+    assert_eq!(to_read(&reveals, BlockNumber(HEAD), UnixTime(NOW), &memory).len(), 1);
 }
 
 #[test]
 fn inc_2_a_deposit_whose_refund_is_close_is_read_once() {
-    let close = u32::try_from(NOW + DAY + LEAD).unwrap();
+    let close = u32::try_from(NOW + DAY + LEAD.as_secs()).unwrap();
     let reveals = [reveal(1, close), reveal(2, close + 1)];
     let mut memory = Memory::default();
-    assert_eq!(to_read(&reveals, HEAD, NOW, &memory).len(), 2);
+    assert_eq!(to_read(&reveals, BlockNumber(HEAD), UnixTime(NOW), &memory).len(), 2);
     let snapshot = snapshot(&reveals, NOW, 0);
     for _ in 0..2 {
         let (candidates, excluded) = candidates(&snapshot, WALLET, AT, &reveals, &mut memory).unwrap();
-        assert_eq!(candidates.iter().map(|candidate| candidate.at.block).collect::<Vec<_>>(), [2]);
+        assert_eq!(
+            candidates.iter().map(|candidate| candidate.at.block).collect::<Vec<_>>(),
+            [2].map(BlockNumber)
+        );
         let [Exclusion { why, .. }] = &excluded[..] else { panic!("{excluded:?}") };
         assert_eq!(why.rule(), Some(RuleId::Ds12));
-        assert_eq!(to_read(&reveals, HEAD, NOW, &memory), [DepositKey::new(outpoint(2))].into());
+        assert_eq!(
+            to_read(&reveals, BlockNumber(HEAD), UnixTime(NOW), &memory),
+            [DepositKey::new(outpoint(2))].into()
+        );
     }
 }
 
 #[test]
 fn inc_2_a_deposit_goes_half_an_hour_before_it_must() {
     // The contract refuses it from a day before its refund on.
-    for (left, why) in [(0, Some("rule")), (1, Some("expiring")), (LEAD, Some("expiring")), (LEAD + 1, None)]
-    {
+    for (left, why) in [
+        (0, Some("rule")),
+        (1, Some("expiring")),
+        (LEAD.as_secs(), Some("expiring")),
+        (LEAD.as_secs() + 1, None),
+    ] {
         let reveals = [reveal(1, u32::try_from(NOW + DAY + left).unwrap())];
         let snapshot = snapshot(&reveals, NOW, 0);
         let (candidates, excluded) =
@@ -206,15 +217,19 @@ fn inc_4_a_request_goes_half_an_hour_before_it_must() {
         requested_amount: Amount::from_sat(1_000_000),
     };
     // The contract refuses it from two hours before its timeout on.
-    for (left, why) in [(0, Some("rule")), (1, Some("expiring")), (LEAD, Some("expiring")), (LEAD + 1, None)]
-    {
+    for (left, why) in [
+        (0, Some("rule")),
+        (1, Some("expiring")),
+        (LEAD.as_secs(), Some("expiring")),
+        (LEAD.as_secs() + 1, None),
+    ] {
         let requested_at = NOW + left + 2 * 3600 - 5 * DAY;
         let record = RedemptionRecord {
             requested_at: u32::try_from(requested_at).unwrap(),
             ..RedemptionRecord::default()
         };
         let snapshot = Snapshot {
-            timestamp: NOW,
+            timestamp: UnixTime(NOW),
             redemptions: [(RedemptionKey::new(WALLET, &script), record)].into(),
             redemption_parameters: RedemptionParameters {
                 redemption_timeout: timeout,
@@ -234,7 +249,7 @@ fn inc_4_a_request_goes_half_an_hour_before_it_must() {
 fn events_above_the_block_and_repeated_ones_are_not_looked_at() {
     let reveals = [reveal(HEAD - 100, FAR), reveal(HEAD - 100, FAR), reveal(HEAD + 1, FAR)];
     let snapshot = snapshot(&reveals, NOW, 0);
-    assert_eq!(to_read(&reveals, HEAD, NOW, &Memory::default()).len(), 1);
+    assert_eq!(to_read(&reveals, BlockNumber(HEAD), UnixTime(NOW), &Memory::default()).len(), 1);
     let mut memory = Memory::default();
     let (candidates, excluded) = candidates(&snapshot, WALLET, AT, &reveals, &mut memory).unwrap();
     assert_eq!((candidates.len(), excluded.len()), (1, 0));
@@ -243,8 +258,8 @@ fn events_above_the_block_and_repeated_ones_are_not_looked_at() {
 #[test]
 fn requests_are_looked_back_for_as_far_as_they_can_be_pending() {
     // 5 days are 36,000 blocks.
-    assert_eq!(redemptions::oldest_block(HEAD, 5 * 86_400), HEAD - 36_000 - 1_000);
-    assert_eq!(redemptions::oldest_block(7, 5 * 86_400), 0);
+    assert_eq!(redemptions::oldest_block(BlockNumber(HEAD), 5 * 86_400), BlockNumber(HEAD - 36_000 - 1_000));
+    assert_eq!(redemptions::oldest_block(BlockNumber(7), 5 * 86_400), BlockNumber(0));
 
     let request = |block: u64, script: u8| RedemptionRequest {
         at: at(block),
@@ -253,19 +268,19 @@ fn requests_are_looked_back_for_as_far_as_they_can_be_pending() {
         requested_amount: Amount::ZERO,
     };
     let requests = [request(9, 1), request(10, 2), request(11, 3), request(12, 2), request(21, 4)];
-    let newest = redemptions::newest(requests.iter(), 10..=20);
+    let newest = redemptions::newest(requests.iter(), BlockNumber(10)..=BlockNumber(20));
     assert_eq!(newest, [request(11, 3), request(12, 2)]);
     let many: Vec<_> = (0..2_000).map(|block| request(block, 0)).collect();
     let many: Vec<_> = many
         .into_iter()
         .map(|mut request| {
-            request.script = ScriptBuf::from_bytes(request.at.block.to_be_bytes().to_vec());
+            request.script = ScriptBuf::from_bytes(request.at.block.0.to_be_bytes().to_vec());
             request
         })
         .collect();
-    let newest = redemptions::newest(many.iter(), 0..=HEAD);
+    let newest = redemptions::newest(many.iter(), BlockNumber(0)..=BlockNumber(HEAD));
     assert_eq!(newest.len(), 1_750);
-    assert_eq!((newest[0].at.block, newest[1_749].at.block), (0, 1_999));
+    assert_eq!((newest[0].at.block, newest[1_749].at.block), (BlockNumber(0), BlockNumber(1_999)));
 }
 
 #[test]
@@ -281,11 +296,11 @@ fn moved_funds_are_found_by_the_targets_position_in_the_commitment_before() {
         Commitment { source: others[0], ..commitment(6, &[WALLET]) },
     ];
     let completed = |block| CompletedMove { at: at(block), source, txid: txid(77) };
-    let found = moved_funds::outputs(&commitments, &[completed(10)], WALLET, HEAD);
+    let found = moved_funds::outputs(&commitments, &[completed(10)], WALLET, BlockNumber(HEAD));
     assert_eq!(found, [OutPoint::new(txid(77), 2)]);
-    assert_eq!(moved_funds::outputs(&commitments, &[completed(10)], WALLET, 9), []);
-    assert_eq!(moved_funds::outputs(&commitments, &[completed(4)], WALLET, HEAD), []);
-    assert_eq!(moved_funds::outputs(&commitments, &[completed(10)], KeyHash([3; 20]), HEAD), []);
+    assert_eq!(moved_funds::outputs(&commitments, &[completed(10)], WALLET, BlockNumber(9)), []);
+    assert_eq!(moved_funds::outputs(&commitments, &[completed(4)], WALLET, BlockNumber(HEAD)), []);
+    assert_eq!(moved_funds::outputs(&commitments, &[completed(10)], KeyHash([3; 20]), BlockNumber(HEAD)), []);
 
     let record = |wallet, state| SweepRequestRecord { wallet, value: Amount::ONE_SAT, state };
     let outputs: Vec<_> = (0..4).map(outpoint).collect();
@@ -330,10 +345,10 @@ fn targets_are_the_newest_live_wallets_ascending() {
     let targets = |count, head| moving_funds::targets(&snapshot, WALLET, &registered, head, count).unwrap();
     // The source is the newest of them.
     assert_eq!(WALLET, key(1));
-    assert_eq!(targets(1, HEAD), [key(5)]);
-    assert_eq!(targets(2, HEAD), [key(3), key(5)]);
-    assert_eq!(targets(9, HEAD), [key(3), key(5), key(9)]);
-    assert_eq!(targets(9, 2), [key(3), key(9)]);
+    assert_eq!(targets(1, BlockNumber(HEAD)), [key(5)]);
+    assert_eq!(targets(2, BlockNumber(HEAD)), [key(3), key(5)]);
+    assert_eq!(targets(9, BlockNumber(HEAD)), [key(3), key(5), key(9)]);
+    assert_eq!(targets(9, BlockNumber(2)), [key(3), key(9)]);
 }
 
 #[test]
@@ -345,8 +360,8 @@ fn committed_targets_are_those_that_hash_to_the_commitment() {
         moving_funds::committed_targets(std::slice::from_ref(&commitment), wallet, head, hash)
             .map(<[_]>::to_vec)
     };
-    assert_eq!(found(WALLET, 5, hash), Some(targets.to_vec()));
-    assert_eq!(found(WALLET, 4, hash), None);
-    assert_eq!(found(KeyHash([2; 20]), 5, hash), None);
-    assert_eq!(found(WALLET, 5, B256::ZERO), None);
+    assert_eq!(found(WALLET, BlockNumber(5), hash), Some(targets.to_vec()));
+    assert_eq!(found(WALLET, BlockNumber(4), hash), None);
+    assert_eq!(found(KeyHash([2; 20]), BlockNumber(5), hash), None);
+    assert_eq!(found(WALLET, BlockNumber(5), B256::ZERO), None);
 }

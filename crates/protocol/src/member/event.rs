@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::Address;
-use coxswain_rules::{Action, Assurance, Assurances, Objection, Proposal};
+use coxswain_rules::{Action, Assurance, Assurances, Objection, Proposal, units::BlockNumber};
 
 use crate::{Received, SafeHashes, Validity, Window, WindowResult};
 
@@ -33,7 +33,7 @@ impl EntryId {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The window clock stands at this block. Repeated and older blocks change nothing.
-    Block(u64),
+    Block(BlockNumber),
     /// A message came whose author's signature holds.
     Message(Received),
     /// Answers [`Command::ReadSafeHash`]. If it can't be read, nothing answers: the question comes again at the next block.
@@ -59,7 +59,7 @@ pub enum Event {
         /// What came of it.
         verdict: ContentVerdict,
         /// The block that it was judged at.
-        block: u64,
+        block: BlockNumber,
     },
     /// The entry is durable.
     Journaled(EntryId),
@@ -135,7 +135,7 @@ pub struct Sent {
     #[serde(with = "crate::stored::bytes")]
     pub envelope: Arc<[u8]>,
     /// The block at which it was to be sent first.
-    pub first_sent: u64,
+    pub first_sent: BlockNumber,
     /// Where its proposal was found valid. `None` for a no-op.
     pub validity: Option<Validity>,
 }

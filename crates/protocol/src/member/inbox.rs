@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, mem::size_of, sync::Arc};
 
 use alloy_primitives::{Address, B256};
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 
 use crate::{
     Ignored, MAX_SIGNED_BYTES, Received, Seat, SigningGroup, Window,
@@ -39,7 +39,7 @@ pub(super) struct Kept {
     pub(super) content: Content,
     pub(super) signed: Arc<[u8]>,
     /// The head when it came.
-    pub(super) came: u64,
+    pub(super) came: BlockNumber,
     /// Which of all messages kept it is.
     pub(super) order: u64,
 }
@@ -67,7 +67,7 @@ pub(super) struct Place<'a> {
     pub(super) me: Address,
     pub(super) wallet: KeyHash,
     pub(super) window: Window,
-    pub(super) now: u64,
+    pub(super) now: BlockNumber,
 }
 
 impl Inbox {

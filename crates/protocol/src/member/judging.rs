@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coxswain_rules::{Assurance, Objection, Proposal, Timing};
+use coxswain_rules::{Assurance, Objection, Proposal, Timing, units::BlockNumber};
 
 use super::{ContentVerdict, Question, inbox::Kept};
 use crate::Validity;
@@ -15,13 +15,13 @@ pub(super) struct Judging {
     pub(super) proposal: Option<Arc<Proposal>>,
     /// The question that is open, if one is.
     open: Option<Question>,
-    asked_at: Option<u64>,
+    asked_at: Option<BlockNumber>,
     /// The open question, or the last one, was asked when the window was over.
     last_asked: bool,
     /// The verdict at the first block after the message came.
     first: Option<ContentVerdict>,
     /// The newest verdict, and the block that it was given at.
-    newest: Option<(ContentVerdict, u64)>,
+    newest: Option<(ContentVerdict, BlockNumber)>,
 }
 
 /// What a proposal's content came to when the window ended.
@@ -30,7 +30,7 @@ pub(super) enum Settled {
     /// Nothing stands against it.
     Valid(Validity),
     /// The leader is to blame.
-    Mistake { objection: Arc<Objection>, block: u64 },
+    Mistake { objection: Arc<Objection>, block: BlockNumber },
     /// The objection was not there from the start.
     CameUpLater(Arc<Objection>),
     /// Honest members can differ over it.
@@ -44,14 +44,14 @@ pub(super) enum Settled {
 impl Judging {
     /// For a message settled on at this block. If that is not in time for a verdict at the first block after it came,
     /// because the seed was not known or another one, then nobody can tell what stood against it at first.
-    pub(super) fn new(message: Arc<Kept>, proposal: Option<Arc<Proposal>>, now: u64) -> Self {
+    pub(super) fn new(message: Arc<Kept>, proposal: Option<Arc<Proposal>>, now: BlockNumber) -> Self {
         let first =
-            (now > message.came + 1).then(|| ContentVerdict::Undecided("settled on later".to_owned()));
+            (now > message.came.next()).then(|| ContentVerdict::Undecided("settled on later".to_owned()));
         Self { message, proposal, open: None, asked_at: None, last_asked: false, first, newest: None }
     }
 
     /// The proposal, if it is to be judged at this block. `question` is then the open one.
-    pub(super) fn ask(&mut self, question: Question, now: u64, over: bool) -> Option<Arc<Proposal>> {
+    pub(super) fn ask(&mut self, question: Question, now: BlockNumber, over: bool) -> Option<Arc<Proposal>> {
         let proposal = self.proposal.as_ref()?;
         let newer = now > self.asked_at.unwrap_or(self.message.came);
         let again = match &self.newest {
@@ -72,7 +72,7 @@ impl Judging {
     }
 
     /// Takes the answer to the open question.
-    pub(super) fn answer(&mut self, question: Question, verdict: ContentVerdict, block: u64) {
+    pub(super) fn answer(&mut self, question: Question, verdict: ContentVerdict, block: BlockNumber) {
         if self.open != Some(question) {
             return;
         }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use coxswain_rules::{Action, Proposal};
+use coxswain_rules::{
+    Action, Proposal,
+    units::{BlockNumber, Blocks},
+};
 
 use super::{
     EntryId, Question, Sent,
@@ -12,7 +15,8 @@ use super::{
 use crate::{Assignment, NotSent, Seat, Validity, Window};
 
 /// When a message is sent again: blocks after it was first sent, within the active phase.
-pub const RETRANSMISSIONS: [u64; 7] = [1, 3, 6, 11, 20, 37, 70];
+pub const RETRANSMISSIONS: [Blocks; 7] =
+    [Blocks(1), Blocks(3), Blocks(6), Blocks(11), Blocks(20), Blocks(37), Blocks(70)];
 
 /// A leader that has nothing to send yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +92,7 @@ pub(super) enum Stage {
     /// Durable since an earlier life, in which it may have been sent.
     Restored,
     /// First sent at this block; so many repetitions are done.
-    Sending { first: u64, repeated: usize },
+    Sending { first: BlockNumber, repeated: usize },
 }
 
 impl Own {
@@ -106,7 +110,7 @@ impl Own {
     }
 
     /// The envelope, if it is to be broadcast at this block of the active phase.
-    pub(super) fn broadcast(&mut self, now: u64) -> Option<Arc<[u8]>> {
+    pub(super) fn broadcast(&mut self, now: BlockNumber) -> Option<Arc<[u8]>> {
         let may_begin = now < quiet_from(&self.sent.window);
         let (first, repeated) = match self.stage {
             Stage::Recorded if may_begin => (now, 0),
@@ -125,35 +129,36 @@ impl Own {
 }
 
 /// How many repetitions have fallen due. What fell due in skipped blocks is made up for by one.
-fn due(first: u64, now: u64) -> usize {
+fn due(first: BlockNumber, now: BlockNumber) -> usize {
     RETRANSMISSIONS.iter().take_while(|after| first.saturating_add(**after) <= now).count()
 }
 
 /// An eighth of the active phase, rounded up.
-pub(super) const fn eighth(window: &Window) -> u64 {
-    (window.active_end() - window.block()).div_ceil(8)
+pub(super) const fn eighth(window: &Window) -> Blocks {
+    Blocks(window.active_end().saturating_since(window.block()).0.div_ceil(8))
 }
 
 /// From this block on nothing is sent for the first time: heads lag, and it would come late to some.
-pub(super) const fn quiet_from(window: &Window) -> u64 {
-    window.active_end() - eighth(window)
+pub(super) const fn quiet_from(window: &Window) -> BlockNumber {
+    window.active_end().saturating_sub(eighth(window))
 }
 
 /// Up to this block the seed may change without making idleness doubtful.
-pub(super) const fn settled_by(window: &Window) -> u64 {
-    window.block() + eighth(window) + 1
+pub(super) const fn settled_by(window: &Window) -> BlockNumber {
+    window.block().saturating_add(eighth(window)).next()
 }
 
 /// A follower that listens from this block on hears the leader, if the leader speaks at all. It is the earliest second-to-last
 /// sending over all possible first sendings, less two blocks by which heads lag.
-pub(super) fn listened_by(window: &Window) -> u64 {
-    let second_to_last = |first: u64| {
-        let sent = [0].into_iter().chain(RETRANSMISSIONS).map(|after| first + after);
+pub(super) fn listened_by(window: &Window) -> BlockNumber {
+    let second_to_last = |first: BlockNumber| {
+        let sent = [Blocks(0)].into_iter().chain(RETRANSMISSIONS).map(|after| first.saturating_add(after));
         let within = sent.take_while(|block| *block < window.active_end());
         within.collect::<Vec<_>>().into_iter().rev().nth(1).unwrap_or(first)
     };
-    let earliest = (window.block()..quiet_from(window)).map(second_to_last).min();
-    earliest.unwrap_or(window.block()).saturating_sub(2).max(window.block())
+    let loud = window.block().to(quiet_from(window)).take_while(|block| *block < quiet_from(window));
+    let earliest = loud.map(second_to_last).min();
+    earliest.unwrap_or(window.block()).saturating_sub(Blocks(2)).max(window.block())
 }
 
 #[cfg(test)]
@@ -161,9 +166,9 @@ mod tests {
     use super::*;
     use crate::WindowParameters;
 
-    fn after(network: &WindowParameters, block: fn(&Window) -> u64) -> u64 {
+    fn after(network: &WindowParameters, block: fn(&Window) -> BlockNumber) -> u64 {
         let window = Window::numbered(network, 1).unwrap();
-        block(&window) - window.block()
+        block(&window).saturating_since(window.block()).0
     }
 
     #[test]

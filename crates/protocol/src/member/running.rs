@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use coxswain_rules::{Assurance, Proposal};
+use coxswain_rules::{Assurance, Proposal, units::BlockNumber};
 
 use super::{
     Command, ContentVerdict, Entry, EntryId, Generation, Question, Sent, Setup,
@@ -26,7 +26,7 @@ use crate::{
 /// What a member needs in order to ask and to send.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Desk {
-    pub(super) now: u64,
+    pub(super) now: BlockNumber,
     pub(super) next_question: u64,
     pub(super) next_entry: u64,
     pub(super) next_sequence: u64,
@@ -53,7 +53,7 @@ impl Desk {
 pub(super) struct Running {
     pub(super) window: Window,
     /// The block at which the window was opened.
-    pub(super) listened_from: u64,
+    pub(super) listened_from: BlockNumber,
     pub(super) seeds: Seeds,
     pub(super) inbox: Inbox,
     /// The message settled on, under the current seed.
@@ -67,13 +67,18 @@ pub(super) struct Running {
     /// The operators that were linked without a break until the end of the active phase. `None` before it ends.
     pub(super) linked: Option<BTreeSet<Address>>,
     /// From this block on the hash is to be read again, while nothing has come of the window.
-    reread_at: u64,
+    reread_at: BlockNumber,
     /// The first block seen at which the window was over: last questions are asked there.
-    closing: Option<u64>,
+    closing: Option<BlockNumber>,
 }
 
 impl Running {
-    pub(super) fn open(window: Window, sent: Option<Sent>, barred: Option<NotSent>, now: u64) -> Self {
+    pub(super) fn open(
+        window: Window,
+        sent: Option<Sent>,
+        barred: Option<NotSent>,
+        now: BlockNumber,
+    ) -> Self {
         let own = sent.as_ref().map(|sent| restore(sent.clone()));
         // What can't be read back may have been sent all the same.
         let unreadable = matches!(own, Some(None)).then_some(NotSent::JournalDamaged);
@@ -88,7 +93,7 @@ impl Running {
             barred: barred.or(unreadable),
             notes: Vec::new(),
             linked: None,
-            reread_at: now + eighth(&window),
+            reread_at: now.saturating_add(eighth(&window)),
             closing: None,
         }
     }
@@ -112,7 +117,7 @@ impl Running {
     }
 
     /// Notes who has been linked all the time, at the first block after the active phase.
-    pub(super) fn on_block(&mut self, links: &BTreeMap<Address, u64>, now: u64) {
+    pub(super) fn on_block(&mut self, links: &BTreeMap<Address, BlockNumber>, now: BlockNumber) {
         if now >= self.window.active_end() && self.linked.is_none() {
             let by = listened_by(&self.window);
             let all_the_time = links.iter().filter(|(_, since)| **since <= by);
@@ -155,7 +160,7 @@ impl Running {
         hashes: SafeHashes,
         assurance: Assurance,
         setup: &Setup,
-        now: u64,
+        now: BlockNumber,
     ) {
         let assign = || {
             let of = |hash| Assignment::new(&setup.network, self.window, setup.wallet, &setup.group, hash);
@@ -197,7 +202,7 @@ impl Running {
         &mut self,
         question: Question,
         verdict: ContentVerdict,
-        block: u64,
+        block: BlockNumber,
         setup: &Setup,
         desk: &Desk,
     ) {
@@ -252,7 +257,7 @@ impl Running {
         let nothing_yet = self.settled.is_none() && self.own.is_none();
         if nothing_yet && (self.reread_at..self.window.active_end()).contains(&desk.now) {
             // By another hash it may be us who leads.
-            self.reread_at = desk.now + eighth(&self.window);
+            self.reread_at = desk.now.saturating_add(eighth(&self.window));
             self.seeds.want(Question(desk.next_question));
         }
         if over && self.closing.is_none() {
@@ -275,14 +280,14 @@ impl Running {
 
     /// Whether the window is over and nothing more is waited for. Nobody waits past the block after the first one at
     /// which it was over.
-    pub(super) fn is_finished(&self, now: u64) -> bool {
+    pub(super) fn is_finished(&self, now: BlockNumber) -> bool {
         let Some(closing) = self.closing else { return false };
         let judged = self.settled.as_ref().is_none_or(Judging::is_over);
         now > closing || (judged && !self.seeds.is_waiting())
     }
 
     /// Settles on the first of the leader's messages that passes all checks, and came in time.
-    fn settle(&mut self, now: u64) {
+    fn settle(&mut self, now: BlockNumber) {
         let leader = self.assignment().map(|assignment| assignment.leader);
         let proposals = leader.map_or(&[][..], |leader| self.inbox.proposals(leader));
         let in_time = proposals.iter().filter(|kept| kept.came < self.window.active_end());

@@ -1,6 +1,6 @@
 //! The safe block's hashes seen for a window, and what follows from each: leader and checklist, by both hash rules.
 
-use coxswain_rules::{Action, Assurance};
+use coxswain_rules::{Action, Assurance, units::BlockNumber};
 
 use super::{
     Question,
@@ -31,7 +31,7 @@ pub(super) struct Seeds {
     seen: Vec<Seen>,
     current: usize,
     /// Each change: which hash held from then on, and the block at which it was noticed.
-    pub(super) changes: Vec<(usize, u64)>,
+    pub(super) changes: Vec<(usize, BlockNumber)>,
     /// The hash changed more often than it may. What holds is unknown from then on.
     pub(super) exhausted: bool,
     /// The last question answered.
@@ -39,7 +39,7 @@ pub(super) struct Seeds {
     /// What is waited for: an answer to this question or a later one.
     wanted: Option<Question>,
     /// The block at which a question was asked last.
-    asked_at: Option<u64>,
+    asked_at: Option<BlockNumber>,
 }
 
 /// What an answer changed.
@@ -109,7 +109,7 @@ impl Seeds {
     }
 
     /// Whether to ask for the hash at this block.
-    pub(super) fn ask(&mut self, now: u64) -> bool {
+    pub(super) fn ask(&mut self, now: BlockNumber) -> bool {
         let needed = self.seen.is_empty() || self.wanted.is_some();
         if !needed || self.exhausted || self.asked_at == Some(now) {
             return false;
@@ -137,7 +137,7 @@ impl Seeds {
     }
 
     /// Whether the first hash was read after this block.
-    pub(super) fn first_read_after(&self, block: u64) -> bool {
+    pub(super) fn first_read_after(&self, block: BlockNumber) -> bool {
         self.changes.first().is_some_and(|(_, read_at)| *read_at > block)
     }
 
@@ -147,7 +147,7 @@ impl Seeds {
         question: Question,
         hashes: SafeHashes,
         assurance: Assurance,
-        now: u64,
+        now: BlockNumber,
         assign: impl FnOnce() -> (Assignment, Option<(HashRule, Assignment)>),
     ) -> Answer {
         if self.exhausted || self.answered.is_some_and(|answered| question <= answered) {

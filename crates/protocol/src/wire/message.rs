@@ -3,7 +3,7 @@
 use std::{mem::size_of, sync::Arc};
 
 use bitcoin::ScriptBuf;
-use coxswain_rules::{Action, KeyHash, Proposal, RevealedDeposit};
+use coxswain_rules::{Action, KeyHash, Proposal, RevealedDeposit, units::BlockNumber};
 
 use super::{
     DecodeError, MAX_EVIDENCE_BYTES, MAX_MESSAGE_BYTES, cap, encode, exactly, proposal,
@@ -64,7 +64,7 @@ pub struct CoordinationMessage {
     /// The seat that speaks.
     pub seat: Seat,
     /// The window's first block.
-    pub coordination_block: u64,
+    pub coordination_block: BlockNumber,
     /// The wallet.
     pub wallet: KeyHash,
     /// What is proposed.
@@ -78,7 +78,7 @@ pub struct Undecodable {
     /// The seat that speaks.
     pub seat: Seat,
     /// The window's first block.
-    pub coordination_block: u64,
+    pub coordination_block: BlockNumber,
     /// The wallet.
     pub wallet: KeyHash,
     /// What is wrong with the proposal.
@@ -102,13 +102,13 @@ impl Decoded {
     /// If not even seat, coordination block and wallet can be read.
     pub fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         cap("coordination message", bytes, MAX_EVIDENCE_BYTES)?;
-        let (mut number, mut coordination_block, mut wallet): (_, _, &[u8]) = (0, 0, &[]);
+        let (mut number, mut coordination_block, mut wallet): (_, _, &[u8]) = (0, BlockNumber(0), &[]);
         let mut body = Body::Missing;
         let mut malformed = None;
         for field in Fields::new("coordination message", bytes) {
             match field {
                 Ok((1, Value::Varint(varint))) => number = uint32(varint),
-                Ok((2, Value::Varint(varint))) => coordination_block = varint,
+                Ok((2, Value::Varint(varint))) => coordination_block = BlockNumber(varint),
                 Ok((3, Value::Bytes(bytes))) => wallet = bytes,
                 Ok((4, Value::Bytes(bytes))) => body = body.merge(bytes),
                 Ok(_) => {}
@@ -202,7 +202,7 @@ impl CoordinationMessage {
         }
         let mut out = Vec::new();
         encode::uint(&mut out, 1, u64::from(self.seat.number()));
-        encode::uint(&mut out, 2, self.coordination_block);
+        encode::uint(&mut out, 2, self.coordination_block.0);
         encode::bytes(&mut out, 3, &self.wallet.0);
         encode::item(&mut out, 4, &body);
         Self::decode(&out)?;

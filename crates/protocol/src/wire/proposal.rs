@@ -3,7 +3,7 @@
 use bitcoin::{Amount, OutPoint, ScriptBuf, Txid, hashes::Hash};
 use coxswain_rules::{
     Action, DepositSweepProposal, HeartbeatProposal, KeyHash, MovedFundsSweepProposal, MovingFundsProposal,
-    Proposal, RedemptionProposal, RevealedDeposit,
+    Proposal, RedemptionProposal, RevealedDeposit, units::BlockNumber,
 };
 
 use super::{
@@ -31,7 +31,7 @@ pub(super) fn encode(proposal: &Proposal) -> Vec<u8> {
                 encode::item(&mut out, 1, &encode_outpoint(&deposit.outpoint));
             }
             encode_fee(&mut out, 2, *fee);
-            encode::packed(&mut out, 3, deposits.iter().map(|deposit| deposit.reveal_block));
+            encode::packed(&mut out, 3, deposits.iter().map(|deposit| deposit.reveal_block.0));
         }
         Proposal::Redemption(RedemptionProposal { scripts, fee }) => {
             for script in scripts {
@@ -71,10 +71,10 @@ fn deposit_sweep(payload: &[u8]) -> Result<DepositSweepProposal, DecodeError> {
         match field? {
             (1, Value::Bytes(deposit)) => push(&mut outpoints, "deposits", deposit_key(deposit)?)?,
             (2, Value::Bytes(bytes)) => fee = decode_fee("sweep tx fee", bytes)?,
-            (3, Value::Varint(block)) => push(&mut reveal_blocks, "reveal blocks", block)?,
+            (3, Value::Varint(block)) => push(&mut reveal_blocks, "reveal blocks", BlockNumber(block))?,
             (3, Value::Bytes(blocks)) => {
                 for block in packed(NAME, blocks) {
-                    push(&mut reveal_blocks, "reveal blocks", block?)?;
+                    push(&mut reveal_blocks, "reveal blocks", BlockNumber(block?))?;
                 }
             }
             _ => {}

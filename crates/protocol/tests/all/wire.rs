@@ -15,7 +15,7 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{
     DepositSweepProposal, HeartbeatProposal, KeyHash, MovedFundsSweepProposal, MovingFundsProposal, Proposal,
-    RedemptionProposal, RevealedDeposit,
+    RedemptionProposal, RevealedDeposit, units::BlockNumber,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -28,7 +28,10 @@ fn outpoint() -> impl Strategy<Value = OutPoint> {
 }
 
 fn deposit() -> impl Strategy<Value = RevealedDeposit> {
-    (outpoint(), any::<u64>()).prop_map(|(outpoint, reveal_block)| RevealedDeposit { outpoint, reveal_block })
+    (outpoint(), any::<u64>()).prop_map(|(outpoint, reveal_block)| RevealedDeposit {
+        outpoint,
+        reveal_block: BlockNumber(reveal_block),
+    })
 }
 
 fn script() -> impl Strategy<Value = ScriptBuf> {
@@ -58,7 +61,7 @@ fn message() -> impl Strategy<Value = CoordinationMessage> {
     (1_u64..=255, any::<u64>(), any::<[u8; 20]>(), proposed()).prop_map(|(seat, block, wallet, proposed)| {
         CoordinationMessage {
             seat: Seat::try_from(seat).unwrap(),
-            coordination_block: block,
+            coordination_block: BlockNumber(block),
             wallet: KeyHash(wallet),
             proposed,
         }
@@ -89,7 +92,7 @@ proptest! {
 fn of(proposed: Proposed) -> CoordinationMessage {
     CoordinationMessage {
         seat: Seat::try_from(1).unwrap(),
-        coordination_block: 900,
+        coordination_block: BlockNumber(900),
         wallet: KeyHash([7; 20]),
         proposed,
     }
@@ -124,7 +127,7 @@ fn refusal(proposal: &[u8]) -> String {
 fn undecodable(message: &[u8]) -> DecodeError {
     match Decoded::read(message) {
         Ok(Decoded::Undecodable(Undecodable { seat, coordination_block, wallet, error })) => {
-            assert_eq!((seat.number(), coordination_block, wallet), (1, 900, KeyHash([7; 20])));
+            assert_eq!((seat.number(), coordination_block, wallet), (1, BlockNumber(900), KeyHash([7; 20])));
             assert_eq!(CoordinationMessage::decode(message), Err(error));
             error
         }
@@ -149,7 +152,7 @@ fn caps_hold_at_their_boundaries_for_writers_and_readers() {
     assert!(targets(MAX_ITEMS + 1).encode().is_err());
     let deposits = |count| {
         let outpoint = OutPoint { txid: Txid::from_byte_array([1; 32]), vout: 0 };
-        let deposits = vec![RevealedDeposit { outpoint, reveal_block: u64::MAX }; count];
+        let deposits = vec![RevealedDeposit { outpoint, reveal_block: BlockNumber(u64::MAX) }; count];
         of(act(Proposal::DepositSweep(DepositSweepProposal { deposits, fee: Amount::MAX })))
     };
     assert!(deposits(MAX_ITEMS).encode().is_ok());

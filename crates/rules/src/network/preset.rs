@@ -1,9 +1,12 @@
 //! The networks that are known by name, and all that is known of each before a chain is asked.
 
+use std::time::Duration;
+
 use alloy_primitives::{Address, address};
 use bitcoin::FeeRate;
 
 use super::Parameters;
+use crate::units::BlockNumber;
 
 /// A network that is known by name.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,17 +27,17 @@ pub struct Preset {
     pub parameters: Parameters,
 }
 
-/// How the blocks of a chain follow on the clock, in seconds.
+/// How the blocks of a chain follow on the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockTimes {
     /// From one block to the next, at least.
-    pub slot: u64,
+    pub slot: Duration,
     /// How old a server's newest block may be.
-    pub max_head_age: u64,
+    pub max_head_age: Duration,
     /// How far a server's newest block may be ahead of our clock.
-    pub max_head_ahead: u64,
+    pub max_head_ahead: Duration,
     /// How old the block of a decision may be: a forged head would otherwise have all name an old one.
-    pub max_decision_age: u64,
+    pub max_decision_age: Duration,
 }
 
 /// The contracts of one chain.
@@ -51,7 +54,7 @@ pub struct Contracts {
     /// The `LightRelayMaintainerProxy`, which refunds the gas of telling the light relay Bitcoin's difficulty.
     pub relay_proxy: Address,
     /// The block that the Bridge was deployed in: it has no event before.
-    pub bridge_from: u64,
+    pub bridge_from: BlockNumber,
 }
 
 impl Preset {
@@ -65,14 +68,14 @@ impl Preset {
             wallet_registry: address!("0x46d52E41C2F300BC82217Ce22b920c34995204eb"),
             maintainer_proxy: address!("0x535E01F948458E0b64F9dB2A01Da6F32E240140f"),
             relay_proxy: address!("0x4ca2f6206Da1A7Cb8155FEA68797EFDf25EFa3C8"),
-            bridge_from: 16_399_102,
+            bridge_from: BlockNumber(16_399_102),
         }),
         bitcoin: bitcoin::Network::Bitcoin,
         block_times: Some(BlockTimes {
-            slot: 12,
-            max_head_age: 180,
-            max_head_ahead: 30,
-            max_decision_age: 300,
+            slot: Duration::from_secs(12),
+            max_head_age: Duration::from_secs(180),
+            max_head_ahead: Duration::from_secs(30),
+            max_decision_age: Duration::from_secs(300),
         }),
         fallback_fee_rate: None,
         parameters: Parameters::MAINNET,

@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     DepositSweepProposal, FundingTransaction, HeartbeatProposal, KeyHash, MovedFundsSweepProposal,
     MovingFundsProposal, RedemptionProposal, RevealedDeposit, Utxo, rule_of_deployed_reason,
+    units::BlockNumber,
 };
 
 const WALLET: KeyHash = KeyHash([1; 20]);
@@ -26,7 +27,8 @@ fn case(subject: Subject) -> Case {
 
 /// Three deposits, the last of which repeats the first; the second pays another wallet, and its output is malformed.
 fn sweep(fee: u64) -> Case {
-    let deposits = [3, 4, 3].map(|byte| RevealedDeposit { outpoint: outpoint(byte), reveal_block: 1 });
+    let deposits =
+        [3, 4, 3].map(|byte| RevealedDeposit { outpoint: outpoint(byte), reveal_block: BlockNumber(1) });
     let info = |wallet, output_vector: Vec<u8>| DepositExtraInfo {
         funding_transaction: FundingTransaction {
             version: [1, 0, 0, 0],

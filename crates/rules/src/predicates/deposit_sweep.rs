@@ -106,7 +106,7 @@ pub fn deposit_findings(
     index: usize,
     first: OutPoint,
 ) -> Result<[Finding; 8], MissingError> {
-    let item = Item { index, outpoint, now: U256::from(snapshot.timestamp) };
+    let item = Item { index, outpoint, now: U256::from(snapshot.timestamp.0) };
     let record = snapshot.deposit(DepositKey::new(outpoint))?;
     let first = snapshot.deposit(DepositKey::new(first))?;
     let revealed = Some(record).filter(|record| record.revealed_at != 0);

@@ -91,8 +91,8 @@ pub fn redemption_findings(
     let old = Finding::new(
         RuleId::Rd7,
         item,
-        (Some(time(snapshot.timestamp)), Some(Value::Time(eligible_after))),
-        (U256::from(snapshot.timestamp) <= eligible_after)
+        (Some(time(snapshot.timestamp.0)), Some(Value::Time(eligible_after))),
+        (U256::from(snapshot.timestamp.0) <= eligible_after)
             .then_some(Reason::RedemptionTooYoung { index, eligible_after }),
     );
 
@@ -101,8 +101,8 @@ pub fn redemption_findings(
     let in_time = Finding::new(
         RuleId::Rd8,
         item,
-        (Some(time(snapshot.timestamp)), Some(Value::Time(eligible_before))),
-        (U256::from(snapshot.timestamp) >= eligible_before)
+        (Some(time(snapshot.timestamp.0)), Some(Value::Time(eligible_before))),
+        (U256::from(snapshot.timestamp.0) >= eligible_before)
             .then_some(Reason::RedemptionTimeoutTooClose { index, eligible_before }),
     );
 

@@ -70,8 +70,8 @@ fn a_trace_is_of_no_window_before_what_it_depends_on() {
 fn a_trace_is_of_no_window_that_ended_after_its_block_was_mined_as_far_as_bitcoins_clock_tells() {
     let ended = (12 * 900 + 100) * 12;
     let mined = |time| Bounds { mined: Some(UnixTime(time)), ..redemption(14 * 900 + 500) };
-    assert_eq!(windows(&mined(ended - BITCOIN_CLOCK)), Some((10, 12, true)));
-    assert_eq!(windows(&mined(ended - BITCOIN_CLOCK - 1)), Some((10, 11, true)));
+    assert_eq!(windows(&mined(ended - BITCOIN_CLOCK.as_secs())), Some((10, 12, true)));
+    assert_eq!(windows(&mined(ended - BITCOIN_CLOCK.as_secs() - 1)), Some((10, 11, true)));
 }
 
 #[test]

@@ -10,7 +10,10 @@ use coxswain_ethereum::{
     submit::{Submitter, Terms},
 };
 use coxswain_maintainer::{Item, ItemState, Maintainer, Pass, Settings, Venue};
-use coxswain_rules::{Amount, WalletRecord, main_utxo_hash};
+use coxswain_rules::{
+    Amount, WalletRecord, main_utxo_hash,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_testkit::{BitcoinServer, Btcd, DepositSpec, ElectrumX, Reply, Serving, Wallet, World};
 use url::Url;
 
@@ -138,7 +141,7 @@ impl Bench {
 
     /// For a chain that mines a block for each transaction, and none without.
     pub(crate) fn terms() -> Terms {
-        Terms { depth: 0, poll: Duration::from_millis(50), ..Terms::default() }
+        Terms { depth: Blocks(0), poll: Duration::from_millis(50), ..Terms::default() }
     }
 
     /// A maintainer that asks these servers, on these terms. It has money, and is authorised.
@@ -154,8 +157,12 @@ impl Bench {
         let reader = SnapshotReader::new(endpoints.clone(), CHAIN_ID, *self.world.bridge.address());
         let bitcoin = Endpoint::new(self.bitcoin_url(), Limits::default()).unwrap();
         let bitcoin = Backends::new(vec![bitcoin], Expected::on(bitcoin::Network::Regtest));
-        let settings =
-            Settings { venue: Venue::Proxy(self.proxy), first_block: 0, final_depth: 96, without_work: true };
+        let settings = Settings {
+            venue: Venue::Proxy(self.proxy),
+            first_block: BlockNumber(0),
+            final_depth: Blocks(96),
+            without_work: true,
+        };
         Maintainer::new(endpoints, reader, bitcoin, Some(submitter.into()), settings)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coxswain_bitcoin::{Backend, BackendError, Output};
 use coxswain_ethereum::SnapshotKeys;
-use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, RuleId, Snapshot, Subject};
+use coxswain_rules::{DEPOSIT_SWEEP_MAX_SIZE, RuleId, Snapshot, Subject, units::Confirmations};
 
 use super::{Answer, MAX_TRIES, Progress};
 use crate::{
@@ -36,7 +36,7 @@ impl Survey {
     pub(crate) fn sweepable(&self) -> usize {
         let soon = |exclusion: &&Exclusion| match &exclusion.why {
             Why::Rule(finding) => finding.rule == RuleId::Ds8,
-            Why::Unconfirmed { confirmations, .. } => *confirmations > 0,
+            Why::Unconfirmed { confirmations, .. } => *confirmations > Confirmations(0),
             Why::Shallow { .. } => true,
             why => why.waits(),
         };

@@ -7,6 +7,7 @@ use coxswain_ethereum::{ChainError, RevealSaid, Revealed};
 use coxswain_rules::{
     Case, DEPOSIT_SWEEP_MAX_SIZE, DepositExtraInfo, Objection, OutPoint, Proposal, REDEMPTION_MAX_SIZE,
     RedemptionKey, RedemptionProposal, RevealedDeposit, Subject, Utxo, main_utxo_hash,
+    units::{BlockNumber, Blocks, UnixTime},
 };
 
 use super::{Obstacle, ownership::is_deposit};
@@ -105,7 +106,7 @@ impl<B: Backend> Session<'_, B> {
             there.push(match named.get(&deposit.reveal_block) {
                 // What was never revealed is in no block.
                 _ if record.revealed_at == 0 => false,
-                Some(Ok(named)) => named.header.timestamp() == u64::from(record.revealed_at),
+                Some(Ok(named)) => named.header.timestamp() == record.revealed_at.into(),
                 Some(Err(error)) => {
                     let (error, failures) = (*error, Vec::new());
                     return Err(ChainError::NoDecision { error, failures }.into());
@@ -145,8 +146,8 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// Whether a block beside this one has the same time, as on local chains.
-    async fn has_a_twin(&self, block: u64) -> Result<bool, SessionError> {
-        let around: Vec<_> = (block.saturating_sub(1)..=block.saturating_add(1)).collect();
+    async fn has_a_twin(&self, block: BlockNumber) -> Result<bool, SessionError> {
+        let around: Vec<_> = block.saturating_sub(Blocks(1)).to(block.next()).collect();
         let named = self.sources.panel.at_numbers(&around).await?;
         let mut times: Vec<_> = named.into_iter().flatten().map(|named| named.header.timestamp()).collect();
         let all = times.len();
@@ -200,7 +201,7 @@ impl<B: Backend> Session<'_, B> {
             let &RevealedDeposit { outpoint, reveal_block: block } = deposit;
             // A block that isn't there yet may come to hold it.
             let absent = if block > self.block.number {
-                Objection::RevealTooShallow { outpoint, depth: 0, least: self.event_depth() }
+                Objection::RevealTooShallow { outpoint, depth: Blocks(0), least: self.event_depth() }
             } else {
                 Objection::RevealNotInBlock { outpoint, block }
             };
@@ -236,7 +237,7 @@ impl<B: Backend> Session<'_, B> {
         }
     }
 
-    const fn event_depth(&self) -> u64 {
+    const fn event_depth(&self) -> Blocks {
         self.sources.network.event_depth
     }
 
@@ -287,7 +288,7 @@ impl<B: Backend> Session<'_, B> {
         let snapshot = self.snapshot_of(case).await?;
         for script in &proposal.scripts {
             let requested_at = snapshot.redemption(RedemptionKey::new(self.key_hash, script))?.requested_at;
-            let requested_at = u64::from(requested_at);
+            let requested_at = UnixTime::from(requested_at);
             if requested_at > deep {
                 let script = script.clone();
                 return Err(Objection::RequestTooShallow {

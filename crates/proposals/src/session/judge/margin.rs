@@ -2,14 +2,17 @@
 
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::SnapshotKeys;
-use coxswain_rules::{Case, Objection, Snapshot, Subject};
+use coxswain_rules::{
+    Case, Objection, Snapshot, Subject,
+    units::{Blocks, UnixTime},
+};
 
 use super::Obstacle;
 use crate::{Session, SessionError, moving_funds, session::reads::EARLIER_SEARCHES};
 
 impl<B: Backend> Session<'_, B> {
     /// The time that must have come before the wallet's funds are moved, with what was read to tell.
-    pub(crate) async fn earliest_move(&mut self) -> Result<(u64, Snapshot), SessionError> {
+    pub(crate) async fn earliest_move(&mut self) -> Result<(UnixTime, Snapshot), SessionError> {
         let (wallet, head) = (self.key_hash, self.block.number);
         self.count_events();
         // A commitment that isn't known would let the funds go too early.
@@ -29,7 +32,7 @@ impl<B: Backend> Session<'_, B> {
     ///
     /// # Errors
     /// If it can't be told.
-    pub async fn commitment_missing(&mut self, case: &Case) -> Result<Option<u64>, SessionError> {
+    pub async fn commitment_missing(&mut self, case: &Case) -> Result<Option<Blocks>, SessionError> {
         let Subject::MovingFunds { proposal, .. } = &case.subject else { return Ok(None) };
         self.count_events();
         let (wallet, head) = (self.key_hash, self.block.number);
@@ -40,13 +43,9 @@ impl<B: Backend> Session<'_, B> {
                     && commitment.at.block <= head
             });
             if let Some(commitment) = newest {
-                let depth = head.saturating_sub(commitment.at.block);
-                return Ok(self
-                    .sources
-                    .network
-                    .event_depth
-                    .checked_sub(depth)
-                    .filter(|missing| *missing > 0));
+                let depth = head.saturating_since(commitment.at.block);
+                let missing = self.sources.network.event_depth.saturating_sub(depth);
+                return Ok((missing > Blocks(0)).then_some(missing));
             }
             if !self.search_earlier().await? {
                 break;

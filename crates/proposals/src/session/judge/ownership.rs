@@ -4,13 +4,15 @@
 //! spent. A wallet without one can have signed nothing but a sweep, and a sweep spends what only the wallet can: its revealed
 //! deposits, and funds that others have moved to it. None waits if all of those are unspent or were never there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use coxswain_bitcoin::{Backend, Output};
 use coxswain_ethereum::{DepositReveal, Revealed, SnapshotKeys};
 use coxswain_rules::{
     Case, DepositExtraInfo, DepositKey, DepositRecord, DepositScript, Objection, OutPoint, Snapshot, Subject,
-    Utxo, WalletRecord, wallet_script,
+    Utxo, WalletRecord,
+    units::{BlockNumber, Blocks, UnixTime},
+    wallet_script,
 };
 
 use super::Obstacle;
@@ -20,9 +22,9 @@ use crate::{Session, SessionError, session::reads::EARLIER_SEARCHES};
 const MOST_DEPOSITS: usize = 7 * 250 - 1;
 /// How far back all events are read for such a wallet, in blocks: 30 days. An older one has swept long ago, or is looked at by
 /// whoever keeps the events.
-const MOST_BLOCKS: u64 = 216_000;
-/// How many seconds before its refund time a spent deposit is taken to be the wallet's doing: Bitcoin's clock may be ahead.
-const CLOCK_ALLOWANCE: u64 = 2 * 3600;
+const MOST_BLOCKS: Blocks = Blocks(216_000);
+/// How long before its refund time a spent deposit is taken to be the wallet's doing: Bitcoin's clock may be ahead.
+const CLOCK_ALLOWANCE: Duration = Duration::from_secs(2 * 3600);
 
 impl<B: Backend> Session<'_, B> {
     /// Takes the step.
@@ -93,7 +95,7 @@ impl<B: Backend> Session<'_, B> {
             let Some(output) = vout.and_then(|vout| known.transaction.output.get(vout)) else { continue };
             if is_deposit(&reveal.revealed, record, output.script_pubkey.as_bytes()) {
                 outputs.push(Output { outpoint: reveal.outpoint, script: output.script_pubkey.clone() });
-                refunds.push(u64::from(u32::from_le_bytes(reveal.revealed.refund_locktime)));
+                refunds.push(UnixTime::from(u32::from_le_bytes(reveal.revealed.refund_locktime)));
             }
         }
         let answers = self.unspent(&outputs).await?;
@@ -125,7 +127,7 @@ impl<B: Backend> Session<'_, B> {
         let (registered, head) = (self.registration().await?, self.block.number);
         let from = self.events.from_block();
         if registered < from {
-            if head.saturating_sub(registered) > MOST_BLOCKS {
+            if head.saturating_since(registered) > MOST_BLOCKS {
                 return Err(SessionError::EventsTooShort { from, needed: registered });
             }
             self.events = self.sources.events.extend_to(registered, self.block).await?;
@@ -143,7 +145,7 @@ impl<B: Backend> Session<'_, B> {
     }
 
     /// The block in which the wallet was registered: nothing is older.
-    async fn registration(&mut self) -> Result<u64, SessionError> {
+    async fn registration(&mut self) -> Result<BlockNumber, SessionError> {
         for _ in 0..=EARLIER_SEARCHES {
             let (wallet, head) = (self.key_hash, self.block.number);
             let registration = self.events.registration(wallet);

@@ -10,7 +10,10 @@ use coxswain_ethereum::Endpoints;
 use coxswain_proposals::{
     ActionOutcome, FUNDING_CONFIRMATIONS, Item, Memory, Nothing, SessionError, Why, gas,
 };
-use coxswain_rules::{Action, Amount, KeyHash, LeaderFee, RuleId, Subject};
+use coxswain_rules::{
+    Action, Amount, KeyHash, LeaderFee, RuleId, Subject,
+    units::{Blocks, Confirmations},
+};
 use coxswain_testkit::{Deposit, DepositOutput, DepositSpec, FaultyEndpoint, Reply, Wallet};
 use serde_json::json;
 
@@ -226,8 +229,10 @@ async fn inc_10_a_late_transaction_is_found() {
     stage.bitcoin.state().known.get_mut(&there.outpoint.txid).unwrap().confirmations =
         FUNDING_CONFIRMATIONS - 1;
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
-    let unconfirmed =
-        Why::Unconfirmed { confirmations: FUNDING_CONFIRMATIONS - 1, least: FUNDING_CONFIRMATIONS };
+    let unconfirmed = Why::Unconfirmed {
+        confirmations: Confirmations(FUNDING_CONFIRMATIONS - 1),
+        least: Confirmations(FUNDING_CONFIRMATIONS),
+    };
     assert_eq!(*why(&generation.attempts[0].excluded, &deposit(&there)), unconfirmed);
 
     stage.bitcoin.funds([&there]);
@@ -319,7 +324,7 @@ async fn the_youngest_reveals_and_events_wait() {
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
     assert_eq!(
         *why(&generation.attempts[0].excluded, &deposit(&shallow)),
-        Why::Shallow { depth: 31, least: 32 }
+        Why::Shallow { depth: Blocks(31), least: Blocks(32) }
     );
     stage.world.chain.mine(1).await.unwrap();
     let (proposed, _) = stage.propose(&wallet, Action::DepositSweep).await;

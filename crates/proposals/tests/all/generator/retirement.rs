@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use coxswain_bindings::Bridge;
 use coxswain_ethereum::Endpoints;
 use coxswain_proposals::{ActionOutcome, Item, Nothing, SessionError, Why};
-use coxswain_rules::{Action, Amount, KeyHash, OutPoint, Subject, WalletState};
+use coxswain_rules::{
+    Action, Amount, KeyHash, OutPoint, Subject, WalletState,
+    units::{BlockNumber, UnixTime},
+};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
 use serde_json::{Value, json};
 
@@ -61,7 +64,10 @@ async fn a_retiring_wallet_commits_and_moves_its_funds() {
     stage.world.retire(&wallet).await.unwrap();
     let retired_at = stage.world.chain.now().await.unwrap();
     let after = retired_at + DAY;
-    assert_eq!(stage.nothing(&wallet, Action::MovingFunds).await, Nothing::TooEarly { after });
+    assert_eq!(
+        stage.nothing(&wallet, Action::MovingFunds).await,
+        Nothing::TooEarly { after: UnixTime(after) }
+    );
     stage.world.chain.advance(DAY).await.unwrap();
 
     // 5 bitcoin, at most 10 a target: one, the newest.
@@ -276,7 +282,7 @@ async fn inc_32_moved_funds_are_found_behind_an_event_older_than_any_look_back()
     let head = stage.height().await;
     stage.events = stage.events_from(head - 60);
     assert_eq!(stage.swept_move(&target).await, new);
-    assert_eq!(stage.events.log().searched(), head - 60);
+    assert_eq!(stage.events.log().searched(), BlockNumber(head - 60));
 }
 
 #[tokio::test]

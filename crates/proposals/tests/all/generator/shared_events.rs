@@ -2,7 +2,10 @@
 
 use coxswain_ethereum::{BlockSelector, Chain, EventLog, EventReader};
 use coxswain_proposals::{Memory, Session, SessionError};
-use coxswain_rules::{Action, Amount, Assurance};
+use coxswain_rules::{
+    Action, Amount, Assurance,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, standard_scripts};
 
 use crate::generator::support::{CHAIN, HOUR, Stage};
@@ -85,15 +88,15 @@ async fn inc_11_the_search_ends_where_the_wallet_was_registered() {
     let (_, block) = stage.sources(stage.endpoint(), stage.bitcoin.clone()).await;
     assert!(stage.events.log().registration(wallet.key_hash()).is_some());
     // Known from its registration on, and no transaction of it recorded.
-    let mut changes = stage.events.log().changes_since(&EventLog::new(stage.events.bridge(), 0));
+    let mut changes = stage.events.log().changes_since(&EventLog::new(stage.events.bridge(), BlockNumber(0)));
     changes.added.retain(|event| !matches!(event, coxswain_ethereum::BridgeEvent::Transaction(_)));
-    changes.extent.searched = 1;
-    let mut log = EventLog::new(stage.events.bridge(), 0);
+    changes.extent.searched = BlockNumber(1);
+    let mut log = EventLog::new(stage.events.bridge(), BlockNumber(0));
     log.apply(&changes);
     let upstream = stage.world.chain.endpoint().parse().unwrap();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
     let endpoint = coxswain_ethereum::Endpoints::new(node.url().clone()).unwrap();
-    stage.events = EventReader::new(endpoint.clone(), log, 0);
+    stage.events = EventReader::new(endpoint.clone(), log, Blocks(0));
     let (sources, _) = stage.sources(endpoint, stage.bitcoin.clone()).await;
     let before = node.methods().iter().filter(|method| *method == "eth_getLogs").count();
     let mut memory = Memory::default();

@@ -4,7 +4,9 @@
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
 use coxswain_ethereum::{BlockSelector, Chain, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{Assessment, ChecklistOutcome, Memory, Session, Sources};
-use coxswain_rules::{Action, Amount, Assurance, WalletState, main_utxo_hash, network::Parameters};
+use coxswain_rules::{
+    Action, Amount, Assurance, WalletState, main_utxo_hash, network::Parameters, units::BlockNumber,
+};
 use coxswain_testkit::{
     BitcoinServer, DepositOutput, DepositSpec, Reply, Serving, Wallet, World, our_validator, standard_scripts,
 };
@@ -27,7 +29,7 @@ async fn every_action_goes_the_whole_way() {
     let bitcoin = Backends::new(vec![bitcoin], Expected::on(::bitcoin::Network::Regtest));
     let bridge = *world.bridge.address();
     let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
-    let events = EventReader::new(ethereum, EventLog::new(bridge, 0), NETWORK.final_depth);
+    let events = EventReader::new(ethereum, EventLog::new(bridge, BlockNumber(0)), NETWORK.final_depth);
     let (events_too, validator_too) = (events.clone(), validator.clone());
     let sources = Sources::new(events_too, CHAIN, validator_too, &bitcoin, NETWORK, fallback);
     let mut memory = [Memory::default(), Memory::default()];
@@ -63,7 +65,7 @@ async fn every_action_goes_the_whole_way() {
             assert_eq!(record.mainUtxoHash, main_utxo.as_ref().map(main_utxo_hash).unwrap_or_default());
         };
     let pass = async |world: &World, seconds| {
-        world.chain.mine(NETWORK.event_depth).await.unwrap();
+        world.chain.mine(NETWORK.event_depth.0).await.unwrap();
         world.chain.advance(seconds).await.unwrap();
     };
 

@@ -13,7 +13,7 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{
     Action, DepositSweepProposal, HeartbeatProposal, KeyHash, MovedFundsSweepProposal, MovingFundsProposal,
-    Proposal, RedemptionProposal, RevealedDeposit,
+    Proposal, RedemptionProposal, RevealedDeposit, units::BlockNumber,
 };
 use serde_json::Value;
 
@@ -95,7 +95,7 @@ fn check_message(case: &Node) {
         "CoordinationMessage" => {
             let expected = CoordinationMessage {
                 seat: Seat::try_from(fields.at("seat").quantity()).unwrap(),
-                coordination_block: fields.at("block").quantity(),
+                coordination_block: BlockNumber(fields.at("block").quantity()),
                 wallet: KeyHash(fields.at("wallet").bytes().try_into().unwrap()),
                 proposed: proposed(fields.at("action").quantity(), &fields.at("proposal")),
             };
@@ -143,7 +143,7 @@ fn proposed(action: u64, fields: &Node) -> Proposed {
             assert_eq!(deposits.len(), blocks.len());
             let deposits = deposits.iter().zip(&blocks).map(|(deposit, block)| RevealedDeposit {
                 outpoint: outpoint(deposit, "funding_tx_hash"),
-                reveal_block: block.quantity(),
+                reveal_block: BlockNumber(block.quantity()),
             });
             Proposal::DepositSweep(DepositSweepProposal { deposits: deposits.collect(), fee: fee() })
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use coxswain_protocol::{
     Agreement, Assurance, ContentVerdict, FaultKind, Mistake, NoResult, Objection, Undecided,
 };
-use coxswain_rules::{Amount, FeeObjection, RuleId};
+use coxswain_rules::{Amount, FeeObjection, RuleId, units::BlockNumber};
 
 use crate::member::fixture::{
     C, Driven, END, Wallet, act, action, contract, redemption, rejected, undecided, valid,
@@ -31,7 +31,7 @@ fn came_to(first: ContentVerdict, then: ContentVerdict) -> (Agreement, Vec<Fault
 }
 
 fn mistake(objection: Arc<Objection>) -> (Agreement, Vec<FaultKind>) {
-    let kind = FaultKind::LeaderMistake(Mistake::Rejected { objection, block: END });
+    let kind = FaultKind::LeaderMistake(Mistake::Rejected { objection, block: BlockNumber(END) });
     (Agreement::None(NoResult::Mistake), vec![kind])
 }
 
@@ -147,7 +147,8 @@ fn a_verdict_by_a_head_that_lags_does_not_count_as_the_first() {
     };
     let objection = contract(RuleId::Ds7);
     let verdict = rejected(objection.clone());
-    let judged = coxswain_protocol::Event::Judged { question, verdict: verdict.clone(), block: C };
+    let judged =
+        coxswain_protocol::Event::Judged { question, verdict: verdict.clone(), block: BlockNumber(C) };
     follower.take(judged).unwrap();
     follower.verdict = Some(valid());
     follower.block(C + 2);
@@ -194,6 +195,6 @@ fn a_head_that_leaps_past_the_windows_end_leaves_time_for_one_verdict() {
     let mut follower = settled(&wallet);
     follower.verdict = Some(rejected(objection.clone()));
     follower.block(END + 5);
-    let kind = FaultKind::LeaderMistake(Mistake::Rejected { objection, block: END + 5 });
+    let kind = FaultKind::LeaderMistake(Mistake::Rejected { objection, block: BlockNumber(END + 5) });
     assert_eq!(follower.result().unwrap().faults, [wallet.fault(wallet.leader(), kind, Some(1))]);
 }

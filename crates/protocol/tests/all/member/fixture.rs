@@ -17,7 +17,7 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{
     Action, Cause, DepositSweepProposal, HeartbeatProposal, KeyHash, Proposal, Reason, RedemptionProposal,
-    Rejection, RevealedDeposit, RuleId, ScriptBuf,
+    Rejection, RevealedDeposit, RuleId, ScriptBuf, units::BlockNumber,
 };
 
 /// The window's first block, the first of its passive phase, and the first after it.
@@ -91,7 +91,12 @@ impl Wallet {
     }
 
     pub(crate) fn message(&self, seat: Seat, proposed: Proposed) -> CoordinationMessage {
-        CoordinationMessage { seat, coordination_block: C, wallet: self.assignment.wallet, proposed }
+        CoordinationMessage {
+            seat,
+            coordination_block: BlockNumber(C),
+            wallet: self.assignment.wallet,
+            proposed,
+        }
     }
 
     /// What arrives when this operator sends these bytes. The signed bytes name author and sequence number.
@@ -155,7 +160,7 @@ pub(crate) fn heartbeat() -> Arc<Proposal> {
 
 pub(crate) fn deposit_sweep() -> Arc<Proposal> {
     let outpoint = OutPoint { txid: Txid::from_byte_array([1; 32]), vout: 0 };
-    let deposits = vec![RevealedDeposit { outpoint, reveal_block: 1 }];
+    let deposits = vec![RevealedDeposit { outpoint, reveal_block: BlockNumber(1) }];
     Arc::new(Proposal::DepositSweep(DepositSweepProposal { deposits, fee: Amount::from_sat(1) }))
 }
 
@@ -263,12 +268,12 @@ impl Driven {
     }
 
     pub(crate) fn block(&mut self, block: u64) {
-        self.take(Event::Block(block)).unwrap();
+        self.take(Event::Block(BlockNumber(block))).unwrap();
     }
 
     /// Every block from the next one up to this one.
     pub(crate) fn until(&mut self, block: u64) {
-        (self.member.now() + 1..=block).for_each(|block| self.block(block));
+        self.member.now().next().to(BlockNumber(block)).for_each(|block| self.block(block.0));
     }
 
     pub(crate) fn hear(&mut self, received: Received) -> Result<(), Ignored> {

@@ -5,7 +5,7 @@ use coxswain_protocol::{
     NoResult, Received, ReceivedError, Schedule, Undecided,
     wire::{CoordinationMessage, DecodeError, Envelope, MAX_ITEMS, MESSAGE_TYPE, Proposed},
 };
-use coxswain_rules::{Action, Amount, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
+use coxswain_rules::{Action, Amount, KeyHash, Proposal, RedemptionProposal, ScriptBuf, units::BlockNumber};
 
 use crate::member::fixture::{
     ACTIVE_END, C, Driven, END, Wallet, act, action, deposit_sweep, heartbeat, key, redemption, seat, signed,
@@ -28,8 +28,16 @@ fn a_valid_proposal_becomes_the_result_at_the_windows_end() {
     follower.block(END);
     let result = follower.result().unwrap();
     let Agreement::Action(validated, schedule) = &result.agreement else { panic!("{result:?}") };
-    assert_eq!((&**validated.proposal(), validated.at().block), (&*redemption(5), END));
-    assert_eq!(*schedule, Schedule { start: END, signing_start: END, signing_end: 1300, expiry: 1600 });
+    assert_eq!((&**validated.proposal(), validated.at().block), (&*redemption(5), BlockNumber(END)));
+    assert_eq!(
+        *schedule,
+        Schedule {
+            start: BlockNumber(END),
+            signing_start: BlockNumber(END),
+            signing_end: BlockNumber(1300),
+            expiry: BlockNumber(1600)
+        }
+    );
     assert_eq!((result.basis.unwrap().leader, result.faults.len()), (wallet.assignment.leader, 0));
     follower.wanted();
     follower.until(END + 20);
@@ -58,15 +66,15 @@ fn the_seven_checks_come_in_order() {
     let other_kind = Received::open(&liar, &wallet.group, &envelope, signed(liar, 1)).unwrap();
     assert_eq!(start(&wallet).hear(other_kind), Err(Ignored::NotACoordinationMessage));
     let mut message = wallet.message(wallet.seat_of(me), act(heartbeat()));
-    message.coordination_block = 1;
+    message.coordination_block = BlockNumber(1);
     message.wallet = KeyHash([8; 20]);
     assert_eq!(heard(liar, &message), Err(Ignored::OwnSeat(wallet.seat_of(me))));
     message.seat = wallet.seat_of(leader);
     let not_held = Ignored::SeatNotHeld { seat: message.seat, author: liar.address() };
     assert_eq!(heard(liar, &message), Err(not_held));
     message.seat = wallet.seat_of(liar);
-    assert_eq!(heard(liar, &message), Err(Ignored::OtherWindow(1)));
-    message.coordination_block = C;
+    assert_eq!(heard(liar, &message), Err(Ignored::OtherWindow(BlockNumber(1))));
+    message.coordination_block = BlockNumber(C);
     assert_eq!(heard(liar, &message), Err(Ignored::OtherWallet));
     message.wallet = wallet.assignment.wallet;
     assert_eq!(heard(liar, &message), Err(Ignored::NotTheLeader(message.seat)));
@@ -202,7 +210,7 @@ fn inc_48_old_messages_of_the_leader_use_up_nothing() {
     let mut follower = start(&wallet);
     let mut old = wallet.message(wallet.assignment.leader_seat, act(redemption(5)));
     for sequence in 0..200 {
-        old.coordination_block = 900 * (2 + sequence);
+        old.coordination_block = BlockNumber(900 * (2 + sequence));
         let heard = follower.hear(wallet.receive(wallet.leader(), sequence, &old));
         assert_eq!(heard, Err(Ignored::OtherWindow(old.coordination_block)));
     }
@@ -255,7 +263,7 @@ fn inc_20_an_action_off_the_checklist_is_a_mistake() {
     assert_eq!(heard, Err(Ignored::NotOnChecklist(Action::DepositSweep)));
     let result = follower.end();
     let mistake = FaultKind::LeaderMistake(Mistake::NotOnChecklist(Action::DepositSweep));
-    let idleness = FaultKind::LeaderIdleness { listened_from: C };
+    let idleness = FaultKind::LeaderIdleness { listened_from: BlockNumber(C) };
     let leader = wallet.leader();
     assert_eq!(result.faults, [wallet.fault(leader, mistake, Some(1)), wallet.fault(leader, idleness, None)]);
     assert_eq!(result.agreement, Agreement::None(NoResult::Mistake));

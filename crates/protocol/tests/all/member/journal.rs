@@ -3,7 +3,7 @@
 use coxswain_protocol::{
     Agreement, Command, Entry, EntryError, EntryId, Event, Generation, Member, NoResult, NotSent, Note,
 };
-use coxswain_rules::Action;
+use coxswain_rules::{Action, units::BlockNumber};
 
 use crate::member::fixture::{ACTIVE_END, C, Driven, END, Wallet, act, action, redemption, setup};
 
@@ -52,7 +52,10 @@ fn nothing_is_sent_before_it_is_durable() {
     leader.take(Event::Journaled(id)).unwrap();
     assert_eq!(leader.broadcasts(), 1);
     let Entry::Sent(sent) = &leader.entries[0] else { panic!() };
-    assert_eq!((sent.first_sent, sent.validity.unwrap().block, sent.window.block()), (C, C, C));
+    assert_eq!(
+        (sent.first_sent, sent.validity.unwrap().block, sent.window.block()),
+        (BlockNumber(C), BlockNumber(C), BlockNumber(C))
+    );
     assert_eq!(leader.log.last(), Some(&Command::Broadcast(sent.envelope.clone())));
 }
 

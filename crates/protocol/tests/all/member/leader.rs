@@ -6,7 +6,7 @@ use coxswain_protocol::{
     Agreement, Command, FaultKind, Generation, NoResult, NotGenerated, NotSent, Note, Parameters,
     wire::{CoordinationMessage, Envelope, MAX_ITEMS, MESSAGE_TYPE, Proposed},
 };
-use coxswain_rules::{Action, Amount, Proposal, RedemptionProposal, RuleId, ScriptBuf};
+use coxswain_rules::{Action, Amount, Proposal, RedemptionProposal, RuleId, ScriptBuf, units::BlockNumber};
 
 use crate::member::fixture::{
     ACTIVE_END, C, Driven, END, Wallet, act, action, contract, deposit_sweep, hashes, redemption, rejected,
@@ -29,7 +29,7 @@ fn envelope(wallet: &Wallet, proposed: Proposed) -> Arc<[u8]> {
 /// The blocks up to this one at which something is broadcast, counted from the window's first.
 fn sent(leader: &mut Driven, until: u64) -> Vec<u64> {
     let mut sent = Vec::new();
-    for block in leader.member.now() + 1..=until {
+    for block in leader.member.now().next().0..=until {
         leader.wanted();
         leader.block(block);
         sent.extend(std::iter::repeat_n(block - C, leader.broadcasts()));
@@ -67,7 +67,7 @@ fn a_message_is_repeated_on_schedule_and_becomes_the_result() {
     let result = leader.end();
     assert_eq!((action(&result), result.faults.len()), (&*redemption(5), 0));
     let Agreement::Action(validated, schedule) = &result.agreement else { panic!() };
-    assert_eq!((validated.at().block, schedule.start), (C, END));
+    assert_eq!((validated.at().block, schedule.start), (BlockNumber(C), BlockNumber(END)));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_no_op_is_sent_when_nothing_is_possible() {
 #[test]
 fn inc_6_an_action_that_fails_is_recorded_and_the_next_one_is_tried() {
     let mut wallet = Wallet::new();
-    let parameters = Parameters { sweeps_every_window_from: Some(1), ..*wallet.network };
+    let parameters = Parameters { sweeps_every_window_from: Some(BlockNumber(1)), ..*wallet.network };
     wallet.network = parameters.try_into().unwrap();
     let mut leader = Driven::leader(&wallet);
     leader.generations.insert(Action::Redemption, Generation::Failed("no events".into()));
@@ -162,14 +162,16 @@ fn inc_17_what_is_ready_too_late_is_not_sent_and_the_leader_knows_that_it_was_id
         };
         leader.block(block);
         let verdict = valid();
-        leader.take(coxswain_protocol::Event::Judged { question, verdict, block }).unwrap();
+        leader
+            .take(coxswain_protocol::Event::Judged { question, verdict, block: BlockNumber(block) })
+            .unwrap();
         (leader.broadcasts(), leader.end())
     };
     let (sent, result) = ready_at(C + 69);
     assert_eq!((sent, action(&result)), (1, &*redemption(5)), "last sent");
     let (sent, result) = ready_at(C + 70);
     assert_eq!((sent, &result.agreement), (0, &Agreement::None(NoResult::NotSent(NotSent::TooLate))));
-    let idleness = FaultKind::LeaderIdleness { listened_from: C };
+    let idleness = FaultKind::LeaderIdleness { listened_from: BlockNumber(C) };
     assert_eq!(result.faults, [wallet.fault(wallet.leader(), idleness, None)]);
 }
 
@@ -183,7 +185,9 @@ fn inc_16_the_seed_is_read_again_before_anything_is_sent() {
     leader.block(C);
     let Some(Command::Judge { question, .. }) = leader.wanted().pop() else { panic!() };
     leader.hashes = Some(hashes(other));
-    leader.take(coxswain_protocol::Event::Judged { question, verdict: valid(), block: C }).unwrap();
+    leader
+        .take(coxswain_protocol::Event::Judged { question, verdict: valid(), block: BlockNumber(C) })
+        .unwrap();
     assert_eq!(names(&leader.wanted()), ["read"], "somebody else leads");
     // While the hash can't be read, nothing is sent.
     let mut leader = start(&wallet);
@@ -191,7 +195,9 @@ fn inc_16_the_seed_is_read_again_before_anything_is_sent() {
     leader.block(C);
     let Some(Command::Judge { question, .. }) = leader.wanted().pop() else { panic!() };
     leader.hashes = None;
-    leader.take(coxswain_protocol::Event::Judged { question, verdict: valid(), block: C }).unwrap();
+    leader
+        .take(coxswain_protocol::Event::Judged { question, verdict: valid(), block: BlockNumber(C) })
+        .unwrap();
     leader.until(C + 2);
     assert_eq!(names(&leader.wanted()), ["read", "read", "read"]);
     leader.hashes = Some(hashes(1));

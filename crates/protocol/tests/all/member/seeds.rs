@@ -5,7 +5,7 @@ use coxswain_protocol::{
     Agreement, Alarm, Assurance, Command, Doubt, FaultKind, Generation, HashRule, Ignored,
     MAX_MESSAGES_PER_SENDER, Mistake, NoResult, Note, SafeHashes, Undecided, wire::Proposed,
 };
-use coxswain_rules::RuleId;
+use coxswain_rules::{RuleId, units::BlockNumber};
 
 use crate::member::fixture::{
     ACTIVE_END, C, Driven, END, Wallet, act, action, contract, deposit_sweep, hashes, redemption, rejected,
@@ -44,7 +44,11 @@ fn inc_16_a_message_that_fits_an_earlier_hash_blames_nobody() {
     let safe_block_hash = B256::repeat_byte(1);
     let (author, signed) = (wallet.leader().address(), signed(wallet.leader(), 1));
     assert!(result.notes.contains(&Note::OtherSeed { author, safe_block_hash, signed }));
-    assert!(result.notes.contains(&Note::Reseeded { safe_block_hash: B256::repeat_byte(byte), block: C }));
+    assert!(
+        result
+            .notes
+            .contains(&Note::Reseeded { safe_block_hash: B256::repeat_byte(byte), block: BlockNumber(C) })
+    );
 }
 
 #[test]
@@ -319,14 +323,14 @@ fn inc_34_two_windows_in_a_row_raise_an_alarm_and_two_with_one_between_them_do_n
                 canonical: B256::repeat_byte(own),
                 legacy_header: B256::repeat_byte(other),
             });
-            follower.block(window.block());
+            follower.block(window.block().0);
             if windows.contains(&index) {
                 let mut message = wallet.message(wallet.seat_of(theirs), act(redemption(5)));
                 message.coordination_block = window.block();
                 let heard = follower.hear(wallet.receive(theirs, index, &message));
                 assert_eq!(heard, Err(Ignored::HashRuleMismatch(HashRule::LegacyHeader)));
             }
-            follower.until(window.end() + 1);
+            follower.until(window.end().next().0);
             alarms.push(follower.result().unwrap().alarms.len());
         }
         alarms

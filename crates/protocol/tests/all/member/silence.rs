@@ -5,6 +5,7 @@ use coxswain_protocol::{
     Agreement, Alarm, Assignment, Event, FaultKind, Member, NoResult, SafeHashes, Window, WindowResult,
     wire::OperatorKey,
 };
+use coxswain_rules::units::BlockNumber;
 
 use crate::member::fixture::{ACTIVE_END, C, Driven, END, Wallet, act, redemption, setup};
 
@@ -25,7 +26,7 @@ fn inc_21_a_silent_leader_is_recorded_as_idle() {
     let wallet = Wallet::new();
     let mut follower = Driven::follower(&wallet);
     let result = follower.end();
-    let kind = FaultKind::LeaderIdleness { listened_from: C };
+    let kind = FaultKind::LeaderIdleness { listened_from: BlockNumber(C) };
     assert_eq!(result.faults, [wallet.fault(wallet.leader(), kind, None)]);
     assert_eq!(result.agreement, Agreement::None(NoResult::Idle));
 }
@@ -96,12 +97,12 @@ fn history(wallet: &Wallet, late: &[bool]) -> (Driven, Vec<std::sync::Arc<Window
         };
         let hash = B256::repeat_byte((1..=255).find(leads).unwrap());
         follower.hashes = Some(SafeHashes { canonical: hash, legacy_header: hash });
-        follower.block(window.block());
-        follower.until(if *late { window.active_end() } else { window.block() });
+        follower.block(window.block().0);
+        follower.until(if *late { window.active_end().0 } else { window.block().0 });
         let mut message = wallet.message(wallet.assignment.leader_seat, act(redemption(5)));
         message.coordination_block = window.block();
         let _ = follower.hear(wallet.receive(wallet.leader(), index, &message));
-        follower.until(window.end() + 1);
+        follower.until(window.end().next().0);
         follower.result().unwrap()
     });
     let results = results.collect();
@@ -126,7 +127,7 @@ fn blameless_failures_raise_an_alarm_from_the_third_in_a_row_or_the_third_of_fiv
     let (_, results) = history(&wallet, &[true, true, true]);
     let leader = wallet.assignment.leader;
     assert_eq!(results[2].alarms, [Alarm::Failures { leader, of_last_five: 3 }]);
-    assert_eq!((results[2].faults.len(), results[2].window.end()), (0, 2 * 900 + END));
+    assert_eq!((results[2].faults.len(), results[2].window.end()), (0, BlockNumber(2 * 900 + END)));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{
     Action, DepositSweepProposal, HeartbeatProposal, KeyHash, MovedFundsSweepProposal, MovingFundsProposal,
-    Proposal, RedemptionProposal, RevealedDeposit,
+    Proposal, RedemptionProposal, RevealedDeposit, units::BlockNumber,
 };
 
 use crate::check::Node;
@@ -114,7 +114,7 @@ fn check_wire(json: &str) -> (Vec<String>, Vec<String>) {
         let name = case.at("name").text();
         let message = CoordinationMessage {
             seat: Seat::try_from(case.at("seat").number()).unwrap(),
-            coordination_block: case.at("coordination_block").number(),
+            coordination_block: BlockNumber(case.at("coordination_block").number()),
             wallet: KeyHash(wallet.clone().try_into().unwrap()),
             proposed: said(&name),
         };
@@ -141,7 +141,7 @@ fn said(name: &str) -> Proposed {
             message: hex::decode("ffffffffffffffff0102030405060708").unwrap(),
         }),
         "deposit_sweep_hash_bytes_00_to_1f_internal_order" => Proposal::DepositSweep(DepositSweepProposal {
-            deposits: vec![deposit(0, 100), deposit(1, 21_000_000)],
+            deposits: vec![deposit(0, BlockNumber(100)), deposit(1, BlockNumber(21_000_000))],
             fee: sats(12_345),
         }),
         "redemption_zero_fee" => Proposal::Redemption(RedemptionProposal {
@@ -214,9 +214,9 @@ fn check_run(json: &str) -> Vec<u64> {
     for recorded in run.at("windows_in_order").items() {
         let block = recorded.at("coordination_block").number();
         // At these blocks mainnet's checklists are still those of the client that was recorded.
-        let window = WindowParameters::MAINNET.window_at(block).unwrap();
-        assert_eq!(window.safe_block(), recorded.at("safe_block").number());
-        let hash = B256::from(sha256::Hash::hash(&window.safe_block().to_be_bytes()).to_byte_array());
+        let window = WindowParameters::MAINNET.window_at(BlockNumber(block)).unwrap();
+        assert_eq!(window.safe_block(), BlockNumber(recorded.at("safe_block").number()));
+        let hash = B256::from(sha256::Hash::hash(&window.safe_block().0.to_be_bytes()).to_byte_array());
         assert_eq!(hash.to_vec(), recorded.at("safe_block_hash").bytes());
 
         let assignment = Assignment::new(&WindowParameters::MAINNET, window, wallet, &group, hash);
@@ -230,12 +230,12 @@ fn check_run(json: &str) -> Vec<u64> {
         let at = result.at("at_block").number();
         if let Some(error) = result.get("err") {
             assert!(error.text().contains("coordination message not received on time"));
-            assert_eq!(at, window.active_end());
+            assert_eq!(at, window.active_end().0);
         } else {
             let action = result.at("action").text();
             assert!(action == "Noop" || ours.contains(&action.as_str()), "{action}");
             assert_eq!(result.at("i_lead").flag(), assignment.leader == go_client, "{block}");
-            assert!((block..window.active_end()).contains(&at), "{at}");
+            assert!((block..window.active_end().0).contains(&at), "{at}");
             let faults = result.at("faults").text();
             assert_eq!(faults == "[]", block != 2700, "{faults}");
         }

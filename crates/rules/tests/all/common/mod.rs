@@ -22,6 +22,7 @@ use coxswain_rules::{
     MovingFundsParameters, MovingFundsProposal, RedemptionKey, RedemptionParameters, RedemptionProposal,
     RedemptionRecord, RevealedDeposit, Snapshot, Subject, SweepRequestKey, SweepRequestRecord,
     SweepRequestState, Utxo, WalletRecord, WalletState, main_utxo_hash, target_wallets_commitment,
+    units::BlockNumber,
 };
 
 /// The snapshot's time.
@@ -114,7 +115,7 @@ pub fn deposit_sweep(kinds: &[DepositKind]) -> World {
         let outpoint = OutPoint { txid: funding.compute_txid(), vout: 1 };
         world.snapshot.deposits.insert(DepositKey::new(outpoint), record);
         let (proposal, extra_info) = world.sweep();
-        proposal.deposits.push(RevealedDeposit { outpoint, reveal_block: 18_000_000 });
+        proposal.deposits.push(RevealedDeposit { outpoint, reveal_block: BlockNumber(18_000_000) });
         extra_info.push(info);
     }
     world

@@ -8,7 +8,7 @@ use bitcoin::{
 };
 use coxswain_rules::{
     Cause, DepositKey, DepositOutputType, DepositRecord, Finding, KeyHash, Reason, RuleId, WalletState,
-    evaluate,
+    evaluate, units::UnixTime,
 };
 
 use crate::{
@@ -346,7 +346,7 @@ fn ds_15_repeated_deposit() {
     let (proposal, extra_info) = world.sweep();
     proposal.deposits[3] = proposal.deposits[1];
     // Another block doesn't make it another deposit.
-    proposal.deposits[3].reveal_block += 1;
+    proposal.deposits[3].reveal_block = proposal.deposits[3].reveal_block.next();
     extra_info[3] = extra_info[1].clone();
     let reason = Reason::DepositDuplicated { index: n(3), first_index: n(1) };
     assert_rejected(&world, RuleId::Ds15, reason);
@@ -406,7 +406,7 @@ fn inc_7_reveal_time_that_would_wrap() {
     let young = Reason::DepositTooYoung { index: n(0), eligible_after: n(u32::MAX.into()) };
     assert_rejected(&world, RuleId::Ds8, young);
     // Once block times are above 32 bits, the sum decides, not the comparison. (No refund is far by then.)
-    world.snapshot.timestamp = u64::from(u32::MAX) + 1;
+    world.snapshot.timestamp = UnixTime(u64::from(u32::MAX) + 1);
     assert_eq!(first(&world).unwrap().rule, Some(RuleId::Ds12));
     world.deposit(0).revealed_at = u32::MAX - 7_199;
     assert_eq!(first(&world).unwrap().cause, Cause::Reason(reason));

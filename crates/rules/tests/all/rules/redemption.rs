@@ -2,7 +2,7 @@
 
 use alloy_primitives::U256;
 use bitcoin::Amount;
-use coxswain_rules::{Cause, Reason, RedemptionRecord, RuleId, WalletState};
+use coxswain_rules::{Cause, Reason, RedemptionRecord, RuleId, WalletState, units::UnixTime};
 
 use crate::{
     common::{DAY, MAX_FEE, NOW, redeemer_script, redemption},
@@ -126,7 +126,7 @@ fn inc_7_request_time_that_would_wrap() {
     // The minimum age.
     *world.delay(0) = 0;
     world.snapshot.redemption_parameters.redemption_timeout = 0;
-    world.snapshot.timestamp = u64::MAX;
+    world.snapshot.timestamp = UnixTime(u64::MAX);
     world.request(0).requested_at = u32::MAX - 599;
     let young = Reason::RedemptionTooYoung { index: n(0), eligible_after: U256::MAX };
     assert_eq!(first(&world).unwrap().cause, Cause::Reason(young.clone()));
@@ -150,7 +150,7 @@ fn inc_7_timeout_that_would_wrap() {
     world.snapshot.redemption_parameters.redemption_timeout = u32::MAX - requested_at;
     assert_accepted(&world);
     // A sum below its margin.
-    world.snapshot.timestamp = 8_000;
+    world.snapshot.timestamp = UnixTime(8_000);
     world.request(0).requested_at = 1;
     *world.delay(0) = 0;
     for timeout in [0, 7_198, 7_199] {

@@ -9,7 +9,9 @@ use coxswain_protocol::{
     SigningGroup, Window, WindowParameters,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, OperatorKey, Proposed},
 };
-use coxswain_rules::{Amount, HeartbeatProposal, KeyHash, Proposal, RedemptionProposal, ScriptBuf};
+use coxswain_rules::{
+    Amount, HeartbeatProposal, KeyHash, Proposal, RedemptionProposal, ScriptBuf, units::Blocks,
+};
 
 /// The members that follow the protocol. One more is hostile.
 pub(crate) const HONEST: usize = 2;
@@ -71,10 +73,10 @@ impl Cast {
     pub(crate) fn new() -> Self {
         // Windows of 6 blocks: 3 in which the leader may speak, 1 to prepare the result. Redemptions only.
         let parameters = Parameters {
-            frequency: 6,
-            active_phase: 3,
-            passive_phase: 1,
-            safe_block_distance: 2,
+            frequency: Blocks(6),
+            active_phase: Blocks(3),
+            passive_phase: Blocks(1),
+            safe_block_distance: Blocks(2),
             heartbeat_probability: 0.0,
             ..Parameters::DEFAULT
         };
@@ -125,12 +127,12 @@ impl Cast {
 
     /// The window that a block belongs to. The last block before the first window counts as part of it.
     pub(crate) fn window_of(&self, block: u64) -> usize {
-        usize::from(block >= self.windows[1].block())
+        usize::from(block >= (self.windows[1].block()).0)
     }
 
     /// Which of the two it is.
     pub(crate) fn number(&self, window: Window) -> usize {
-        self.window_of(window.block())
+        self.window_of(window.block().0)
     }
 
     pub(crate) fn setup(&self, member: usize, life: u64) -> Setup {

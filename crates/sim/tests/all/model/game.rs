@@ -7,7 +7,7 @@ use std::{
 };
 
 use coxswain_protocol::{Command, Entry, EntryId, Event, Generation, Member, Question, Received};
-use coxswain_rules::Action as WalletAction;
+use coxswain_rules::{Action as WalletAction, units::BlockNumber};
 use stateright::{Model, Property};
 
 use crate::model::{
@@ -189,7 +189,7 @@ impl Model for Game {
                 }
                 continue;
             };
-            if running.now() < state.clock {
+            if running.now() < BlockNumber(state.clock) {
                 settled = false;
                 steps.push(Step::Block(member));
             }
@@ -234,7 +234,7 @@ impl Model for Game {
         if may_act
             && acts.lines < MAX_LINES
             && state.just_ticked()
-            && (window.block()..window.end()).contains(&state.clock)
+            && (window.block()..window.end()).contains(&BlockNumber(state.clock))
         {
             // What it says arrives at any time before the next block.
             for member in (0..HONEST).filter(|member| state.players[*member].member.is_some()) {
@@ -263,17 +263,17 @@ impl Model for Game {
                     }
                 }
                 let window = cast.window(cast.window_of(state.clock));
-                if state.clock == window.block() {
+                if state.clock == window.block().0 {
                     state.kept.clear();
                 }
-                if state.clock == window.active_end() {
+                if state.clock == window.active_end().0 {
                     state.offer_again();
                 }
                 if state.players.iter().any(|player| player.member.is_none()) {
                     state.marks.trouble(cast.window_of(state.clock), Trouble::Crash);
                 }
             }
-            Step::Block(member) => state.tell(cast, member, Event::Block(last.clock)),
+            Step::Block(member) => state.tell(cast, member, Event::Block(BlockNumber(last.clock))),
             Step::Deliver(at) => {
                 let flight = state.flights.remove(at);
                 state.deliver(cast, flight);
@@ -344,7 +344,7 @@ impl Model for Game {
             }
             Step::Reorganise => {
                 state.reorganised = Some(window);
-                let trouble = if state.clock < cast.window(window).block() {
+                let trouble = if state.clock < cast.window(window).block().0 {
                     Trouble::None
                 } else {
                     Trouble::Reorganised
@@ -380,10 +380,11 @@ impl Game {
         let informed = |player: &Player| match &player.member {
             Some(member) => player.read == Some(number) || member.now() > window.block(),
             // It starts again at a later block than it crashed at.
-            None => state.clock > window.block(),
+            None => state.clock > window.block().0,
         };
-        state.clock + 1 == window.block()
-            || ((window.block()..window.end()).contains(&state.clock) && state.players.iter().all(informed))
+        state.clock + 1 == window.block().0
+            || ((window.block()..window.end()).contains(&BlockNumber(state.clock))
+                && state.players.iter().all(informed))
     }
 }
 
@@ -397,7 +398,7 @@ impl State {
     /// Whether nothing more can happen that anybody waits for.
     pub(crate) fn is_over(&self) -> bool {
         let idle = |player: &Player| {
-            let seen = player.member.as_ref().is_none_or(|member| member.now() == self.clock);
+            let seen = player.member.as_ref().is_none_or(|member| member.now() == BlockNumber(self.clock));
             seen && player.asked.is_none() && player.writing.is_empty()
         };
         self.clock == LAST
@@ -419,7 +420,7 @@ impl State {
         }
         // The other one may have started earlier, at the beginning of the game.
         if self.clock == FIRST && self.players[member].life == 1 {
-            self.tell(cast, member, Event::Block(FIRST));
+            self.tell(cast, member, Event::Block(BlockNumber(FIRST)));
             for other in 0..member {
                 self.tell(cast, other, Event::Linked(cast.key(member).address()));
             }
@@ -432,7 +433,7 @@ impl State {
         self.players
             .iter()
             .filter_map(|player| player.member.as_ref())
-            .all(|member| member.now() < self.clock)
+            .all(|member| member.now() < BlockNumber(self.clock))
     }
 
     fn offer_again(&mut self) {

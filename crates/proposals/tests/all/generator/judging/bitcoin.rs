@@ -1,7 +1,10 @@
 //! Steps 3 and 4: the main UTXO, and what is swept.
 
 use coxswain_proposals::{FUNDING_CONFIRMATIONS, Step};
-use coxswain_rules::{Amount, Objection, OutPoint};
+use coxswain_rules::{
+    Amount, Objection, OutPoint,
+    units::{Confirmations, UnixTime},
+};
 use coxswain_testkit::{DepositSpec, standard_scripts};
 
 use super::{FAIR, lifts, moved_funds_sweep, moving_funds, redemption, sweep};
@@ -71,7 +74,11 @@ async fn funding_with_too_few_confirmations_is_an_objection_until_it_has_enough(
         stage.bitcoin.state().known.get_mut(&deposit.outpoint.txid).unwrap().confirmations = confirmations;
         let (step, objection) = stage.objection(&wallet, &proposal).await;
         let (outpoint, least) = (deposit.outpoint, FUNDING_CONFIRMATIONS);
-        let expected = Objection::OutputUnconfirmed { outpoint, confirmations, least };
+        let expected = Objection::OutputUnconfirmed {
+            outpoint,
+            confirmations: Confirmations(confirmations),
+            least: Confirmations(least),
+        };
         assert_eq!((step, &objection), (Step::Funding, &expected));
         assert!(lifts(&objection));
     }
@@ -92,7 +99,7 @@ async fn funds_are_not_moved_before_the_margin_has_passed() {
     stage.world.chain.advance(from - 1 - now).await.unwrap();
     let proposal = moving_funds(&target, FAIR);
     let (step, objection) = stage.objection(&wallet, &proposal).await;
-    let expected = Objection::MovingFundsTooEarly { from, now: from - 1 };
+    let expected = Objection::MovingFundsTooEarly { from: UnixTime(from), now: UnixTime(from - 1) };
     assert_eq!((step, &objection), (Step::Margin, &expected));
     assert!(lifts(&objection));
     stage.world.chain.advance(1).await.unwrap();

@@ -2,7 +2,10 @@
 
 use alloy::providers::Provider;
 use coxswain_proposals::Step;
-use coxswain_rules::{Amount, Objection, Proposal, RevealedDeposit, RuleId};
+use coxswain_rules::{
+    Amount, Objection, Proposal, RevealedDeposit, RuleId,
+    units::{BlockNumber, Blocks, UnixTime},
+};
 use coxswain_testkit::{DepositSpec, standard_scripts};
 
 use super::{FAIR, lifts, moving_funds, redemption, sweep};
@@ -26,7 +29,9 @@ async fn a_reveal_that_is_not_in_the_block_named_is_an_objection() {
     let none = stage.events_from(stage.height().await + 1);
     let all = stage.events.clone();
     for events in [all, none] {
-        for block in [deposit.reveal_block - 1, deposit.reveal_block + 1, 0] {
+        for block in
+            [deposit.reveal_block.saturating_sub(Blocks(1)), deposit.reveal_block.next(), BlockNumber(0)]
+        {
             stage.events = events.clone();
             let (step, objection) = stage.objection(&wallet, &in_block(block)).await;
             let expected = Objection::RevealNotInBlock { outpoint: deposit.outpoint, block };
@@ -53,16 +58,17 @@ async fn a_reveal_that_is_not_deep_enough_is_an_objection_until_it_is() {
     stage.world.chain.mine(30).await.unwrap();
     stage.world.chain.advance(RIPE).await.unwrap();
     let proposal = sweep([&deposit], FAIR);
-    let too_shallow = |depth| Objection::RevealTooShallow { outpoint: deposit.outpoint, depth, least: 32 };
+    let too_shallow =
+        |depth| Objection::RevealTooShallow { outpoint: deposit.outpoint, depth, least: Blocks(32) };
     let (step, objection) = stage.objection(&wallet, &proposal).await;
-    assert_eq!((step, &objection), (Step::Evidence, &too_shallow(31)));
+    assert_eq!((step, &objection), (Step::Evidence, &too_shallow(Blocks(31))));
     assert!(lifts(&objection));
 
     // A block that isn't there yet may come to hold the reveal.
     let Proposal::DepositSweep(mut early) = proposal.clone() else { unreachable!() };
-    early.deposits[0].reveal_block = stage.height().await + 1;
+    early.deposits[0].reveal_block = BlockNumber(stage.height().await + 1);
     let (step, objection) = stage.objection(&wallet, &Proposal::DepositSweep(early)).await;
-    assert_eq!((step, objection), (Step::Evidence, too_shallow(0)));
+    assert_eq!((step, objection), (Step::Evidence, too_shallow(Blocks(0))));
 
     stage.world.chain.mine(1).await.unwrap();
     stage.assert_valid(&wallet, &proposal).await;
@@ -85,9 +91,14 @@ async fn a_request_that_is_not_deep_enough_is_an_objection_until_it_is() {
     let proposal = redemption(std::slice::from_ref(&script), FAIR);
     let (step, objection) = stage.objection(&wallet, &proposal).await;
     let Objection::RequestTooShallow { deep, .. } = objection else { panic!("{objection}") };
-    let expected = Objection::RequestTooShallow { script, requested_at, deep, least: 32 };
+    let expected = Objection::RequestTooShallow {
+        script,
+        requested_at: UnixTime(requested_at),
+        deep,
+        least: Blocks(32),
+    };
     assert_eq!((step, &objection), (Step::Evidence, &expected));
-    assert!(deep < requested_at && lifts(&objection));
+    assert!(deep < UnixTime(requested_at) && lifts(&objection));
 
     stage.world.chain.mine(1).await.unwrap();
     stage.assert_valid(&wallet, &proposal).await;

@@ -8,7 +8,10 @@ use alloy::{
 use coxswain_bindings::bridge::Bridge::{DepositRevealed, RedemptionRequested};
 use coxswain_ethereum::{Endpoints, Expected};
 use coxswain_proposals::{Assessment, Item, SessionError, Step, Why};
-use coxswain_rules::{Action, Amount, Assurance, Objection, Proposal, RevealedDeposit, RuleId};
+use coxswain_rules::{
+    Action, Amount, Assurance, Objection, Proposal, RevealedDeposit, RuleId,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_testkit::{Change, Deposit, DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
 use serde_json::{Value, json};
 
@@ -129,8 +132,8 @@ impl Stage {
             let known = coxswain_ethereum::Chain::new(crate::generator::support::CHAIN);
             let (_, named) = known.named(&endpoints, coxswain_ethereum::BlockSelector::Latest).await.unwrap();
             let bridge = *self.world.bridge.address();
-            let log = coxswain_ethereum::EventLog::new(bridge, from);
-            let reader = coxswain_ethereum::EventReader::new(endpoints.clone(), log, 96);
+            let log = coxswain_ethereum::EventLog::new(bridge, BlockNumber(from));
+            let reader = coxswain_ethereum::EventReader::new(endpoints.clone(), log, Blocks(96));
             if reader.follow(named.header.block()).await.is_ok() {
                 let bitcoin = self.bitcoin.clone();
                 *slot = Some(self.judge_through(endpoints.clone(), bitcoin, wallet, proposal).await);
@@ -142,7 +145,7 @@ impl Stage {
 
 fn named(deposit: &Deposit, reveal_block: u64, vout: u32) -> Proposal {
     let outpoint = bitcoin::OutPoint::new(deposit.outpoint.txid, vout);
-    let deposits = vec![RevealedDeposit { outpoint, reveal_block }];
+    let deposits = vec![RevealedDeposit { outpoint, reveal_block: BlockNumber(reveal_block) }];
     Proposal::DepositSweep(coxswain_rules::DepositSweepProposal { deposits, fee: FAIR })
 }
 
@@ -170,8 +173,9 @@ async fn inc_47_one_of_three_that_makes_up_moves_or_hides_events_changes_nothing
     let (mut stage, wallet, deposit) = scene().await;
     let block = deposit.reveal_block;
     let valid = sweep([&deposit], FAIR);
-    let elsewhere = [named(&deposit, block + 1, 1), named(&deposit, block - 1, 1)];
-    let made_up = named(&deposit, block, 9);
+    let elsewhere =
+        [named(&deposit, block.next().0, 1), named(&deposit, block.saturating_sub(Blocks(1)).0, 1)];
+    let made_up = named(&deposit, block.0, 9);
     let honest = [Lie::None.server(&stage).await, Lie::None.server(&stage).await];
     for (place, lie) in LIES.into_iter().enumerate() {
         let liar = lie.clone().server(&stage).await;
@@ -198,13 +202,13 @@ async fn inc_47_by_state_a_lone_server_moves_hides_and_makes_up_nothing() {
         let judged = stage.judged_by(&[&liar], &wallet, &sweep([&deposit], FAIR)).await;
         assert!(judged.iter().flatten().all(is_hidden), "{lie:?}: {judged:?}");
         // And in no other.
-        for other in [block - 1, block + 1] {
-            let judged = stage.judged_by(&[&liar], &wallet, &named(&deposit, other, 1)).await;
+        for other in [block.saturating_sub(Blocks(1)), block.next()] {
+            let judged = stage.judged_by(&[&liar], &wallet, &named(&deposit, other.0, 1)).await;
             assert!(judged.iter().flatten().all(is_not_there), "{lie:?}: {judged:?}");
         }
     }
     let liar = Lie::MakesUp.server(&stage).await;
-    for judged in stage.judged_by(&[&liar], &wallet, &named(&deposit, block, 9)).await {
+    for judged in stage.judged_by(&[&liar], &wallet, &named(&deposit, block.0, 9)).await {
         assert!(judged.as_ref().is_some_and(is_not_there), "{judged:?}");
     }
     // What a reveal tells can't be held against state alone: then it is a word, and said to be.
@@ -261,7 +265,7 @@ async fn inc_47_a_reveal_or_request_is_as_deep_as_the_bridges_record_of_it() {
             stage.generate_through(endpoints.clone(), bitcoin, wallet.key_hash(), &[action]).await;
         let attempt = &generation.attempts[0];
         let why = why(&attempt.excluded, &item);
-        assert_eq!(*why, Why::Shallow { depth: 31, least: 32 }, "{action}");
+        assert_eq!(*why, Why::Shallow { depth: Blocks(31), least: Blocks(32) }, "{action}");
         assert!(generation.proposed().is_none());
     }
 }

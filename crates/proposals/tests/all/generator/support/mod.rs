@@ -10,11 +10,15 @@ use coxswain_ethereum::{BlockSelector, Chain, Endpoints, EventLog, EventReader, 
 use coxswain_proposals::{
     ActionOutcome, ChecklistOutcome, Exclusion, Item, Memory, PreparedProposal, Session, Sources, Why,
 };
-use coxswain_rules::{Action, Amount, HeartbeatProposal, KeyHash, Proposal, Subject, network::Parameters};
+use coxswain_rules::{
+    Action, Amount, HeartbeatProposal, KeyHash, Proposal, Subject,
+    network::Parameters,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_testkit::{Deposit, DepositSpec, Wallet, World, our_validator};
 
 pub(crate) const CHAIN: u64 = 31337;
-const FINAL_DEPTH: u64 = Parameters::MAINNET.final_depth;
+const FINAL_DEPTH: u64 = Parameters::MAINNET.final_depth.0;
 pub(crate) const HOUR: u64 = 3600;
 pub(crate) const DAY: u64 = 24 * HOUR;
 pub(crate) const FEE: Amount = Amount::from_sat(10_000);
@@ -35,7 +39,11 @@ impl Stage {
         let world = World::start().await.unwrap();
         let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
         let endpoint = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
-        let events = EventReader::new(endpoint, EventLog::new(*world.bridge.address(), 0), FINAL_DEPTH);
+        let events = EventReader::new(
+            endpoint,
+            EventLog::new(*world.bridge.address(), BlockNumber(0)),
+            Blocks(FINAL_DEPTH),
+        );
         let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
         let (bitcoin, memory) = (FakeBitcoin::new(), Memory::default());
         Self { world, bitcoin, validator, memory, events, network: Parameters::MAINNET, fallback }
@@ -61,7 +69,7 @@ impl Stage {
 
     /// Lets this many seconds pass, and blocks enough for events to be deep.
     pub(crate) async fn pass(&self, seconds: u64) {
-        self.world.chain.mine(self.network.event_depth).await.unwrap();
+        self.world.chain.mine(self.network.event_depth.0).await.unwrap();
         self.world.chain.advance(seconds).await.unwrap();
     }
 
@@ -98,7 +106,7 @@ impl Stage {
         let validator = ProposalValidator::new(endpoint.clone(), CHAIN, self.validator);
         let (_, named) = Chain::new(CHAIN).named(&endpoint, BlockSelector::Latest).await.unwrap();
         // The same log, through this endpoint.
-        self.events = EventReader::new(endpoint, EventLog::clone(&self.events.log()), FINAL_DEPTH);
+        self.events = EventReader::new(endpoint, EventLog::clone(&self.events.log()), Blocks(FINAL_DEPTH));
         self.events.follow(named.header.block()).await.unwrap();
         let events = self.events.clone();
         (Sources::new(events, CHAIN, validator, bitcoin, self.network, self.fallback), named)
@@ -106,7 +114,11 @@ impl Stage {
 
     /// No events yet, of which those from this block on are wanted.
     pub(crate) fn events_from(&self, block: u64) -> EventReader {
-        EventReader::new(self.endpoint(), EventLog::new(*self.world.bridge.address(), block), FINAL_DEPTH)
+        EventReader::new(
+            self.endpoint(),
+            EventLog::new(*self.world.bridge.address(), BlockNumber(block)),
+            Blocks(FINAL_DEPTH),
+        )
     }
 
     /// Forgets all events up to the newest block.
