@@ -141,6 +141,17 @@ impl TestChain {
         Ok(self.provider.anvil_mine(Some(blocks), None).await?)
     }
 
+    /// Mines a block whose time is so many seconds after the newest one's, whatever the clock says.
+    ///
+    /// # Errors
+    /// None to be expected.
+    pub async fn mine_after(&self, seconds: u64) -> Result<(), Error> {
+        let time = self.now().await?.saturating_add(seconds);
+        self.provider.anvil_set_next_block_timestamp(time).await?;
+        self.provider.evm_mine(None).await?;
+        Ok(())
+    }
+
     /// Mines a block every so many seconds from now on, whether there is anything to put in it or not.
     pub async fn mine_every(&self, seconds: u64) -> Result<(), Error> {
         Ok(self.provider.anvil_set_interval_mining(seconds).await?)

@@ -11,7 +11,7 @@ use alloy::{
 use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
 use coxswain_ethereum::{BlockSelector, ChainError, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
-    KeyHash, Snapshot, Utxo,
+    KeyHash, OutPoint, Snapshot, Utxo, main_utxo_hash,
     network::{DustChange, Parameters},
 };
 
@@ -176,6 +176,30 @@ impl World {
     /// The wallet's main UTXO, which the Bridge knows only by its hash. `None` before the wallet's first sweep.
     pub fn main_utxo(&self, wallet: &Wallet) -> Option<Utxo> {
         self.main_utxos.get(&wallet.key_hash()).copied()
+    }
+
+    /// Takes note of the wallet's main UTXO after others have acted and proven it: the output of its own on Bitcoin that the Bridge
+    /// has the hash of.
+    ///
+    /// # Errors
+    /// If the Bridge has the hash of none.
+    pub async fn catch_up(&mut self, wallet: &Wallet) -> Result<(), Error> {
+        let key = wallet.key_hash();
+        let hash = self.bridge.wallets(key.into()).call().await?.mainUtxoHash;
+        if hash.is_zero() {
+            self.main_utxos.remove(&key);
+            return Ok(());
+        }
+        let blocks = self.bitcoin.blocks_from(0);
+        let mut outputs = blocks.iter().rev().flat_map(|block| &block.txdata).flat_map(|transaction| {
+            let txid = transaction.compute_txid();
+            (0..)
+                .zip(&transaction.output)
+                .map(move |(vout, output)| Utxo { outpoint: OutPoint { txid, vout }, value: output.value })
+        });
+        let utxo = outputs.find(|utxo| main_utxo_hash(utxo) == hash).ok_or(Error::NoMainUtxo(key))?;
+        self.main_utxos.insert(key, utxo);
+        Ok(())
     }
 
     /// The Bridge's state now, as far as these keys name it.

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use alloy_primitives::{Address, B256, hex, keccak256};
+use alloy_primitives::{Address, B256, hex};
 use bitcoin::{hashes::Hash, secp256k1::PublicKey};
 use coxswain_ethereum::{BlockSelector, Endpoints};
 use coxswain_network::{
@@ -29,7 +29,8 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{KeyHash, units::BlockNumber};
 use coxswain_service::journal::Reader;
-use coxswain_testkit::{BitcoinServer, Reply, Serving, Wallet, World, our_validator};
+pub(crate) use coxswain_testkit::keystore;
+use coxswain_testkit::{BitcoinServer, PASSWORD, Reply, Serving, Wallet, World, our_validator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -42,29 +43,6 @@ const HOUR: u64 = 3600;
 pub(crate) const NETWORK: WindowParameters = WindowParameters::LOCAL;
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
-
-/// A keystore of this key, under the password `correct horse`: its cipher is a stream, and so is the same for all keys.
-pub(crate) fn keystore(secret: [u8; 32]) -> Value {
-    const STREAM: [u8; 32] = hex!("4321e439ec7ee89fb58f1d8e9ed998aee2fe3d6ae696baf694b92881032db6a4");
-    const MAC: [u8; 16] = hex!("f80ee7ccc89564199957a2a783532f80");
-    let ciphertext: Vec<u8> = secret.iter().zip(STREAM).map(|(secret, stream)| secret ^ stream).collect();
-    let mac = keccak256([&MAC[..], &ciphertext].concat());
-    json!({
-        "version": 3,
-        "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6",
-        "crypto": {
-            "cipher": "aes-128-ctr",
-            "ciphertext": hex::encode(ciphertext),
-            "cipherparams": { "iv": "000102030405060708090a0b0c0d0e0f" },
-            "kdf": "scrypt",
-            "kdfparams": {
-                "dklen": 32, "n": 1024, "p": 1, "r": 8,
-                "salt": "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
-            },
-            "mac": hex::encode(mac),
-        },
-    })
-}
 
 /// A free port of this machine, as good as one can tell.
 fn port() -> u16 {
@@ -271,7 +249,7 @@ impl Fleet {
         let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
         let electrum = BitcoinServer::electrum(&world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("password"), "correct horse\n").unwrap();
+        fs::write(folder.path().join("password"), PASSWORD).unwrap();
         let ports = (1..=plan.operators).map(|number| (number, port())).collect();
         let (wallets, nodes) = (wallets.to_vec(), BTreeMap::new());
         let fleet =
