@@ -2,6 +2,7 @@
 
 pub mod actions;
 mod advisor;
+mod blamed;
 pub mod channel;
 mod clock;
 mod commitments;

@@ -3,7 +3,11 @@
 //! Each thing that can go wrong has one entry here, which can fail and recover (INC-29). Servers are asked on the side: a
 //! server that hangs delays no window.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy_primitives::Address;
 use coxswain_bitcoin::Backends;
@@ -12,6 +16,7 @@ use coxswain_ethereum::{
     heads::{Notice, Standing},
 };
 use coxswain_network::Network;
+use coxswain_protocol::Entry;
 use coxswain_rules::{
     KeyHash,
     units::{Blocks, UnixTime},
@@ -27,6 +32,7 @@ use url::Url;
 
 use crate::{
     actions::{ActionRecord, Alive, DamagedAction, Milestone},
+    blamed::{self, blamed},
     clock::now,
 };
 
@@ -63,6 +69,10 @@ const STUCK: &str = "stuck_transaction";
 const DAMAGED: &str = "journal_actions";
 /// Each wallet for which too few seats were ready, heartbeat after heartbeat.
 const HEARTBEAT: &str = "heartbeat";
+/// Each of our wallets' operators whom a window has blamed, or raised an alarm about.
+const OPERATOR: &str = "operator";
+/// How many of a wallet's entries are read for its last windows: in each, it has a result, and what we sent.
+const ENTRIES: u32 = 20;
 /// The status entry of each key share file that can't be read.
 pub(crate) const KEY: &str = "key_share";
 /// Whether the status can be asked for under its announced address.
@@ -143,6 +153,7 @@ impl Watched {
         let look = async {
             loop {
                 self.peers();
+                self.operators();
                 let (busy, waiting) = self.actions();
                 active.set(busy.into());
                 stuck.set(waiting.into());
@@ -186,20 +197,40 @@ impl Watched {
                 let waiting = waiting(&open);
                 busy = busy.saturating_add(u32::from(open.iter().flatten().any(ActionRecord::is_busy)));
                 stuck = stuck.saturating_add(u32::from(waiting.is_some()));
-                self.say(STUCK, *wallet, waiting, "no transaction waits for long");
-                self.say(DAMAGED, *wallet, damaged(&open), "its actions can be read");
+                self.say(STUCK, wallet, waiting, "no transaction waits for long");
+                self.say(DAMAGED, wallet, damaged(&open), "its actions can be read");
             }
             if let Ok(last) = Alive::last(reader, *wallet) {
                 let silent = last.filter(Alive::is_alarm).map(|alive| silent(&alive));
-                self.say(HEARTBEAT, *wallet, silent, "the last heartbeat had enough seats");
+                self.say(HEARTBEAT, wallet, silent, "the last heartbeat had enough seats");
             }
         }
         (busy, stuck)
     }
 
-    /// Says what is wrong with a wallet; that nothing is, only if something was.
-    fn say(&self, name: &'static str, wallet: KeyHash, wrong: Option<Condition>, well: &str) {
-        let (health, subject) = (self.status.health(), wallet.to_string());
+    /// Says whom the wallets' last windows blame.
+    fn operators(&self) {
+        let reader = self.journal.reader();
+        let mut said = BTreeMap::new();
+        for (wallet, _) in &self.others {
+            // If the journal can't be read at all, that has an entry of its own.
+            let entries = reader.newest(*wallet, ENTRIES).unwrap_or_default();
+            let results = entries.into_iter().rev().filter_map(|entry| match entry {
+                Ok(Entry::Result(result)) => Some(result),
+                Ok(Entry::Sent(_)) | Err(_) => None,
+            });
+            let windows: Vec<_> = results.take(blamed::WINDOWS).collect();
+            said.extend(blamed(windows.iter().map(|result| &**result)));
+        }
+        let all: BTreeSet<_> = self.others.iter().flat_map(|(_, others)| others).collect();
+        for operator in all {
+            self.say(OPERATOR, operator, said.remove(operator), "the last windows blame it for nothing");
+        }
+    }
+
+    /// Says what is wrong with one of several; that nothing is, only if something was.
+    fn say(&self, name: &'static str, subject: &impl ToString, wrong: Option<Condition>, well: &str) {
+        let (health, subject) = (self.status.health(), subject.to_string());
         match wrong {
             Some(condition) => {
                 health.set_of(name, subject, now(), condition);
