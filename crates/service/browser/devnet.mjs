@@ -1,0 +1,118 @@
+// Drives a devnet and the page of its first node, as a person would who has five minutes: a deposit is swept and proven, then one
+// operator lies and one is dead, then Bitcoin's server is. Each must show within two windows: on the page, in /health and in
+// `coxswain why`, at the width of a desk and of a phone. Nothing may be said on the console, and axe-core may find nothing.
+// devnet.mjs TOOLS PROGRAMS. Run by `make test-peers`; PAGE_SHOTS=FOLDER keeps the screenshots.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { createInterface } from "node:readline";
+import { join, resolve } from "node:path";
+import { looks, open, shoot, textOf } from "./pages.mjs";
+
+const [tools, programs] = process.argv.slice(2);
+const BASE = 19_400;
+// Half of a devnet's: a window takes half a minute.
+const PACE = 500;
+const WINDOW = 60 * PACE;
+
+const folder = mkdtempSync(join(tmpdir(), "devnet-"));
+const devnet = spawn(
+  resolve(programs, "coxswain-devnet"),
+  ["--port-base", String(BASE), "--pace", String(PACE), "--dir", folder],
+  { stdio: ["pipe", "pipe", "inherit"] },
+);
+const ended = new Promise((done) => devnet.once("exit", (code) => done(code)));
+const order = (text) => devnet.stdin.write(`${text}\n`);
+const program = (name, ...args) => execFileSync(resolve(programs, name), args, {
+  encoding: "utf8",
+  env: { ...process.env, WORLD_ETHEREUM_URL: `http://127.0.0.1:${BASE}`, WORLD_BITCOIN_URL: `http://coxswain:secret@127.0.0.1:${BASE + 2}` },
+});
+
+let url;
+for await (const line of createInterface({ input: devnet.stdout })) {
+  url = line.match(/^page: (.*)$/)?.[1];
+  if (url) break;
+}
+assert.ok(url, "the devnet's last line is the page's address");
+const health = async () => {
+  const answer = await fetch(new URL("/health", url));
+  return [answer.status, (await answer.json()).entries];
+};
+const shown = async () => (await fetch(new URL("/page.json", url))).json();
+const why = async () => program("coxswain", "why", (await shown()).wallets[0].wallet, "--config", join(folder, "node1.toml"));
+
+// Asks until all of it is so, for a few windows at most. Gives the time that it took, in windows.
+async function until(what, isSo, windows) {
+  const start = Date.now();
+  let last;
+  while (Date.now() - start < windows * WINDOW) {
+    last = await isSo().then((so) => so || "not yet", (error) => error.message);
+    if (last === true) return ((Date.now() - start) / WINDOW).toFixed(1);
+    await new Promise((done) => setTimeout(done, 500));
+  }
+  assert.fail(`${what}: not within ${windows} windows: ${last}\n${JSON.stringify(await shown(), null, 1)}\n${await why()}`);
+}
+const says = async (...words) => {
+  const [text, wide, narrow] = [await why(), await textOf(pages[0][0]), await textOf(pages[1][0])];
+  for (const [where, all] of [["page", wide], ["narrow page", narrow], ["why", text]]) {
+    for (const word of words.filter(([at]) => where.endsWith(at)).flatMap(([, ...rest]) => rest)) {
+      assert.ok(all.includes(word), `${where} lacks ${JSON.stringify(word)}`);
+    }
+  }
+  return true;
+};
+
+const { browser, pages, told, axe } = await open(tools, url);
+let checks = 0;
+const look = async (name) => {
+  for (const [page, width] of pages) {
+    checks += await looks(axe, page, width);
+    await shoot(page, `devnet-${name}-${width}`);
+  }
+};
+
+try {
+  const connected = async (count) => (await shown()).operators.filter((of) => of.connected).length === count;
+  await until("all are connected", () => connected(4), 4);
+  program("coxswain-world", "advance", "2h");
+  const swept = await until("a sweep is proven", () => says(["page", "action: deposit-sweep; proven"]), 8);
+  assert.equal((await health())[0], 200);
+  await look("swept");
+
+  const address = async (number) => (await (await fetch(`http://127.0.0.1:${BASE + 20 + number}/page.json`)).json()).operator;
+  const [dead, liar] = [await address(4), await address(5)];
+  order("kill node4");
+  order("lie node5");
+  const blamed = await until("a liar is blamed, the dead is missed", async () => {
+    const [status, entries] = await health();
+    assert.equal(status, 200, "the others do without them");
+    const entry = (name, subject) => entries.find((of) => of.name === name && of.subject === subject);
+    assert.match(entry("peers").says, /3 of the wallets' 4 other operators/);
+    assert.equal(entry("operator", liar)?.state, "warning");
+    return says(["page", "NOT CONNECTED", "FAULT: leader ", `by ${liar}`, "LOOK: operator"], ["why", dead, liar, "leader "]);
+  }, 2);
+  await look("liar");
+
+  order("kill electrum");
+  const gone = await until("Bitcoin is gone", async () => {
+    const [status, entries] = await health();
+    assert.equal(status, 503);
+    assert.equal(entries.find((of) => of.name === "bitcoin").state, "failed");
+    for (const [page] of pages) assert.match(await page.title(), /^FAILED: /);
+    return says(["page", "FAILED: bitcoin", "1 of 2 servers answer"], ["why", "bitcoin"]);
+  }, 2);
+  await look("no-bitcoin");
+
+  for (const part of ["electrum", "node4", "node5"]) order(`start ${part}`);
+  const well = await until("all is well again", async () => (await health())[0] === 200 && connected(4), 4);
+  assert.deepEqual(told, [], "nothing is said on the console");
+  console.log(`devnet: a sweep proven after ${swept} windows, liar and dead shown after ${blamed}, no Bitcoin after ${gone}, well again after ${well}; ${checks} looks by axe-core found nothing, no word on the console`);
+} finally {
+  await browser.close();
+  devnet.kill("SIGINT");
+  const code = await ended;
+  rmSync(folder, { recursive: true });
+  assert.equal(code, 0, "it ends when it is told to");
+}
