@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo world man deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
+.PHONY: help demo world devnet man deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -31,6 +31,13 @@ world: contracts ## Run a world to try everything in, until Ctrl-C: chains, wall
 	@cargo build --locked --package coxswain-demo --package coxswain-cli --bin coxswain-world --bin coxswain
 	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-world $(WORLD_FLAGS)
 
+DEVNET_FLAGS ?=
+devnet: contracts ## Run five nodes of a wallet and a maintainer on local chains, until Ctrl-C, with a page that shows them (DEVNET_FLAGS=--help)
+	@echo "building the devnet (minutes at first, seconds afterwards)" >&2
+	@cargo build --locked --package coxswain-demo --package coxswain-cli --features coxswain-demo/devnet \
+		--bin coxswain-devnet --bin coxswain-world --bin coxswain
+	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-devnet $(DEVNET_FLAGS)
+
 man: $(TOOLS) ## Write the man pages to target/man
 	@cargo run --quiet --locked --package coxswain-cli --example man -- target/man
 	@ls target/man/*
@@ -57,7 +64,7 @@ test-contracts: $(NPM)
 	@diff -r snapshots $(SNAPSHOTS) || { echo "error: gas isn't as in snapshots/. If it is meant to change: make snapshots" >&2; exit 1; }
 
 test-rust: contracts
-	@cargo test --locked --workspace --quiet
+	@cargo test --locked --workspace --features coxswain-demo/devnet --quiet
 
 SEED := $(or $(SEED),$(shell date +%s))
 test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, btcd and ElectrumX, and the page in Chromium: real peers (needs Go and Python)
@@ -119,7 +126,7 @@ lint: contracts ## Check format and lints of Solidity and Rust, warnings denied,
 	$(FORGE) fmt --check
 	$(FORGE) lint
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --locked --workspace --features coxswain-demo/devnet --all-targets --quiet -- -D warnings
 	cargo clippy --locked --package coxswain-cli --features peers,points --all-targets --quiet -- -D warnings
 
 snapshots: contracts ## Write the gas snapshots that make test compares with

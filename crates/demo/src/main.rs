@@ -72,6 +72,7 @@ async fn demo() -> Result<ExitCode> {
     let unexpected = rows.iter().filter(|row| !row.is_as_expected()).count();
     if unexpected == 0 {
         anstream::println!("{} verdicts, all as expected.", rows.len());
+        anstream::println!("Five nodes of a wallet, and a page that shows what they do: make devnet");
         Ok(ExitCode::SUCCESS)
     } else {
         anstream::eprintln!("error: {unexpected} of {} verdicts are not as expected", rows.len());

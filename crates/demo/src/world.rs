@@ -165,12 +165,7 @@ impl Standing {
             ("WALLET", scene.working.key_hash().to_string()),
             ("RETIRING_WALLET", scene.retiring.key_hash().to_string()),
         ];
-        let mut text = "# Where the world is, for a POSIX shell to read with the dot command. Gone when the world ends.\n".to_owned();
-        writeln!(text, "export PATH={}:\"$PATH\"", quoted(&programs.display().to_string()))?;
-        for (name, value) in variables {
-            writeln!(text, "export {name}={}", quoted(&value))?;
-        }
-        Ok(text)
+        shell_variables(&programs, variables)
     }
 }
 
@@ -225,12 +220,25 @@ pub async fn run(commands: &Commands, env: &Path) -> Result<Output> {
 }
 
 /// Where `coxswain` and this program are.
-fn programs() -> Result<PathBuf> {
+pub(crate) fn programs() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let folder = this.parent().ok_or_else(|| io::Error::other("a program in no folder"))?;
     let coxswain = folder.join(format!("coxswain{}", std::env::consts::EXE_SUFFIX));
     ensure!(coxswain.exists(), "{} is missing: run `make world`, which builds it", coxswain.display());
     Ok(folder.to_owned())
+}
+
+/// A file that tells a shell where things are, and puts these programs on its path.
+pub(crate) fn shell_variables<'a>(
+    programs: &Path,
+    variables: impl IntoIterator<Item = (&'a str, String)>,
+) -> Result<String> {
+    let mut text = "# Where everything is, for a POSIX shell to read with the dot command.\n".to_owned();
+    writeln!(text, "export PATH={}:\"$PATH\"", quoted(&programs.display().to_string()))?;
+    for (name, value) in variables {
+        writeln!(text, "export {name}={}", quoted(&value))?;
+    }
+    Ok(text)
 }
 
 /// The text as one word of a POSIX shell.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use clap::{Args, Parser, Subcommand};
 use coxswain_demo::{
     interruption::{Ended, until_told},
-    readme::commands,
+    readme::{Place, commands},
     world::{Files, Ports, Standing, run},
 };
 use coxswain_testkit::Remote;
@@ -104,7 +104,7 @@ async fn hold(arguments: &HoldArguments) -> Result<ExitCode> {
     }
     // Not indented: what is pasted may end with a line of its own.
     anstream::println!("In another terminal, in this folder:\n\n. {}\n", files.env().display());
-    for block in commands() {
+    for block in commands(Place::World) {
         anstream::println!("{}\n", block.script);
     }
     anstream::println!("Ctrl-C ends the world.");
@@ -114,7 +114,7 @@ async fn hold(arguments: &HoldArguments) -> Result<ExitCode> {
 /// Runs every command, and says whether each exits with what it should.
 async fn try_out(files: &Files) -> Result<ExitCode> {
     let (mut all, mut wrong) = (0, 0);
-    for block in commands() {
+    for block in commands(Place::World) {
         anstream::println!("$ {}", block.script.replace('\n', "\n  "));
         let output = run(&block, &files.env()).await?;
         anstream::print!("{}", String::from_utf8_lossy(&output.stdout));

@@ -1,0 +1,270 @@
+//! The devnet as a person meets it: what arrives is carried out and proven without a hand, who lies is blamed, who is killed is
+//! missed, and nothing is left behind.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
+};
+
+use coxswain_demo::{
+    readme::{Place, commands},
+    world::run,
+};
+use coxswain_testkit::Remote;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+const NODES: [u8; 5] = [1, 2, 3, 4, 5];
+const MAINTAINER: u8 = 9;
+/// Blocks from one window to the next, and from a window's first to its action's start.
+const WINDOW: u64 = 60;
+const LENGTH: u64 = 30;
+/// How long a block takes, where one after the other is needed.
+const BLOCK: Duration = Duration::from_millis(500);
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A devnet whose blocks come by command alone.
+struct Devnet {
+    child: Child,
+    orders: ChildStdin,
+    base: u16,
+    folder: TempDir,
+    remote: Remote,
+    height: u64,
+}
+
+impl Devnet {
+    fn start() -> Self {
+        // Below the ports that the system gives away, and apart from those of another run.
+        let base = 20_000 + u16::try_from(std::process::id() % 300).unwrap() * 40;
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coxswain-devnet"))
+            .args(["--pace", "0", "--port-base", &base.to_string(), "--dir"])
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut last = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            last = line;
+            if last.starts_with("page: ") {
+                break;
+            }
+        }
+        assert_eq!(last, format!("page: http://127.0.0.1:{}/", base + 21));
+        let (ethereum, bitcoin) = (format!("http://127.0.0.1:{base}"), base + 2);
+        let bitcoin = format!("http://coxswain:secret@127.0.0.1:{bitcoin}");
+        let remote = Remote::new(ethereum.parse().unwrap(), bitcoin.parse().unwrap());
+        let orders = child.stdin.take().unwrap();
+        Self { child, orders, base, folder, remote, height: 0 }
+    }
+
+    fn order(&mut self, order: &str) {
+        writeln!(self.orders, "{order}").unwrap();
+    }
+
+    async fn mine(&mut self, blocks: u64) {
+        (self.height, _) = self.remote.mine(u32::try_from(blocks).unwrap()).await.unwrap();
+    }
+
+    /// Mines up to the next window's first block. Gives its index.
+    async fn next_window(&mut self) -> u64 {
+        let index = self.height / WINDOW + 1;
+        self.mine(index * WINDOW - self.height).await;
+        index
+    }
+
+    fn get(&self, number: u8, path: &str) -> String {
+        let at = ("127.0.0.1", self.base + 20 + u16::from(number));
+        // A node that starts doesn't listen yet.
+        let Ok(mut stream) = TcpStream::connect(at) else { return String::new() };
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    fn page(&self, number: u8) -> Value {
+        serde_json::from_str(&self.get(number, "/page.json")).unwrap_or_default()
+    }
+
+    fn operator(&self, number: u8) -> String {
+        self.page(number)["operator"].as_str().unwrap().to_owned()
+    }
+
+    /// A window as a node's page shows it, once it does.
+    fn window(&self, number: u8, index: u64) -> Option<Value> {
+        let page = self.page(number);
+        page["wallets"][0]["windows"].as_array()?.iter().find(|window| window["index"] == index).cloned()
+    }
+
+    /// How often something happened, by all nodes' metrics together.
+    fn counted(&self, name: &str) -> u64 {
+        let of = |number| {
+            let page = self.get(number, "/metrics");
+            page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+        };
+        NODES.into_iter().filter_map(of).sum()
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let so = async {
+            while !is_so(self) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        if timeout(PATIENCE, so).await.is_err() {
+            let pages = NODES.map(|number| self.page(number));
+            panic!("{what}: never; {pages:#}", pages = Value::from(pages.to_vec()));
+        }
+    }
+
+    /// Ends it by a signal. Nothing is left then.
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let runs = |process: &str| {
+            let stat = fs::read_to_string(Path::new("/proc").join(process).join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+        };
+        assert!(
+            !cfg!(target_os = "linux") || children.split_whitespace().filter(|child| runs(child)).count() > 5
+        );
+        assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        for child in children.split_whitespace() {
+            assert!(!runs(child), "{child}");
+        }
+        for port in
+            [self.base, self.base + 1, self.base + 2].into_iter().chain((9..30).map(|more| self.base + more))
+        {
+            assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "{port}");
+        }
+    }
+}
+
+impl Drop for Devnet {
+    fn drop(&mut self) {
+        // A test that fails: it ends its own processes when it is told to.
+        let pid = self.child.id().to_string();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = Command::new("kill").args(["-s", "TERM", &pid]).status();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deposit_is_swept_and_proven_a_liar_blamed_and_the_dead_missed_and_nothing_is_left_behind() {
+    let mut devnet = Devnet::start();
+    let connected = |devnet: &Devnet, number: u8| {
+        let page = devnet.page(number);
+        let others =
+            page["operators"].as_array().map(|all| all.iter().filter(|of| of["connected"] == true).count());
+        others.unwrap_or_default()
+    };
+    devnet
+        .until("all are connected", |devnet| NODES.iter().all(|&number| connected(devnet, number) == 4))
+        .await;
+
+    (devnet.height, _) = devnet.remote.advance(3 * 3600).await.unwrap();
+    let window = devnet.next_window().await;
+    devnet
+        .until("the leader speaks", |devnet| devnet.counted("coxswain_broadcasts_total{kind=\"sent\"}") == 1)
+        .await;
+    // Who has not heard it yet hears it again with the next block.
+    for block in 0.. {
+        if devnet.counted("coxswain_verdicts_total{kind=\"valid\"}") >= 4 {
+            break;
+        }
+        assert!(block < 15, "{:#?}", devnet.page(1));
+        devnet.mine(1).await;
+        sleep(BLOCK).await;
+    }
+    devnet.mine(LENGTH).await;
+    let sweeps = |devnet: &Devnet, number| {
+        devnet
+            .window(number, window)
+            .is_some_and(|of| of["action"] == "deposit-sweep" && of["faults"] == Value::Array(Vec::new()))
+    };
+    devnet.until("all agree on a sweep", |devnet| NODES.iter().all(|&number| sweeps(devnet, number))).await;
+    // Actions go by blocks; and Bitcoin's come with them.
+    let proven = |devnet: &Devnet, number| {
+        devnet.window(number, window).is_some_and(|of| of["outcome"].as_str().unwrap().ends_with("proven"))
+    };
+    for block in 0.. {
+        if NODES.iter().all(|&number| proven(&devnet, number)) {
+            break;
+        }
+        assert!(block < 200, "{:#?}", devnet.page(1));
+        devnet.mine(1).await;
+        sleep(BLOCK).await;
+    }
+    assert!(
+        devnet
+            .get(MAINTAINER, "/metrics")
+            .contains("performance_deposit_sweep_proof_submissions_success_total 1\n")
+    );
+
+    for block in commands(Place::Devnet) {
+        let run = run(&block, &devnet.folder.path().join("env")).await.unwrap();
+        assert_eq!(run.status.code(), Some(block.exit_code), "{block:?}: {run:?}");
+    }
+    (devnet.height, _) = devnet.remote.mine(1).await.unwrap();
+
+    // What each of the others hears, but again and again.
+    let messages = |devnet: &Devnet| {
+        let kinds = ["accepted", "not the leader", "not on the checklist"];
+        kinds
+            .iter()
+            .map(|kind| devnet.counted(&format!("coxswain_messages_total{{kind=\"{kind}\"}}")))
+            .sum::<u64>()
+    };
+    let liar = devnet.operator(5);
+    devnet.order("lie node5");
+    devnet.order("kill node4");
+    devnet.until("the dead is missed", |devnet| (1..=3).all(|number| connected(devnet, number) == 3)).await;
+    let (heard, sent) = (messages(&devnet), devnet.counted("coxswain_broadcasts_total{kind=\"sent\"}"));
+    let window = devnet.next_window().await;
+    devnet
+        .until("all have started", |devnet| {
+            (1..=3).all(|number| devnet.page(number)["window"]["index"] == window)
+        })
+        .await;
+    // The liar speaks three blocks into the window. The others hear the leader, too, if it is one of theirs.
+    devnet.mine(4).await;
+    devnet
+        .until("the liar is heard", |devnet| {
+            let leads = devnet.counted("coxswain_broadcasts_total{kind=\"sent\"}") > sent;
+            messages(devnet) - heard >= if leads { 5 } else { 3 }
+        })
+        .await;
+    devnet.mine(LENGTH).await;
+    let blamed = |devnet: &Devnet, number| {
+        let window = devnet.window(number, window)?;
+        let faults = window["faults"].as_array()?.clone();
+        (faults.first()?["culprit"] == liar.as_str()).then_some(faults.len())
+    };
+    devnet
+        .until("the liar is blamed", |devnet| (1..=3).all(|number| blamed(devnet, number) == Some(1)))
+        .await;
+
+    for name in ["node4", "node5"] {
+        devnet.order(&format!("start {name}"));
+    }
+    devnet.until("all are back", |devnet| NODES.iter().all(|&number| connected(devnet, number) == 4)).await;
+    devnet.end();
+}
