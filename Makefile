@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo world devnet man deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
+.PHONY: help demo world devnet man release package deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -18,8 +18,9 @@ VENV := .venv/.installed
 SNAPSHOTS := target/snapshots
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+##@ Try it
 demo: contracts ## Validate ten real proposals against the real Bridge on a local chain
 	@echo "building the demo (minutes at first, seconds afterwards)" >&2
 	@cargo build --locked --package coxswain-demo --bin coxswain-demo
@@ -38,9 +39,17 @@ devnet: contracts ## Run five nodes of a wallet and a maintainer on local chains
 		--bin coxswain-devnet --bin coxswain-world --bin coxswain
 	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-devnet $(DEVNET_FLAGS)
 
+##@ Ship it
 man: $(TOOLS) ## Write the man pages to target/man
 	@cargo run --quiet --locked --package coxswain-cli --example man -- target/man
 	@ls target/man/*
+
+release: $(TOOLS) ## Build the program for others, with its SHA-256 and SBOM, in target/dist: the same bytes on every machine
+	@tools/release
+
+LIBRARIES := $(addprefix --package coxswain-,bindings bitcoin coordination ethereum maintainer network node proposals protocol rules service signing sim)
+package: ## Package each library crate, and build it from its package alone
+	cargo package --locked --quiet $(LIBRARIES)
 
 SCRIPT = $(FORGE) script script/Deploy.s.sol --rpc-url $(or $(RPC_URL),$(error name the endpoint: RPC_URL=...))
 # Of a failure forge shows the whole trace, with all bytecode in it. The error's name stands below.
@@ -54,6 +63,7 @@ verify-deployment: contracts ## Compare a validator on the chain with this build
 	@$(SCRIPT) --sig 'verify(address)' $(or $(VALIDATOR),$(error name the validator: VALIDATOR=0x...)) | $(WITHOUT_TRACE)
 	@node tools/check-record.mjs $(VALIDATOR) $(RPC_URL)
 
+##@ Test it
 test: contracts ## Run every test, and count them
 	@tools/count-tests $(MAKE) --no-print-directory test-contracts test-rust
 
@@ -108,6 +118,7 @@ soak: contracts ## Flood and attack nodes for a minute each, kill journals, node
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up
 	@audit/run
 
+##@ Measure it
 bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; count the round trips of a proposal and of a maintainer's pass, and what Bitcoin's header chain costs
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
 	cargo bench --locked --quiet -p coxswain-network
@@ -117,6 +128,7 @@ bench: contracts ## Measure with criterion: leader, decoding, follower, predicat
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench passes
 	cargo bench --locked --quiet -p coxswain-node --features proven --bench window
 
+##@ Check it
 check-manifests: ## Hold the manifests under deploy/kubernetes against Kubernetes' schemas and our rules, and test the alerts (needs Go and Python)
 	@tools/check-manifests
 	@tools/check-alerts
@@ -129,6 +141,7 @@ lint: contracts ## Check format and lints of Solidity and Rust, warnings denied,
 	cargo clippy --locked --workspace --features coxswain-demo/devnet --all-targets --quiet -- -D warnings
 	cargo clippy --locked --package coxswain-cli --features peers,points --all-targets --quiet -- -D warnings
 
+##@ Keep it up to date
 snapshots: contracts ## Write the gas snapshots that make test compares with
 	@rm -rf snapshots
 	@FORGE_SNAPSHOT_CHECK=false FORGE_SNAPSHOT_EMIT=true $(FORGE) test --match-path 'test/gas/*'
