@@ -1,5 +1,14 @@
 //! Typed access to the contracts: generated from the ABI snapshots in `abi/`, which `node tools/abi.mjs` writes.
 //! Nothing here is by hand but re-exports.
+//!
+//! ```
+//! use alloy::sol_types::SolCall;
+//! use coxswain_bindings::validator::{HeartbeatProposal, WalletProposalValidator::validateHeartbeatProposalCall};
+//!
+//! let proposal = HeartbeatProposal { walletPubKeyHash: [1; 20].into(), message: [0xff; 16].into() };
+//! let call = validateHeartbeatProposalCall { proposal }.abi_encode();
+//! assert_eq!(call[..4], validateHeartbeatProposalCall::SELECTOR);
+//! ```
 
 // What the generator writes is not ours to word.
 #![allow(missing_docs, clippy::too_many_arguments)]

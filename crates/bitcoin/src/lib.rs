@@ -3,6 +3,18 @@
 //!
 //! An [`Endpoint`] is an [`Electrum`] server or a Bitcoin [`Core`] node, each of which is a [`Server`] and at its own word;
 //! [`Backends`] makes of several what is proven, agreed on, or one's word.
+//!
+//! ```
+//! use bitcoin::{Network, constants::genesis_block};
+//! use coxswain_bitcoin::MerkleBranch;
+//!
+//! let block = genesis_block(Network::Bitcoin);
+//! let coinbase = &block.txdata[0];
+//! let branch = MerkleBranch::within(&[coinbase.compute_txid()], 0).unwrap();
+//! assert!(branch.prove(coinbase, &block.header).is_ok());
+//! let other = genesis_block(Network::Testnet).header;
+//! assert!(branch.prove(coinbase, &bitcoin::block::Header { merkle_root: other.prev_blockhash.to_raw_hash().into(), ..other }).is_err());
+//! ```
 
 mod backend;
 mod backends;

@@ -15,6 +15,16 @@
 //! Each wallet has a task of its own, so that one whose servers hang delays no other. A wallet asks one question of a
 //! kind at a time; of a newer one the older is given up. All that waits is bounded: heads by being overtaken, questions by
 //! their kinds, entries by what a member lets wait, messages by the channel.
+//!
+//! ```
+//! use coxswain_coordination::{Forgetful, Journal};
+//! use coxswain_rules::KeyHash;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! // What a wallet's member recorded before is handed to it first: here, nothing.
+//! assert!(Forgetful.restore(KeyHash([1; 20])).await.unwrap().is_empty());
+//! # });
+//! ```
 
 mod coordinator;
 mod executor;

@@ -1,6 +1,16 @@
 //! Ethereum as Coxswain sees it: an [`Endpoints`], one or several, that asks and asks again, one [`Block`] that a decision is made at,
 //! the [`ProposalValidator`], whose [`ContractVerdict`] is one of three and never guessed, and the [`SnapshotReader`], which reads
 //! what the rules read.
+//!
+//! ```
+//! use coxswain_ethereum::{calldata, reason};
+//! use coxswain_rules::{Case, HeartbeatProposal, KeyHash, Subject};
+//!
+//! let subject = Subject::Heartbeat(HeartbeatProposal { message: vec![0xff; 16] });
+//! // What the contract is asked. What isn't one of its errors is no reason: then there is no verdict.
+//! assert!(calldata(&Case { wallet: KeyHash([1; 20]), subject }).len() > 4);
+//! assert_eq!(reason(b"out of gas"), None);
+//! ```
 
 #[cfg(feature = "account")]
 pub mod account;

@@ -4,6 +4,17 @@
 //! spends a deposit or funds that were moved to it. [`Finder`] finds that transaction, [`judge`] says what it is to the
 //! Bridge, [`coxswain_bitcoin::spv`] makes the proof, [`proof_call`] the call that takes it, and [`Order`] says which comes first.
 //! [`RelayKeeper`] tells the relay each new difficulty of Bitcoin, without which nothing can be proven.
+//!
+//! ```
+//! use alloy::primitives::Address;
+//! use bitcoin::{Txid, hashes::Hash};
+//! use coxswain_maintainer::rank;
+//!
+//! // Several maintainers take turns: each transaction has one that needn't wait.
+//! let all: Vec<_> = (1..=3).map(Address::repeat_byte).collect();
+//! let waits = all.iter().map(|account| rank(&all, *account, Txid::all_zeros()));
+//! assert_eq!(waits.filter(|wait| wait.is_zero()).count(), 1);
+//! ```
 
 mod call;
 mod configuration;

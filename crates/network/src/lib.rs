@@ -3,6 +3,16 @@
 //!
 //! Knows no chain: whether a stranger may come in is asked through [`Eligibility`]. What a channel accepts, and how much of
 //! it, is asked through [`ChannelRules`].
+//!
+//! ```
+//! use coxswain_network::{Identity, verify};
+//!
+//! // An operator's Ethereum key is its identity in the network, and signs all that it says.
+//! let operator = Identity::from_secret([7; 32]).unwrap();
+//! let signature = operator.sign(b"said in a window");
+//! assert!(verify(operator.operator(), b"said in a window", &signature));
+//! assert!(!verify(operator.operator(), b"said by nobody", &signature));
+//! ```
 
 pub mod acts;
 mod address;

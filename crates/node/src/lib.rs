@@ -1,4 +1,14 @@
 //! A running operator: joins chain, network, journal and coordination.
+//!
+//! ```
+//! use coxswain_node::Configuration;
+//! use coxswain_service::configuration::Layers;
+//!
+//! // A configuration that lacks something, or has something unknown, says which key.
+//! let mut layers = Layers::default();
+//! layers.flag("--journal", "journal", "paht", "a.db");
+//! assert!(layers.read::<Configuration>().unwrap_err().to_string().contains("paht"));
+//! ```
 
 pub mod actions;
 mod advisor;

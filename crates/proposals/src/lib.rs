@@ -5,6 +5,15 @@
 //! state at the block, and from what Bitcoin says, to what can be in a valid proposal. Everything else gets a reason
 //! ([`Exclusion`]), and the rest is processed all the same. Judging takes seven [`Step`]s, one of them the contract. Its result
 //! is an [`Assessment`].
+//!
+//! ```
+//! use coxswain_proposals::heartbeat;
+//! use coxswain_rules::{KeyHash, units::BlockNumber};
+//!
+//! // Of all proposals, this one needs nothing but the block.
+//! let (now, later) = (heartbeat(KeyHash([1; 20]), BlockNumber(900)), heartbeat(KeyHash([1; 20]), BlockNumber(1_800)));
+//! assert!(now.message.starts_with(&[0xff; 8]) && now.message != later.message);
+//! ```
 
 pub mod deposits;
 mod depth;

@@ -2,6 +2,20 @@
 //!
 //! Pure: no I/O, clock, randomness or async. Time is block numbers. All members must compute alike what is here; the
 //! Go client that runs on mainnet is the reference.
+//!
+//! ```
+//! use alloy_primitives::{Address, B256};
+//! use coxswain_protocol::{Assignment, SigningGroup, WindowParameters};
+//! use coxswain_rules::{Action, KeyHash, units::BlockNumber};
+//!
+//! let network = WindowParameters::MAINNET;
+//! let window = network.window_at(BlockNumber(27_290 * 900)).unwrap();
+//! let group = SigningGroup::new((1..=100).map(Address::repeat_byte).collect()).unwrap();
+//! // Who leads, and what may be proposed, follows from the hash of the window's safe block.
+//! let drawn = Assignment::new(&network, window, KeyHash([1; 20]), &group, B256::repeat_byte(7));
+//! assert_eq!(group.holder(drawn.leader_seat), Some(drawn.leader));
+//! assert!(drawn.checklist.contains(Action::Redemption));
+//! ```
 
 mod acceptance;
 mod assignment;

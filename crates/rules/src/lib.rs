@@ -1,5 +1,19 @@
 //! The rules that every member of a wallet must apply alike: what a proposal is, which rules it must keep,
 //! and how a broken one is named. Pure: no I/O, clock, randomness or async.
+//!
+//! ```
+//! use coxswain_rules::{Case, HeartbeatProposal, KeyHash, RuleId, Snapshot, Subject, evaluate};
+//!
+//! // A heartbeat's message begins with eight bytes `ff`, so that it is no transaction: rule HB-1.
+//! let case = |message: &[u8]| Case {
+//!     wallet: KeyHash([1; 20]),
+//!     subject: Subject::Heartbeat(HeartbeatProposal { message: message.to_vec() }),
+//! };
+//! let snapshot = Snapshot::default();
+//! assert_eq!(evaluate(&case(b"\xff\xff\xff\xff\xff\xff\xff\xffalive..!"), &snapshot).unwrap().first(), None);
+//! let broken = evaluate(&case(b"a transaction..."), &snapshot).unwrap().first().unwrap();
+//! assert_eq!(broken.rule, Some(RuleId::Hb1));
+//! ```
 
 mod assurances;
 mod deposit_script;

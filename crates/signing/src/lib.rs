@@ -4,6 +4,14 @@
 //!
 //! `store` keeps key shares at rest; `threshold` (a feature) is what a group of seats says to each other to sign.
 //! [`WholeKeySigner`] holds the whole key: for local chains and tests ([`TestChain`]).
+//!
+//! ```
+//! use coxswain_signing::{ChainRefused, TestChain};
+//!
+//! // A key that one process holds whole signs on test chains alone, whatever is configured.
+//! assert!(TestChain::new(31337, &[]).is_ok());
+//! assert_eq!(TestChain::new(1, &[1]), Err(ChainRefused::Mainnet));
+//! ```
 
 mod action_id;
 mod chain;

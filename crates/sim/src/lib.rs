@@ -4,6 +4,14 @@
 //!
 //! All follows from a seed: the same seed plays the same game, event for event. Members are `protocol::Member`s; nothing
 //! here decides for them. [`run_coordinated`] plays the same with members that `coordination` drives, as a node runs them.
+//!
+//! ```
+//! use coxswain_sim::{Game, run};
+//!
+//! let game = Game { seed: 42, windows: 3, members: 4 };
+//! let summary = run(game).expect("what must hold holds in every game");
+//! assert_eq!(format!("{summary:?}"), format!("{:?}", run(game).unwrap()));
+//! ```
 
 mod advisor;
 mod check;
