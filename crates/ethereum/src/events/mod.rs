@@ -2,6 +2,8 @@
 //! limits. Beside it, the reveals that a proposal names.
 
 mod event;
+#[cfg(test)]
+mod fuzz;
 mod log;
 mod reader;
 mod reveal;

@@ -1,5 +1,5 @@
 //! What servers say, mutated: nothing panics, and what is false proves nothing. The corpus is what clients were recorded to
-//! answer. Envelopes of JSON-RPC are fuzzed where they are read, in the crate itself.
+//! answer. Envelopes of JSON-RPC and logs are fuzzed where they are read, in the crate itself.
 
 mod mutator;
 
@@ -9,8 +9,7 @@ use alloy::{
     consensus::Header,
     primitives::{B256, hex},
     rlp::Decodable,
-    rpc::types::{Header as RpcHeader, Log},
-    sol_types::SolEventInterface as _,
+    rpc::types::Header as RpcHeader,
 };
 use coxswain_ethereum::{HashedHeader, reason, revert_of};
 use serde_json::{Value, json};
@@ -86,34 +85,6 @@ fn headers() {
             assert_eq!(header.fields().hash_slow(), hash);
         }
         let _ = Header::decode(&mut &input[..]);
-    }
-}
-
-#[test]
-fn logs() {
-    let log = |block: u64| {
-        json!({
-            "address": "0x5e4861a80b55f035d899f66772117f00fa0e8e7b",
-            "topics": [B256::repeat_byte(1), B256::repeat_byte(2)],
-            "data": hex::encode_prefixed([7; 160]),
-            "blockNumber": format!("{block:#x}"),
-            "transactionHash": B256::repeat_byte(3),
-            "transactionIndex": "0x0",
-            "blockHash": B256::repeat_byte(4),
-            "logIndex": "0x1",
-            "removed": false,
-        })
-    };
-    let corpus = vec![json!([log(1), log(2)]).to_string().into_bytes(), b"[]".to_vec()];
-    let mut mutator = Mutator::new(corpus);
-    while let Some(input) = mutator.next() {
-        let Ok(logs) = serde_json::from_slice::<Vec<Log>>(&input) else { continue };
-        for log in logs {
-            let _ = coxswain_bindings::bridge::Bridge::BridgeEvents::decode_raw_log(
-                log.topics(),
-                &log.data().data,
-            );
-        }
     }
 }
 

@@ -321,10 +321,24 @@ async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by
     assert!(panel.at_number(BlockNumber(40)).await.is_err());
 }
 
-/// Three servers, one of which lies at the place that comes next.
+/// Servers one of which lies: among three, among two and alone, each time in the next way and at the next place.
 #[derive(Default)]
 struct Lied {
     verdicts: usize,
+}
+
+impl Lied {
+    async fn judged(
+        &self,
+        urls: &[Url],
+        asked: &ProposalValidator,
+        case: &Case,
+    ) -> Result<(Decision, Assured<ContractVerdict>), ChainError> {
+        let panel = Panel::new(urls, ANVIL, 0, false).unwrap();
+        let decision = panel.decide(&mut panel.decider(Preset::LOCAL.block_times), UnixTime(0)).await?;
+        let verdict = asked.assured_verdict(&panel, case, &decision.header).await;
+        Ok((decision, verdict))
+    }
 }
 
 impl Observer for Lied {
@@ -336,27 +350,46 @@ impl Observer for Lied {
         case: &Case,
         said: &ContractVerdict,
     ) {
-        let (_, meet) = lies().into_iter().next().unwrap();
+        let mut lies = lies();
+        // Another place, each time that all lies were told.
+        let (lie, place) = (self.verdicts % lies.len(), self.verdicts / lies.len());
+        let (what, meet) = lies.swap_remove(lie);
         let liar = FaultyEndpoint::start_inspecting(honest(scene), meet).await.unwrap();
         let other = FaultyEndpoint::start(honest(scene), |_| Reply::Forward).await.unwrap();
-        let mut urls = vec![honest(scene), other.url().clone()];
-        urls.insert(self.verdicts % 3, liar.url().clone());
-        let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
-        let decision =
-            panel.decide(&mut panel.decider(Preset::LOCAL.block_times), UnixTime(0)).await.unwrap();
-        assert_eq!(decision.header.block(), at);
-        let verdict = asked.assured_verdict(&panel, case, &decision.header).await;
-        assert_eq!((&verdict.fact, verdict.assurance), (said, BEST), "{case:?}");
+
+        let mut three = vec![honest(scene), other.url().clone()];
+        three.insert(place % 3, liar.url().clone());
+        let (decision, verdict) = self.judged(&three, asked, case).await.unwrap();
+        assert_eq!(decision.header.block(), at, "{what}");
+        assert_eq!((&verdict.fact, verdict.assurance), (said, BEST), "{what}: {case:?}");
+
+        let mut two = vec![honest(scene)];
+        two.insert(place % 2, liar.url().clone());
+        match self.judged(&two, asked, case).await {
+            Ok((_, Assured { fact: ContractVerdict::Undecided(_), .. })) | Err(_) => {}
+            Ok((_, verdict)) => {
+                assert_eq!(&verdict.fact, said, "{what} of two: {case:?}");
+                let is_silent = matches!(what, "dead" | "gigabytes");
+                assert!(verdict.assurance > Assurance::Word || is_silent, "{what} of two: {case:?}");
+            }
+        }
+
+        if let Ok((decision, verdict)) = self.judged(&[liar.url().clone()], asked, case).await {
+            let is_word = verdict.assurance == Assurance::Word;
+            assert!(verdict.fact == *said || is_word, "{what} alone: {case:?}: {verdict:?}");
+            assert_eq!(decision.named_by, 1, "{what} alone");
+        }
         self.verdicts += 1;
     }
 }
 
 #[tokio::test]
-async fn inc_47_the_agreement_suite_with_one_liar_among_three() {
+async fn inc_47_the_agreement_suite_with_one_liar_among_three_among_two_and_alone() {
     let mut validators = Validators::observed(Lied::default()).await;
     ask_everything(&mut validators).await;
-    println!("{} verdicts", validators.observer.verdicts);
-    assert!(validators.observer.verdicts > 90, "{}", validators.observer.verdicts);
+    let verdicts = validators.observer.verdicts;
+    println!("{verdicts} verdicts");
+    assert!(verdicts > 90 && verdicts > 6 * lies().len(), "each lie is told at each place: {verdicts}");
 }
 
 #[cfg(feature = "proven")]
