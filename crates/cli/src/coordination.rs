@@ -4,7 +4,7 @@ use std::fmt;
 
 use coxswain_ethereum::{Chain, ChainError, ConnectError, Endpoints, Expected, GroupError, RequestError};
 use coxswain_protocol::WindowParameters;
-use coxswain_rules::network::Preset;
+use coxswain_rules::{Assurance, Assurances, network::Preset};
 use url::Url;
 
 use crate::arguments::AskingArguments;
@@ -58,8 +58,13 @@ pub enum CoordinationError {
     #[error(transparent)]
     Undecided(#[from] ChainError),
     /// The wallet has no signing group, or none that can be trusted.
-    #[error(transparent)]
-    Group(Box<GroupError>),
+    #[error("{error} ({known})")]
+    Group {
+        /// Why.
+        error: Box<GroupError>,
+        /// How that is known.
+        known: Assurances,
+    },
 }
 
 impl From<ConnectError> for CoordinationError {
@@ -78,9 +83,11 @@ impl CoordinationError {
     /// The process's exit code: 1 no such wallet, 2 usage, 3 undecided.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Group(error) if matches!(**error, GroupError::NoWallet(_) | GroupError::Gone(_)) => 1,
+            Self::Group { error, .. } if matches!(**error, GroupError::NoWallet(_) | GroupError::Gone(_)) => {
+                1
+            }
             Self::Usage(_) | Self::Connect(_) => 2,
-            Self::Group(_) | Self::Undecided(_) => 3,
+            Self::Group { .. } | Self::Undecided(_) => 3,
         }
     }
 
@@ -88,9 +95,23 @@ impl CoordinationError {
     pub fn cause(&self) -> Option<&'static str> {
         match self {
             Self::Undecided(error) => Some(error.kind()),
-            Self::Group(_) if self.exit_code() == 3 => Some("contradiction"),
-            Self::Group(_) | Self::Usage(_) | Self::Connect(_) => None,
+            Self::Group { .. } if self.exit_code() == 3 => Some("contradiction"),
+            Self::Group { .. } | Self::Usage(_) | Self::Connect(_) => None,
         }
+    }
+}
+
+/// Refuses what is known less well than is required.
+pub(crate) fn require(
+    known: &Assurances,
+    required: Option<Assurance>,
+    answer: impl FnOnce() -> String,
+) -> Result<(), CoordinationError> {
+    match required {
+        Some(required) if !known.meets(required) => {
+            Err(ChainError::TooWeak { actual: known.weakest(), required, answer: answer() }.into())
+        }
+        _ => Ok(()),
     }
 }
 

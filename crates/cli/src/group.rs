@@ -7,14 +7,14 @@ use coxswain_ethereum::{
     BlockSelector, Chain, GroupError, Groups, WalletGroup, registry::MAINNET_REGISTRY_FROM,
 };
 use coxswain_protocol::SigningGroup;
-use coxswain_rules::{KeyHash, network::Preset, units::BlockNumber};
+use coxswain_rules::{Assurances, KeyHash, network::Preset, units::BlockNumber};
 use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::{
     arguments::{AskingArguments, GroupArguments, RegistryArguments},
-    coordination::{CoordinationError, endpoint},
-    report::{Report, Text},
+    coordination::{CoordinationError, endpoint, require},
+    report::{AssuranceFields, Report, Text},
 };
 
 /// A wallet's signing group.
@@ -22,6 +22,13 @@ use crate::{
 pub struct GroupReport {
     wallet: KeyHash,
     group: WalletGroup,
+    known: Assurances,
+}
+
+/// What was read, and how it is known.
+pub(crate) struct Read {
+    pub(crate) fact: WalletGroup,
+    pub(crate) known: Assurances,
 }
 
 /// Reads the group.
@@ -30,8 +37,13 @@ pub struct GroupReport {
 /// If the wallet is unknown or gone, or the endpoint gives no usable answer.
 pub async fn group(arguments: &GroupArguments) -> Result<GroupReport, CoordinationError> {
     let GroupArguments { wallet, rpc_url, network, registry, asking, .. } = arguments;
-    let group = read(*wallet, rpc_url, network.map(Into::into), registry, asking).await?;
-    Ok(GroupReport { wallet: *wallet, group })
+    let read = read(*wallet, rpc_url, network.map(Into::into), registry, asking).await;
+    if let Err(CoordinationError::Group { error, known }) = &read {
+        require(known, arguments.require, || error.to_string())?;
+    }
+    let Read { fact: group, known } = read?;
+    require(&known, arguments.require, || format!("the group has {} seats", group.operators.len()))?;
+    Ok(GroupReport { wallet: *wallet, group, known })
 }
 
 /// Reads a wallet's group from the chain, at its newest block.
@@ -41,7 +53,7 @@ pub(crate) async fn read(
     network: Option<Preset>,
     arguments: &RegistryArguments,
     asking: &AskingArguments,
-) -> Result<WalletGroup, CoordinationError> {
+) -> Result<Read, CoordinationError> {
     let endpoint = endpoint(urls, network, asking)?;
     let chain = Chain::served(&endpoint, network).await?;
     let contracts = chain.network.and_then(|network| network.contracts);
@@ -56,10 +68,13 @@ pub(crate) async fn read(
     let from_block = if is_mainnets { MAINNET_REGISTRY_FROM } else { BlockNumber(0) };
     let (panel, named) = chain.named(&endpoint, BlockSelector::Latest).await?;
     let groups = Groups::new(panel, endpoint, bridge, registry, from_block);
-    groups.of(wallet, &named.header).await.map_err(|error| match error {
+    let mut known = Assurances::at(named.named_by, named.of, false);
+    let read = groups.of(wallet, &named.header).await.map_err(|error| match error {
         GroupError::Undecided(undecided) => CoordinationError::Undecided(undecided),
-        other => CoordinationError::Group(Box::new(other)),
-    })
+        other => CoordinationError::Group { error: Box::new(other), known },
+    })?;
+    known.count_state(read.assurance);
+    Ok(Read { fact: read.fact, known })
 }
 
 /// The group as the protocol has it.
@@ -78,6 +93,7 @@ impl Serialize for GroupReport {
             wallet_id: B256,
             public_key: String,
             operators: Vec<Text<Address>>,
+            assurance: AssuranceFields,
         }
         let WalletGroup { id, key, operators, .. } = &self.group;
         let fields = Fields {
@@ -85,6 +101,7 @@ impl Serialize for GroupReport {
             wallet_id: *id,
             public_key: hex::encode_prefixed(key.serialize_uncompressed()),
             operators: operators.iter().copied().map(Text).collect(),
+            assurance: (&self.known).into(),
         };
         fields.serialize(serializer)
     }

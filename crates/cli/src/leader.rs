@@ -5,14 +5,14 @@ use std::{fmt, fs::File, io::Read, path::Path};
 use alloy_primitives::{Address, B256};
 use coxswain_ethereum::{BlockSelector, Chain};
 use coxswain_protocol::{SafeHashes, Seed, SigningGroup, Window};
-use coxswain_rules::{KeyHash, units::BlockNumber};
+use coxswain_rules::{Assurances, KeyHash, units::BlockNumber};
 use serde::{Serialize, Serializer};
 
 use crate::{
     arguments::LeaderArguments,
-    coordination::{CoordinationError, NamedParameters, endpoint},
+    coordination::{CoordinationError, NamedParameters, endpoint, require},
     group,
-    report::{Report, Text},
+    report::{AssuranceFields, Report, Text},
     values::address,
 };
 
@@ -27,6 +27,8 @@ pub struct LeaderReport {
     /// None when the safe block's hash was given rather than its window.
     window: Option<Window>,
     safe_block_hash: B256,
+    /// How what was read from the chain is known. `None` if nothing was.
+    known: Option<Assurances>,
     seed: Seed,
     /// Each operator with its first seat, in the order drawn.
     order: Vec<(Address, u8)>,
@@ -39,8 +41,8 @@ pub struct LeaderReport {
 /// When the file is malformed, the block is no coordination block, or the endpoint gives no usable answer.
 pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, CoordinationError> {
     let network = arguments.network.map(Into::into);
-    let group = match &arguments.operators {
-        Some(file) => operators(file)?,
+    let (group, of_group) = match &arguments.operators {
+        Some(file) => (operators(file)?, None),
         None if arguments.rpc_url.is_empty() => {
             let problem = "--operators, or --rpc-url (or COXSWAIN_ETHEREUM__URLS) to read them from the chain, is needed";
             return Err(CoordinationError::Usage(problem.to_owned()));
@@ -54,12 +56,12 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
                 &arguments.asking,
             )
             .await?;
-            group::signing_group(read.operators)?
+            (group::signing_group(read.fact.operators)?, Some(read.known))
         }
     };
-    let (named, window, safe_block_hash) =
+    let (named, window, safe_block_hash, known) =
         match (arguments.safe_block_hash, arguments.rpc_url.as_slice(), arguments.block) {
-            (Some(hash), ..) => (NamedParameters::chosen(network), None, hash),
+            (Some(hash), ..) => (NamedParameters::chosen(network), None, hash, of_group),
             (None, urls @ [_, ..], Some(block)) => {
                 let endpoint = endpoint(urls, network, &arguments.asking)?;
                 let named = NamedParameters::served(&endpoint, network).await?;
@@ -67,11 +69,10 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
                 let safe_block = BlockSelector::Number(window.safe_block());
                 let (_, block) =
                     Chain::served(&endpoint, network).await?.named(&endpoint, safe_block).await?;
-                (
-                    named,
-                    Some(window),
-                    SafeHashes::of(block.header.fields()).by(named.network.hash_rule(&window)),
-                )
+                let mut known = of_group.unwrap_or(Assurances::at(block.named_by, block.of, false));
+                known.named_by = known.named_by.min(block.named_by);
+                let hash = SafeHashes::of(block.header.fields()).by(named.network.hash_rule(&window));
+                (named, Some(window), hash, Some(known))
             }
             _ => {
                 let problem =
@@ -83,7 +84,14 @@ pub async fn leader(arguments: &LeaderArguments) -> Result<LeaderReport, Coordin
     let seat = |operator| group.first_seat(operator).expect("drawn operators are the group's").number();
     let order = group.shuffled(seed).into_iter().map(|operator| (operator, seat(operator))).collect();
     let draw = seed.heartbeat_draw();
-    Ok(LeaderReport { named, wallet: arguments.wallet, window, safe_block_hash, seed, order, draw })
+    let report =
+        LeaderReport { named, wallet: arguments.wallet, window, safe_block_hash, known, seed, order, draw };
+    if let Some(known) = &known {
+        let leader =
+            || report.order.first().map_or_else(String::new, |(leader, _)| format!("{leader} leads"));
+        require(known, arguments.require, leader)?;
+    }
+    Ok(report)
 }
 
 fn no_window(named: NamedParameters, block: BlockNumber) -> CoordinationError {
@@ -134,6 +142,8 @@ impl Serialize for LeaderReport {
             window: Option<u64>,
             safe_block: Option<BlockNumber>,
             safe_block_hash: B256,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            assurance: Option<AssuranceFields>,
             seed: Text<Seed>,
             order: Vec<Text<Address>>,
             leader: Option<Text<Address>>,
@@ -149,6 +159,7 @@ impl Serialize for LeaderReport {
             window: self.window.map(|window| window.index()),
             safe_block: self.window.map(|window| window.safe_block()),
             safe_block_hash: self.safe_block_hash,
+            assurance: self.known.as_ref().map(Into::into),
             seed: Text(self.seed),
             order: self.order.iter().map(|(operator, _)| Text(*operator)).collect(),
             leader: first.map(|(operator, _)| Text(*operator)),
@@ -170,6 +181,9 @@ impl fmt::Display for LeaderReport {
             writeln!(f, "safe block       {}, hashed by the rule {rule}", window.safe_block())?;
         }
         writeln!(f, "safe block hash  {}", self.safe_block_hash)?;
+        if let Some(known) = &self.known {
+            writeln!(f, "known            {known}")?;
+        }
         writeln!(f, "seed             {}", self.seed)?;
         if let Some((leader, seat)) = self.order.first() {
             writeln!(f, "leader           {leader}, through seat {seat}")?;

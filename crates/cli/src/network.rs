@@ -171,7 +171,7 @@ async fn members(arguments: &PingArguments) -> Result<BTreeSet<Address>, Network
     let mut members = BTreeSet::new();
     for wallet in wallet {
         let group = group::read(*wallet, rpc_url, network.map(Into::into), &contracts, asking).await?;
-        members.extend(group.operators);
+        members.extend(group.fact.operators);
     }
     Ok(members)
 }

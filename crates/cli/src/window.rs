@@ -5,16 +5,16 @@ use std::{fmt, time::SystemTime};
 use coxswain_ethereum::{Block, BlockSelector, Chain};
 use coxswain_protocol::{Phase, Window};
 use coxswain_rules::{
-    Action,
+    Action, Assurances,
     units::{BlockNumber, Blocks},
 };
 use serde::{Serialize, Serializer};
 
 use crate::{
     arguments::WindowArguments,
-    coordination::{CoordinationError, NamedParameters, endpoint},
+    coordination::{CoordinationError, NamedParameters, endpoint, require},
     page,
-    report::{BlockFields, Report},
+    report::{AssuranceFields, BlockFields, Report},
 };
 
 /// A window as seen from a block.
@@ -22,8 +22,8 @@ use crate::{
 pub struct WindowReport {
     named: NamedParameters,
     block: BlockNumber,
-    /// The endpoint's head, and when it was asked for. `None` if a block was given.
-    head: Option<(Block, SystemTime)>,
+    /// The servers' head, when it was asked for, and how it is known. `None` if a block was given.
+    head: Option<(Block, SystemTime, Assurances)>,
     /// The latest window that has started. `None` before the first.
     window: Option<Window>,
     next: Option<Window>,
@@ -47,8 +47,10 @@ pub async fn window(arguments: &WindowArguments, now: SystemTime) -> Result<Wind
             let endpoint = endpoint(urls, network, &arguments.asking)?;
             let named = NamedParameters::served(&endpoint, network).await?;
             let chain = Chain::served(&endpoint, network).await?;
-            let head = chain.named(&endpoint, BlockSelector::Latest).await?.1.header.block();
-            (named, head.number, Some((head, now)))
+            let head = chain.named(&endpoint, BlockSelector::Latest).await?.1;
+            let (known, head) = (Assurances::at(head.named_by, head.of, false), head.header.block());
+            require(&known, arguments.require, || format!("the head is {head}"))?;
+            (named, head.number, Some((head, now, known)))
         }
         ([], Some(block)) => (NamedParameters::chosen(network), block, None),
         ([], None) => {
@@ -109,13 +111,16 @@ impl Serialize for WindowReport {
             network: &'static str,
             block: BlockNumber,
             head: Option<BlockFields>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            assurance: Option<AssuranceFields>,
             window: Option<WindowFields>,
             next_coordination_block: Option<BlockNumber>,
         }
         let fields = Fields {
             network: self.named.name,
             block: self.block,
-            head: self.head.map(|(head, now)| BlockFields::new(head, now)),
+            head: self.head.map(|(head, now, _)| BlockFields::new(head, now)),
+            assurance: self.head.map(|(.., known)| (&known).into()),
             window: self.window.map(|window| self.window_fields(window)),
             next_coordination_block: self.next.map(|next| next.block()),
         };
@@ -178,8 +183,8 @@ const fn phase(phase: Phase) -> &'static str {
 impl fmt::Display for WindowReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let block = self.block;
-        if let Some((head, now)) = &self.head {
-            writeln!(f, "{}", page::block(head, *now))?;
+        if let Some((head, now, known)) = &self.head {
+            writeln!(f, "{}\n{known}", page::block(head, *now))?;
         }
         if let Some(window) = self.window {
             let now = match window.phase(block) {

@@ -11,7 +11,7 @@ use coxswain_bindings::{
     registry::{EcdsaSortitionPool::getIDOperatorsCall, WalletRegistry},
 };
 use coxswain_rules::{
-    KeyHash, Quorum, QuorumError, servers,
+    Assured, KeyHash, Quorum, QuorumError, servers,
     units::{BlockNumber, Blocks},
 };
 use futures_util::future::join_all;
@@ -53,8 +53,9 @@ async fn ask_all<Call: SolCall>(
     address: Address,
     call: Call,
     at: &HashedHeader,
-) -> Result<Call::Return, ChainError> {
-    returned::<Call>(panel.call(Some(address), call.abi_encode().into(), at).await?.fact, address)
+) -> Result<Assured<Call::Return>, ChainError> {
+    let Assured { fact, assurance } = panel.call(Some(address), call.abi_encode().into(), at).await?;
+    Ok(Assured { fact: returned::<Call>(fact, address)?, assurance })
 }
 
 /// What a view that never reverts has returned.
@@ -243,20 +244,22 @@ impl Groups {
     }
 
     /// The operators of a wallet, by seat. What the contracts say is proven or said by enough servers. What events say is held
-    /// against the hashes that the contracts keep, so that a group is right or there is none. It never changes.
+    /// against the hashes that the contracts keep, so that a group is right or there is none. It never changes. It is known as
+    /// well as the least of what the contracts say.
     ///
     /// # Errors
     /// If the wallet is unknown or gone, or the servers' answers are of no use.
-    pub async fn of(&self, wallet: KeyHash, at: &HashedHeader) -> Result<WalletGroup, GroupError> {
+    pub async fn of(&self, wallet: KeyHash, at: &HashedHeader) -> Result<Assured<WalletGroup>, GroupError> {
         let (panel, block) = (&self.panel, at.block());
         let contradiction = |what| GroupError::Contradiction { wallet, what };
         let call = Bridge::walletsCall { walletPubKeyHash: wallet.0.into() };
-        let id = ask_all(panel, self.bridge, call, at).await?.ecdsaWalletID;
+        let Assured { fact: record, assurance: of_bridge } = ask_all(panel, self.bridge, call, at).await?;
+        let id = record.ecdsaWalletID;
         if id.is_zero() {
             return Err(GroupError::NoWallet(wallet));
         }
         let call = WalletRegistry::getWalletCall { walletID: id };
-        let kept = ask_all(panel, self.registry, call, at).await?;
+        let Assured { fact: kept, assurance: of_registry } = ask_all(panel, self.registry, call, at).await?;
         if kept.membersIdsHash.is_zero() {
             return Err(GroupError::Gone(wallet));
         }
@@ -283,11 +286,13 @@ impl Groups {
 
         let pool = ask_all(panel, self.registry, WalletRegistry::sortitionPoolCall {}, at).await?;
         let count = ids.len();
-        let operators = ask_all(panel, pool, getIDOperatorsCall { ids: ids.clone() }, at).await?;
+        let call = getIDOperatorsCall { ids: ids.clone() };
+        let Assured { fact: operators, assurance: of_pool } = ask_all(panel, pool.fact, call, at).await?;
+        let assurance = of_bridge.min(of_registry).min(pool.assurance).min(of_pool);
         if operators.len() != count || operators.contains(&Address::ZERO) {
             return Err(contradiction("a member has no operator"));
         }
-        Ok(WalletGroup { id, key, operators, members: ids })
+        Ok(Assured { fact: WalletGroup { id, key, operators, members: ids }, assurance })
     }
 
     /// The event of this kind, the newest first: where there are several, each names what was asked for.

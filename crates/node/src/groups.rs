@@ -162,9 +162,9 @@ async fn final_group(
 ) -> Result<WalletGroup, GroupError> {
     match (groups.of(wallet, head).await, head.number().checked_sub(FINAL)) {
         (Err(GroupError::Gone(_)), Some(number)) => {
-            groups.of(wallet, &panel.ancestor(head, number).await?.fact).await
+            Ok(groups.of(wallet, &panel.ancestor(head, number).await?.fact).await?.fact)
         }
-        (read, _) => read,
+        (read, _) => Ok(read?.fact),
     }
 }
 

@@ -169,7 +169,9 @@ impl Registry {
             Some("eth_call") => json!(self.call(&parameters[0])),
             Some("eth_getLogs") => self.logs(&parameters[0]),
             // Many providers have none.
-            Some("eth_getProof") => return failed(-32601, "the method does not exist"),
+            Some("eth_getProof" | "eth_createAccessList") => {
+                return failed(-32601, "the method does not exist");
+            }
             other => panic!("nobody asks a registry for {other:?}"),
         };
         json!({ "jsonrpc": "2.0", "id": id, "result": result })

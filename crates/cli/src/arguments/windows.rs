@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use alloy_primitives::B256;
 use clap::{ArgGroup, Args};
-use coxswain_rules::{KeyHash, units::BlockNumber};
+use coxswain_rules::{Assurance, KeyHash, units::BlockNumber};
 use url::Url;
 
 use super::{AskingArguments, BitcoinArguments, NetworkName, RegistryArguments};
-use crate::values::{UrlParser, ethereum_url, key_hash};
+use crate::values::{UrlParser, assurance, ethereum_url, key_hash};
 
 pub(super) const WINDOW_HELP: &str = "\
 Exit codes: 0 shown, 2 usage, 3 undecided (the endpoint gave no usable answer).
@@ -66,6 +66,10 @@ pub struct WindowArguments {
     /// How it is asked.
     #[command(flatten)]
     pub asking: AskingArguments,
+    /// How well it must be known, else it is undecided: agreed (by servers enough) or proven (checked here, at a block that two
+    /// servers name)
+    #[arg(long, value_name = "ASSURANCE", value_parser = assurance)]
+    pub require: Option<Assurance>,
     /// Print the window as JSON
     #[arg(long)]
     pub json: bool,
@@ -100,6 +104,10 @@ pub struct LeaderArguments {
     /// How it is asked.
     #[command(flatten)]
     pub asking: AskingArguments,
+    /// How well it must be known, else it is undecided: agreed (by servers enough) or proven (checked here, at a block that two
+    /// servers name)
+    #[arg(long, value_name = "ASSURANCE", value_parser = assurance)]
+    pub require: Option<Assurance>,
     /// Print the draw as JSON
     #[arg(long)]
     pub json: bool,
@@ -123,6 +131,10 @@ pub struct GroupArguments {
     /// How it is asked.
     #[command(flatten)]
     pub asking: AskingArguments,
+    /// How well it must be known, else it is undecided: agreed (by servers enough) or proven (checked here, at a block that two
+    /// servers name)
+    #[arg(long, value_name = "ASSURANCE", value_parser = assurance)]
+    pub require: Option<Assurance>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

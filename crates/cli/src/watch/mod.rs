@@ -108,7 +108,7 @@ pub async fn watch(arguments: &WatchArguments, mut tell: impl FnMut(&Line)) -> R
         Some(file) => operators(file)?,
         None => {
             let read = group::read(wallet, rpc_url, network, registry, asking).await?;
-            group::signing_group(read.operators)?
+            group::signing_group(read.fact.operators)?
         }
     };
     let endpoints = endpoint(rpc_url, network, asking)?;

@@ -25,6 +25,7 @@ mod fleet;
 mod history;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod liars;
 #[cfg(feature = "node")]
 mod maintain;
 #[cfg(feature = "node")]

@@ -13,8 +13,8 @@ use bitcoin::{Amount, Psbt, Transaction, TxOut, consensus::encode};
 use coxswain_bindings::Bridge;
 use coxswain_cli::Document;
 use coxswain_testkit::{
-    BitcoinServer, Deposit, DepositOutput, DepositSpec, FaultyEndpoint, Funding, Reply, Serving, Wallet,
-    World, our_validator, standard_scripts,
+    BitcoinServer, Deposit, DepositOutput, DepositSpec, Funding, Reply, Serving, Wallet, World,
+    our_validator, standard_scripts,
 };
 use serde_json::{Value, json};
 
@@ -259,62 +259,6 @@ async fn the_exit_code_says_whether_there_is_a_proposal() {
     assert_eq!(json["outcome"], "proposal");
     let run = bench.propose(&["--action", "heartbeat", "--action", "moving-funds"]).await;
     assert_eq!(run.code, 0, "nothing is ahead of it: {run:?}");
-}
-
-#[tokio::test]
-async fn inc_47_one_liar_among_three_changes_no_proposal_wherever_it_stands() {
-    let mut bench = Bench::set_up().await;
-    bench.deposit(DepositSpec::default()).await;
-    bench.request(7).await;
-    bench.pass(3 * HOUR).await;
-    let honest = bench.world.chain.endpoint();
-    let other = FaultyEndpoint::start(honest.parse().unwrap(), |_| Reply::Forward).await.unwrap();
-    let (wallet, validator) = (bench.wallet.key_hash().to_string(), bench.validator.to_string());
-    let propose = async |urls: &[&str], action: &str| {
-        let mut arguments = vec!["propose", "--wallet", &wallet, "--validator", &validator, "--json"];
-        arguments.extend(["--bitcoin-url", bench.electrum.url().as_str(), "--action", action]);
-        arguments.extend(urls.iter().flat_map(|url| ["--rpc-url", *url]));
-        coxswain(&arguments, "").await
-    };
-    type Meet = fn(&str, &Value) -> Reply;
-    let lies: [(&str, Meet); 5] = [
-        ("no events", |method, _| match method {
-            "eth_getLogs" => Reply::Result(json!([])),
-            _ => Reply::Forward,
-        }),
-        ("state that is none", |method, _| match method {
-            "eth_call" => Reply::Result(json!(format!("0x{}", "00".repeat(32 * 11)))),
-            "eth_getProof" => Reply::Error(json!({ "code": -32000, "message": "missing trie node" })),
-            _ => Reply::Forward,
-        }),
-        ("an old head", |method, params| match method {
-            "eth_getBlockByNumber" if params[0] == "latest" => Reply::Instead(json!(["0x9", false])),
-            _ => Reply::Forward,
-        }),
-        ("another chain", |method, _| match method {
-            "eth_chainId" => Reply::Result(json!("0x1")),
-            _ => Reply::Forward,
-        }),
-        ("gigabytes", |_, _| Reply::Endless),
-    ];
-    for action in ["redemption", "deposit-sweep", "heartbeat"] {
-        let expected = propose(&[&honest], action).await;
-        assert_eq!(expected.code, 0, "{expected:?}");
-        let expected = expected.json();
-        for (what, meet) in &lies {
-            let liar = FaultyEndpoint::start_inspecting(honest.parse().unwrap(), *meet).await.unwrap();
-            for place in 0..3 {
-                let mut urls = vec![honest.as_str(), other.url().as_str()];
-                urls.insert(place, liar.url().as_str());
-                let run = propose(&urls, action).await;
-                assert_eq!(run.code, 0, "{what} at {place}: {run:?}");
-                let json = run.json();
-                assert_eq!(json["proposal"], expected["proposal"], "{what} at {place}");
-                assert_eq!(json["assurance"]["block"]["of"], 3);
-                assert!(json["assurance"]["block"]["namedBy"].as_u64().unwrap() >= 2, "{what} at {place}");
-            }
-        }
-    }
 }
 
 #[tokio::test]

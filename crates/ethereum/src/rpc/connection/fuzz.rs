@@ -1,13 +1,10 @@
 //! Envelopes, mutated: nothing panics, and only what answers our request is its answer.
 
-#[path = "../../../tests/all/fuzz/mutator.rs"]
-mod mutator;
-
 use alloy::primitives::U64;
 use serde_json::json;
 
-use self::mutator::Mutator;
 use super::*;
+use crate::mutator::Mutator;
 
 #[test]
 fn envelopes() {
