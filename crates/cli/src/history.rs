@@ -475,7 +475,7 @@ impl fmt::Display for WhyReport {
 pub struct ReplayReport {
     wallet: Text<KeyHash>,
     window: u64,
-    block: u64,
+    block: BlockNumber,
     recorded: String,
     contract: String,
     rules: String,

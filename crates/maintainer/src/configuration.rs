@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use alloy::primitives::{Address, U256, utils::parse_ether};
-use coxswain_rules::network::Preset;
+use coxswain_rules::{network::Preset, units::Blocks};
 use coxswain_service::{
     configuration::{parsed, parsed_if_any},
     settings::{LogSettings, Password, duration, preset, text, urls},
@@ -77,7 +77,7 @@ pub struct EthereumSettings {
     pub poll: Option<Duration>,
     /// How many blocks on its own a transaction needs. Left out, 3.
     #[serde(default, deserialize_with = "parsed_if_any")]
-    pub depth: Option<u64>,
+    pub depth: Option<Blocks>,
 }
 
 /// Bitcoin.

@@ -19,7 +19,7 @@ use coxswain_ethereum::{
 };
 use coxswain_rules::{
     network::{Contracts, Preset},
-    units::{BlockNumber, Blocks},
+    units::BlockNumber,
 };
 use coxswain_service::{
     journal::{self, Journal, OpenError, ReadError},
@@ -151,7 +151,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     let records = Records::of(Arc::clone(&journal), address)?;
     let mut terms = Terms::default();
     terms.poll = ethereum.poll.unwrap_or(terms.poll);
-    terms.depth = Blocks(ethereum.depth.unwrap_or(terms.depth.0));
+    terms.depth = ethereum.depth.unwrap_or(terms.depth);
     let sent = records.sent().await;
     let submitter = Submitter::new(endpoints.clone(), account, chain.id, terms, records.clone(), &sent);
     let submitter = Arc::new(submitter);

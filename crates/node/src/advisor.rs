@@ -224,7 +224,7 @@ impl SessionAdvisor {
         };
         #[cfg(feature = "proven")]
         if let (Some(records), Some((_, case))) = (&self.records, &*case) {
-            records.record(wallet, window.index(), number.0, case, &verdict, &recorder).await;
+            records.record(wallet, window.index(), number, case, &verdict, &recorder).await;
         }
         (verdict, number)
     }

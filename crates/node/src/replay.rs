@@ -9,7 +9,7 @@ use coxswain_ethereum::{
 };
 use coxswain_proposals::{SessionError, rejudge};
 use coxswain_protocol::ContentVerdict;
-use coxswain_rules::{Assurance, Case, KeyHash, Objection, Rejection};
+use coxswain_rules::{Assurance, Case, KeyHash, Objection, Rejection, units::BlockNumber};
 use coxswain_service::journal::{Journal, ReadError, Reader, Snapshot};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -67,7 +67,7 @@ impl Records {
         &self,
         wallet: KeyHash,
         window: u64,
-        block: u64,
+        block: BlockNumber,
         case: &Case,
         verdict: &ContentVerdict,
         recorder: &Recorder,
@@ -97,7 +97,7 @@ impl Records {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     /// The block that was judged at.
-    pub block: u64,
+    pub block: BlockNumber,
     /// What was recorded.
     pub recorded: Verdict,
     /// What the contract says, by the code that judged then.
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn what_state_alone_rejects_was_not_undecided_for_something_else() {
         let rejection = |rule| Rejection { rule: Some(rule), cause: Cause::Panic(U256::ONE) };
-        let replay = |recorded, contract, rules| Replay { block: 9, recorded, contract, rules };
+        let replay = |recorded, contract, rules| Replay { block: BlockNumber(9), recorded, contract, rules };
         let undecided = || Verdict::Undecided("outputs: no Bitcoin server answers".to_owned());
         let [one, other] = [RuleId::Ds1, RuleId::Ds11].map(rejection);
         let rejected = || ContractVerdict::Rejected(one.clone());

@@ -13,7 +13,7 @@ use coxswain_coordination::Wallet;
 use coxswain_ethereum::Chain;
 use coxswain_network::{Identity, Network};
 use coxswain_protocol::{Setup, SigningGroup, WindowParameters};
-use coxswain_rules::{KeyHash, units::Blocks};
+use coxswain_rules::KeyHash;
 use coxswain_service::{
     journal::Journal,
     status::{Condition, Health},
@@ -147,7 +147,7 @@ impl Joining<'_> {
             }
         };
         let times = self.chain.parameters().signing;
-        let wait = Blocks(times.delay.saturating_add(times.announcement).0);
+        let wait = times.delay.saturating_add(times.announcement);
         let record = SignedFor::new(Arc::clone(self.journal));
         let signer = WholeKeySigner::new(test_chain, key, record, wait);
         if signer.wallet() != wallet {

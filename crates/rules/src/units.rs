@@ -138,60 +138,6 @@ impl Blocks {
     }
 }
 
-impl Height {
-    /// The height so many blocks later. `None` if there is no such height.
-    pub const fn checked_add(self, blocks: u32) -> Option<Self> {
-        match self.0.checked_add(blocks) {
-            Some(height) => Some(Self(height)),
-            None => None,
-        }
-    }
-
-    /// The height so many blocks later, or the last there can be.
-    #[must_use]
-    pub const fn saturating_add(self, blocks: u32) -> Self {
-        Self(self.0.saturating_add(blocks))
-    }
-
-    /// The height so many blocks earlier. `None` if there is no such height.
-    pub const fn checked_sub(self, blocks: u32) -> Option<Self> {
-        match self.0.checked_sub(blocks) {
-            Some(height) => Some(Self(height)),
-            None => None,
-        }
-    }
-
-    /// The height so many blocks earlier, or height 0.
-    #[must_use]
-    pub const fn saturating_sub(self, blocks: u32) -> Self {
-        Self(self.0.saturating_sub(blocks))
-    }
-
-    /// How many blocks it lies above the other. `None` if it lies below.
-    pub const fn above(self, lower: Self) -> Option<u32> {
-        self.0.checked_sub(lower.0)
-    }
-
-    /// The height after it.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        self.saturating_add(1)
-    }
-
-    /// How well a transaction at this height is confirmed, if `tip` is the newest block. `None` if it lies above that.
-    pub const fn confirmations(self, tip: Self) -> Option<Confirmations> {
-        match tip.0.checked_sub(self.0) {
-            Some(above) => Some(Confirmations(above.saturating_add(1))),
-            None => None,
-        }
-    }
-}
-
-impl Confirmations {
-    /// Of what is in no block yet.
-    pub const ZERO: Self = Self(0);
-}
-
 impl UnixTime {
     /// The time so much later, or the last there can be.
     #[must_use]
@@ -242,16 +188,6 @@ mod tests {
         assert_eq!((last.next(), first.next()), (last, BlockNumber(1)));
         assert!(BlockNumber(3).to(BlockNumber(5)).eq([3, 4, 5].map(BlockNumber)));
         assert_eq!(BlockNumber(5).to(BlockNumber(3)).count(), 0);
-    }
-
-    #[test]
-    fn the_newest_block_confirms_once() {
-        let tip = Height(100);
-        assert_eq!(tip.confirmations(tip), Some(Confirmations(1)));
-        assert_eq!(Height(95).confirmations(tip), Some(Confirmations(6)));
-        assert_eq!(Height(101).confirmations(tip), None);
-        assert_eq!(Height(0).confirmations(Height(u32::MAX)), Some(Confirmations(u32::MAX)));
-        assert_eq!((tip.above(Height(95)), Height(95).above(tip)), (Some(5), None));
     }
 
     #[test]

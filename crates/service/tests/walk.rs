@@ -46,7 +46,7 @@ async fn a_changed_byte_in_each_kind_of_row_is_named() {
     let snapshot = Snapshot {
         wallet: WALLET,
         window: 1,
-        block: 9,
+        block: BlockNumber(9),
         body: "{\"b\":2}".to_owned(),
         codes: vec![alloy_primitives::keccak256(&code)],
     };
@@ -55,7 +55,7 @@ async fn a_changed_byte_in_each_kind_of_row_is_named() {
     assert_eq!(journal.reader().code(alloy_primitives::keccak256(&code)).unwrap(), Some(code));
     assert_eq!(journal.reader().facts("heard", Some(WALLET.0)).unwrap(), ["{\"a\":1}"]);
     // The last judging of a window counts.
-    let later = Snapshot { block: 10, ..snapshot };
+    let later = Snapshot { block: BlockNumber(10), ..snapshot };
     journal.snapshot(later.clone(), Vec::new()).await.unwrap();
     assert_eq!(journal.reader().snapshot(WALLET, 1).unwrap(), Some(Ok(later)));
     assert_eq!(broken(journal.reader()), (5, None));

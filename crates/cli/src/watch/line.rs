@@ -247,7 +247,7 @@ impl Serialize for WindowLine {
         });
         let fields = WindowFields {
             window: self.stage.index,
-            block: BlockNumber(self.stage.block.0),
+            block: self.stage.block,
             time: self.time,
             leader: Text(self.leader),
             seat: self.seat,

@@ -41,7 +41,7 @@ const WINDOWS: u64 = 16;
 /// The most windows that are watched at once.
 const MOST_WINDOWS: u64 = 5_000;
 /// How much further back one step goes that searches for the main UTXO, in blocks: 30 days.
-const STEP: u64 = 216_000;
+const STEP: Blocks = Blocks(216_000);
 /// How many such steps are taken: five years.
 const MOST_STEPS: usize = 60;
 
@@ -209,7 +209,7 @@ async fn look_back(
         let events = reader.log();
         let found = events.transactions(wallet).count() > 1 || events.registration(wallet).is_some();
         let Some(before) = events.searched().checked_sub(Blocks(1)).filter(|_| !found) else { break };
-        reader.reach_back(before.next().saturating_sub(Blocks(STEP)), block).await?;
+        reader.reach_back(before.next().saturating_sub(STEP), block).await?;
     }
     Ok(reader.log())
 }

@@ -21,7 +21,7 @@ async fn carried_out(fleet: &mut Fleet, wallet: &Wallet, action: Action) -> (u64
     fleet.has_sent(key_hash, window).await;
     // A commitment is mined at once.
     fleet.catch_up().await;
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     for result in fleet.results(key_hash, window).await.values() {
         assert!(result.faults.is_empty(), "{result:#?}");
         assert_eq!(

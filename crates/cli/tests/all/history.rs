@@ -178,7 +178,7 @@ async fn inc_25_inc_29_health_turns_red_and_green_and_the_journal_tells_why() {
     let window = fleet.next();
     fleet.mine(1).await;
     fleet.has_sent(key_hash, window).await;
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     fleet.results(key_hash, window).await;
     fleet.rest().await;
     fleet.mine(1).await;
@@ -296,7 +296,7 @@ async fn inc_26_inc_39_a_closed_wallet_is_dropped_once_that_is_final() {
     fleet.world.close(&goes).await.unwrap();
     fleet.catch_up().await;
     assert!(fleet.height < window.block().saturating_add(Blocks(10)).0, "{}", fleet.height);
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     let index = window.index();
     let results = |fleet: &Fleet, index: u64| {
         [&stays, &goes].map(|wallet| fleet.nodes[&1].result(wallet.key_hash(), index).is_some())
@@ -307,7 +307,7 @@ async fn inc_26_inc_39_a_closed_wallet_is_dropped_once_that_is_final() {
     let window = fleet.next();
     fleet.mine(1).await;
     until(at, 503, &[("wallet_gone", "warning")]).await;
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     let index = window.index();
     fleet.until("the other wallet goes on", |fleet| results(fleet, index)[0]).await;
     assert_eq!(results(&fleet, index), [true, false]);
@@ -336,7 +336,7 @@ async fn inc_38_a_key_that_can_not_be_read_is_named_and_the_other_wallets_go_on(
     assert!(metrics.lines().any(|other| other == line), "{metrics}");
     let window = fleet.next();
     fleet.mine(1).await;
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     fleet
         .until("both wallets are coordinated", |fleet| {
             [&sound, &broken]

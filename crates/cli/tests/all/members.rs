@@ -63,7 +63,7 @@ async fn run(
     if leads != operator(HOSTILE) {
         fleet.has_sent(wallet, window).await;
     }
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     let results = fleet.results(wallet, window).await;
     assert_eq!(results.keys().copied().collect::<Vec<_>>(), HONEST);
     results
@@ -228,12 +228,12 @@ async fn inc_18_a_member_that_floods_keeps_nobody_from_hearing_the_leader_in_tha
             tokio::time::sleep(flood_time() * 6 / 100).await;
         }
         tokio::time::sleep(flood_time().saturating_sub(began.elapsed())).await;
-        fleet.mine_to(window.active_end().0).await;
+        fleet.mine_to(window.active_end()).await;
         stop.store(true, Ordering::Relaxed);
     };
     tokio::join!(flood, active);
     let flooded = began.elapsed();
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     for (number, result) in fleet.results(wallet, window).await {
         assert!(matches!(result.agreement, Agreement::Action(..)), "{number}: {result:#?}");
         assert!(result.faults.iter().all(|fault| fault.culprit == operator(HOSTILE)), "{result:#?}");

@@ -139,7 +139,7 @@ fn all(name: &'static str) -> BTreeMap<u8, &'static str> {
 /// Waits until a leader has sent, and lets the rest of the window pass.
 async fn finish(fleet: &mut Fleet, wallet: KeyHash, window: Window) -> BTreeMap<u8, Arc<WindowResult>> {
     fleet.has_sent(wallet, window).await;
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     fleet.results(wallet, window).await
 }
 
@@ -184,7 +184,7 @@ async fn inc_17_inc_22_inc_25_servers_that_die_fail_or_hang_cost_no_result_that_
     others().for_each(|servers| servers.are(Mood::Fail));
     fleet.mine(1).await;
     fleet.has_sent(wallet, window).await;
-    fleet.mine_to(window.active_end().saturating_add(Blocks(3)).0).await;
+    fleet.mine_to(window.active_end().saturating_add(Blocks(3))).await;
     others().for_each(|servers| servers.are(Mood::Answer));
     assert_eq!(names(&finish(&mut fleet, wallet, window).await), all("action"));
 
@@ -206,7 +206,7 @@ async fn inc_17_inc_22_inc_25_servers_that_die_fail_or_hang_cost_no_result_that_
     let window = fleet.next();
     let leads = leader(&fleet, wallet, window).await;
     servers[&leads].are(Mood::Hang);
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     let results = fleet.results(wallet, window).await;
     servers[&leads].are(Mood::Answer);
     for (number, result) in &results {
@@ -242,7 +242,7 @@ async fn a_wallet_whose_servers_hang_delays_no_other_wallets_message_by_a_block(
     fleet.has_sent(wallets[1], window).await;
     let hangs = fleet.nodes.values().all(|node| node.sent(wallets[0], window.index()).is_none());
     assert!(hangs, "the other one's servers don't hang");
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     assert_eq!(names(&fleet.results(wallets[1], window).await), all("action"));
     servers.values().for_each(|servers| servers.are(Mood::Answer));
     fleet.stop();
@@ -269,7 +269,7 @@ async fn inc_14_inc_16_a_stream_that_stands_jumps_falls_silent_or_is_replaced_ru
     let before = fleet.next();
     fleet.mine(1).await;
     fleet.has_sent(wallet, before).await;
-    fleet.mine_to(before.active_end().saturating_add(Blocks(2)).0).await;
+    fleet.mine_to(before.active_end().saturating_add(Blocks(2))).await;
     let window = fleet.next();
     fleet.mine(50).await;
     assert_eq!(fleet.height, window.block().saturating_add(Blocks(12)).0);
@@ -293,14 +293,14 @@ async fn inc_14_inc_16_a_stream_that_stands_jumps_falls_silent_or_is_replaced_ru
     // INC-16: while the leader prepares, the chain is replaced from before the safe block on.
     fleet.rest().await;
     let window = fleet.next();
-    let before = fleet.hashes(window.safe_block().0).await.canonical;
+    let before = fleet.hashes(window.safe_block()).await.canonical;
     servers.values().for_each(|servers| servers.are(Mood::Hang));
     fleet.mine(1).await;
     fleet.world.chain.replace(NETWORK.safe_block_distance.saturating_add(Blocks(4)).0).await.unwrap();
-    let after = fleet.hashes(window.safe_block().0).await.canonical;
+    let after = fleet.hashes(window.safe_block()).await.canonical;
     assert_ne!(before, after);
     servers.values().for_each(|servers| servers.are(Mood::Answer));
-    fleet.mine_to(window.block().saturating_add(Blocks(4)).0).await;
+    fleet.mine_to(window.block().saturating_add(Blocks(4))).await;
     let results = finish(&mut fleet, wallet, window).await;
     assert_eq!(names(&results), all("action"));
     for result in results.values() {
@@ -329,7 +329,7 @@ async fn inc_15_inc_50_who_restarts_joins_late_says_the_same_again_and_calls_nob
     fleet.mine(2).await;
     fleet.run(leads, &[]);
     fleet.taken().await;
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     assert_eq!(names(&fleet.results(wallet, window).await), all("action"));
     assert_eq!(fleet.nodes[&leads].sent(wallet, window.index()), sent);
     assert_eq!(recorded(&fleet, leads, wallet, window), 1);
@@ -341,10 +341,10 @@ async fn inc_15_inc_50_who_restarts_joins_late_says_the_same_again_and_calls_nob
     let late = (1..=NODES).find(|number| *number != leads).unwrap();
     fleet.nodes.remove(&leads).unwrap().kill();
     fleet.nodes.remove(&late).unwrap().kill();
-    fleet.mine_to(window.block().saturating_add(Blocks(6)).0).await;
+    fleet.mine_to(window.block().saturating_add(Blocks(6))).await;
     fleet.run(late, &[]);
     fleet.taken().await;
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     let results = fleet.results(wallet, window).await;
     assert_eq!(results.len(), 2);
     blames_nobody(&results);
@@ -382,12 +382,12 @@ async fn inc_46_a_journal_that_is_held_or_full_lets_nothing_be_sent_that_is_not_
     while !fleet.nodes[&1].lines().iter().any(|line| line.contains(full)) {
         let window = fleet.until_next(key, |it| it.leader == operator(1)).await;
         led += 1;
-        fleet.mine_to(window.end().next().0).await;
+        fleet.mine_to(window.end().next()).await;
         assert!(led < 30, "it is never full");
     }
     // A window more, of which nothing is recorded and nothing said; then it says so to the end.
     let window = fleet.until_next(key, |it| it.leader == operator(1)).await;
-    fleet.mine_to(window.end().next().0).await;
+    fleet.mine_to(window.end().next()).await;
     let recorded = fleet.nodes[&1].entries(key);
     assert!(fleet.nodes[&1].sent(key, window.index()).is_none());
     let receiver = heard.get_mut(&key).unwrap();

@@ -29,7 +29,7 @@ async fn run_window(fleet: &mut Fleet, wallets: &[KeyHash]) -> Vec<Arc<WindowRes
     for wallet in wallets {
         fleet.has_sent(*wallet, window).await;
     }
-    fleet.mine_to(window.end().0).await;
+    fleet.mine_to(window.end()).await;
     let mut results = Vec::new();
     for wallet in wallets {
         let all = fleet.results(*wallet, window).await;

@@ -376,8 +376,8 @@ impl Fleet {
     }
 
     /// Mines up to this block, one by one.
-    pub(crate) async fn mine_to(&mut self, block: u64) {
-        while self.height < block {
+    pub(crate) async fn mine_to(&mut self, block: BlockNumber) {
+        while self.height < block.0 {
             self.mine(1).await;
         }
     }
@@ -392,8 +392,8 @@ impl Fleet {
     }
 
     /// A block's hashes by both rules.
-    pub(crate) async fn hashes(&self, block: u64) -> SafeHashes {
-        SafeHashes::of(&self.endpoints.header(BlockNumber(block)).await.unwrap().unwrap())
+    pub(crate) async fn hashes(&self, block: BlockNumber) -> SafeHashes {
+        SafeHashes::of(&self.endpoints.header(block).await.unwrap().unwrap())
     }
 
     /// A window's assignment by this hash of its safe block.
@@ -403,7 +403,7 @@ impl Fleet {
 
     /// Who leads a window, and what may be proposed in it. Its safe block must be there.
     pub(crate) async fn assignment(&self, wallet: KeyHash, window: Window) -> Assignment {
-        self.assigned(wallet, window, self.hashes(window.safe_block().0).await.canonical)
+        self.assigned(wallet, window, self.hashes(window.safe_block()).await.canonical)
     }
 
     /// The window that comes next.
@@ -429,7 +429,7 @@ impl Fleet {
         loop {
             self.rest().await;
             let window = self.next();
-            if wanted(self, window, self.hashes(window.safe_block().0).await) {
+            if wanted(self, window, self.hashes(window.safe_block()).await) {
                 return window;
             }
             // Past all of it at once.

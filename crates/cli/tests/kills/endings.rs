@@ -14,7 +14,7 @@ async fn alone(variables: &[(&str, &str)]) -> Fleet {
     fleet.taken().await;
     let window = fleet.next();
     // It may end before it has seen all of these.
-    fleet.world.chain.mine(window.end() - fleet.height).await.unwrap();
+    fleet.world.chain.mine(window.end().0 - fleet.height).await.unwrap();
     fleet
 }
 

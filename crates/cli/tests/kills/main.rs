@@ -75,7 +75,7 @@ impl Trial {
                 while let Some(message) = receiver.recv().await {
                     let (author, said) = read(&message);
                     if author == operator(NODE) {
-                        let index = said.coordination_block / NETWORK.frequency;
+                        let index = said.coordination_block.0 / NETWORK.frequency.0;
                         let envelopes = &mut *heard.lock().unwrap();
                         envelopes.entry((wallet, index)).or_default().insert(message.envelope.to_vec());
                     }
@@ -126,19 +126,19 @@ impl Trial {
             () = node.reached(height) => {}
             () = sleep(taking) => return false,
         }
-        let place = height % NETWORK.frequency;
+        let place = height % NETWORK.frequency.0;
         // Work follows on a window's first block and its last.
-        let works = [0, 1, NETWORK.active_phase + NETWORK.passive_phase].contains(&place);
+        let (active, end) = (NETWORK.active_phase.0, NETWORK.active_phase.0 + NETWORK.passive_phase.0);
+        let works = [0, 1, end].contains(&place);
         let works = if works { working } else { Duration::from_millis(20) };
         if timeout(works, point.wait_for(Option::is_some)).await.is_ok() {
             return true;
         }
-        let end = NETWORK.active_phase + NETWORK.passive_phase;
         let blocks = match place {
             0 | 1 => 1,
-            place if place < NETWORK.active_phase => NETWORK.active_phase - place,
+            place if place < active => active - place,
             place if place < end => end - place,
-            place if place < NETWORK.frequency - 1 => NETWORK.frequency - 1 - place,
+            place if place < NETWORK.frequency.0 - 1 => NETWORK.frequency.0 - 1 - place,
             _ => 1,
         };
         self.fleet.world.chain.mine(blocks).await.unwrap();

@@ -94,7 +94,8 @@ async fn a_go_operator_hears_our_leader_and_leads_our_nodes() {
     let window = fleet.until_next(key, |it| it.leader != operator(GO)).await;
     fleet.mine(1).await;
     fleet.has_sent(key, window).await;
-    let heard = go.until(|event| event["event"] == "heard" && event["said"]["block"] == window.block()).await;
+    let heard =
+        go.until(|event| event["event"] == "heard" && event["said"]["block"] == window.block().0).await;
     fleet.mine_to(window.end()).await;
     let results = fleet.results(key, window).await;
     let Some(Proposal::DepositSweep(sweep)) = results[&1].agreement.proposal().map(|it| (**it).clone())

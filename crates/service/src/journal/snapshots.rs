@@ -3,7 +3,7 @@
 
 use alloy_primitives::{B256, Keccak256, keccak256};
 use coxswain_protocol::EntryError;
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::BlockNumber};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::AppendError;
@@ -16,7 +16,7 @@ pub struct Snapshot {
     /// The window's index.
     pub window: u64,
     /// The block that was judged at.
-    pub block: u64,
+    pub block: BlockNumber,
     /// What was judged, the verdict, and the state, in JSON: its writer's.
     pub body: String,
     /// The hashes of the code that the state names.
@@ -54,7 +54,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Snapshot, EntryError> {
         Some(Snapshot {
             wallet,
             window: u64::try_from(window).ok()?,
-            block: u64::try_from(block).ok()?,
+            block: BlockNumber(u64::try_from(block).ok()?),
             body: body.to_owned(),
             codes: codes.chunks(32).map(B256::try_from).collect::<Result<_, _>>().ok()?,
         })
@@ -81,7 +81,7 @@ pub(super) fn write(
 ) -> Result<(), AppendError> {
     let Snapshot { wallet, window, block, body, codes: hashes } = snapshot;
     let hashes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
-    let (window, block) = (number(*window), number(*block));
+    let (window, block) = (number(*window), number(block.0));
     let sum = checksum(&wallet.0, window, block, body.as_bytes(), &hashes);
     let mut insert = connection.prepare_cached(&format!(
         "INSERT INTO snapshots ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
