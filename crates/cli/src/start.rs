@@ -72,8 +72,9 @@ pub async fn start(
     variables: Vec<(OsString, OsString)>,
 ) -> Result<Ending, StartFailure> {
     #[cfg(feature = "points")]
-    if variables.iter().any(|(name, _)| name == "COXSWAIN_POWERCUT") {
-        coxswain_powercut::begin();
+    if let Some((_, disk)) = variables.iter().find(|(name, _)| name == "COXSWAIN_POWERCUT") {
+        use coxswain_powercut::Disk;
+        coxswain_powercut::begin(if disk == "lies" { Disk::Lying } else { Disk::Honest });
     }
     let layers = configure::layers(&arguments.config, arguments.journal.as_deref(), variables)?;
     let configuration: Configuration = layers.read()?;

@@ -3,6 +3,9 @@
 //! It stands before the real one, hands all on, and keeps of each file what it held when it was synced last, in a copy beside it.
 //! After the program was killed, [`cut`] puts these copies in the files' places: what a power cut leaves if the disk had written
 //! nothing of its own accord. A process that is killed alone loses nothing that way, since the system still has what it wrote.
+//!
+//! Its disk can be full, for as long as a file stands beside the database ([`full`]). It can also lie: say that all is synced, and
+//! keep nothing ([`Disk::Lying`]). No program survives that; a test that does not notice it notices nothing.
 
 use std::{
     ffi::{CStr, OsStr, OsString, c_char, c_int, c_void},
@@ -10,6 +13,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     ptr,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rusqlite::ffi::{
@@ -31,6 +35,31 @@ fn with(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
+}
+
+/// What the disk does with what it is told to sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// It keeps it.
+    Honest,
+    /// It says so, and keeps nothing.
+    Lying,
+}
+
+static LIES: AtomicBool = AtomicBool::new(false);
+
+/// While this file is there, nothing can be written to the database: the disk is full.
+pub fn full(database: &Path) -> PathBuf {
+    with(database, ".full")
+}
+
+/// The database that a file belongs to.
+fn database(file: &Path) -> PathBuf {
+    let name = file.as_os_str().as_bytes();
+    let suffix =
+        FILES.iter().filter(|suffix| !suffix.is_empty()).find(|suffix| name.ends_with(suffix.as_bytes()));
+    let length = name.len().saturating_sub(suffix.map_or(0, |suffix| suffix.len()));
+    OsStr::from_bytes(name.get(..length).unwrap_or(name)).into()
 }
 
 /// Leaves of a database what was synced, as if the power had been cut. No process may have it open.
@@ -57,7 +86,8 @@ pub fn cut(database: &Path) -> io::Result<()> {
 ///
 /// # Panics
 /// If SQLite has none that it could stand before.
-pub fn begin() {
+pub fn begin(disk: Disk) {
+    LIES.store(disk == Disk::Lying, Ordering::SeqCst);
     // SAFETY: both functions may be called at any time. What is registered is never freed, as SQLite asks.
     let registered = unsafe {
         let real = ffi::sqlite3_vfs_find(ptr::null());
@@ -161,7 +191,7 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     unsafe {
         let synced_by = forward!(file, xSync(flags)).unwrap_or(SQLITE_IOERR_FSYNC);
         let own = file.cast::<File>();
-        if synced_by != SQLITE_OK || (*own).path.is_null() {
+        if synced_by != SQLITE_OK || (*own).path.is_null() || LIES.load(Ordering::SeqCst) {
             return synced_by;
         }
         // In one step, since this process may be killed here, too.
@@ -169,6 +199,22 @@ unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
         let (copy, new) = (synced(path), with(path, ".syncing"));
         let kept = fs::copy(path, &new).and_then(|_| fs::rename(new, copy));
         if kept.is_ok() { SQLITE_OK } else { SQLITE_IOERR_FSYNC }
+    }
+}
+
+unsafe extern "C" fn write(
+    file: *mut sqlite3_file,
+    from: *const c_void,
+    amount: c_int,
+    at: sqlite3_int64,
+) -> c_int {
+    // SAFETY: SQLite calls this with a file that `open` has opened, and with what the real method is to get.
+    unsafe {
+        let own = file.cast::<File>();
+        if !(*own).path.is_null() && full(&database(&*(*own).path)).exists() {
+            return ffi::SQLITE_FULL;
+        }
+        forward!(file, xWrite(from, amount, at)).unwrap_or(ffi::SQLITE_IOERR_WRITE)
     }
 }
 
@@ -184,7 +230,6 @@ macro_rules! handed_on {
 
 handed_on! {
     read = xRead(to: *mut c_void, amount: c_int, at: sqlite3_int64) -> c_int, or ffi::SQLITE_IOERR_READ;
-    write = xWrite(from: *const c_void, amount: c_int, at: sqlite3_int64) -> c_int, or ffi::SQLITE_IOERR_WRITE;
     truncate = xTruncate(size: sqlite3_int64) -> c_int, or ffi::SQLITE_IOERR_TRUNCATE;
     file_size = xFileSize(size: *mut sqlite3_int64) -> c_int, or ffi::SQLITE_IOERR_FSTAT;
     lock = xLock(kind: c_int) -> c_int, or ffi::SQLITE_IOERR_LOCK;
@@ -230,6 +275,8 @@ mod tests {
 
     use super::*;
 
+    static BEGIN: std::sync::Once = std::sync::Once::new();
+
     /// How many of three rows are left by a power cut, with this setting of `synchronous`.
     fn left(synchronous: &str) -> i64 {
         let folder = tempfile::tempdir().unwrap();
@@ -258,8 +305,26 @@ mod tests {
 
     #[test]
     fn what_was_not_synced_is_forgotten() {
-        begin();
+        BEGIN.call_once(|| begin(Disk::Honest));
         assert_eq!(left("FULL"), 3);
         assert_eq!(left("OFF"), -1, "not even the table is there");
+        LIES.store(true, Ordering::SeqCst);
+        assert_eq!(left("FULL"), -1, "its disk has lied");
+    }
+
+    #[test]
+    fn inc_46_while_the_disk_is_full_nothing_is_written_and_then_all_goes_on() {
+        BEGIN.call_once(|| begin(Disk::Honest));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+        connection.execute_batch("CREATE TABLE rows (row INTEGER)").unwrap();
+        let insert = || connection.execute("INSERT INTO rows VALUES (1)", []);
+        fs::write(full(&path), "").unwrap();
+        let refused = insert().unwrap_err().sqlite_error_code();
+        assert_eq!(refused, Some(rusqlite::ErrorCode::DiskFull));
+        fs::remove_file(full(&path)).unwrap();
+        assert_eq!(insert().unwrap(), 1);
     }
 }

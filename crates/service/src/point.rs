@@ -2,7 +2,8 @@
 //!
 //! With the feature `points`, `COXSWAIN_POINT=append/before:3` names one, and which of its passes counts (the first, if left out).
 //! When that pass comes, the program says `point append/before` on standard error, and the thread stands still for ever:
-//! whoever reads that kills it exactly there. With `COXSWAIN_POINT_THEN=go` it goes on instead, with `panic` it panics there.
+//! whoever reads that kills it exactly there. With `COXSWAIN_POINT_THEN=go` it goes on instead, with `panic` it panics there, and with
+//! `make PATH` it makes this file, before it says so, and goes on.
 
 /// Passes a point.
 #[cfg(not(feature = "points"))]
@@ -35,6 +36,7 @@ mod named {
         Stand,
         Go,
         Panic,
+        Make(String),
     }
 
     static NAMED: OnceLock<Option<Named>> = OnceLock::new();
@@ -49,6 +51,7 @@ mod named {
         let then = match env::var("COXSWAIN_POINT_THEN").as_deref() {
             Ok("go") => Then::Go,
             Ok("panic") => Then::Panic,
+            Ok(other) if other.starts_with("make ") => Then::Make(other.replacen("make ", "", 1)),
             _ => Then::Stand,
         };
         Some(Named { name, pass, then })
@@ -60,10 +63,13 @@ mod named {
         if named.name != name || PASSED.fetch_add(1, Ordering::SeqCst) + 1 != named.pass {
             return;
         }
+        if let Then::Make(path) = &named.then {
+            std::fs::write(path, "").expect("the test has named a path that can be written");
+        }
         // If nobody reads it, nobody waits for it.
         let _ = writeln!(std::io::stderr(), "point {name}");
         match named.then {
-            Then::Go => {}
+            Then::Go | Then::Make(_) => {}
             Then::Panic => panic!("as the test wants it at {name}"),
             Then::Stand => loop {
                 thread::park();
