@@ -6,6 +6,7 @@ use anstyle::AnsiColor;
 use coxswain_node::{
     actions::ActionRecord,
     inquiry::{self, Broken, Doing, Why},
+    left_out::LeftOut,
 };
 use coxswain_protocol::{Entry, Fault, WindowResult};
 use coxswain_rules::{KeyHash, units::BlockNumber};
@@ -121,6 +122,7 @@ impl FaultFields {
 
 /// A window.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct WindowFields {
     window: u64,
     block: BlockNumber,
@@ -131,10 +133,28 @@ struct WindowFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<String>,
     faults: Vec<FaultFields>,
+    /// What we left out of what we proposed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<LeftOutFields>,
+}
+
+/// What was left out of an action's proposal.
+#[derive(Clone, Debug, Serialize)]
+struct LeftOutFields {
+    action: &'static str,
+    count: usize,
+    candidates: Vec<String>,
+}
+
+impl From<&LeftOut> for LeftOutFields {
+    fn from(left: &LeftOut) -> Self {
+        Self { action: left.action.name(), count: left.count, candidates: left.candidates.clone() }
+    }
 }
 
 impl WindowFields {
-    fn new(result: &WindowResult, action: Option<&ActionRecord>) -> Self {
+    fn new(result: &WindowResult, action: Option<&ActionRecord>, left_out: &[LeftOut]) -> Self {
+        let of_window = left_out.iter().filter(|left| left.window == result.window.index());
         Self {
             window: result.window.index(),
             block: result.window.block(),
@@ -143,6 +163,7 @@ impl WindowFields {
             says: result.agreement.to_string(),
             action: action.map(|action| action.state().milestone.to_string()),
             faults: result.faults.iter().map(FaultFields::beside).collect(),
+            left_out: of_window.map(Into::into).collect(),
         }
     }
 }
@@ -156,6 +177,12 @@ impl fmt::Display for WindowFields {
         }
         for fault in &self.faults {
             write!(f, "\n    fault of {}: {}", fault.culprit, fault.says)?;
+        }
+        for left in &self.left_out {
+            write!(f, "\n    left out of the {}: {}", left.action, left.count)?;
+            for candidate in &left.candidates {
+                write!(f, "\n        {candidate}")?;
+            }
         }
         Ok(())
     }
@@ -231,9 +258,10 @@ pub fn history(
                 Err(_) => damaged += 1,
             }
         }
+        let left_out = LeftOut::read(&reader, wallet)?;
         let windows = results.iter().map(|result| {
             let of_window = |action: &&ActionRecord| action.agreed.window == result.window;
-            WindowFields::new(result, actions.iter().find(of_window))
+            WindowFields::new(result, actions.iter().find(of_window), &left_out)
         });
         all.push(WalletFields { wallet: Text(wallet), windows: windows.collect(), damaged });
     }
@@ -421,7 +449,7 @@ impl WhyReport {
             busy,
             observing: why.started.as_ref().map(|started| started.observes),
             next_window: why.next_window,
-            windows: why.windows.iter().map(|result| WindowFields::new(result, None)).collect(),
+            windows: why.windows.iter().map(|result| WindowFields::new(result, None, &[])).collect(),
             last_fault: why.last_fault.as_ref().map(FaultFields::alone),
             heard: all(&why.heard),
             silent: all(&why.silent),

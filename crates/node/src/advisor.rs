@@ -16,11 +16,13 @@ use coxswain_rules::{
     Action, Case, KeyHash, Proposal,
     units::{BlockNumber, Blocks},
 };
+use coxswain_service::journal::Journal;
 use tokio::sync::watch;
+use tracing::warn;
 
-use crate::commitments::CommitmentDesk;
 #[cfg(feature = "proven")]
 use crate::replay::Records;
+use crate::{commitments::CommitmentDesk, left_out::LeftOut};
 
 /// For how many blocks a leader waits for its wallet's commitment to show.
 const COMMITMENT_SHOWS: Blocks = Blocks(6);
@@ -38,6 +40,8 @@ pub struct SessionAdvisor {
     /// The wallets that may be led.
     setups: Vec<Setup>,
     led: Mutex<Option<Led>>,
+    /// Keeps what is left out of proposals.
+    journal: Option<Arc<Journal>>,
     #[cfg(feature = "proven")]
     records: Option<Records>,
 }
@@ -90,8 +94,28 @@ impl SessionAdvisor {
             wallets: Mutex::default(),
             setups,
             led: Mutex::default(),
+            journal: None,
             #[cfg(feature = "proven")]
             records: None,
+        }
+    }
+
+    /// Records what is left out of proposals.
+    #[must_use]
+    pub fn keeping(self, journal: Arc<Journal>) -> Self {
+        Self { journal: Some(journal), ..self }
+    }
+
+    /// That it fails keeps no proposal off.
+    async fn keep(&self, wallet: KeyHash, left: LeftOut) {
+        let Some(journal) = &self.journal else { return };
+        match left.fact(wallet) {
+            Ok(fact) => {
+                if let Err(error) = journal.fact(fact).await {
+                    warn!(%wallet, %error, "what was left out of the proposal is not recorded");
+                }
+            }
+            Err(error) => warn!(%wallet, %error, "what was left out of the proposal can't be written down"),
         }
     }
 
@@ -162,6 +186,9 @@ impl SessionAdvisor {
         let mut desk = desk.lock().await;
         let mut session = Session::new(&self.sources, wallet, block, &mut desk.memory);
         let attempt = session.generate(action).await;
+        if let Some(left) = LeftOut::of(window, action, &attempt.excluded) {
+            self.keep(wallet, left).await;
+        }
         match attempt.outcome {
             ActionOutcome::Proposal(prepared) => {
                 let proposal = Arc::new(prepared.proposal());

@@ -33,6 +33,10 @@ pub(crate) const RETRY: Duration = Duration::from_secs(3);
 const GROUP: &str = "group";
 /// How deep it must be that a wallet is gone.
 const FINAL: Blocks = Blocks(32);
+/// So often the servers may contradict each other about a wallet. Then the others don't wait for it any more.
+const CONTRADICTIONS: u32 = 3;
+/// Each wallet whose group can't be told.
+const UNTOLD: &str = "wallet_group";
 /// Each wallet that is gone.
 const GONE: &str = "wallet_gone";
 
@@ -73,7 +77,8 @@ pub(crate) struct GroupReader<'a> {
 
 impl GroupReader<'_> {
     /// The wallet's group: as it is stated, as the journal has it, or as the chain says, which is asked until it answers. `None` if the
-    /// wallet is gone, and its group was never read.
+    /// wallet is gone, and its group was never read; or if what is told of it doesn't fit together, again and again: then the status
+    /// names it, and the other wallets go on (INC-38).
     pub(crate) async fn group(
         &self,
         stated: &WalletSettings,
@@ -103,6 +108,7 @@ impl GroupReader<'_> {
             return Ok(Some((key, group)));
         }
         let Some((registry, from)) = self.registry else { return Err(StartError::NoRegistry(wallet)) };
+        let mut contradictions = 0;
         loop {
             let (read, is_word) = match self.chain.named(self.endpoints, BlockSelector::Latest).await {
                 Ok((panel, named)) => {
@@ -138,7 +144,18 @@ impl GroupReader<'_> {
                     tell_gone(self.health, wallet);
                     return Ok(None);
                 }
+                Err(contradiction @ GroupError::Contradiction { .. })
+                    if contradictions + 1 == CONTRADICTIONS =>
+                {
+                    let says = format!("the wallet is not coordinated: {contradiction}");
+                    let remedy =
+                        "state its operators in the configuration, or name other servers, and start again";
+                    let condition = Condition::failed(says, remedy);
+                    self.health.set_of(UNTOLD, wallet.to_string(), now(), condition);
+                    return Ok(None);
+                }
                 Err(doubtful) => {
+                    contradictions += u32::from(matches!(doubtful, GroupError::Contradiction { .. }));
                     warn!(%wallet, %doubtful, "waiting for the wallet's group");
                     sleep(RETRY).await;
                 }
@@ -324,6 +341,14 @@ mod tests {
         let all = [11, 13, 11].map(Registry::operator).to_vec();
         assert_eq!(read(vec![dead(), Registry::of_five()]).await, (Some(all.clone()), false, false));
         assert_eq!(read(vec![Registry::of_five()]).await, (Some(all), true, false));
+    }
+
+    #[tokio::test]
+    async fn inc_38_a_wallet_of_which_nothing_fits_together_is_named_and_nobody_waits_for_it() {
+        let mut odd = Registry::of_five();
+        odd.created.clear();
+        let (group, is_kept, is_gone) = read(vec![odd]).await;
+        assert_eq!((group, is_kept, is_gone), (None, false, false));
     }
 
     #[test]

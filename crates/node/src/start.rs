@@ -39,7 +39,7 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    actions::{Carrier, ChainHands, Memories, Times},
+    actions::{Carrier, ChainHands, Memories, Spenders, Times},
     advisor::SessionAdvisor,
     clock::now,
     commitments::{self, CommitmentDesk},
@@ -51,6 +51,7 @@ use crate::{
     page::Shows,
     records::SentTransactions,
     shown::Shown,
+    summaries,
     wallets::{Joined, Joining},
     watch::{CHECK_ADDRESS, Watched, check_address, follow_heads, notice},
 };
@@ -244,7 +245,8 @@ async fn prepare(
         heads.clone(),
         commits.then(|| desk.clone()),
         setups,
-    );
+    )
+    .keeping(Arc::clone(&journal));
     #[cfg(feature = "proven")]
     let advisor = advisor.recording(crate::replay::Records {
         journal: Arc::clone(&journal),
@@ -279,6 +281,11 @@ async fn prepare(
         wallets: count,
     };
     who.show(&shown);
+    let (kept, of) = (Arc::downgrade(&journal), wallets.clone());
+    shown.diagnose(move |document| {
+        document.insert("coordination_windows".to_owned(), summaries::windows(&kept, &of));
+    });
+    let counted = Arc::clone(&shown);
 
     let mut tasks = Tasks::default();
     if listener.is_some() {
@@ -360,9 +367,13 @@ async fn prepare(
         };
         let heads = standing_heads;
         let memories = Memories::default();
-        let hands = ChainHands { events, sources, bitcoin: backends, heads, signatories, stake, memories };
+        let spenders = Spenders::default();
+        let hands =
+            ChainHands { events, sources, bitcoin: backends, heads, signatories, stake, memories, spenders };
         let times = Times::of(&chain.parameters().actions);
         let carrier = Carrier::new(hands, Arc::clone(&journal), chain.id, times, ACTION_PATIENCE, wallets)?;
+        let tally = carrier.tally();
+        counted.metrics().collect(move |page| tally.show(page));
         tasks.critical("actions", carrier.run(results, action_clock, tasks.stop()));
     }
     if commits {

@@ -61,7 +61,7 @@ impl Wire {
 }
 
 /// Asks a node how it is.
-async fn asked(at: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub(crate) async fn asked(at: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(at).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
@@ -72,7 +72,7 @@ async fn asked(at: SocketAddr, path: &str) -> Option<(u16, String)> {
 }
 
 /// Waits until the node says that it is so: the answer's code, and the states of entries.
-async fn until(at: SocketAddr, code: u16, wanted: &[(&str, &str)]) -> Value {
+pub(crate) async fn until(at: SocketAddr, code: u16, wanted: &[(&str, &str)]) -> Value {
     let mut last = None;
     let waiting = async {
         loop {
@@ -100,7 +100,7 @@ async fn until(at: SocketAddr, code: u16, wanted: &[(&str, &str)]) -> Value {
     }
 }
 
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
@@ -147,6 +147,7 @@ async fn inc_25_inc_29_health_turns_red_and_green_and_the_journal_tells_why() {
     let address = |number| operator(number).to_string().to_lowercase();
     assert_eq!(diagnostics["client_info"]["chain_address"], address(1));
     assert_eq!(diagnostics["connected_peers"][0]["chain_address"], address(2));
+    assert_eq!(diagnostics["coordination_windows"], serde_json::json!([]), "none has ended yet");
 
     // One of two servers dies: the other is used, and health says so.
     wires[0].cut().await;
@@ -183,6 +184,23 @@ async fn inc_25_inc_29_health_turns_red_and_green_and_the_journal_tells_why() {
     fleet.rest().await;
     fleet.mine(1).await;
     told_by_the_journal(&fleet, key_hash, window.index()).await;
+    let (_, diagnostics) = asked(at, "/diagnostics").await.unwrap();
+    let diagnostics: Value = serde_json::from_str(&diagnostics).unwrap();
+    let summary = &diagnostics["coordination_windows"][0];
+    assert_eq!(summary["window_index"], window.index(), "{summary:#}");
+    assert_eq!(summary["coordination_block"], window.block().0, "{summary:#}");
+    assert_eq!((&summary["wallets_coordinated"], &summary["wallets_successful"]), (&1.into(), &1.into()));
+    assert_eq!((&summary["wallets_failed"], &summary["total_faults"]), (&0.into(), &0.into()));
+    let (_, metrics) = asked(at, "/metrics").await.unwrap();
+    // Nobody signs here.
+    for line in [
+        "performance_wallet_action_deposit_sweep_total 0",
+        "performance_wallet_action_deposit_sweep_failed_total 0",
+        "performance_wallet_action_success_total 0",
+        "performance_wallet_dispatcher_rejected_total 0",
+    ] {
+        assert!(metrics.lines().any(|other| other == line), "{line}: {metrics}");
+    }
 
     // The other one goes: nobody is left.
     fleet.nodes[&2].terminate();

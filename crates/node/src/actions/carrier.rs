@@ -23,6 +23,7 @@ use super::{
     machine::{Command, Event, Judged, Machine, Prepared, Seen, Signing, Times},
     milestone::{Agreed, Alive, End, Milestone, SignedTransaction, Stuck},
     recorded::{ActionRecord, DamagedAction},
+    tally::Tally,
 };
 
 /// A group as large as mainnet's least, and how many of its seats must be ready for a heartbeat. Of smaller groups, as large a share.
@@ -77,6 +78,7 @@ pub struct Carrier<H> {
     wallets: BTreeMap<KeyHash, Desk>,
     heights: watch::Sender<BlockNumber>,
     work: JoinSet<Done>,
+    tally: Tally,
 }
 
 impl<H: Hands> Carrier<H> {
@@ -122,7 +124,13 @@ impl<H: Hands> Carrier<H> {
         }
         let (heights, work) = (watch::Sender::new(BlockNumber(0)), JoinSet::new());
         let hands = Arc::new(hands);
-        Ok(Self { hands, journal, chain_id, times, patience, wallets: desks, heights, work })
+        let tally = Tally::default();
+        Ok(Self { hands, journal, chain_id, times, patience, wallets: desks, heights, work, tally })
+    }
+
+    /// What it counts, for whoever shows it.
+    pub fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// Runs until it is to stop. What is under way then goes on from the journal at the next start.
@@ -149,7 +157,8 @@ impl<H: Hands> Carrier<H> {
                     Err(_) => ticks = false,
                 },
                 Some(done) = self.work.join_next() => self.on_done(done?),
-                result = results.recv(), if hears => match result {
+                // When it was agreed on is known from the first block on.
+                result = results.recv(), if hears && *self.heights.borrow() > BlockNumber(0) => match result {
                     Some(result) => {
                         point("finish/before");
                         self.take(&result);
@@ -226,7 +235,11 @@ impl<H: Hands> Carrier<H> {
         if let Event::Signed(Signing::Transaction(signed)) = &event {
             debug!(%wallet, window, txid = %signed.txid, "signed");
         }
+        let is_recorded = event == Event::Recorded(true);
         machine.handle(event);
+        if is_recorded {
+            self.tally.count(machine.record(), machine.recorded());
+        }
         if let Some(why) = machine.why() {
             debug!(%wallet, window, why, "it is tried again");
         }

@@ -8,15 +8,15 @@ use std::{
 
 use alloy_primitives::Address;
 use bitcoin::{CompressedPublicKey, OutPoint, ScriptBuf, Transaction, Txid, consensus::encode};
-use coxswain_bitcoin::{Backend, BackendError, Backends, Cursor, Output, Search};
+use coxswain_bitcoin::{Backend, BackendError, Backends, Output};
 use coxswain_ethereum::{Eligible, EventReader, Named, heads::Standing};
 use coxswain_proposals::{Assessment, Memory, Obstacle, Session, SessionError, Sources};
 use coxswain_protocol::{Seat, SigningGroup};
 use coxswain_rules::{
-    KeyHash, Objection, Proposal, UnsignedTransaction,
+    Assurance, Assurances, KeyHash, Objection, Proposal, UnsignedTransaction,
     units::{BlockNumber, Height},
 };
-use coxswain_signing::{Job, Outcome, Preimages, Signed, WalletSigner};
+use coxswain_signing::{Job, Outcome, Preimages, Refusal, Signed, WalletSigner};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -24,12 +24,11 @@ use super::{
     carrier::Hands,
     machine::{Judged, Place, Prepared, Seen, Signing},
     milestone::{Alive, SignedTransaction},
+    spenders::{SpenderError, Spenders},
 };
 
 /// How many blocks of Bitcoin are looked through for what others have signed: three times what any action has time for.
 const RECENT: u32 = 72;
-/// How many steps a look for a conflicting transaction takes at most. The next look begins anew.
-const SEARCHES: usize = 10;
 
 /// A wallet's signer, and its signing group.
 #[derive(Debug)]
@@ -59,6 +58,8 @@ pub struct ChainHands<S> {
     pub stake: Option<(Eligible, Address)>,
     /// What is kept of each wallet.
     pub memories: Memories,
+    /// What is looked for on Bitcoin.
+    pub spenders: Spenders,
 }
 
 /// The state of a wallet that is kept from one session to the next.
@@ -83,6 +84,8 @@ enum Untold {
     Ethereum(#[from] coxswain_ethereum::ChainError),
     #[error(transparent)]
     Bitcoin(#[from] BackendError),
+    #[error(transparent)]
+    Spender(#[from] SpenderError),
     #[error(transparent)]
     Stake(#[from] coxswain_ethereum::EligibleError),
     #[error("{0}")]
@@ -129,7 +132,9 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
                 {
                     return Ok(Judged::Out(Box::new(signed)));
                 }
-                return Ok(Judged::Rejected(format!("{step}: {objection}")));
+                let why = format!("{step}: {objection}");
+                let is_doubtful = self.is_doubtful(&session.assurances());
+                return Ok(if is_doubtful { Judged::Doubted(why) } else { Judged::Rejected(why) });
             }
             (Assessment::Undecided { step, cause }, _) => {
                 return Err(Untold::Step(format!("{step}: {cause}")));
@@ -156,6 +161,14 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         Ok(Judged::Valid(Arc::new(Prepared { preimages, unsigned, height })))
     }
 
+    /// Whether it is one server's word, where there are others, which may say otherwise when they are back.
+    fn is_doubtful(&self, known: &Assurances) -> bool {
+        let is_word = |kind: Option<Assurance>| kind == Some(Assurance::Word);
+        let ethereum = known.named_by < 2 || is_word(known.state) || is_word(known.events);
+        let servers = self.bitcoin.quorum().map_or(0, |(servers, _)| servers);
+        (known.of > 1 && ethereum) || (servers > 1 && is_word(known.bitcoin))
+    }
+
     fn finished(signatory: &Signatory<S>, prepared: &Prepared, signed: &Signed) -> Signing {
         let Some(unsigned) = &prepared.unsigned else {
             let seats = (1..).take(signatory.group.holders().len());
@@ -178,13 +191,13 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         &self,
         unsigned: &UnsignedTransaction,
         tip: Height,
-    ) -> Result<Option<SignedTransaction>, BackendError> {
+    ) -> Result<Option<SignedTransaction>, SpenderError> {
         let wanted = unsigned.transaction();
         let prevouts = unsigned.prevouts();
         let (Some(input), Some(prevout)) = (wanted.input.first(), prevouts.first()) else { return Ok(None) };
         let output = Output { outpoint: input.previous_output, script: prevout.script_pubkey.clone() };
         let height = Height(tip.0.saturating_sub(RECENT));
-        let Some(found) = self.spender(&output, height).await? else { return Ok(None) };
+        let Some(found) = self.spenders.find(&self.bitcoin, &output, height).await? else { return Ok(None) };
         let spent = |transaction: &Transaction| -> Vec<OutPoint> {
             transaction.input.iter().map(|input| input.previous_output).collect()
         };
@@ -192,21 +205,8 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         Ok(is_it.then(|| signed_transaction(&found, unsigned, 0, Vec::new(), height)))
     }
 
-    /// Returns the transaction that spends this output, if one is found in a mempool, or in a block from this height on.
-    async fn spender(&self, output: &Output, from: Height) -> Result<Option<Transaction>, BackendError> {
-        let mut cursor = Cursor::at(from.0);
-        for _ in 0..SEARCHES {
-            match self.bitcoin.spender(output, cursor).await? {
-                Search::Found(spender) => return Ok(Some(spender.transaction)),
-                Search::More(next) => cursor = next,
-                Search::Ended(_) => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
     /// Where the transaction is.
-    async fn place(&self, signed: &SignedTransaction, tip: Height) -> Result<Place, BackendError> {
+    async fn place(&self, signed: &SignedTransaction, tip: Height) -> Result<Place, Untold> {
         match self.confirmations(signed.txid).await? {
             Some(0) => Ok(Place::Mempool),
             Some(deep) => Ok(Place::Block(Height(tip.0.saturating_sub(deep - 1)))),
@@ -225,8 +225,9 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         }
     }
 
-    /// Returns another transaction, in a block, that spends one of the same outputs.
-    async fn conflict(&self, signed: &SignedTransaction) -> Result<Option<Txid>, BackendError> {
+    /// Returns another transaction, in a block, that spends one of the same outputs. Where one is spent, and it isn't shown by what,
+    /// it can't be told that there is none.
+    async fn conflict(&self, signed: &SignedTransaction) -> Result<Option<Txid>, Untold> {
         let output = |(outpoint, script): &(OutPoint, ScriptBuf)| Output {
             outpoint: *outpoint,
             script: script.clone(),
@@ -236,11 +237,18 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
             if unspent?.fact {
                 continue;
             }
-            let Some(spender) = self.spender(output, signed.height).await? else { continue };
-            let txid = spender.compute_txid();
-            let is_deep = self.confirmations(txid).await?.is_some_and(|deep| deep > 0);
-            if txid != signed.txid && is_deep {
-                return Ok(Some(txid));
+            let found = self.spenders.find(&self.bitcoin, output, signed.height).await?;
+            let Some(spender) = found.map(|spender| spender.compute_txid()) else {
+                return Err(Untold::Step(format!(
+                    "{} is spent, and no server shows by what",
+                    output.outpoint
+                )));
+            };
+            if spender == signed.txid {
+                return Err(Untold::Step("one server has the transaction, another has not".to_owned()));
+            }
+            if self.confirmations(spender).await?.is_some_and(|deep| deep > 0) {
+                return Ok(Some(spender));
             }
         }
         Ok(None)
@@ -304,6 +312,7 @@ impl<S: WalletSigner + 'static> Hands for ChainHands<S> {
             Outcome::Exhausted(attempts) => {
                 Signing::Failed(format!("all {} attempts have failed", attempts.len()))
             }
+            Outcome::Refused(refusal @ Refusal::Unrecorded(_)) => Signing::Unrecorded(refusal.to_string()),
             Outcome::Refused(refusal) => Signing::Failed(refusal.to_string()),
         }
     }

@@ -16,7 +16,7 @@ use super::{
     recorded::ActionRecord,
 };
 
-/// For how many blocks a signed transaction is handed out at most, again and again: 15 minutes.
+/// For how many blocks after the end of signing a signed transaction is handed out at most, again and again: 15 minutes.
 const MOST_BROADCAST: u64 = 75;
 /// How much of the margin between the end of signing and the expiry that may take: a quarter, for clocks and slow blocks.
 const MARGIN_SHARE: u64 = 4;
@@ -88,6 +88,8 @@ pub enum Judged {
     Out(Box<SignedTransaction>),
     /// There is an objection.
     Rejected(String),
+    /// There is one by one server's word, where there are others: they may say otherwise.
+    Doubted(String),
     /// It is not to be begun.
     Skipped(String),
     /// It can't be told, or is not to be done yet.
@@ -103,6 +105,8 @@ pub enum Signing {
     Heartbeat(Alive),
     /// Time was over before.
     Deadline,
+    /// That it is to be signed can't be recorded, so that it isn't, yet.
+    Unrecorded(String),
     /// It is not signed.
     Failed(String),
 }
@@ -204,6 +208,11 @@ impl Machine {
         &self.record
     }
 
+    /// The newest milestone that is durable. `None` if none is.
+    pub fn recorded(&self) -> Option<&Reached> {
+        self.record.reached.get(self.durable.checked_sub(1)?)
+    }
+
     /// Why it does not go on, if that is known.
     pub fn why(&self) -> Option<&str> {
         self.why.as_deref()
@@ -266,8 +275,9 @@ impl Machine {
                 None => Command::Judge { again: agreed.proposal.action() == Action::MovingFunds },
             }),
             Milestone::Signed(_) => {
-                let signed_at = self.record.state().at;
-                Some(Command::Watch { hand: block <= signed_at.saturating_add(self.times.broadcast) })
+                // However long it took to record that it is signed, or to start again.
+                let from = self.record.state().at.max(end);
+                Some(Command::Watch { hand: block <= from.saturating_add(self.times.broadcast) })
             }
             Milestone::Broadcast { .. } | Milestone::InMempool { .. } | Milestone::Stuck(_) => {
                 Some(Command::Watch { hand: self.is_gone })
@@ -310,6 +320,8 @@ impl Machine {
                 Signing::Heartbeat(alive) => self.end(End::Alive(alive)),
                 // Others may have been in time.
                 Signing::Deadline => self.prepared = None,
+                // It is tried again at the next block.
+                Signing::Unrecorded(why) => self.why = Some(why),
                 Signing::Failed(why) => self.end(End::Failed(why)),
             },
             Event::Seen(seen) => self.on_seen(seen),
@@ -319,7 +331,7 @@ impl Machine {
     fn on_judged(&mut self, judged: Judged) {
         match (judged, &self.record.state().milestone) {
             (Judged::Out(signed), _) => self.reach(Milestone::Signed(*signed)),
-            (Judged::Valid(_) | Judged::Rejected(_) | Judged::Skipped(_), _)
+            (Judged::Valid(_) | Judged::Rejected(_) | Judged::Doubted(_) | Judged::Skipped(_), _)
                 if self.block >= self.record.agreed.signing_end() =>
             {
                 self.expire();
@@ -341,7 +353,7 @@ impl Machine {
             }
             (Judged::Rejected(why), _) => self.end(End::Rejected(why)),
             (Judged::Skipped(why), _) => self.end(End::Skipped(why)),
-            (Judged::Undecided(why), _) => self.why = Some(why),
+            (Judged::Doubted(why) | Judged::Undecided(why), _) => self.why = Some(why),
         }
     }
 

@@ -6,9 +6,13 @@ mod chain;
 mod machine;
 mod milestone;
 mod recorded;
+mod spenders;
+mod tally;
 
 pub use carrier::{Carrier, Hands};
 pub use chain::{ChainHands, Memories, Signatory};
 pub use machine::{Command, Event, Judged, Machine, Place, Prepared, Seen, Signing, Times};
 pub use milestone::{Agreed, Alive, Assembled, End, Milestone, Reached, SignedTransaction, Stuck};
 pub use recorded::{ActionRecord, DamagedAction, HeartbeatError};
+pub use spenders::{SpenderError, Spenders};
+pub use tally::Tally;

@@ -232,6 +232,18 @@ async fn inc_27_a_wallet_that_is_busy_refuses_the_next_action_and_records_that()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_comes_before_the_first_block_waits_for_it() {
+    let mut node = Node::new();
+    node.block = 0;
+    node.start();
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    node.block(91);
+    let action = node.reached(WALLET, 1, "in a mempool").await;
+    assert_eq!(action.reached[0].at.0, 91, "it was not agreed on before there was a block");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn inc_15_a_result_that_comes_again_is_one_action() {
     let mut node = Node::started();
     for _ in 0..3 {

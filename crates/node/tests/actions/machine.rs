@@ -123,6 +123,32 @@ fn inc_22_what_can_not_be_told_is_asked_again_at_each_block_until_the_action_exp
 }
 
 #[test]
+fn one_servers_word_among_several_ends_no_action_before_it_is_too_late_to_sign() {
+    let mut machine = machine(Action::DepositSweep);
+    let doubted = || Event::Judged(Judged::Doubted("outputs: an output is spent".to_owned()));
+    for number in 90..140 {
+        assert_eq!(at(&mut machine, number), judge(false), "{number}");
+        machine.handle(doubted());
+        assert_eq!(machine.why(), Some("outputs: an output is spent"));
+    }
+    assert_eq!(at(&mut machine, 140), judge(false));
+    machine.handle(doubted());
+    record(&mut machine, "expired");
+    assert!(machine.is_done());
+}
+
+#[test]
+fn inc_46_a_signing_that_can_not_be_recorded_is_tried_again_at_the_next_block() {
+    let mut machine = to_signing(Action::DepositSweep);
+    assert!(matches!(machine.poll(), Some(Command::Sign(..))));
+    machine.handle(Event::Signed(Signing::Unrecorded("the disk is full".to_owned())));
+    assert_eq!(machine.poll(), None, "once a block");
+    assert!(matches!(at(&mut machine, 92), Some(Command::Sign(..))));
+    machine.handle(Event::Signed(transaction()));
+    record(&mut machine, "signed");
+}
+
+#[test]
 fn what_is_signed_is_signed_between_the_start_and_the_last_block_before_the_end() {
     let mut machine = to_signing(Action::DepositSweep);
     let Some(Command::Sign(job, _)) = machine.poll() else { panic!() };
@@ -169,26 +195,27 @@ fn the_times_of_mainnet_are_the_protocols() {
     let agreed = agreed(&network, 1, Action::MovingFunds);
     assert_eq!((agreed.start(), agreed.signing_start()), (block(1000), block(1032)));
     assert_eq!((agreed.signing_end(), agreed.expiry()), (block(1350), block(1650)));
-    // A quarter of the margin of 300 blocks, which is 15 minutes.
+    // A quarter of the margin of 300 blocks after signing has ended, which is 15 minutes.
     let mut machine = Machine::new(CHAIN, Times::of(&network.actions), WALLET, agreed, block(1000));
     record(&mut machine, "agreed");
     assert_eq!(at(&mut machine, 1100), judge(false));
     machine.handle(Event::Judged(Judged::Out(Box::new(signed()))));
     record(&mut machine, "signed");
-    for (number, hand) in [(1100, true), (1175, true), (1176, false)] {
+    for (number, hand) in [(1100, true), (1425, true), (1426, false)] {
         assert_eq!(at(&mut machine, number), watch(hand), "{number}");
         machine.handle(Event::Seen(seen(100, Place::Nowhere)));
     }
 }
 
 #[test]
-fn what_is_signed_is_handed_out_again_and_again_for_a_quarter_of_the_margin() {
+fn what_is_signed_is_handed_out_again_and_again_until_a_quarter_of_the_margin_is_over() {
     let mut machine = to_broadcast();
     assert_eq!(machine.poll(), watch(true));
     let refused = Seen { handed: Some(Err("no server takes it".to_owned())), ..seen(100, Place::Nowhere) };
     machine.handle(Event::Seen(refused.clone()));
     assert_eq!(machine.poll(), None, "once a block");
-    for (number, hand) in [(94, true), (95, true), (96, false)] {
+    // Signing ends at 140, and its margin is 10 blocks.
+    for (number, hand) in [(94, true), (100, true), (142, true), (143, false)] {
         assert_eq!(at(&mut machine, number), watch(hand), "{number}");
         machine.handle(Event::Seen(Seen {
             handed: hand.then(|| refused.handed.clone()).flatten(),
@@ -196,7 +223,7 @@ fn what_is_signed_is_handed_out_again_and_again_for_a_quarter_of_the_margin() {
         }));
     }
     // Others may have been luckier.
-    assert_eq!(at(&mut machine, 97), watch(false));
+    assert_eq!(at(&mut machine, 144), watch(false));
     machine.handle(Event::Seen(seen(100, Place::Mempool)));
     record(&mut machine, "in a mempool");
 }
