@@ -17,7 +17,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, hex};
-use bitcoin::{hashes::Hash, secp256k1::PublicKey};
+use bitcoin::{Transaction, Txid, consensus::encode, hashes::Hash, secp256k1::PublicKey};
 use coxswain_ethereum::{BlockSelector, Endpoints};
 use coxswain_network::{
     AdmissionRule, Channel, Config, Driver, Heard, Identity, Network, Open, PeerAddress, Receiver, Sender,
@@ -28,7 +28,7 @@ use coxswain_protocol::{
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, Proposed},
 };
 use coxswain_rules::{KeyHash, units::BlockNumber};
-use coxswain_service::journal::Reader;
+use coxswain_service::journal::{FactKey, Reader};
 pub(crate) use coxswain_testkit::keystore;
 use coxswain_testkit::{BitcoinServer, PASSWORD, Reply, Serving, Wallet, World, our_validator};
 use serde_json::{Value, json};
@@ -141,6 +141,13 @@ impl Node {
         let newest = ActionRecord::newest(&Reader::open(&self.journal).unwrap(), wallet, 100).unwrap();
         let mut actions = newest.into_iter().map(Result::unwrap);
         actions.find(|action| action.agreed.window.index() == index)
+    }
+
+    /// How many transactions its account has sent to Ethereum under its newest nonce.
+    pub(crate) fn sent_to_ethereum(&self, account: Address) -> usize {
+        let key = FactKey { topic: "sent", owner: account.into_array(), name: String::new() };
+        let fact = Reader::open(&self.journal).unwrap().fact(&key).unwrap();
+        fact.map_or(0, |body| serde_json::from_str::<Vec<Value>>(&body.unwrap()).unwrap().len())
     }
 
     pub(crate) fn process(&mut self) -> &mut Child {
@@ -315,6 +322,16 @@ impl Fleet {
         self.electrum.url().to_string()
     }
 
+    /// The transactions that were handed to that server, whatever came of it.
+    pub(crate) fn handed(&self) -> BTreeMap<Txid, Transaction> {
+        let asked = self.electrum.asked().into_iter();
+        let handed = asked.filter(|(method, _)| method == "blockchain.transaction.broadcast");
+        let read = |params: &Value| -> Transaction {
+            encode::deserialize(&hex::decode(params[0].as_str().unwrap()).unwrap()).unwrap()
+        };
+        handed.map(|(_, params)| read(&params)).map(|sent| (sent.compute_txid(), sent)).collect()
+    }
+
     pub(crate) fn config(&self, number: u8) -> PathBuf {
         self.folder.path().join(format!("node{number}.toml"))
     }
@@ -335,6 +352,10 @@ impl Fleet {
 
     pub(crate) fn address(&self, number: u8) -> String {
         format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", self.port(number), identity(number).peer_id())
+    }
+
+    pub(crate) fn wallets(&self) -> &[PublicKey] {
+        &self.wallets
     }
 
     /// Those that processes stand for.
@@ -361,6 +382,11 @@ impl Fleet {
         self.world.chain.mine(blocks).await.unwrap();
         self.height += blocks;
         self.taken().await;
+    }
+
+    /// Whether Bitcoin's servers are others than ours.
+    pub(crate) const fn asks_real_servers(&self) -> bool {
+        !self.plan.bitcoin.is_empty()
     }
 
     /// Takes note of the blocks that others have mined.

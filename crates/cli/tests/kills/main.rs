@@ -7,6 +7,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+mod actions;
 mod endings;
 #[path = "../fleet/mod.rs"]
 mod fleet;
@@ -33,6 +34,22 @@ const WALLETS: u64 = 6;
 const POINTS: [&str; 6] =
     ["append/before", "append/after", "send/before", "send/after", "finish/before", "finish/after"];
 
+/// The numbers of a linear congruence.
+#[derive(Clone, Copy)]
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        Self(number("COXSWAIN_SEED", 1))
+    }
+
+    /// The next number under `bound`.
+    fn roll(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
 fn number(variable: &str, otherwise: u64) -> u64 {
     env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
@@ -53,7 +70,7 @@ struct Trial {
     told: BTreeSet<(String, u64)>,
     /// Whether the power goes with the node.
     powercut: bool,
-    dice: u64,
+    dice: Dice,
 }
 
 impl Trial {
@@ -83,14 +100,8 @@ impl Trial {
             });
         }
         let wallets = keys.iter().map(key_hash).collect();
-        let (held, told, dice) = (BTreeMap::new(), BTreeSet::new(), number("COXSWAIN_SEED", 1));
+        let (held, told, dice) = (BTreeMap::new(), BTreeSet::new(), Dice::new());
         Self { fleet, wallets, heard, witness, held, told, powercut, dice }
-    }
-
-    /// The next number under `bound`, of a linear congruence.
-    fn roll(&mut self, bound: u64) -> u64 {
-        self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.dice >> 33) % bound
     }
 
     fn run(&mut self, variables: &[(&str, &str)]) {
@@ -199,7 +210,7 @@ impl Trial {
     async fn go(mut self, each: u64, anywhere: u64) {
         for name in POINTS {
             for hit in 0..each {
-                let pass = 1 + self.roll(3);
+                let pass = 1 + self.dice.roll(3);
                 self.run(&[("COXSWAIN_POINT", &format!("{name}:{pass}"))]);
                 self.reach(name).await;
                 self.kill(&format!("{name}, hit {hit}, pass {pass}"));
@@ -208,7 +219,7 @@ impl Trial {
         }
         for kill in 0..anywhere {
             self.run(&[]);
-            let life = Duration::from_millis(100 + self.roll(4_000));
+            let life = Duration::from_millis(100 + self.dice.roll(4_000));
             let until = Instant::now() + life;
             while Instant::now() < until {
                 let left = until.saturating_duration_since(Instant::now());
