@@ -1,6 +1,6 @@
 //! A local Ethereum chain: a real anvil of its own, whose accounts need no keys and whose time moves on command.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, time::SystemTime};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -67,6 +67,16 @@ impl TestChain {
     /// Starts a chain after Osaka, which caps the gas of a transaction, and has new opcodes and prices.
     pub fn start_after_osaka() -> Result<Self, Error> {
         Self::spawn(|anvil| anvil.args(["--hardfork", "osaka"]), 0)
+    }
+
+    /// Starts a chain that says it is mainnet, and whose first block is this many seconds old.
+    ///
+    /// # Errors
+    /// When anvil doesn't start.
+    pub fn start_as_mainnet(seconds: u64) -> Result<Self, Error> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let at = now.unwrap_or_default().as_secs().saturating_sub(seconds);
+        Self::spawn(|anvil| anvil.prague().chain_id(1).args(["--timestamp".to_owned(), at.to_string()]), 0)
     }
 
     fn spawn(hardfork: impl FnOnce(Anvil) -> Anvil, port: u16) -> Result<Self, Error> {

@@ -8,6 +8,8 @@
 
 #[cfg(feature = "node")]
 mod actions;
+#[cfg(feature = "node")]
+mod busy;
 mod cli;
 mod completion;
 #[cfg(feature = "node")]
@@ -22,10 +24,15 @@ mod explain;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 #[cfg(feature = "node")]
+mod garbled;
+#[cfg(feature = "node")]
 mod history;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod liars;
+#[cfg(feature = "node")]
+#[path = "../lives/mod.rs"]
+mod lives;
 #[cfg(feature = "node")]
 mod maintain;
 #[cfg(feature = "node")]
@@ -33,6 +40,8 @@ mod maintaining;
 #[cfg(feature = "node")]
 mod members;
 mod network;
+#[cfg(feature = "node")]
+mod observing;
 mod propose;
 #[cfg(feature = "node")]
 #[path = "../proving/mod.rs"]

@@ -11,6 +11,7 @@ use coxswain_testkit::{DepositSpec, World, standard_scripts};
 
 use crate::{
     fleet::{Fleet, Plan, keystore, operator, program},
+    lives::kept::judged_again,
     support::coxswain,
 };
 
@@ -88,6 +89,9 @@ async fn five_nodes_come_to_the_same_results_window_after_window() {
             assert_eq!(result.basis.unwrap().leader, leader);
         }
     }
+    let judged = judged_again(&fleet);
+    assert!(judged >= 2 * usize::from(NODES), "{judged}");
+    println!("{} windows, {judged} verdicts judged again, each the same", windows());
     fleet.stop();
 }
 

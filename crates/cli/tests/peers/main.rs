@@ -1,5 +1,6 @@
-//! A Go operator holds a seat beside real nodes: it hears their leader, and leads a window itself, by messages that it writes
-//! and reads by the specification alone. `COXSWAIN_GO_PEER` names its program.
+//! Real nodes among real peers. A Go operator holds a seat beside them: it hears their leader, and leads a window itself, by
+//! messages that it writes and reads by the specification alone (`COXSWAIN_GO_PEER` names its program). And two wallets' lives,
+//! carried out on btcd and ElectrumX.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +10,8 @@
 
 #[path = "../fleet/mod.rs"]
 mod fleet;
+#[path = "../lives/mod.rs"]
+mod lives;
 
 use std::{env, process::Stdio};
 
@@ -17,7 +20,7 @@ use bitcoin::hashes::Hash;
 use coxswain_network::Channel;
 use coxswain_protocol::{Agreement, Assurance};
 use coxswain_rules::Proposal;
-use coxswain_testkit::{DepositSpec, World};
+use coxswain_testkit::{Btcd, DepositSpec, ElectrumX, World};
 use fleet::{Fleet, PATIENCE, Plan, identity, operator};
 use serde_json::{Value, json};
 use tokio::{
@@ -136,4 +139,14 @@ async fn a_go_operator_hears_our_leader_and_leads_our_nodes() {
     }
     println!("ok    the Go operator heard our leader, and led two of our nodes to a sweep");
     fleet.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_nodes_carry_out_what_they_agree_on_on_btcd_and_electrumx() {
+    let node = Btcd::start().await.unwrap();
+    let server = ElectrumX::start(&node).await.unwrap();
+    let world = World::start().await.unwrap().with_node(node).await.unwrap();
+    let servers = vec![server.url().to_string()];
+    lives::live(world, servers, async |world| server.follow(&world.bitcoin).await.unwrap()).await;
+    println!("ok    five nodes have carried out two wallets' lives on btcd and ElectrumX");
 }

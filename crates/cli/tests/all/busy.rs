@@ -1,0 +1,120 @@
+//! A wallet whose transaction waits: it is busy with it, says so, refuses what is agreed on next, and all of that is shown. And a
+//! wallet of which the journal can't be read: it is named, does nothing, and the others go on.
+
+use std::time::Duration;
+
+use coxswain_node::actions::{ActionRecord, End, Milestone};
+use coxswain_protocol::Window;
+use coxswain_rules::{Action, KeyHash};
+use coxswain_testkit::{DepositSpec, World};
+
+use crate::{
+    fleet::{Fleet, PATIENCE, Plan},
+    history::{asked, free, until},
+    support::coxswain,
+};
+
+/// Lets blocks come until the action of the window has come to this.
+async fn reach(
+    fleet: &mut Fleet,
+    wallet: KeyHash,
+    window: Window,
+    wanted: impl Fn(&Milestone) -> bool,
+) -> ActionRecord {
+    let reached = async {
+        loop {
+            if let Some(action) = fleet.nodes[&1].action(wallet, window.index())
+                && action.reached.iter().any(|reached| wanted(&reached.milestone))
+            {
+                return action;
+            }
+            fleet.mine(1).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.expect("the action comes to it")
+}
+
+/// Runs the next window on whose checklist this action is, to its end.
+async fn run_window(fleet: &mut Fleet, wallet: KeyHash, action: Action) -> Window {
+    let window = fleet.until_next(wallet, |it| it.checklist.contains(action)).await;
+    fleet.mine(1).await;
+    fleet.has_sent(wallet, window).await;
+    fleet.mine_to(window.end()).await;
+    fleet.results(wallet, window).await;
+    window
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_27_inc_36_inc_38_a_wallet_that_is_busy_stuck_or_not_to_be_read_says_so_and_the_other_goes_on() {
+    let mut world = World::start().await.unwrap();
+    let (first, second) = (world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap());
+    world.reveal(&first, DepositSpec::default()).await.unwrap();
+    let keys = [first.public_key().0, second.public_key().0];
+    let mut fleet = Fleet::new(world, &keys, Plan::of(1).signed(&[&first, &second])).await;
+    let (at, wallet) = (free(), first.key_hash());
+    let listen = at.to_string();
+    fleet.run(1, &[("COXSWAIN_STATUS__LISTEN", &listen)]);
+    fleet.taken().await;
+
+    // Its transaction waits for 24 blocks of Bitcoin: an alarm, with what it pays and what the next block takes.
+    let sweep = run_window(&mut fleet, wallet, Action::DepositSweep).await;
+    reach(&mut fleet, wallet, sweep, |it| matches!(it, Milestone::InMempool { .. })).await;
+    fleet.world.bitcoin.mine_empty(23).unwrap();
+    fleet.mine(2).await;
+    assert!(!fleet.nodes[&1].action(wallet, sweep.index()).unwrap().reached.iter().any(is_stuck));
+    fleet.world.bitcoin.mine_empty(1).unwrap();
+    let stuck = reach(&mut fleet, wallet, sweep, |it| matches!(it, Milestone::Stuck(_))).await;
+    let Milestone::Stuck(told) = stuck.state().milestone else { panic!("{stuck:#?}") };
+    assert!(told.fee_rate > 0 && told.next_block.is_some(), "{told:?}");
+    let health = until(at, 200, &[("stuck_transaction", "warning")]).await;
+    let entries = health["entries"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["name"] == "stuck_transaction").unwrap();
+    assert_eq!(entry["subject"], wallet.to_string());
+    let txid = stuck.signed().unwrap().txid.to_string();
+    assert!(entry["says"].as_str().unwrap().contains(&txid), "{entry}");
+    let (_, metrics) = asked(at, "/metrics").await.unwrap();
+    for line in [
+        "performance_stuck_wallet_transactions_total 1",
+        "performance_wallet_dispatcher_active_actions 1",
+        "performance_wallet_action_deposit_sweep_total 1",
+        "performance_wallet_action_deposit_sweep_success_total 0",
+        "performance_wallet_dispatcher_rejected_total 0",
+    ] {
+        assert!(metrics.lines().any(|other| other == line), "{line}: {metrics}");
+    }
+
+    // It is busy with it, and a heartbeat that is agreed on is refused.
+    let heartbeat = run_window(&mut fleet, wallet, Action::Heartbeat).await;
+    let refused = reach(&mut fleet, wallet, heartbeat, |it| matches!(it, Milestone::Over(_))).await;
+    assert_eq!(refused.end(), Some(&End::Busy { with: sweep.index() }));
+    let journal = fleet.journal(1).display().to_string();
+    let run = coxswain(&["why", &wallet.to_string(), "--journal", &journal, "--json"], "").await;
+    assert!(run.json()["busy"]["with"].as_str().unwrap().contains("sweep"), "{run:?}");
+    let (_, metrics) = asked(at, "/metrics").await.unwrap();
+    let line = "performance_wallet_dispatcher_rejected_total 1";
+    assert!(metrics.lines().any(|other| other == line), "{metrics}");
+
+    // Its rows in the journal can't be read: it is named, and does nothing more; the other wallet does.
+    fleet.nodes.remove(&1).unwrap().kill();
+    let damage = "UPDATE actions SET body = '{}' WHERE step = 1 AND window_index = ?1";
+    let connection = rusqlite::Connection::open(fleet.journal(1)).unwrap();
+    assert_eq!(connection.execute(damage, [i64::try_from(sweep.index()).unwrap()]).unwrap(), 1);
+    drop(connection);
+    fleet.run(1, &[("COXSWAIN_STATUS__LISTEN", &listen)]);
+    fleet.taken().await;
+    let health = until(at, 503, &[("journal_actions", "failed")]).await;
+    let entries = health["entries"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["name"] == "journal_actions").unwrap();
+    assert_eq!(entry["subject"], wallet.to_string());
+    fleet.world.reveal(&second, DepositSpec::default()).await.unwrap();
+    fleet.world.chain.advance(3 * 3600).await.unwrap();
+    fleet.catch_up().await;
+    let other = run_window(&mut fleet, second.key_hash(), Action::DepositSweep).await;
+    reach(&mut fleet, second.key_hash(), other, |it| matches!(it, Milestone::InMempool { .. })).await;
+    fleet.stop();
+}
+
+fn is_stuck(reached: &coxswain_node::actions::Reached) -> bool {
+    matches!(reached.milestone, Milestone::Stuck(_))
+}
