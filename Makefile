@@ -83,7 +83,7 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
 	@target/tools/bin/operator-peer -vectors crates/network/vectors >/dev/null
 	@cargo run --quiet --locked -p coxswain-network --example check-go-peer target/tools/bin/operator-peer
-	@COXSWAIN_GO_PEER=$(CURDIR)/target/tools/bin/operator-peer cargo test --quiet --locked -p coxswain-cli --features peers --test peers -- --nocapture
+	@COXSWAIN_GO_PEER=$(CURDIR)/target/tools/bin/operator-peer cargo test --quiet --locked -p coxswain-cli --features peers --test peers -- --nocapture --test-threads 1
 	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
 	@cargo run --quiet --locked -p coxswain-ethereum --features proven --example check-geth
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
@@ -120,13 +120,14 @@ audit: contracts ## Run every technique of the audit at length (up to 90 minutes
 	@audit/run
 
 ##@ Measure it
-bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; count the round trips of a proposal and of a maintainer's pass, and what Bitcoin's header chain costs
+bench: contracts ## Measure with criterion: leader, decoding, follower, predicates; count the round trips of a proposal and of a maintainer's pass, what Bitcoin's header chain costs, and what a node of 200 wallets does over 100 windows
 	cargo bench --locked -p coxswain-protocol -p coxswain-rules
 	cargo bench --locked --quiet -p coxswain-network
 	cargo bench --locked --quiet -p coxswain-bitcoin --bench headers
 	cargo bench --locked --quiet -p coxswain-signing --features threshold --bench threshold
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench passes
+	cargo bench --locked --quiet -p coxswain-cli --bench node
 	cargo bench --locked --quiet -p coxswain-node --features proven --bench window
 
 ##@ Check it
