@@ -388,6 +388,7 @@ pub struct WhyReport {
     last_fault: Option<FaultFields>,
     heard: Vec<String>,
     silent: Vec<String>,
+    missed: Vec<String>,
     damaged: usize,
 }
 
@@ -453,6 +454,7 @@ impl WhyReport {
             last_fault: why.last_fault.as_ref().map(FaultFields::alone),
             heard: all(&why.heard),
             silent: all(&why.silent),
+            missed: all(&why.missed),
             damaged: why.damaged,
         }
     }
@@ -489,6 +491,9 @@ impl fmt::Display for WhyReport {
         }
         for operator in &self.silent {
             write!(f, "\n  silent: {operator}")?;
+        }
+        for operator in &self.missed {
+            write!(f, "\n  not in the last one: {operator}")?;
         }
         if self.damaged > 0 {
             write!(f, "\n{} rows of it can't be read: coxswain history --verify", self.damaged)?;

@@ -120,6 +120,8 @@ pub struct Why {
     pub heard: BTreeSet<Address>,
     /// Those that were not.
     pub silent: BTreeSet<Address>,
+    /// Those that were heard in them, but not in the very last one.
+    pub missed: BTreeSet<Address>,
     /// How many rows of the wallet can't be read.
     pub damaged: usize,
 }
@@ -155,8 +157,11 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
     let heard_in = heard_in.iter().filter_map(|body| serde_json::from_str::<HeardIn>(body).ok());
     // A wallet that was left for long has facts of long ago.
     let since = newest.map_or(0, |newest| (newest + 1).saturating_sub(HEARD_WINDOWS));
-    let heard: BTreeSet<_> =
-        heard_in.filter(|heard| heard.window >= since).flat_map(|heard| heard.operators).collect();
+    let heard_in: Vec<_> = heard_in.filter(|heard| heard.window >= since).collect();
+    let last = heard_in.iter().find(|heard| Some(heard.window) == newest).map(|heard| &heard.operators);
+    let all: BTreeSet<_> = heard_in.iter().flat_map(|heard| &heard.operators).copied().collect();
+    let missed = last.map_or_else(BTreeSet::new, |last| all.difference(last).copied().collect());
+    let heard = all;
     let silent = others.iter().flatten().copied().filter(|operator| !heard.contains(operator)).collect();
     let started = others.is_some().then_some(started).flatten();
     let frequency = started.as_ref().map(|started| started.frequency);
@@ -181,6 +186,7 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
         started,
         heard,
         silent,
+        missed,
         damaged,
     })
 }
@@ -372,7 +378,11 @@ mod tests {
         let newer = HeardIn { window: window.index(), operators: [heard].into() };
         journal.fact(newer.fact(WALLET).unwrap()).await.unwrap();
         let why = super::why(journal.reader(), WALLET, 5).unwrap();
-        assert_eq!((why.heard, why.silent), ([heard].into(), [silent].into()));
+        assert_eq!((why.heard, why.silent, why.missed), ([heard].into(), [silent].into(), [].into()));
+        let before = HeardIn { window: window.index() - 1, operators: [heard, silent].into() };
+        journal.fact(before.fact(WALLET).unwrap()).await.unwrap();
+        let why = super::why(journal.reader(), WALLET, 5).unwrap();
+        assert_eq!((why.silent, why.missed), ([].into(), [silent].into()), "not in the last one");
         journal.close();
         std::fs::remove_dir_all(folder).unwrap();
     }
