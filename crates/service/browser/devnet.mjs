@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { createInterface } from "node:readline";
 import { join, resolve } from "node:path";
@@ -13,8 +13,8 @@ import { looks, open, shoot, textOf } from "./pages.mjs";
 
 const [tools, programs] = process.argv.slice(2);
 const BASE = 19_400;
-// Half of a devnet's: a window takes half a minute.
-const PACE = 500;
+// As a devnet has it, unless told otherwise: a window takes a minute.
+const PACE = Number(process.env.DEVNET_PACE || 1000);
 const WINDOW = 60 * PACE;
 
 const folder = mkdtempSync(join(tmpdir(), "devnet-"));
@@ -64,6 +64,37 @@ const says = async (...words) => {
   return true;
 };
 
+// Holds what `coxswain watch` tells from the chains alone against what all journals have: each leader right, each action that left a
+// trace named in its window, and no window said to be followed that no journal has an action of.
+async function watched() {
+  const wallet = (await shown()).wallets[0].wallet;
+  const [ethereum, electrum, core] = [BASE, BASE + 1, BASE + 2].map((port) => `127.0.0.1:${port}`);
+  const bridge = readFileSync(join(folder, "env"), "utf8").match(/BRIDGE='(0x\w+)'/)[1];
+  const lines = program(
+    "coxswain", "watch", "--json", "--since", "1", "--wallet", wallet, "--operators", join(folder, "group.txt"), "--bridge", bridge,
+    "--rpc-url", `http://${ethereum}`, "--bitcoin-url", `tcp://${electrum}`, "--bitcoin-url", `http://coxswain:secret@${core}`,
+  ).trim().split("\n").map((line) => JSON.parse(line)).filter((line) => line.kind === "window");
+  const journals = [1, 2, 3, 4, 5].map((number) => {
+    const text = program("coxswain", "history", "--json", "--config", join(folder, `node${number}.toml`));
+    return new Map(JSON.parse(text).wallets[0].windows.map((window) => [window.window, window]));
+  });
+  let actions = 0;
+  for (const line of lines) {
+    const known = journals.map((journal) => journal.get(line.window)).filter((window) => window);
+    for (const window of known) assert.equal(window.leader, line.leader, `window ${line.window}: who leads`);
+    const agreed = known.find((window) => window.outcome === "action" && ["confirmed", "proven"].includes(window.action));
+    const deed = agreed?.says.replace("action: ", "");
+    if (deed) {
+      actions += 1;
+      const named = line.traces.some((trace) => trace.deed === deed);
+      assert.ok(named, `window ${line.window}: ${deed} is not named: ${JSON.stringify(line)}`);
+    } else if (known.length > 0 && !known.some((window) => window.outcome === "action")) {
+      assert.notEqual(line.outcome, "followed", `window ${line.window}: no journal has an action: ${JSON.stringify(line)}`);
+    }
+  }
+  return [lines.length, actions];
+}
+
 const { browser, pages, told, axe } = await open(tools, url);
 let checks = 0;
 const look = async (name) => {
@@ -92,23 +123,36 @@ try {
     assert.match(entry("peers").says, /3 of the wallets' 4 other operators/);
     assert.equal(entry("operator", liar)?.state, "warning");
     return says(["page", "NOT CONNECTED", "FAULT: leader ", `by ${liar}`, "LOOK: operator"], ["why", dead, liar, "leader "]);
-  }, 2);
+  }, 3);
   await look("liar");
 
+  for (const part of ["node4", "node5"]) order(`start ${part}`);
+  await until("all are connected again", () => connected(4), 2);
+  const from = (await shown()).window.index;
   order("kill electrum");
+  const warned = await until("a server is gone", async () => {
+    const entry = (await health())[1].find((of) => of.name === "bitcoin_endpoint" && of.subject.endsWith(`:${BASE + 1}`));
+    assert.equal(entry.state, "warning");
+    return says(["page", `LOOK: bitcoin_endpoint 127.0.0.1:${BASE + 1}`]);
+  }, 2);
+  order("kill core");
   const gone = await until("Bitcoin is gone", async () => {
     const [status, entries] = await health();
     assert.equal(status, 503);
     assert.equal(entries.find((of) => of.name === "bitcoin").state, "failed");
     for (const [page] of pages) assert.match(await page.title(), /^FAILED: /);
-    return says(["page", "FAILED: bitcoin", "1 of 2 servers answer"], ["why", "bitcoin"]);
-  }, 2);
+    const text = await why();
+    const windows = [...text.matchAll(/window (\d+) at block .*?: (.*)/g)].filter(([, index]) => Number(index) > from);
+    assert.ok(windows.length > 0 && windows.every(([, , outcome]) => !outcome.startsWith("action")), text);
+    return says(["page", "FAILED: bitcoin", "0 of 2 servers answer"]);
+  }, 3);
   await look("no-bitcoin");
 
-  for (const part of ["electrum", "node4", "node5"]) order(`start ${part}`);
+  for (const part of ["electrum", "core"]) order(`start ${part}`);
   const well = await until("all is well again", async () => (await health())[0] === 200 && connected(4), 4);
+  const [windows, actions] = await watched();
   assert.deepEqual(told, [], "nothing is said on the console");
-  console.log(`devnet: a sweep proven after ${swept} windows, liar and dead shown after ${blamed}, no Bitcoin after ${gone}, well again after ${well}; ${checks} looks by axe-core found nothing, no word on the console`);
+  console.log(`devnet: a sweep proven after ${swept} windows, liar and dead shown after ${blamed}, a dead server after ${warned}, no Bitcoin after ${gone}, well again after ${well}; watch and five journals agree on ${windows} windows, ${actions} with an action; ${checks} looks by axe-core found nothing, no word on the console`);
 } finally {
   await browser.close();
   devnet.kill("SIGINT");
