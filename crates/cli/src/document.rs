@@ -261,7 +261,7 @@ impl Document {
         })
     }
 
-    /// What it names, as far as the Bridge may know it.
+    /// The names in the document that the Bridge may know.
     pub(crate) fn names(&self) -> Names {
         let wallets = vec![self.wallet()];
         match self {

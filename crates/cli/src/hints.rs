@@ -13,7 +13,7 @@ use coxswain_rules::{
 /// How many blocks of one time are looked at, after the first.
 const MOST_OF_ONE_TIME: Blocks = Blocks(1_000);
 
-/// What a document names, as far as the Bridge may know it.
+/// The names in a document that the Bridge may know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     /// The wallets: the one that acts, and those that funds are moved to.

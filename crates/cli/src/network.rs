@@ -45,7 +45,7 @@ pub enum NetworkError {
     /// Nobody can be asked about stakes.
     #[error(transparent)]
     Servers(#[from] ServersError),
-    /// The endpoint gave no usable answer: of which kind the failure is, and what failed.
+    /// The endpoint gave no usable answer. Carries the kind of the failure, and what failed.
     #[error("{1}")]
     Undecided(&'static str, String),
     /// The arguments make no sense.

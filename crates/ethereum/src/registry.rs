@@ -116,8 +116,8 @@ pub enum ServersError {
 }
 
 impl Eligible {
-    /// Asks these servers about the registry, of which the network must be the expected one. `at_least` raises how many must
-    /// agree. Nothing is sent yet.
+    /// Asks these servers about the registry. They must serve the expected network. `at_least` raises how many must agree.
+    /// Nothing is sent yet.
     ///
     /// # Errors
     /// If a URL can't be used, or there are too few.

@@ -78,7 +78,7 @@ struct Numbers {
     tip: Option<u32>,
     relay_epoch: Option<u32>,
     is_active: bool,
-    /// What there are health entries of.
+    /// The subjects that have health entries.
     subjects: BTreeMap<&'static str, BTreeSet<String>>,
 }
 

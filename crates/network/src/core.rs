@@ -184,7 +184,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// What was heard next, authors taking turns. None: somebody else has joined the channel.
+    /// Returns the next message, the authors in turn. `None` if somebody else has joined the channel.
     pub async fn recv(&mut self) -> Option<Heard> {
         self.inbox.pop().await
     }

@@ -212,7 +212,7 @@ impl Gone {
         mut heads: watch::Receiver<Option<Standing>>,
         mut stop: Stop,
     ) -> Result<(), Failure> {
-        // The wallets of which it has not been answered in this window.
+        // The wallets without an answer in this window.
         let (mut open, mut window) = (self.wallets.clone(), None);
         loop {
             tokio::select! {

@@ -193,7 +193,7 @@ pub fn replay(reader: &Reader, wallet: KeyHash, window: u64) -> Result<Replay, R
     })
 }
 
-/// What of a window's snapshot doesn't hold, if anything doesn't.
+/// Returns what is wrong with a window's snapshot, if anything is.
 ///
 /// # Errors
 /// If the journal can't be read.

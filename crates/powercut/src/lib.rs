@@ -23,7 +23,7 @@ use rusqlite::ffi::{
 
 /// Its name among SQLite's file systems.
 const NAME: &CStr = c"powercut";
-/// What the files of a database add to its name. That of shared memory is none: it lasts as long as the processes that share it.
+/// The suffixes of a database's files. The file of shared memory is left out: it lasts as long as the processes that share it.
 const FILES: [&str; 3] = ["", "-wal", "-journal"];
 
 /// The copy of a file.

@@ -29,7 +29,7 @@ pub fn earliest_move(
     let mut is_target = false;
     for commitment in naming(commitments, wallet, head) {
         let source = snapshot.wallet(commitment.source)?;
-        // What an event tells is a word: the Bridge keeps the hash of what the source has committed to.
+        // An event alone proves nothing. The Bridge keeps the hash of the source's commitment.
         let is_true = || {
             source.moving_funds_target_wallets_commitment_hash
                 == target_wallets_commitment(&commitment.targets)

@@ -34,7 +34,7 @@ fn with_proposal(message: &CoordinationMessage, proposal: &[u8]) -> Vec<u8> {
     payload
 }
 
-/// A hostile member's lines in a window of `ticks` ticks of which `active` may be spoken in.
+/// A hostile member's messages in a window of `ticks` ticks. Messages are allowed in the first `active` of them.
 pub(crate) fn script(
     role: Role,
     me: Seat,

@@ -73,8 +73,8 @@ pub struct RegistryDouble {
 }
 
 impl Registry {
-    /// A wallet of five members, of which the second and the fifth misbehaved: ids 11, 12, 13, 11, 14. The provider of operator
-    /// 11 has a stake, that of 12 has none.
+    /// A wallet of five members, with the ids 11, 12, 13, 11, 14. The second and the fifth member misbehaved. The provider of
+    /// operator 11 has a stake, the provider of operator 12 has none.
     pub fn of_five() -> Self {
         let uncompressed = Self::key().serialize_uncompressed();
         let (_, coordinates) = uncompressed.split_at(1);

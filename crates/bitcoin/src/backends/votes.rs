@@ -1,4 +1,4 @@
-//! What follows from what servers say, of what can't be proven. Pure.
+//! Decides what can't be proven by what servers say. Pure.
 
 use std::collections::BTreeMap;
 

@@ -198,9 +198,9 @@ impl HeaderChain {
         median_of(self.headers.iter().rev().take(MEDIAN_OF).map(|header| header.time))
     }
 
-    /// Takes in consecutive headers, the first of which is claimed to be at this height: it must stand on a known one at the
-    /// height before. Those that are known already are passed over. The chain becomes theirs if that has more work; else they
-    /// are kept as a branch. `now` is the clock, in Unix seconds.
+    /// Takes in consecutive headers. The first is claimed to be at this height and must stand on a known header at the height
+    /// before. Known headers are passed over. The chain becomes theirs if that has more work; else they are kept as a branch.
+    /// `now` is the clock, in Unix seconds.
     ///
     /// # Errors
     /// If a header doesn't hold. Those before it are taken in.

@@ -15,8 +15,8 @@ impl HeaderChain {
         self.headers().iter().skip(1).flat_map(encode::serialize).collect()
     }
 
-    /// The chain from bytes that were kept, as far as they hold: what follows a header that doesn't, is left out. (Such bytes are
-    /// harmless: a tail that was torn off, or headers from another start.)
+    /// Reads the chain from stored bytes, up to the first header that is not valid. (Such bytes are harmless: a torn
+    /// tail, or headers from another start.)
     pub fn from_bytes(start: Start, rules: HeaderRules, bytes: &[u8], now: u32) -> Self {
         let mut chain = Self::new(start, rules);
         let (records, _) = bytes.as_chunks::<HEADER_SIZE>();

@@ -154,8 +154,8 @@ pub fn headers_needed<'a>(
     Err(NotProvable::WaitingForBlocks { have, asked: goal.unwrap_or_default() })
 }
 
-/// Whether the header says nothing of the epoch's difficulty: testnets have easy blocks between others. Their work counts. A
-/// Bridge that doesn't pass over them refuses the proof, of which [`bind`] would have said no more.
+/// Whether the header says nothing of the epoch's difficulty: testnets have easy blocks between others. Their work counts. If a
+/// Bridge doesn't pass over them, it refuses the proof, as [`bind`] would have.
 fn is_passed_over(relay: &RelayDifficulties, header: &Header) -> bool {
     header.bits.to_consensus() == MINIMUM_DIFFICULTY
         && relay.current > Difficulty::ONE

@@ -97,7 +97,7 @@ impl EthereumArguments {
         Wanted { network: self.network.map(Into::into), validator: self.validator, bridge: self.bridge }
     }
 
-    /// The endpoints, each of which must serve the network and have the validator. Nothing is sent yet.
+    /// Returns the endpoints. Each must serve the network and have the validator. Nothing is sent yet.
     ///
     /// # Errors
     /// When a URL can't be used.

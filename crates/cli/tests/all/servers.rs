@@ -385,7 +385,7 @@ async fn inc_46_a_journal_that_is_held_or_full_lets_nothing_be_sent_that_is_not_
         fleet.mine_to(window.end().next()).await;
         assert!(led < 30, "it is never full");
     }
-    // A window more, of which nothing is recorded and nothing said; then it says so to the end.
+    // In one more window, nothing is recorded and nothing is said. The program reports that until the end.
     let window = fleet.until_next(key, |it| it.leader == operator(1)).await;
     fleet.mine_to(window.end().next()).await;
     let recorded = fleet.nodes[&1].entries(key);

@@ -98,7 +98,7 @@ impl EventLog {
         self.extent
     }
 
-    /// The first block of which all wallets' transactions, registrations, commitments and moves of funds are read.
+    /// All wallets' transactions, registrations, commitments and moves of funds are read from this block on.
     pub const fn searched(&self) -> BlockNumber {
         self.extent.searched
     }

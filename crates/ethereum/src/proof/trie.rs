@@ -76,7 +76,7 @@ fn lead(key: &Nibbles, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, TrieError> {
     while let Some((index, node)) = nodes.next() {
         let malformed = |cause| TrieError::Malformed { index, cause };
         let end = match walk.enter(node, &malformed)? {
-            // What follows after the path has left the key can't bring it back.
+            // Once the path has left the key, no later node can bring it back.
             Step::Next if walk.astray => None,
             Step::Next => continue,
             Step::Nothing => None,

@@ -1,5 +1,5 @@
-//! The Ethereum endpoint that everything is asked through: one, or several of which the first that is fit is asked and the
-//! next when it fails. What failed in passing is asked again with jitter.
+//! The Ethereum endpoints that every request goes through. The first fit endpoint is asked. If it fails, the next one is asked.
+//! A request that failed temporarily is repeated with jitter.
 //!
 //! Only reads go through here, so that asking twice does no harm.
 

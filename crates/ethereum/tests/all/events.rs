@@ -44,7 +44,7 @@ fn through(node: &FaultyEndpoint) -> Endpoints {
 /// How deep a block is when it doesn't change any more.
 const FINAL_DEPTH: u64 = 96;
 
-/// Nothing read yet, of which all from this block on is wanted.
+/// A reader that has read nothing yet and wants every event from this block on.
 fn reader(endpoint: Endpoints, world: &World, from_block: u64) -> EventReader {
     EventReader::new(
         endpoint,

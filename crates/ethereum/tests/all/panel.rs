@@ -321,7 +321,7 @@ async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by
     assert!(panel.at_number(BlockNumber(40)).await.is_err());
 }
 
-/// Servers one of which lies: among three, among two and alone, each time in the next way and at the next place.
+/// One server lies: among three, among two and alone. Each time it lies in the next way, at the next place.
 #[derive(Default)]
 struct Lied {
     verdicts: usize,

@@ -82,8 +82,8 @@ pub struct Carrier<H> {
 }
 
 impl<H: Hands> Carrier<H> {
-    /// For these wallets, whose actions that are not over go on from the journal. A wallet of which that can't be read does nothing.
-    /// `patience` is how long a judging, or a look at Bitcoin, may take: then it is given up, and asked again at the next block.
+    /// Carries out the actions of these wallets. Unfinished actions continue from the journal. If a wallet's record can't be read,
+    /// the wallet does nothing. If a judging or a look at Bitcoin takes longer than `patience`, it is repeated at the next block.
     pub fn new(
         hands: H,
         journal: Arc<Journal>,

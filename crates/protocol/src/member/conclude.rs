@@ -67,7 +67,7 @@ impl Record<'_> {
         } else {
             (!running.seeds.confirmed()).then_some(Doubt::Unconfirmed)
         };
-        // Who first read a hash late can't know what others spoke under. (Nobody is idle for that reason.)
+        // If the hash was first read late, the hash that others spoke under is not known. (Nobody is idle for that reason.)
         let read_late = running.seeds.first_read_after(running.window.block());
         let spoken = doubt.or_else(|| read_late.then_some(Doubt::ReadLate));
         for kept in running.inbox.messages(leader) {

@@ -296,7 +296,7 @@ fn a_message_that_is_too_large_is_evidence_up_to_a_mebibyte() {
     assert_eq!(Decoded::read(&filled(MAX_EVIDENCE_BYTES + 1)), Err(too_long(1_048_577, MAX_EVIDENCE_BYTES)));
 }
 
-/// The key of which all bytes are 1, and a group that it holds the one seat of.
+/// A key whose bytes are all 1, and a group in which it holds the only seat.
 fn alone() -> (OperatorKey, SigningGroup) {
     let secret = bitcoin::secp256k1::SecretKey::from_slice(&[1; 32]).unwrap();
     let key = secret.public_key(&bitcoin::secp256k1::Secp256k1::new());

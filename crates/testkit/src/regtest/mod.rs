@@ -56,7 +56,7 @@ impl Regtest {
         Self { ledger: Arc::new(Mutex::new(ledger)) }
     }
 
-    /// Another chain, which is the same as far as this one goes now.
+    /// Returns a copy of the chain. From here on, the two may differ.
     #[must_use]
     pub fn fork(&self) -> Self {
         Self::of(self.ledger().clone())
@@ -133,8 +133,8 @@ impl Regtest {
         (0..count).try_for_each(|_| mine(&mut ledger, &[]).map(drop))
     }
 
-    /// Replaces the newest blocks by one more than they were, the first of which has these transactions. What was in the
-    /// replaced ones waits again, unless these contradict it.
+    /// Replaces the newest blocks by one more block than before. The first new block has these transactions. The replaced
+    /// blocks' transactions wait again, unless these contradict them.
     ///
     /// # Errors
     /// When one of the transactions can't be in the first block.

@@ -42,8 +42,8 @@ pub(crate) struct State {
     pub(crate) players: [Player; HONEST],
     /// What is on its way. Sorted, so that the order of sending makes no difference.
     flights: Vec<Flight>,
-    /// What the hostile member has said in this window, as far as it reached anybody: it is offered to all again when the
-    /// active phase ends, as the network does.
+    /// The hostile member's messages of this window that reached anybody. When the active phase ends, they are offered to all
+    /// again, as the network does.
     kept: Vec<Arc<[u8]>>,
     acts: Acts,
     pub(crate) marks: Marks,
