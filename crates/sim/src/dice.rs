@@ -14,7 +14,16 @@ impl Dice {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// A number below `bound`; 0 when there is none.
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+#[cfg(feature = "game")]
+impl Dice {
+    /// A number below `bound`. 0 if there is none.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0.next_u64().checked_rem(bound).unwrap_or(0)
     }
@@ -27,12 +36,6 @@ impl Dice {
     /// True this often in a hundred times.
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
-    }
-
-    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.0.fill_bytes(&mut bytes);
-        bytes
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
