@@ -1,7 +1,5 @@
 //! Actions step by step, and facts: recorded once, whole, and read while the program runs.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
-
 use coxswain_rules::KeyHash;
 use coxswain_service::journal::{AppendError, Fact, FactKey, Journal, Reader, Settings, Step};
 use rusqlite::Connection;

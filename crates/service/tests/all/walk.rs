@@ -1,7 +1,5 @@
 //! Every kind of row: a changed byte is noticed, and the row is named.
 
-#![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test itself")]
-
 use std::{ops::ControlFlow, sync::Arc};
 
 use coxswain_protocol::{Agreement, Entry, WindowParameters, WindowResult};

@@ -1,7 +1,5 @@
 //! The journal keeps what it has acknowledged, once, whatever happens to its process, its file and its disk.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -323,7 +321,7 @@ fn child() {
 
 fn spawn(path: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["child", "--exact", "--nocapture"])
+        .args(["journal::child", "--exact", "--nocapture"])
         .env(CHILD, path)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
