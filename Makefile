@@ -75,6 +75,7 @@ test-contracts: $(NPM)
 
 test-rust: contracts
 	@cargo test --locked --workspace --features coxswain-demo/devnet --quiet
+	@cargo test --locked --quiet --package coxswain-signing --features threshold --lib threshold::
 
 SEED := $(or $(SEED),$(shell date +%s))
 test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, btcd and ElectrumX, and the page in Chromium: real peers (needs Go and Python)
@@ -142,6 +143,7 @@ lint: contracts ## Check format and lints of Solidity and Rust, warnings denied,
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --features coxswain-demo/devnet --all-targets --quiet -- -D warnings
 	cargo clippy --locked --package coxswain-cli --features peers,points --all-targets --quiet -- -D warnings
+	cargo clippy --locked --package coxswain-signing --features threshold --all-targets --quiet -- -D warnings
 
 ##@ Keep it up to date
 snapshots: contracts ## Write the gas snapshots that make test compares with

@@ -2,7 +2,7 @@
 //! blocks between which it may sign. It checks by itself what it can, and signs for one action a window, by a [`SigningRecord`]
 //! that is durable before anything leaves.
 //!
-//! `store` keeps key shares at rest; `threshold` (a feature) is what a group of seats says to each other to sign.
+//! `group` is who of it signs; `store` keeps key shares at rest; `threshold` (a feature) is what a group of seats says to each other to sign.
 //! [`WholeKeySigner`] holds the whole key: for local chains and tests ([`TestChain`]).
 //!
 //! ```
@@ -15,6 +15,7 @@
 
 mod action_id;
 mod chain;
+pub mod group;
 mod hash;
 mod job;
 mod outcome;

@@ -70,16 +70,20 @@ struct Common {
     sessions: Vec<SignData>,
 }
 
+/// What a session keeps after phase 1, and after phase 2: of its own, and for each other seat.
+type Kept1 = (UniqueKeep1to2<Secp256k1>, BTreeMap<PartyIndex, KeepPhase1to2<Secp256k1>>);
+type Kept2 = (UniqueKeep2to3<Secp256k1>, BTreeMap<PartyIndex, KeepPhase2to3<Secp256k1>>);
+
 /// Round 1 is sent.
 pub struct Round1 {
     common: Common,
-    kept: Vec<(UniqueKeep1to2<Secp256k1>, BTreeMap<PartyIndex, KeepPhase1to2<Secp256k1>>)>,
+    kept: Vec<Kept1>,
 }
 
 /// Round 2 is sent.
 pub struct Round2 {
     common: Common,
-    kept: Vec<(UniqueKeep2to3<Secp256k1>, BTreeMap<PartyIndex, KeepPhase2to3<Secp256k1>>)>,
+    kept: Vec<Kept2>,
 }
 
 /// Round 3 is sent.
