@@ -127,6 +127,14 @@ pub enum Refusal {
     /// It can't be recorded, so that nothing is signed.
     #[error("what is to be signed can't be recorded: {0}")]
     Unrecorded(String),
+    /// Two actions were proposed in the window, each by a message of the leader's.
+    #[error("two actions were proposed in this window, of which none is signed")]
+    TwoActions,
+    /// Somebody has announced with our key.
+    #[error(
+        "an announcement of ours is not on record: is another process using our key, or was an old record brought back?"
+    )]
+    NotOurs,
     /// The signatures made don't hold.
     #[error("a signature that was made does not hold")]
     Unsound,

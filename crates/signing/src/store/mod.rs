@@ -81,7 +81,13 @@ pub fn file_name(wallet: KeyHash) -> String {
     format!("{}.share", alloy_primitives::hex::encode(wallet.0))
 }
 
-/// A wallet's shares, of all own seats. Neither shown nor serialised: only the store writes them.
+/// A wallet's shares, of all own seats. Neither shown nor copied nor serialised: only the store writes them.
+///
+/// ```compile_fail
+/// fn shown(shares: &coxswain_signing::store::Shares) -> String {
+///     format!("{shares:?}")
+/// }
+/// ```
 pub struct Shares {
     info: ShareInfo,
     core: Core,

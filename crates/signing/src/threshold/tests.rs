@@ -35,7 +35,7 @@ fn dealt(threshold: u8, seats: u8) -> Vec<Arc<SeatKey>> {
 }
 
 /// 3 of 5.
-fn keys() -> &'static [Arc<SeatKey>] {
+pub(super) fn keys() -> &'static [Arc<SeatKey>] {
     static KEYS: OnceLock<Vec<Arc<SeatKey>>> = OnceLock::new();
     KEYS.get_or_init(|| dealt(3, 5))
 }
