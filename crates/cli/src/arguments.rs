@@ -9,6 +9,8 @@ mod node;
 mod operator;
 mod proposals;
 mod servers;
+#[cfg(unix)]
+mod share;
 mod windows;
 
 use clap::{Args, Parser, Subcommand};
@@ -26,6 +28,10 @@ pub use self::{
         InitArguments, JournalArguments, StatusScope, WhyArguments,
     },
 };
+#[cfg(all(unix, feature = "threshold"))]
+pub use self::share::ShareDealArguments;
+#[cfg(unix)]
+pub use self::share::{ShareCommand, ShareInspectArguments};
 pub use self::{
     proposals::{FeeArguments, ProposeArguments, ValidateArguments},
     servers::{AskingArguments, BitcoinArguments, EthereumArguments, NetworkName, RegistryArguments},
@@ -115,6 +121,10 @@ pub enum Command {
     /// Draw many windows: how fairly operators lead, how often wallets heartbeat, and how often several at once
     #[command(after_long_help = SIMULATE_HELP)]
     Simulate(SimulateArguments),
+    /// Show a file of key shares, or deal a test group's
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Share(ShareCommand),
     /// Print the completions of a shell
     #[command(after_long_help = COMPLETIONS_HELP)]
     Completions(CompletionsArguments),
@@ -149,6 +159,8 @@ impl Command {
             | Self::Why(_) => return None,
             #[cfg(all(feature = "node", feature = "proven"))]
             Self::Replay(_) => return None,
+            #[cfg(unix)]
+            Self::Share(_) => return None,
             Self::Simulate(_) | Self::Completions(_) => return None,
         };
         Some(asking.activity())

@@ -21,6 +21,8 @@ pub mod propose;
 #[cfg(feature = "node")]
 pub mod prove;
 pub mod report;
+#[cfg(unix)]
+pub mod share;
 pub mod simulate;
 #[cfg(feature = "node")]
 pub mod start;

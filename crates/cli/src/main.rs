@@ -10,6 +10,8 @@ use std::{
 };
 
 use clap::CommandFactory;
+#[cfg(all(unix, feature = "threshold"))]
+use coxswain_cli::share::share_deal;
 use coxswain_cli::{
     Document, Target,
     arguments::{Arguments, Command, ValidateArguments},
@@ -26,6 +28,8 @@ use coxswain_cli::{
     watch::{self, WatchError, watch},
     window::window,
 };
+#[cfg(unix)]
+use coxswain_cli::{arguments::ShareCommand, share::share_inspect};
 #[cfg(feature = "node")]
 use coxswain_cli::{
     arguments::ConfigCommand,
@@ -229,6 +233,16 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
             };
             let diagnosis = doctor::doctor(&arguments, SystemTime::now(), tell).await?;
             Answer::new(arguments.json, &diagnosis)
+        }
+        #[cfg(unix)]
+        Command::Share(ShareCommand::Inspect(arguments)) => {
+            let report = share_inspect(&arguments)?;
+            Answer::new(arguments.json, &report)
+        }
+        #[cfg(all(unix, feature = "threshold"))]
+        Command::Share(ShareCommand::Deal(arguments)) => {
+            let report = share_deal(&arguments)?;
+            Answer::new(arguments.json, &report)
         }
         Command::Completions(arguments) => {
             let mut text = Vec::new();

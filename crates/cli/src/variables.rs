@@ -116,6 +116,8 @@ impl Arguments {
             | Command::Faults(_)
             | Command::Why(_)
             | Command::Init(_) => {}
+            #[cfg(unix)]
+            Command::Share(_) => {}
             Command::Simulate(_) | Command::Completions(_) => {}
         }
         Ok(arguments)

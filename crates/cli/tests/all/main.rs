@@ -48,6 +48,8 @@ mod propose;
 mod proving;
 #[cfg(feature = "node")]
 mod servers;
+#[cfg(unix)]
+mod share;
 #[cfg(feature = "node")]
 mod start;
 mod support;
