@@ -115,6 +115,7 @@ soak: contracts ## Flood and attack nodes for a minute each, kill journals, node
 	@cargo run --release --quiet --locked -p coxswain-sim -- --coordinated --games 1000 --windows 10
 	@COXSWAIN_WINDOWS=20 cargo test --quiet --locked -p coxswain-cli --test all -- start::five --nocapture
 	@COXSWAIN_FLOOD_SECONDS=60 cargo test --quiet --locked -p coxswain-cli --test all -- members::inc_18 --nocapture
+	@COXSWAIN_FLIPS=all cargo test --release --quiet --locked -p coxswain-signing --features threshold --lib -- threshold::
 	@echo "soak: nothing failed"
 
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up

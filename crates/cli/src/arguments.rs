@@ -19,6 +19,10 @@ use coxswain_ethereum::Activity;
 
 #[cfg(all(feature = "node", feature = "proven"))]
 pub use self::operator::ReplayArguments;
+#[cfg(all(unix, feature = "threshold"))]
+pub use self::share::ShareDealArguments;
+#[cfg(unix)]
+pub use self::share::{ShareCommand, ShareInspectArguments};
 #[cfg(feature = "node")]
 pub use self::{
     maintainer::{MaintainArguments, MaintainerArguments, ModuleName, ProveArguments},
@@ -28,10 +32,6 @@ pub use self::{
         InitArguments, JournalArguments, StatusScope, WhyArguments,
     },
 };
-#[cfg(all(unix, feature = "threshold"))]
-pub use self::share::ShareDealArguments;
-#[cfg(unix)]
-pub use self::share::{ShareCommand, ShareInspectArguments};
 pub use self::{
     proposals::{FeeArguments, ProposeArguments, ValidateArguments},
     servers::{AskingArguments, BitcoinArguments, EthereumArguments, NetworkName, RegistryArguments},

@@ -28,8 +28,6 @@ use coxswain_cli::{
     watch::{self, WatchError, watch},
     window::window,
 };
-#[cfg(unix)]
-use coxswain_cli::{arguments::ShareCommand, share::share_inspect};
 #[cfg(feature = "node")]
 use coxswain_cli::{
     arguments::ConfigCommand,
@@ -39,6 +37,8 @@ use coxswain_cli::{
     prove::{ProveError, maintain, prove},
     start::{StartFailure, run_maintainer, start},
 };
+#[cfg(unix)]
+use coxswain_cli::{arguments::ShareCommand, share::share_inspect};
 use eyre::{WrapErr, ensure};
 
 /// The longest document read, in bytes: three times a sweep of 20 deposits, each funded by a transaction of 2,500 outputs.
