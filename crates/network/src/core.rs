@@ -12,6 +12,7 @@ use coxswain_protocol::SigningGroup;
 use tokio::sync::Notify;
 
 use crate::{
+    direct::{Direct, DirectError, Session, SessionTerms},
     frame::Frame,
     inbox::{Heard, Inbox},
     message::{Message, Rpc, fingerprint},
@@ -28,6 +29,7 @@ const MAX_ENVELOPE_BYTES: usize = (1 << 20) - 4096;
 pub struct Network {
     router: Arc<Mutex<Router>>,
     changed: Arc<Notify>,
+    direct: Direct,
 }
 
 impl fmt::Debug for Network {
@@ -37,9 +39,18 @@ impl fmt::Debug for Network {
 }
 
 impl Network {
-    pub(crate) fn new(router: Router) -> Self {
+    pub(crate) fn new(router: Router, direct: Direct) -> Self {
         let changed = router.changed.clone();
-        Self { router: Arc::new(Mutex::new(router)), changed }
+        Self { router: Arc::new(Mutex::new(router)), changed, direct }
+    }
+
+    /// Opens a session of direct streams to some operators of our wallets. It is closed when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When there are no direct streams here, one of this name is open, or there is no room for what it may bring in.
+    pub fn session(&self, terms: SessionTerms) -> Result<Session, DirectError> {
+        self.direct.open(terms)
     }
 
     /// Joins a wallet's channel: what is sent is heard by the group's operators, and what they send is received. Whoever

@@ -20,6 +20,7 @@ use libp2p_kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p_ping as ping;
 use libp2p_swarm::{
     NetworkBehaviour, StreamProtocol, Swarm, SwarmEvent,
+    behaviour::toggle::Toggle,
     dial_opts::{DialOpts, PeerCondition},
 };
 use tokio::{
@@ -33,11 +34,13 @@ use crate::{
     admission::{Admission, AdmissionRule},
     connections::Connections,
     core::Network,
+    direct::Direct,
     gate::{Bounds, Gate},
     handler,
     identity::{Identity, operator_of},
     redial::Redial,
     router::Router,
+    streams,
     transport::{OperatorTransport, Shared},
 };
 
@@ -84,6 +87,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// For measurements: disables the rate limits that apply before signatures are checked.
     pub lift_rates: bool,
+    /// Whether there are direct streams. Other peers are shown their protocol then.
+    pub direct: bool,
 }
 
 impl Config {
@@ -100,6 +105,7 @@ impl Config {
             started,
             bounds: Bounds::default(),
             lift_rates: false,
+            direct: false,
         }
     }
 }
@@ -135,6 +141,7 @@ pub(crate) struct Protocols {
     pub(crate) ping: ping::Behaviour,
     kad: kad::Behaviour<MemoryStore>,
     pubsub: handler::Behaviour,
+    direct: Toggle<streams::Behaviour>,
 }
 
 /// Has a peer dialled.
@@ -191,7 +198,8 @@ pub(crate) fn swarm(config: &Config) -> Result<(Swarm<Protocols>, Arc<Shared>, N
     if config.lift_rates {
         router.lift_rates();
     }
-    let network = Network::new(router);
+    let direct = Direct::new(config.direct);
+    let network = Network::new(router, direct.clone());
     let admission = Admission::new(
         config.admission.clone(),
         configured().map(|operator| operator.address()).collect(),
@@ -209,6 +217,7 @@ pub(crate) fn swarm(config: &Config) -> Result<(Swarm<Protocols>, Arc<Shared>, N
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_WAIT)),
         kad: kademlia(peer_id),
         pubsub: handler::Behaviour::new(network.clone()),
+        direct: direct.is_on().then(|| streams::Behaviour::new(network.clone(), direct)).into(),
     };
     let transport = OperatorTransport::new(shared.clone()).boxed();
     let settings =

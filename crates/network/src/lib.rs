@@ -19,6 +19,7 @@ mod address;
 mod admission;
 mod connections;
 mod core;
+mod direct;
 mod driver;
 mod fair_queue;
 mod frame;
@@ -34,6 +35,7 @@ mod redial;
 mod router;
 mod rules;
 mod status;
+mod streams;
 mod transport;
 
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub use crate::{
         Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, RefusedError,
     },
     core::{Network, Receiver, SendError, Sender},
+    direct::{DirectError, Session, SessionId, SessionTerms},
     driver::{Config, Dialer, DriveError, Driver, StartError},
     frame::{Frame, FrameReader, MAX_FRAME_BYTES, MAX_SKIPPED_BYTES},
     gate::Bounds,

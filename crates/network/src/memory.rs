@@ -7,6 +7,7 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
     core::Network,
+    direct::Direct,
     frame::FrameReader,
     identity::Identity,
     router::{LinkId, Router},
@@ -19,7 +20,7 @@ pub struct Hub;
 impl Hub {
     /// A node of this key. `seqno` is the number of its first message.
     pub fn node(identity: Identity, seqno: u64) -> Network {
-        Network::new(Router::new(Arc::new(identity), seqno, BTreeSet::new()))
+        Network::new(Router::new(Arc::new(identity), seqno, BTreeSet::new()), Direct::new(false))
     }
 
     /// Links two nodes until the link is dropped. To be called within a tokio runtime.

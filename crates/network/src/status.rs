@@ -105,6 +105,8 @@ counts! {
     trimmed,
     /// Connections closed because of messages that came over them.
     banished,
+    /// Direct streams that were not read, or not to their end: too many, too much, or of no session.
+    direct_refused,
 }
 
 impl fmt::Display for Counts {

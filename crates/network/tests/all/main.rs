@@ -7,6 +7,7 @@
 )]
 
 mod channels;
+mod direct;
 mod fuzz;
 mod processes;
 mod support;
