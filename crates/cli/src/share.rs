@@ -8,6 +8,11 @@ use std::{fmt, path::Path};
 use alloy_primitives::Address;
 use bitcoin::secp256k1::PublicKey;
 use coxswain_signing::store::{Cost, Inspected, Passphrase, PassphraseError, ShareError, ShareFile, inspect};
+#[cfg(feature = "threshold")]
+use coxswain_signing::{
+    WholeKey,
+    threshold::{deal, deal_key},
+};
 use serde::{Serialize, Serializer};
 
 #[cfg(feature = "threshold")]
@@ -36,6 +41,10 @@ pub enum ShareCommandError {
     #[cfg(feature = "threshold")]
     #[error(transparent)]
     Group(#[from] coxswain_signing::threshold::KeyError),
+    /// The key that is shared out.
+    #[cfg(feature = "threshold")]
+    #[error(transparent)]
+    Key(#[from] coxswain_signing::KeyFileError),
     /// There are files already.
     #[cfg(feature = "threshold")]
     #[error("{} is there already: a group is dealt into a new folder", .0.display())]
@@ -166,8 +175,16 @@ pub struct DealtFile {
 /// If the chain is no test chain, no group is of this kind, or a file can't be written.
 #[cfg(feature = "threshold")]
 pub fn share_deal(arguments: &ShareDealArguments) -> Result<DealReport, ShareCommandError> {
-    let ShareDealArguments { threshold, operators, chain_id, test_chains, out, passphrase_file, .. } =
-        arguments;
+    let ShareDealArguments {
+        threshold,
+        operators,
+        chain_id,
+        test_chains,
+        key_file,
+        out,
+        passphrase_file,
+        ..
+    } = arguments;
     // The chain first: nothing is asked, read or made for another.
     let chain = coxswain_signing::TestChain::new(*chain_id, test_chains)?;
     let group = crate::leader::operators(operators)?;
@@ -179,7 +196,10 @@ pub fn share_deal(arguments: &ShareDealArguments) -> Result<DealReport, ShareCom
         Some(file) => Passphrase::from_file(file)?,
         None => Passphrase::from_terminal("Passphrase of all these files: ", true)?,
     };
-    let shares = coxswain_signing::threshold::deal(chain, &group, *threshold)?;
+    let shares = match key_file {
+        Some(file) => deal_key(chain, &group, *threshold, &WholeKey::from_file(file)?)?,
+        None => deal(chain, &group, *threshold)?,
+    };
     let mut files = Vec::new();
     let mut info = None;
     for (operator, shares) in &shares {

@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use coxswain_rules::{KeyHash, units::BlockNumber};
 use serde::{Deserialize, Serialize};
 
-use crate::ActionId;
+use crate::{ActionId, Refusal};
 
 /// What is signed for in a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,15 @@ pub enum ClaimError {
     /// It can't be told that it is recorded.
     #[error("it can't be recorded: {0}")]
     Unrecorded(String),
+}
+
+impl From<ClaimError> for Refusal {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Other { recorded } => Self::Other { recorded },
+            ClaimError::Unrecorded(why) => Self::Unrecorded(why),
+        }
+    }
 }
 
 /// What this process has signed for. Of each chain, wallet and window there is one claim, for ever.

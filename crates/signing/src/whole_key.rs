@@ -15,7 +15,7 @@ use coxswain_rules::{
 };
 use tokio::sync::watch;
 
-use crate::{ClaimError, Job, Outcome, Refusal, Report, Signed, SigningRecord, TestChain, WalletSigner};
+use crate::{Job, Outcome, Refusal, Report, Signed, SigningRecord, TestChain, WalletSigner};
 
 /// The most bytes of a key's file.
 const MAX_BYTES: u64 = 256;
@@ -69,6 +69,14 @@ impl WholeKey {
     /// The key of these bytes. `None` for the few that are no key.
     pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         SecretKey::from_slice(bytes).ok().map(Self)
+    }
+}
+
+impl WholeKey {
+    /// Its bytes, to be shared out.
+    #[cfg(all(unix, feature = "threshold"))]
+    pub(crate) fn bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
+        zeroize::Zeroizing::new(self.0.secret_bytes())
     }
 }
 
@@ -130,10 +138,7 @@ impl<R: SigningRecord> WholeKeySigner<R> {
         if block > job.last_block {
             return Ok(Outcome::Deadline);
         }
-        self.record.claim(job.claim()).await.map_err(|error| match error {
-            ClaimError::Other { recorded } => Refusal::Other { recorded },
-            ClaimError::Unrecorded(why) => Refusal::Unrecorded(why),
-        })?;
+        self.record.claim(job.claim()).await?;
         let sign = |message| self.secp.sign_ecdsa(message, &self.key.0);
         let signatures: Vec<_> = messages.iter().map(sign).collect();
         let mut pairs = messages.iter().zip(&signatures);

@@ -65,6 +65,9 @@ pub struct ShareDealArguments {
     /// Another test chain's id; any number of times
     #[arg(long = "test-chain", value_name = "N")]
     pub test_chains: Vec<u64>,
+    /// Share out the whole key in this file, 32 bytes in hex [default: a fresh key]
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Where the operators' folders are made
     #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,

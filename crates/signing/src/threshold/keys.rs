@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
-    TestChain,
+    TestChain, WholeKey,
     store::{Core, ShareInfo, Shares},
 };
 
@@ -145,8 +145,7 @@ fn indices<T>(map: &BTreeMap<PartyIndex, T>) -> impl Iterator<Item = u8> {
     map.keys().map(PartyIndex::as_u8)
 }
 
-/// Deals a test group's key: one file's shares for each operator. Whoever deals a key has held it whole, so that this is for
-/// chains where nothing is at stake. The key is wiped when the shares are made.
+/// Deals a fresh key to a test group, and wipes it when the shares are made. See [`deal_key`].
 ///
 /// # Errors
 /// If no group is of this size.
@@ -155,14 +154,37 @@ pub fn deal(
     group: &SigningGroup,
     threshold: u8,
 ) -> Result<BTreeMap<Address, Shares>, KeyError> {
+    deal_scalar(chain, group, threshold, &Zeroizing::new(random_scalar()?))
+}
+
+/// Deals a test group's key: one file's shares for each operator. Whoever deals a key has held it whole, so that this is for
+/// chains where nothing is at stake.
+///
+/// # Errors
+/// If no group is of this size.
+pub fn deal_key(
+    chain: TestChain,
+    group: &SigningGroup,
+    threshold: u8,
+    key: &WholeKey,
+) -> Result<BTreeMap<Address, Shares>, KeyError> {
+    let bytes = key.bytes();
+    let scalar: Option<Scalar> = Scalar::from_repr((*bytes).into()).into();
+    deal_scalar(chain, group, threshold, &Zeroizing::new(scalar.expect("a key is below the order")))
+}
+
+fn deal_scalar(
+    chain: TestChain,
+    group: &SigningGroup,
+    threshold: u8,
+    secret: &Scalar,
+) -> Result<BTreeMap<Address, Shares>, KeyError> {
     let no_group = KeyError::Group { threshold, seats: group.holders().len() };
     let group_size = u8::try_from(group.holders().len()).map_err(|_| no_group)?;
     let parameters = Parameters::new(threshold, group_size).map_err(|_| no_group)?;
-    let secret = Zeroizing::new(random_scalar()?);
     let mut session_id = [0; 32];
     getrandom::fill(&mut session_id).map_err(|_| KeyError::Random)?;
-    let (parties, package) = re_key::<Secp256k1>(&parameters, &session_id, &secret, None, |_| String::new());
-    drop(secret);
+    let (parties, package) = re_key::<Secp256k1>(&parameters, &session_id, secret, None, |_| String::new());
     let point = |point: &AffinePoint| {
         PublicKey::from_slice(&point.to_bytes()).expect("no key or share that is dealt is zero")
     };

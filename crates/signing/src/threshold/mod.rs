@@ -18,5 +18,5 @@ mod tests;
 pub use attempt::{Failure, MAX_SESSIONS, Outgoing, ROUND_BYTES, Round1, Round2, Round3, Setup};
 pub use bans::{Ban, BanError, BanRecord, MemoryBans, NewBan};
 pub use events::{Command, Event, Record, Recorded, RoundMessage, Terms};
-pub use keys::{KeyError, SCHEME, SeatKey, deal, seat_keys};
+pub use keys::{KeyError, SCHEME, SeatKey, deal, deal_key, seat_keys};
 pub use participant::{Participant, Proposes};

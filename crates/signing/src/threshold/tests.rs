@@ -17,7 +17,7 @@ use coxswain_rules::KeyHash;
 use k256::{AffinePoint, Scalar, elliptic_curve::group::GroupEncoding};
 
 use super::{keys::times_generator, messages::fields, *};
-use crate::{Blame, TestChain};
+use crate::{Blame, TestChain, WholeKey};
 
 const CHEAT: u8 = 2;
 
@@ -499,6 +499,15 @@ async fn a_ban_is_durable_before_it_is_a_blame() {
     for (chain_id, wallet, by) in [(1337, wallet, 1), (31337, KeyHash([2; 20]), 1), (31337, wallet, 3)] {
         assert!(bans.banned(chain_id, wallet, seat(by)).await.unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_whole_key_is_shared_out_as_itself() {
+    let group = SigningGroup::new((1..=3).map(Address::repeat_byte).collect()).unwrap();
+    let key = WholeKey::from_bytes(&[7; 32]).unwrap();
+    let files = deal_key(TestChain::new(31337, &[]).unwrap(), &group, 2, &key).unwrap();
+    let public = bitcoin::secp256k1::SecretKey::from_slice(&[7; 32]).unwrap().public_key(&Secp256k1::new());
+    assert!(files.values().all(|shares| shares.info().wallet_key == public));
 }
 
 #[test]
