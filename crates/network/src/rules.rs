@@ -15,8 +15,10 @@ use crate::{
 pub enum Channel {
     /// What the wallet does next.
     Coordination,
-    /// Its signatures.
+    /// Its signatures, as the Go client makes them.
     Signing,
+    /// Who is ready to sign, and who does: among nodes of this program only.
+    Announcements,
     /// Who was silent.
     Inactivity,
 }
@@ -29,6 +31,7 @@ impl Channel {
         match self {
             Self::Coordination => coordination,
             Self::Signing => stem.to_owned(),
+            Self::Announcements => format!("{stem}-signing"),
             Self::Inactivity => format!("{stem}-inactivity"),
         }
     }

@@ -45,9 +45,14 @@ pub struct Configuration {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SigningSettings {
-    /// Chains, beside those of one's own machine, on which a wallet's whole key may be used: nothing is at stake there.
+    /// Chains, beside those of one's own machine, on which a wallet's whole key, or a key that one person has dealt, may be used:
+    /// nothing is at stake there.
     #[serde(deserialize_with = "words")]
     pub test_chains: Vec<u64>,
+    /// The folder with the files of wallets' key shares: on test chains only, in a program that is built for it.
+    pub keys: Option<PathBuf>,
+    /// The file that holds their passphrase.
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Ethereum, and the operator's key.

@@ -47,6 +47,19 @@ pub enum StartError {
     /// A wallet's whole key can't be used on this chain.
     #[error("wallet {0}: its key_file is not used")]
     WholeKey(KeyHash, #[source] ChainRefused),
+    /// Key shares can't be used on this chain.
+    #[error("signing.keys is not used")]
+    Shares(#[source] ChainRefused),
+    /// The program can't use key shares.
+    #[error("signing.keys: this program is built without threshold signing")]
+    NoThreshold,
+    /// It is not said what the files of key shares are opened with.
+    #[error("signing.passphrase_file is needed to open what is in signing.keys")]
+    NoPassphrase,
+    /// What the files of key shares are opened with can't be read.
+    #[cfg(all(unix, feature = "threshold"))]
+    #[error(transparent)]
+    Passphrase(#[from] coxswain_signing::store::PassphraseError),
     /// A wallet's whole key is another wallet's.
     #[error("the key in {0} is not that of wallet {1}")]
     OtherKey(PathBuf, KeyHash),
@@ -95,6 +108,8 @@ impl StartError {
     /// The documented exit code: 2 if the configuration is to be changed, 3 if what it names isn't as it has to be.
     pub const fn exit_code(&self) -> u8 {
         match self {
+            #[cfg(all(unix, feature = "threshold"))]
+            Self::Passphrase(_) => 2,
             Self::Account(_)
             | Self::Password(_)
             | Self::Key(_)
@@ -105,6 +120,9 @@ impl StartError {
             | Self::UnknownValidator(_)
             | Self::Group(..)
             | Self::WholeKey(..)
+            | Self::Shares(_)
+            | Self::NoThreshold
+            | Self::NoPassphrase
             | Self::OtherKey(..)
             | Self::MemberIds(..)
             | Self::NoWallet

@@ -29,9 +29,12 @@ mod records;
 #[cfg(feature = "proven")]
 pub mod replay;
 mod shown;
+mod signer;
 mod start;
 mod summaries;
 pub mod template;
+#[cfg(all(unix, feature = "threshold"))]
+mod threshold;
 mod wallets;
 mod watch;
 

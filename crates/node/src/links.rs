@@ -23,18 +23,35 @@ pub struct WalletChannel {
     linked: BTreeMap<Address, Instant>,
     heard: Option<HeardIn>,
     tell: Option<(KeyHash, mpsc::Sender<(KeyHash, HeardIn)>)>,
+    #[cfg(all(unix, feature = "threshold"))]
+    keep: Option<crate::threshold::Keeping>,
 }
 
 impl WalletChannel {
     /// The channel among us and these others.
     pub const fn new(channel: CoordinationChannel, others: Vec<Address>) -> Self {
-        Self { channel, others, linked: BTreeMap::new(), heard: None, tell: None }
+        Self {
+            channel,
+            others,
+            linked: BTreeMap::new(),
+            heard: None,
+            tell: None,
+            #[cfg(all(unix, feature = "threshold"))]
+            keep: None,
+        }
     }
 
     /// Tells after each window who was heard in it. If nobody takes that in time, it is not told.
     #[must_use]
     pub fn telling(self, wallet: KeyHash, to: mpsc::Sender<(KeyHash, HeardIn)>) -> Self {
         Self { tell: Some((wallet, to)), ..self }
+    }
+
+    /// Keeps what leaders say, which signing must show.
+    #[cfg(all(unix, feature = "threshold"))]
+    #[must_use]
+    pub(crate) fn keeping(self, keep: crate::threshold::Keeping) -> Self {
+        Self { keep: Some(keep), ..self }
     }
 
     /// Begins with the window that runs at this block, and tells of the one before.
@@ -59,11 +76,19 @@ impl Channel for WalletChannel {
         if let (Some(received), Some(heard)) = (&received, &mut self.heard) {
             heard.operators.insert(received.author());
         }
+        #[cfg(all(unix, feature = "threshold"))]
+        if let (Some(received), Some(keep)) = (&received, &self.keep) {
+            keep.hear(received);
+        }
         received
     }
 
     fn send(&mut self, envelope: &[u8]) -> Result<(), SendError> {
         point("send/before");
+        #[cfg(all(unix, feature = "threshold"))]
+        if let Some(keep) = &self.keep {
+            keep.say(envelope);
+        }
         let sent = self.channel.send(envelope);
         point("send/after");
         sent

@@ -52,7 +52,7 @@ use crate::{
     records::SentTransactions,
     shown::Shown,
     summaries,
-    wallets::{Joined, Joining},
+    wallets::{Joined, Joining, sharing},
     watch::{CHECK_ADDRESS, Watched, check_address, follow_heads, notice},
 };
 
@@ -181,6 +181,11 @@ async fn prepare(
         }
         (AdmissionSetting::Eligible, None) | (AdmissionSetting::List, _) => allowed,
     };
+    // What can't be used ends the start before anybody is told that we are there.
+    let shares = sharing(&signing, chain.id, account.secret(), &identity)?;
+    config.direct = shares.is_some();
+    #[cfg(all(unix, feature = "threshold"))]
+    let messages = shares.as_ref().map(|sharing| Arc::clone(&sharing.messages));
     let (network, driver) = Driver::bind(config).await?;
     for socket in driver.listening() {
         info!(%socket, "listening");
@@ -214,6 +219,8 @@ async fn prepare(
         health: shown.health(),
         observes,
         heard,
+        #[cfg(all(unix, feature = "threshold"))]
+        shares,
     };
     let Joined { wallets: joined, others: all_others, signatories, mut memberships } =
         joining.all(wallets).await?;
@@ -358,6 +365,17 @@ async fn prepare(
     if observes {
         tasks.critical("results", pass_over(results, tasks.stop()));
     } else {
+        #[cfg(all(unix, feature = "threshold"))]
+        let results = match messages {
+            Some(messages) => {
+                let (kept, all_kept) = mpsc::channel(RESULTS);
+                let keeping =
+                    crate::threshold::keep(messages, Arc::clone(&journal), results, kept, tasks.stop());
+                tasks.critical("leaders' messages", keeping);
+                all_kept
+            }
+            None => results,
+        };
         let stake = match registry {
             Some(registry) => {
                 let eligible = Eligible::new(&ethereum.urls, &wanted.expected(), registry, ethereum.quorum)?;

@@ -15,6 +15,9 @@ pub struct Job {
     pub coordination_block: BlockNumber,
     /// Which action.
     pub action_id: ActionId,
+    /// Whether the wallet has a main UTXO. If not, what it signs first decides which deposits become one, and nothing but their spending
+    /// tells others: more seats must have announced then.
+    pub has_main_utxo: bool,
     /// What is signed.
     pub preimages: Preimages,
     /// Nothing is signed before this block.

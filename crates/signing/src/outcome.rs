@@ -135,6 +135,9 @@ pub enum Refusal {
         "an announcement of ours is not on record: is another process using our key, or was an old record brought back?"
     )]
     NotOurs,
+    /// Nobody can be shown by which message of the leader's the action was agreed on.
+    #[error("the leader's message that the action was agreed on by is not known here")]
+    NoLeaderMessage,
     /// The signatures made don't hold.
     #[error("a signature that was made does not hold")]
     Unsound,

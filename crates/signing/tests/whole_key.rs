@@ -44,7 +44,17 @@ fn id(byte: u8) -> ActionId {
 fn job(preimages: Preimages) -> Job {
     let (start_block, last_block, coordination_block) = (BlockNumber(90), BlockNumber(139), BlockNumber(60));
     let (wallet, action_id) = (wallet(), id(1));
-    Job { chain_id: CHAIN, wallet, coordination_block, action_id, preimages, start_block, last_block }
+    let has_main_utxo = true;
+    Job {
+        chain_id: CHAIN,
+        wallet,
+        coordination_block,
+        action_id,
+        has_main_utxo,
+        preimages,
+        start_block,
+        last_block,
+    }
 }
 
 fn heartbeat() -> Preimages {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bitcoin::Txid;
 use coxswain_rules::{
-    Action, KeyHash, UnsignedTransaction,
+    Action, KeyHash, Proposal, UnsignedTransaction,
     network::ActionTimes,
     units::{BlockNumber, Blocks, Height},
+    wallet_script,
 };
 use coxswain_signing::{Job, Preimages};
 
@@ -35,6 +36,20 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Whether the wallet has a main UTXO, as far as that matters to what is signed: a sweep spends it, if there is one.
+    fn has_main_utxo(&self, proposal: &Proposal) -> bool {
+        let Some(unsigned) = &self.unsigned else { return true };
+        match proposal {
+            Proposal::DepositSweep(_) => {
+                // The main UTXO is the first input, and the only one that is the wallet's own.
+                let own = wallet_script(unsigned.wallet());
+                unsigned.prevouts().first().is_some_and(|prevout| prevout.script_pubkey == own)
+            }
+            Proposal::MovedFundsSweep(_) => unsigned.prevouts().len() > 1,
+            Proposal::Redemption(_) | Proposal::MovingFunds(_) | Proposal::Heartbeat(_) => true,
+        }
+    }
+
     fn assembled(&self) -> Assembled {
         match &self.unsigned {
             None => Assembled::Heartbeat,
@@ -298,6 +313,7 @@ impl Machine {
             wallet: self.record.wallet,
             coordination_block: agreed.window.block(),
             action_id: agreed.action_id,
+            has_main_utxo: prepared.has_main_utxo(&agreed.proposal),
             preimages: prepared.preimages.clone(),
             start_block: agreed.signing_start(),
             last_block: agreed.signing_end().saturating_sub(Blocks(1)),

@@ -92,6 +92,11 @@ impl UnsignedTransaction {
         Self { wallet, spends, transaction }
     }
 
+    /// The wallet.
+    pub fn wallet(&self) -> KeyHash {
+        self.wallet
+    }
+
     /// The transaction without signatures. Beware: its txid is the final one only when no input is P2SH.
     pub fn transaction(&self) -> &Transaction {
         &self.transaction

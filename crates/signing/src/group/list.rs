@@ -81,6 +81,11 @@ impl SubsetList {
         self.announcements.iter().map(|announcement| announcement.announcement().seat).collect()
     }
 
+    /// The window that its first announcement is about. `None` if there is none in it.
+    pub fn window(&self) -> Option<WindowId> {
+        self.announcements.first().map(|signed| signed.announcement().window)
+    }
+
     /// Who made it.
     pub fn convener(&self) -> Address {
         operator(&self.key)

@@ -116,6 +116,15 @@ impl Shares {
         &self.core
     }
 
+    /// Whether one of these shares stands in the text, in hex: to search what a program has told.
+    pub fn appear_in(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        self.core.scalars().any(|(_, scalar)| {
+            let hex = Zeroizing::new(alloy_primitives::hex::encode(**scalar));
+            text.contains(hex.as_str())
+        })
+    }
+
     /// The library's section.
     #[cfg(any(test, feature = "threshold"))]
     pub(crate) fn pairs(&self) -> &[u8] {

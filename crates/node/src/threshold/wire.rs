@@ -1,0 +1,149 @@
+//! How what is said about signing goes over the network: to all on a topic of the wallet, in four kinds of envelopes; and each seat's
+//! part to each other seat, as a frame of a direct stream.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bitcoin::secp256k1::ecdsa::Signature;
+use coxswain_network::{ChannelRules, ChannelVerdict, Identity, Slot, open};
+use coxswain_protocol::{
+    Seat,
+    wire::{Envelope, OperatorKey},
+};
+use coxswain_signing::{
+    group::{SignedAnnouncement, SignedLacking, SubsetList},
+    threshold::{Event, ROUND_BYTES, RoundMessage},
+};
+
+/// An announcement.
+pub(super) const ANNOUNCEMENT: &[u8] = b"coxswain/signing/announcement/1";
+/// A convener's list.
+pub(super) const LIST: &[u8] = b"coxswain/signing/list/1";
+/// Whose messages a seat lacks.
+pub(super) const LACKING: &[u8] = b"coxswain/signing/lacking/1";
+/// Signatures that are whole.
+pub(super) const SIGNATURES: &[u8] = b"coxswain/signing/signatures/1";
+
+/// How many messages of a seat and action are passed on. Each attempt takes an announcement, and a word on what was lacking.
+const QUOTA: usize = 16;
+/// What comes before a frame's message: attempt, round, from, to.
+const HEADER: usize = 4;
+/// The rounds' messages of one pair and input, all of them.
+const PAIR_BYTES: usize = {
+    let [one, two, three] = ROUND_BYTES;
+    one + two + three
+};
+
+/// An envelope of ours. `None` if it is too long to be sent.
+pub(super) fn envelope(identity: &Identity, kind: &[u8], payload: &[u8], sequence: u64) -> Option<Vec<u8>> {
+    let sender = identity.operator().compressed();
+    Envelope { sender, payload, kind, sequence }.encode().ok()
+}
+
+/// What has come on the topic. `None` if it is of none of the kinds.
+pub(super) fn event(author: &OperatorKey, envelope: &[u8]) -> Option<Event> {
+    let opened = open(author, envelope).ok()?;
+    let payload = opened.payload.to_vec();
+    Some(match opened.kind {
+        ANNOUNCEMENT => Event::Announcement(payload),
+        LIST => Event::List(payload),
+        LACKING => Event::Lacking(payload),
+        SIGNATURES => Event::Signatures(signatures(&payload)?),
+        _ => return None,
+    })
+}
+
+/// Signatures as bytes, one after another.
+pub(super) fn put_signatures(signatures: &[Signature]) -> Vec<u8> {
+    signatures.iter().flat_map(Signature::serialize_compact).collect()
+}
+
+fn signatures(bytes: &[u8]) -> Option<Vec<Signature>> {
+    let (each, rest) = bytes.as_chunks::<64>();
+    if !rest.is_empty() {
+        return None;
+    }
+    each.iter().map(|bytes| Signature::from_compact(bytes).ok()).collect()
+}
+
+/// A seat's message as a frame.
+pub(super) fn frame(message: &RoundMessage) -> Vec<u8> {
+    let mut frame = vec![message.attempt, message.round, message.from.number(), message.to.number()];
+    frame.extend_from_slice(&message.bytes);
+    frame
+}
+
+/// The message in a frame. `None` if it is none.
+pub(super) fn message(frame: &[u8]) -> Option<RoundMessage> {
+    let (&[attempt, round, from, to], bytes) = frame.split_first_chunk::<HEADER>()?;
+    let seat = |number: u8| Seat::try_from(u64::from(number)).ok();
+    Some(RoundMessage { attempt, round, from: seat(from)?, to: seat(to)?, bytes: bytes.to_vec() })
+}
+
+/// The most bytes of a frame when so many inputs are signed.
+pub(super) fn frame_bytes(inputs: usize) -> usize {
+    let largest = ROUND_BYTES.into_iter().max().unwrap_or_default();
+    largest.saturating_mul(inputs).saturating_add(HEADER)
+}
+
+/// The most bytes that an operator sends to another when there are so many pairs of their seats.
+pub(super) fn peer_bytes(inputs: usize, pairs: usize) -> usize {
+    let pair = PAIR_BYTES.saturating_mul(inputs).saturating_add(3 * HEADER);
+    pair.saturating_mul(pairs)
+}
+
+/// What the topic accepts: of each author what it has signed itself, about no window that is over.
+pub(super) struct Rules {
+    pub(super) chain_id: u64,
+    pub(super) wallet: coxswain_rules::KeyHash,
+    /// The first block of the last window that was signed in.
+    pub(super) floor: Arc<AtomicU64>,
+}
+
+impl Rules {
+    fn verdict(&self, author: &OperatorKey, envelope: &[u8]) -> Option<ChannelVerdict> {
+        let opened = open(author, envelope).ok()?;
+        let ours = |window: coxswain_signing::group::WindowId| {
+            (window.chain_id, window.wallet) == (self.chain_id, self.wallet)
+        };
+        let (operator, window, lane, distinct) = match opened.kind {
+            ANNOUNCEMENT => {
+                let signed = SignedAnnouncement::from_bytes(opened.payload).ok()?;
+                let said = signed.announcement();
+                (signed.operator(), said.window, said.seat.number(), Some(said.action_id.0.0))
+            }
+            LIST => {
+                let list = SubsetList::from_bytes(opened.payload).ok()?;
+                (list.convener(), list.window()?, 0, None)
+            }
+            LACKING => {
+                let signed = SignedLacking::from_bytes(opened.payload).ok()?;
+                (signed.operator(), signed.lacking().window, signed.lacking().seat.number(), None)
+            }
+            SIGNATURES => {
+                signatures(opened.payload)?;
+                let period = self.floor.load(Ordering::Relaxed);
+                return Some(ChannelVerdict::Accept { slot: Slot { period, lane: 0 }, distinct: None });
+            }
+            _ => return None,
+        };
+        let is_over = window.coordination_block.0 < self.floor.load(Ordering::Relaxed);
+        if operator != author.address() || !ours(window) || is_over {
+            return None;
+        }
+        let slot = Slot { period: window.coordination_block.0, lane };
+        Some(ChannelVerdict::Accept { slot, distinct })
+    }
+}
+
+impl ChannelRules for Rules {
+    fn quota(&self) -> usize {
+        QUOTA
+    }
+
+    fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> ChannelVerdict {
+        self.verdict(author, envelope).unwrap_or(ChannelVerdict::Ignore)
+    }
+}
