@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod shares;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -199,6 +201,8 @@ pub(crate) struct Plan {
     pub(crate) journal: String,
     /// The wallets' whole keys, in their order: processes sign with them. None if nobody signs.
     pub(crate) secrets: Vec<[u8; 32]>,
+    /// They are shared out: so many seats sign.
+    pub(crate) threshold: Option<u8>,
     /// The Bitcoin servers of all. One that serves the world's chain, if there are none.
     pub(crate) bitcoin: Vec<String>,
 }
@@ -212,6 +216,7 @@ impl Plan {
             ethereum: BTreeMap::new(),
             journal: String::new(),
             secrets: Vec::new(),
+            threshold: None,
             bitcoin: Vec::new(),
         }
     }
@@ -225,6 +230,12 @@ impl Plan {
     /// Processes sign for these wallets, which are all.
     pub(crate) fn signed(mut self, wallets: &[&Wallet]) -> Self {
         self.secrets = wallets.iter().map(|wallet| wallet.secret()).collect();
+        self
+    }
+
+    /// No process has their keys: each has shares, and so many seats sign.
+    pub(crate) fn shared(mut self, threshold: u8) -> Self {
+        self.threshold = Some(threshold);
         self
     }
 }
@@ -261,6 +272,9 @@ impl Fleet {
         let (wallets, nodes) = (wallets.to_vec(), BTreeMap::new());
         let fleet =
             Self { world, electrum, folder, plan, wallets, ports, endpoints, nodes, height: next - 1 };
+        if let Some(threshold) = fleet.plan.threshold {
+            fleet.deal(threshold);
+        }
         for number in 1..=fleet.plan.operators {
             fleet.configure(number, validator);
         }
@@ -277,6 +291,14 @@ impl Fleet {
         fleet
     }
 
+    /// Writes a file that nobody else may read.
+    fn write_private(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        file
+    }
+
     fn configure(&self, number: u8, validator: Address) {
         let path = |name: &str| self.folder.path().join(name);
         fs::write(path(&format!("key{number}")), keystore([number; 32]).to_string()).unwrap();
@@ -290,21 +312,31 @@ impl Fleet {
                 let stated =
                     format!("[[wallets]]\npublic_key = \"0x{key}\"\noperators = {}\n", json!(operators));
                 let Some(secret) = self.plan.secrets.get(index) else { return stated };
-                let file = path(&format!("wallet{index}"));
-                fs::write(&file, hex::encode(secret)).unwrap();
-                fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
                 let ids: Vec<_> = (1..=self.plan.operators).collect();
-                format!("{stated}key_file = {file:?}\nmember_ids = {}\n", json!(ids))
+                let stated = format!("{stated}member_ids = {}\n", json!(ids));
+                if self.plan.threshold.is_some() {
+                    return stated;
+                }
+                let file = self.write_private(&format!("wallet{index}"), &hex::encode(secret));
+                format!("{stated}key_file = {file:?}\n")
             })
             .collect();
         let chain = vec![self.world.chain.endpoint()];
         let electrum = vec![self.electrum.url().to_string()];
         let bitcoin = if self.plan.bitcoin.is_empty() { &electrum } else { &self.plan.bitcoin };
+        let signing = match self.plan.threshold {
+            Some(_) => format!(
+                "[signing]\nkeys = {:?}\npassphrase_file = {:?}\n",
+                self.shares(number),
+                path("passphrase")
+            ),
+            None => String::new(),
+        };
         let text = format!(
             "[ethereum]\nurls = {}\nvalidator = \"{validator}\"\nkeystore = {:?}\npassword_file = {:?}\n\
              poll_milliseconds = 100\nrequest_timeout = \"5s\"\n[bitcoin]\nurls = {}\n\
              [network]\nlisten = [\"127.0.0.1:{}\"]\npeers = {}\nadmission = \"list\"\n\
-             [journal]\npath = {:?}\n{}\n[log]\nlevel = \"info,coxswain_node=debug\"\nformat = \"json\"\n{wallets}",
+             [journal]\npath = {:?}\n{}\n[log]\nlevel = \"info,coxswain_node=debug\"\nformat = \"json\"\n{signing}{wallets}",
             json!(self.plan.ethereum.get(&number).unwrap_or(&chain)),
             path(&format!("key{number}")),
             path("password"),

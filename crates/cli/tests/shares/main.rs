@@ -1,0 +1,237 @@
+//! A group that signs: five real processes hold shares of a wallet's key, three of which sign, on sockets and on the real Bridge.
+//! With all of them there; with two killed; with a third killed, when nothing is signed any more. And what a node with shares refuses.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like the test itself"
+)]
+
+#[path = "../fleet/mod.rs"]
+mod fleet;
+
+use std::{collections::BTreeMap, env, time::Duration};
+
+use alloy_primitives::{Address, hex};
+use bitcoin::{Amount, Transaction, consensus::encode};
+use coxswain_node::actions::{ActionRecord, End, Milestone};
+use coxswain_protocol::Window;
+use coxswain_rules::{Action, KeyHash};
+use coxswain_signing::store::{Passphrase, ShareFile};
+use coxswain_testkit::{DepositOutput, DepositSpec, Wallet, World, standard_scripts};
+use tokio::time::sleep;
+
+use crate::fleet::{Fleet, Plan, operator};
+
+const HOUR: u64 = 3600;
+const NODES: u8 = 5;
+const THRESHOLD: u8 = 3;
+
+/// How many deposits are swept.
+fn deposits() -> usize {
+    env::var("COXSWAIN_DEPOSITS").map_or(2, |text| text.parse().unwrap())
+}
+
+/// How long a block lasts at most while a group signs. A round has one block, in which all processes share this machine.
+fn block() -> Duration {
+    Duration::from_secs(3) + Duration::from_millis(300) * u32::try_from(deposits()).unwrap()
+}
+
+fn records(fleet: &Fleet, wallet: KeyHash, index: u64) -> Vec<ActionRecord> {
+    fleet.nodes.values().filter_map(|node| node.action(wallet, index)).collect()
+}
+
+/// Lets blocks come until the action has come to this at every node that lives.
+async fn reach(fleet: &mut Fleet, wallet: KeyHash, index: u64, wanted: impl Fn(&Milestone) -> bool) {
+    for _ in 0..80 {
+        let all = |fleet: &Fleet| {
+            let records = records(fleet, wallet, index);
+            let has = |record: &ActionRecord| record.reached.iter().any(|reached| wanted(&reached.milestone));
+            records.len() == fleet.nodes.len() && records.iter().all(has)
+        };
+        let step = Duration::from_millis(100);
+        for _ in 0..block().as_millis() / step.as_millis() {
+            if all(fleet) {
+                return;
+            }
+            sleep(step).await;
+        }
+        fleet.mine(1).await;
+    }
+    let lines: BTreeMap<_, _> = fleet.nodes.iter().map(|(number, node)| (number, node.lines())).collect();
+    panic!("window {index}: {:#?} {lines:#?}", records(fleet, wallet, index));
+}
+
+/// Runs the next window that somebody who lives leads, and in which this is agreed on.
+async fn agreed(fleet: &mut Fleet, wallet: KeyHash, action: Action) -> Window {
+    let living: Vec<Address> = fleet.nodes.keys().map(|number| operator(*number)).collect();
+    let wanted = |assignment: &coxswain_protocol::Assignment| {
+        assignment.checklist.contains(action) && living.contains(&assignment.leader)
+    };
+    let window = fleet.until_next(wallet, wanted).await;
+    fleet.mine(1).await;
+    fleet.has_sent(wallet, window).await;
+    fleet.mine_to(window.end()).await;
+    for result in fleet.results(wallet, window).await.values() {
+        let proposal = result.agreement.proposal();
+        assert_eq!(proposal.map(|proposal| proposal.action()), Some(action), "{result:#?}");
+    }
+    window
+}
+
+/// Carries out the action of the next such window up to the transaction's first block, and proves it to the Bridge.
+async fn proven(fleet: &mut Fleet, wallet: &Wallet, action: Action) -> Transaction {
+    let (key_hash, window) = (wallet.key_hash(), agreed(fleet, wallet.key_hash(), action).await);
+    let index = window.index();
+    reach(fleet, key_hash, index, |milestone| matches!(milestone, Milestone::InMempool { .. })).await;
+    let records_now = records(fleet, key_hash, index);
+    let signed: Vec<_> = records_now.iter().filter_map(ActionRecord::signed).collect();
+    // Whoever was slower than the others has found the transaction on Bitcoin: then it names no attempt.
+    let by: Vec<_> = signed.iter().filter(|signed| signed.attempt > 0).collect();
+    assert!(!by.is_empty(), "{records_now:#?}");
+    for one in &by {
+        assert_eq!(one.seats.len(), usize::from(THRESHOLD), "{one:?}");
+        assert_eq!((&one.raw, one.attempt, &one.seats), (&by[0].raw, by[0].attempt, &by[0].seats));
+    }
+    println!("{action}: signed in attempt {} by seats {:?}", by[0].attempt, by[0].seats);
+    let transaction: Transaction = encode::deserialize(&by[0].raw).unwrap();
+    fleet.world.prove_signed(wallet, action, &transaction).await.unwrap();
+    fleet.catch_up().await;
+    reach(fleet, key_hash, index, |milestone| *milestone == Milestone::Over(End::Proven)).await;
+    transaction
+}
+
+/// How often a node has told this.
+fn told(fleet: &Fleet, what: &str) -> usize {
+    let lines = fleet.nodes.values().flat_map(|node| node.lines());
+    lines.filter(|line| line.contains(what)).count()
+}
+
+/// All that must never be told: the key, what opens its shares, and the shares.
+fn is_told(fleet: &Fleet, wallet: &Wallet, lines: &[String]) -> bool {
+    let text = lines.join("\n").to_lowercase();
+    let shares = |number| {
+        let file = fleet.shares(number).join(coxswain_signing::store::file_name(wallet.key_hash()));
+        // A copy: the file itself is locked by the node that signs with it.
+        let copies = tempfile::tempdir().unwrap();
+        let copy = copies.path().join(file.file_name().unwrap());
+        std::fs::copy(&file, &copy).unwrap();
+        let opened = ShareFile::open(&copy, &Passphrase::new(fleet::shares::PASSPHRASE.as_bytes())).unwrap();
+        opened.shares().appear_in(&text)
+    };
+    text.contains(&hex::encode(wallet.secret()))
+        || text.contains(fleet::shares::PASSPHRASE)
+        || (1..=NODES).any(shares)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_processes_sign_with_shares_and_so_do_three_and_two_do_not() {
+    let deposits = deposits();
+    let mut world = World::start().await.unwrap();
+    let wallet = world.wallet(1).await.unwrap();
+    let key_hash = wallet.key_hash();
+    for number in 0..deposits {
+        let output = if number % 2 == 0 { DepositOutput::P2wsh } else { DepositOutput::P2sh };
+        world.reveal(&wallet, DepositSpec { output, ..DepositSpec::default() }).await.unwrap();
+    }
+    let plan = Plan::of(NODES).signed(&[&wallet]).shared(THRESHOLD);
+    let mut fleet = Fleet::new(world, &[wallet.public_key().0], plan).await;
+    for number in fleet.processes() {
+        fleet.run(number, &[]);
+    }
+    fleet.taken().await;
+    assert_eq!(told(&fleet, "signed for with shares of its key"), usize::from(NODES));
+
+    let sweep = proven(&mut fleet, &wallet, Action::DepositSweep).await;
+    assert_eq!(sweep.input.len(), deposits);
+
+    let window = agreed(&mut fleet, key_hash, Action::Heartbeat).await;
+    reach(
+        &mut fleet,
+        key_hash,
+        window.index(),
+        |milestone| matches!(milestone, Milestone::Over(End::Alive(alive)) if alive.active >= 3),
+    )
+    .await;
+
+    // Two are gone.
+    let mut lines = Vec::new();
+    for number in [4, 5] {
+        lines.extend(fleet.nodes.remove(&number).unwrap().kill());
+    }
+    let [script, ..] = standard_scripts(1);
+    let (depositor, amount) = (fleet.world.depositor, Amount::from_sat(2_000_000));
+    fleet.world.request_redemption(&wallet, depositor, script.clone(), amount).await.unwrap();
+    fleet.world.chain.advance(3 * HOUR).await.unwrap();
+    fleet.catch_up().await;
+    let redemption = proven(&mut fleet, &wallet, Action::Redemption).await;
+    assert!(redemption.output.iter().any(|output| output.script_pubkey == script));
+
+    // A third is gone: two are ready, and begin nothing.
+    lines.extend(fleet.nodes.remove(&3).unwrap().kill());
+    let begun = told(&fleet, "an attempt to sign begins");
+    assert!(begun > 0);
+    let window = agreed(&mut fleet, key_hash, Action::Heartbeat).await;
+    let not_ready = |milestone: &Milestone| match milestone {
+        Milestone::Over(End::Failed(why)) => why == "2 seats were ready, 3 needed",
+        _ => false,
+    };
+    reach(&mut fleet, key_hash, window.index(), not_ready).await;
+    assert_eq!(told(&fleet, "an attempt to sign begins"), begun, "nothing of any round leaves");
+
+    lines.extend(fleet.nodes.values().flat_map(|node| node.lines()));
+    assert!(lines.len() > 100 && !is_told(&fleet, &wallet, &lines), "a secret is in a log");
+    fleet.stop();
+}
+
+/// INC-38: a file that can't be used is a fault that names it and says how to mend it, and the node goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_38_each_file_of_shares_that_cannot_be_used_is_named_and_the_node_goes_on() {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    let world = World::start().await.unwrap();
+    let (first, second) = (world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap());
+    let plan = Plan::of(NODES).signed(&[&first, &second]).shared(THRESHOLD);
+    let mut fleet = Fleet::new(world, &[first.public_key().0, second.public_key().0], plan).await;
+    let file = |fleet: &Fleet, number, wallet: &Wallet| {
+        fleet.shares(number).join(coxswain_signing::store::file_name(wallet.key_hash()))
+    };
+    // Of each operator's two files, the first is spoiled.
+    let open = file(&fleet, 1, &first);
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).unwrap();
+    let torn = file(&fleet, 2, &first);
+    let bytes = fs::read(&torn).unwrap();
+    fs::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
+    let missing = file(&fleet, 3, &first);
+    fs::remove_file(&missing).unwrap();
+    let another = file(&fleet, 4, &first);
+    fs::copy(file(&fleet, 5, &first), &another).unwrap();
+    let linked = file(&fleet, 5, &first);
+    fs::rename(&linked, fleet.folder.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(fleet.folder.path().join("elsewhere"), &linked).unwrap();
+    for number in fleet.processes() {
+        fleet.run(number, &[]);
+    }
+    fleet.taken().await;
+    let spoiled = [
+        (1, open, "chmod 600"),
+        (2, torn, "bring back a copy"),
+        (3, missing, "there is no such file"),
+        (4, another, "doesn't hold exactly the seats"),
+        (5, linked, "link"),
+    ];
+    for (number, path, why) in spoiled {
+        let named = |fleet: &Fleet| {
+            let lines = fleet.nodes[&number].lines();
+            lines.iter().any(|line| line.contains(path.to_str().unwrap()) && line.contains(why))
+        };
+        fleet.until(&format!("node {number} says {why}"), named).await;
+        let signs = |fleet: &Fleet| {
+            let lines = fleet.nodes[&number].lines();
+            let mut signed = lines.iter().filter(|line| line.contains("signed for with shares"));
+            signed.clone().count() == 1 && signed.all(|line| line.contains(&second.key_hash().to_string()))
+        };
+        fleet.until(&format!("node {number} signs for the other wallet"), signs).await;
+    }
+    fleet.stop();
+}
