@@ -115,7 +115,7 @@ soak: contracts ## Flood and attack nodes for a minute each, kill journals, node
 	@cargo run --release --quiet --locked -p coxswain-sim -- --coordinated --games 1000 --windows 10
 	@COXSWAIN_WINDOWS=20 cargo test --quiet --locked -p coxswain-cli --test all -- start::five --nocapture
 	@COXSWAIN_FLOOD_SECONDS=60 cargo test --quiet --locked -p coxswain-cli --test all -- members::inc_18 --nocapture
-	@COXSWAIN_DEPOSITS=20 cargo test --quiet --locked -p coxswain-cli --features threshold --test shares -- --nocapture --test-threads 1
+	@COXSWAIN_DEPOSITS=20 COXSWAIN_KILLS=50 cargo test --quiet --locked -p coxswain-cli --features threshold --test shares -- --nocapture --test-threads 1
 	@COXSWAIN_FLIPS=all cargo test --release --quiet --locked -p coxswain-signing --features threshold --lib -- threshold::
 	@echo "soak: nothing failed"
 

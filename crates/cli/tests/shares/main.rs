@@ -19,7 +19,7 @@ use coxswain_protocol::Window;
 use coxswain_rules::{Action, KeyHash};
 use coxswain_signing::store::{Passphrase, ShareFile};
 use coxswain_testkit::{DepositOutput, DepositSpec, Wallet, World, standard_scripts};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::fleet::{Fleet, Plan, operator};
 
@@ -232,6 +232,53 @@ async fn inc_38_each_file_of_shares_that_cannot_be_used_is_named_and_the_node_go
             signed.clone().count() == 1 && signed.all(|line| line.contains(&second.key_hash().to_string()))
         };
         fleet.until(&format!("node {number} signs for the other wallet"), signs).await;
+    }
+    fleet.stop();
+}
+
+/// Killed anywhere while its group signs, and started again, a node joins later attempts only: nobody sees it announce two things for
+/// one attempt, the others sign, and its shares open again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_killed_anywhere_while_it_signs_says_nothing_twice() {
+    let kills = env::var("COXSWAIN_KILLS").map_or(2, |text| text.parse().unwrap());
+    let world = World::start().await.unwrap();
+    let wallet = world.wallet(1).await.unwrap();
+    let key_hash = wallet.key_hash();
+    let plan = Plan::of(NODES).signed(&[&wallet]).shared(THRESHOLD);
+    let mut fleet = Fleet::start(world, &[wallet.public_key().0], plan).await;
+    for kill in 0_u64..kills {
+        let index = agreed(&mut fleet, key_hash, Action::Heartbeat).await.index();
+        let number = 1 + u8::try_from(kill % u64::from(NODES)).unwrap();
+        // Somewhere in an attempt, which has eight blocks.
+        let (begun, after) = (Instant::now(), Duration::from_millis(kill * 7919 % 20_000));
+        let mut is_killed = false;
+        let ends = 'over: {
+            for _ in 0..80 {
+                let step = Duration::from_millis(50);
+                for _ in 0..block().as_millis() / step.as_millis() {
+                    if !is_killed && begun.elapsed() >= after {
+                        is_killed = true;
+                        fleet.nodes.remove(&number).unwrap().kill();
+                        fleet.run(number, &[]);
+                        fleet.taken().await;
+                    }
+                    let records = records(&fleet, key_hash, index);
+                    let ends: Vec<_> = records.iter().filter_map(ActionRecord::end).cloned().collect();
+                    if is_killed && ends.len() == usize::from(NODES) {
+                        break 'over ends;
+                    }
+                    sleep(step).await;
+                }
+                fleet.mine(1).await;
+            }
+            panic!("{:#?}", records(&fleet, key_hash, index));
+        };
+        println!("node {number} was killed after {after:?}: {ends:?}");
+        let signed = ends.iter().filter(|end| matches!(end, End::Alive(_))).count();
+        assert!(signed >= usize::from(NODES) - 1, "{ends:#?}");
+        assert_eq!(told(&fleet, "has announced two things"), 0);
+        let lines = fleet.nodes[&number].lines();
+        assert!(lines.iter().any(|line| line.contains("signed for with shares of its key")), "{lines:#?}");
     }
     fleet.stop();
 }
