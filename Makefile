@@ -112,6 +112,7 @@ soak: contracts ## Flood and attack nodes for a minute each, kill journals, node
 		--features points --test kills -- --nocapture --test-threads 1
 	@COXSWAIN_HITS=10 COXSWAIN_KILLS=50 COXSWAIN_SEED=$(SEED) cargo test --quiet --locked -p coxswain-cli \
 		--features points --test maintainer_kills -- --nocapture --test-threads 1
+	@COXSWAIN_HITS=10 cargo test --quiet --locked -p coxswain-maintainer --features points --lib -- kills:: --nocapture --test-threads 1
 	@cargo run --release --quiet --locked -p coxswain-sim -- --coordinated --games 1000 --windows 10
 	@COXSWAIN_WINDOWS=20 cargo test --quiet --locked -p coxswain-cli --test all -- start::five --nocapture
 	@COXSWAIN_FLOOD_SECONDS=60 cargo test --quiet --locked -p coxswain-cli --test all -- members::inc_18 --nocapture
@@ -145,6 +146,7 @@ lint: contracts ## Check format and lints of Solidity and Rust, warnings denied,
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --features coxswain-demo/devnet --all-targets --quiet -- -D warnings
 	cargo clippy --locked --package coxswain-cli --features peers,points,threshold --all-targets --quiet -- -D warnings
+	cargo clippy --locked --package coxswain-maintainer --features points --all-targets --quiet -- -D warnings
 	cargo clippy --locked --package coxswain-signing --features threshold --all-targets --quiet -- -D warnings
 
 ##@ Keep it up to date

@@ -244,3 +244,6 @@ pub(crate) async fn keep_relay<B: Backend>(
         }
     }
 }
+
+#[cfg(all(test, feature = "points"))]
+mod kills;

@@ -1,7 +1,6 @@
 //! The relay keeper on real light relays: mainnet's own retargets, and relays that are left alone.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,15 +9,9 @@ use std::{
 };
 
 use alloy::{primitives::Address, providers::Provider};
-use bitcoin::{
-    BlockHash, CompactTarget, OutPoint, Target, Transaction, TxMerkleNode,
-    block::{Header, Version},
-    consensus::encode,
-    hashes::Hash,
-};
+use bitcoin::{BlockHash, block::Header, consensus::encode};
 use coxswain_bindings::{LightRelay, LightRelayMaintainerProxy, relay::LightRelay as relay};
 use coxswain_bitcoin::{
-    Answers, Backend, BackendError, Coinbase, Cursor, Fees, Known, MerkleBranch, Mined, Output, Search, Tip,
     chain::HeaderRules,
     spv::{EPOCH, RetargetError},
 };
@@ -27,56 +20,11 @@ use coxswain_ethereum::{
     submit::{SubmitError, Submitter, Terms},
 };
 use coxswain_maintainer::{DifficultyError, RelayKeeper, Step};
-use coxswain_rules::{Assured, units::Blocks};
+use coxswain_rules::units::Blocks;
 use coxswain_testkit::{FaultyEndpoint, Reply, TestChain};
 use serde::Deserialize;
 
-/// Bitcoin, of which only some headers are known.
-#[derive(Clone, Debug, Default)]
-struct Headers(BTreeMap<u32, Header>);
-
-fn unknown(method: &'static str) -> BackendError {
-    BackendError::Unreachable { method, endpoint: "nowhere:1".to_owned(), cause: "unknown".to_owned() }
-}
-
-impl Backend for Headers {
-    async fn tip(&self) -> Result<Tip, BackendError> {
-        let (&height, &header) = self.0.last_key_value().ok_or_else(|| unknown("tip"))?;
-        Ok(Tip { height, header })
-    }
-
-    async fn fees(&self) -> Result<Assured<Fees>, BackendError> {
-        Err(unknown("fees"))
-    }
-
-    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
-        Ok((start..start + count).map_while(|height| self.0.get(&height).copied()).collect())
-    }
-
-    async fn transactions(&self, _: &[OutPoint]) -> Result<Answers<Assured<Option<Known>>>, BackendError> {
-        Err(unknown("transactions"))
-    }
-
-    async fn unspent(&self, _: &[Output]) -> Result<Answers<Assured<bool>>, BackendError> {
-        Err(unknown("unspent"))
-    }
-
-    async fn branches(&self, _: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
-        Err(unknown("branches"))
-    }
-
-    async fn coinbase(&self, _: u32) -> Result<Coinbase, BackendError> {
-        Err(unknown("coinbase"))
-    }
-
-    async fn spender(&self, _: &Output, _: Cursor) -> Result<Search, BackendError> {
-        Err(unknown("spender"))
-    }
-
-    async fn broadcast(&self, _: &Transaction) -> Result<(), BackendError> {
-        Err(unknown("broadcast"))
-    }
-}
+use crate::easy::{EASY, Headers, easy_epochs};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -215,49 +163,6 @@ async fn mainnets_retargets_are_told_to_a_real_relay_directly_and_by_its_proxy()
         let idle = keeper(bitcoin).step().await.unwrap();
         assert!(matches!(idle, Step::UpToDate), "{idle:?}");
     }
-}
-
-const EASY: HeaderRules = HeaderRules { limit: Target::MAX_ATTAINABLE_REGTEST, ..HeaderRules::MAINNET };
-
-/// A header with the work that its bits name.
-fn mine(parent: BlockHash, bits: CompactTarget, time: u32) -> Header {
-    let mut header = Header {
-        version: Version::TWO,
-        prev_blockhash: parent,
-        merkle_root: TxMerkleNode::all_zeros(),
-        time,
-        bits,
-        nonce: 0,
-    };
-    while !header.target().is_met_by(header.block_hash()) {
-        header.nonce += 1;
-    }
-    header
-}
-
-/// Easy epochs, of whose headers only those are mined that a relay asks for, with proofs of this length. Each takes another
-/// time. (A real relay takes none of them: it keeps targets in 224 bits, and these are larger.)
-fn easy_epochs(first: u32, count: u32, length: u32) -> Headers {
-    const TWO_WEEKS: u32 = 1_209_600;
-    let mut bits = CompactTarget::from_consensus(0x1f7f_ffff);
-    let mut epoch_start = mine(BlockHash::all_zeros(), bits, 1_600_000_000);
-    let mut headers = BTreeMap::from([(first * EPOCH, epoch_start)]);
-    for epoch in first + 1..=first + count {
-        let boundary = epoch * EPOCH;
-        let seconds = TWO_WEEKS / 10 * (8 + 3 * (epoch % 2));
-        let end = epoch_start.time + seconds;
-        let next = EASY.next_bits(bits, seconds.into());
-        let mut parent = BlockHash::all_zeros();
-        for height in boundary - length..boundary + length {
-            let bits = if height < boundary { bits } else { next };
-            let header = mine(parent, bits, end + height - (boundary - 1));
-            parent = header.block_hash();
-            headers.insert(height, header);
-        }
-        epoch_start = headers[&boundary];
-        bits = next;
-    }
-    Headers(headers)
 }
 
 #[tokio::test]
