@@ -30,6 +30,43 @@ const MAINTAINER: u8 = 9;
 /// Blocks from one window to the next, and from a window's first to its action's start.
 const WINDOW: u64 = 60;
 const LENGTH: u64 = 30;
+/// The names that operators' dashboards have for a node, in the Go client's words.
+const DASHBOARD: [&str; 34] = [
+    "connected_peers_count",
+    "connected_bootstrap_count",
+    "connected_wellknown_peers_count",
+    "eth_connectivity",
+    "btc_connectivity",
+    "tbtc_pre_params_count",
+    "client_info",
+    "performance_rpc_eth_healthy",
+    "performance_rpc_btc_healthy",
+    "performance_rpc_eth_last_check_timestamp_seconds",
+    "performance_rpc_btc_last_check_timestamp_seconds",
+    "performance_coordination_windows_detected_total",
+    "performance_coordination_procedures_executed_total",
+    "performance_coordination_failed_total",
+    "performance_coordination_leader_timeout_total",
+    "performance_coordination_duration_seconds",
+    "performance_wallet_actions_total",
+    "performance_wallet_action_success_total",
+    "performance_wallet_action_failed_total",
+    "performance_wallet_action_duration_seconds",
+    "performance_wallet_dispatcher_active_actions",
+    "performance_wallet_dispatcher_rejected_total",
+    "performance_wallet_heartbeat_failures_total",
+    "performance_stuck_wallet_transactions_total",
+    "performance_unmonitored_wallet_transactions_total",
+    "performance_message_broadcast_total",
+    "performance_message_received_total",
+    "performance_incoming_message_queue_size",
+    "performance_firewall_rejections_total",
+    "performance_redemption_proposal_generation_total",
+    "performance_redemption_proposal_generation_success_total",
+    "performance_redemption_proposal_generation_failed_total",
+    "performance_redemption_proposal_broadcast_total",
+    "performance_redemption_proposal_broadcast_failed_total",
+];
 /// How long a block takes, where one after the other is needed.
 const BLOCK: Duration = Duration::from_millis(500);
 /// How long anything may take.
@@ -218,6 +255,18 @@ async fn a_deposit_is_swept_and_proven_a_liar_blamed_and_the_dead_missed_and_not
             .get(MAINTAINER, "/metrics")
             .contains("performance_deposit_sweep_proof_submissions_success_total 1\n")
     );
+
+    let metrics = devnet.get(1, "/metrics");
+    let kinds = ["heartbeat", "deposit_sweep", "redemption", "moving_funds", "moved_funds_sweep"];
+    let of_kind = |kind| {
+        ["total", "success_total", "failed_total", "duration_seconds"]
+            .map(|what| format!("performance_wallet_action_{kind}_{what}"))
+    };
+    let names = kinds.into_iter().flat_map(of_kind).chain(DASHBOARD.map(str::to_owned));
+    let missing: Vec<_> = names.filter(|name| !metrics.contains(&format!("\n# TYPE {name} "))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    let swept = "performance_wallet_action_deposit_sweep_success_total 1\n";
+    devnet.until("the sweep is counted", |devnet| devnet.get(1, "/metrics").contains(swept)).await;
 
     for block in commands(Place::Devnet) {
         let run = run(&block, &devnet.folder.path().join("env")).await.unwrap();

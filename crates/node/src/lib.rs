@@ -25,6 +25,7 @@ mod journal;
 pub mod left_out;
 mod links;
 mod page;
+mod proposed;
 mod records;
 #[cfg(feature = "proven")]
 pub mod replay;

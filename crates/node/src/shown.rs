@@ -11,6 +11,13 @@ use tokio::sync::watch;
 
 use crate::watch::{BITCOIN, HEAD};
 
+/// What dashboards have a name for, and this program doesn't have, or measure.
+const NOT_HERE: [&str; 3] = [
+    "performance_coordination_duration_seconds",
+    "performance_incoming_message_queue_size",
+    "performance_unmonitored_wallet_transactions_total",
+];
+
 /// Who a node is.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
@@ -92,6 +99,9 @@ impl Shown {
         page.gauge("performance_rpc_btc_healthy", "Whether enough Bitcoin servers answer.", bitcoin);
         // Keys are generated elsewhere, and none in stock is none.
         page.gauge("tbtc_pre_params_count", "Pre-parameters in stock: this program has none.", 0.0);
+        for name in NOT_HERE {
+            page.gauge(name, "Not measured by this program.", 0.0);
+        }
         let (version, revision) = self.version_parts();
         page.gauge_of(
             "client_info",

@@ -34,6 +34,7 @@ use crate::{
     actions::{ActionRecord, Alive, DamagedAction, Milestone},
     blamed::{self, blamed},
     clock::now,
+    proposed::Proposed,
 };
 
 /// How often servers and peers are looked at.
@@ -150,14 +151,23 @@ impl Watched {
             "performance_stuck_wallet_transactions_total",
             "Wallets whose transaction waits for a block for long.",
         );
+        let looked = [
+            "performance_rpc_eth_last_check_timestamp_seconds",
+            "performance_rpc_btc_last_check_timestamp_seconds",
+        ]
+        .map(|name| self.status.metrics().gauge(name, "When the servers were looked at last."));
+        let mut proposed = Proposed::new(self.status.metrics());
         let look = async {
             loop {
                 self.peers();
                 self.operators();
+                self.proposed(&mut proposed);
                 let (busy, waiting) = self.actions();
                 active.set(busy.into());
                 stuck.set(waiting.into());
                 tokio::join!(self.ethereum(), self.bitcoin());
+                #[allow(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
+                looked.iter().for_each(|gauge| gauge.set(now().0 as f64));
                 sleep(every).await;
             }
         };
@@ -206,6 +216,19 @@ impl Watched {
             }
         }
         (busy, stuck)
+    }
+
+    /// Counts what was proposed since the last look.
+    fn proposed(&self, proposed: &mut Proposed) {
+        for (wallet, _) in &self.others {
+            // If the journal can't be read at all, that has an entry of its own.
+            let entries = self.journal.reader().newest(*wallet, ENTRIES).unwrap_or_default();
+            let sent = entries.iter().filter_map(|entry| match entry {
+                Ok(Entry::Sent(sent)) => Some(sent),
+                Ok(Entry::Result(_)) | Err(_) => None,
+            });
+            proposed.count(*wallet, sent);
+        }
     }
 
     /// Says whom the wallets' last windows blame.
