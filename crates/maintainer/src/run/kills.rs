@@ -19,12 +19,15 @@ use std::{
 
 use alloy::{
     primitives::Address,
-    providers::{DynProvider, Provider},
+    providers::{Provider, ext::AnvilApi},
 };
 use bitcoin::block::Header;
 use coxswain_bindings::LightRelay;
 use coxswain_bitcoin::spv::EPOCH;
-use coxswain_ethereum::{Account, Endpoints, submit::Terms};
+use coxswain_ethereum::{
+    Account, Endpoints,
+    submit::{Sent, Terms},
+};
 use coxswain_rules::units::Blocks;
 use coxswain_service::{
     journal::{self, Journal},
@@ -32,6 +35,7 @@ use coxswain_service::{
     tasks::{Ending, Tasks},
 };
 use coxswain_testkit::TestChain;
+use serde::{Deserialize, Serialize};
 
 use super::*;
 
@@ -51,8 +55,17 @@ const FIRST: u32 = 10;
 const LENGTH: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a child is given: Ethereum's URL, the relay, and Bitcoin's headers.
-type Work = (String, Address, BTreeMap<u32, Header>);
+/// What a child is given.
+#[derive(Serialize, Deserialize)]
+struct Work {
+    /// Ethereum's.
+    url: String,
+    relay: Address,
+    /// Bitcoin's.
+    headers: BTreeMap<u32, Header>,
+    /// How long a retarget may wait before it is replaced.
+    bump_after: Duration,
+}
 
 fn account(folder: &Path) -> Account {
     Account::from_keystore(&folder.join("key.json"), "correct horse").unwrap()
@@ -67,13 +80,13 @@ fn journal_in(folder: &Path) -> Arc<Journal> {
 async fn child() {
     let Some(folder) = env::var_os(CHILD).map(PathBuf::from) else { return };
     let work = fs::read(folder.join("work.json")).unwrap();
-    let (url, relay, headers): Work = serde_json::from_slice(&work).unwrap();
+    let Work { url, relay, headers, bump_after } = serde_json::from_slice(&work).unwrap();
     let endpoints = Endpoints::new(url.parse().unwrap()).unwrap();
     let account = account(&folder);
     let journal = journal_in(&folder);
     let records = Records::of(Arc::clone(&journal), account.address()).unwrap();
     let sent = records.sent().await;
-    let terms = Terms { depth: Blocks(0), poll: Duration::from_millis(20), ..Terms::default() };
+    let terms = Terms { depth: Blocks(0), poll: Duration::from_millis(20), bump_after, ..Terms::default() };
     let submitter = Arc::new(Submitter::new(endpoints.clone(), account, 31_337, terms, records, &sent));
     let bitcoin = Headers(headers);
     let keeper = RelayKeeper::new(endpoints, relay, None, bitcoin, EASY, Some(Arc::clone(&submitter)));
@@ -96,13 +109,10 @@ struct Program {
 }
 
 impl Program {
-    fn start(folder: &Path, point: Option<&str>) -> Self {
+    fn start(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["run::kills::child", "--exact", "--nocapture"]).env(CHILD, folder);
-        match point {
-            Some(point) => command.env("COXSWAIN_POINT", point),
-            None => command.env_remove("COXSWAIN_POINT"),
-        };
+        command.args(["run::kills::child", "--exact", "--nocapture"]);
+        command.env(CHILD, folder).env_remove("COXSWAIN_POINT").envs(variables.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let said = BufReader::new(process.stderr.take().unwrap());
@@ -112,8 +122,8 @@ impl Program {
         Self { process, lines }
     }
 
-    /// Waits until it stands still at this point.
-    fn stands_at(&self, point: &str) {
+    /// Waits until it has come to this point.
+    fn comes_to(&self, point: &str) {
         let wanted = format!("point {point}");
         let mut heard = Vec::new();
         while heard.last() != Some(&wanted) {
@@ -146,67 +156,146 @@ impl Drop for Program {
     }
 }
 
-async fn epoch(relay: &LightRelay::LightRelayInstance<DynProvider>) -> u32 {
-    relay.currentEpoch().call().await.unwrap().try_into().unwrap()
+/// An account with its journal, on a chain.
+struct Bench {
+    chain: TestChain,
+    folder: tempfile::TempDir,
+    address: Address,
+    /// How many retargets there are to be in blocks by now, on all relays.
+    told: u64,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let chain = TestChain::start().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let key = include_str!("../../tests/keystores/first.json");
+        fs::write(folder.path().join("key.json"), key).unwrap();
+        let address = account(folder.path()).address();
+        chain.fund(address).await.unwrap();
+        Self { chain, folder, address, told: 0 }
+    }
+
+    async fn relay(&self) -> Address {
+        self.chain.deploy_easy_relay(FIRST.into(), LENGTH.into()).await.unwrap()
+    }
+
+    async fn epoch(&self, relay: Address) -> u32 {
+        let relay = LightRelay::new(relay, self.chain.provider().clone());
+        relay.currentEpoch().call().await.unwrap().try_into().unwrap()
+    }
+
+    /// How many nonces are used, in blocks or in what may be mined.
+    async fn nonces(&self) -> u64 {
+        self.chain.provider().get_transaction_count(self.address).pending().await.unwrap()
+    }
+
+    /// What is on record, in a journal that opens.
+    async fn recorded(&self) -> Vec<Sent> {
+        let journal = journal_in(self.folder.path());
+        let recorded = Records::of(Arc::clone(&journal), self.address).unwrap().sent().await;
+        Arc::into_inner(journal).unwrap().close();
+        recorded
+    }
+
+    /// Gives children this relay, and Bitcoin until it can be told this epoch.
+    fn give(&self, relay: Address, bitcoin: &Headers, newest: u32, bump_after: Duration) {
+        let mut headers = bitcoin.0.clone();
+        headers.retain(|height, _| *height < newest * EPOCH + LENGTH);
+        let work = Work { url: self.chain.endpoint(), relay, headers, bump_after };
+        fs::write(self.folder.path().join("work.json"), serde_json::to_vec(&work).unwrap()).unwrap();
+    }
+
+    fn start(&self, variables: &[(&str, &str)]) -> Program {
+        Program::start(self.folder.path(), variables)
+    }
+
+    /// Starts one that is to stand still at this point, and kills it there.
+    fn kill_at(&self, point: &str, pass: u32) {
+        let killed = self.start(&[("COXSWAIN_POINT", &format!("{point}:{pass}"))]);
+        killed.comes_to(point);
+        killed.kill();
+    }
+
+    /// Starts one that takes so many steps before it is told to end, after which the relay is to know this epoch.
+    async fn catch_up(&self, relay: Address, newest: u32, steps: u32, after: &str) {
+        let last = format!("step/after:{steps}");
+        let program = self.start(&[("COXSWAIN_POINT", &last), ("COXSWAIN_POINT_THEN", "go")]);
+        program.comes_to("step/after");
+        program.end();
+        // The relay takes anything for the next epoch: one that is told twice brings it too far.
+        assert_eq!((self.epoch(relay).await, self.nonces().await), (newest, self.told), "after {after}");
+    }
+
+    /// Each retarget is in a block once, and none reverted.
+    async fn counts(&self) {
+        let mined = self.chain.transactions_of(&[self.address]).await.unwrap();
+        assert_eq!(mined, (self.told.try_into().unwrap(), 0));
+    }
+}
+
+fn kills() -> u32 {
+    env::var("COXSWAIN_HITS").map_or(1, |kills| kills.parse().unwrap())
 }
 
 #[tokio::test]
 async fn inc_42_killed_at_each_point_the_difficulty_module_tells_no_retarget_twice_and_loses_none() {
-    let kills: u32 = env::var("COXSWAIN_HITS").map_or(1, |kills| kills.parse().unwrap());
-    let chain = TestChain::start().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    fs::write(folder.join("key.json"), include_str!("../../tests/keystores/first.json")).unwrap();
-    let address = account(folder).address();
-    chain.fund(address).await.unwrap();
+    let kills = kills();
+    let mut bench = Bench::new().await;
     let bitcoin = easy_epochs(FIRST, EACH * kills, LENGTH);
-    // How many retargets are told, on all relays.
-    let mut told = 0;
     for name in POINTS {
-        let relay = chain.deploy_easy_relay(FIRST.into(), LENGTH.into()).await.unwrap();
-        let on_chain = LightRelay::new(relay, chain.provider().clone());
+        let relay = bench.relay().await;
         for kill in 0..kills {
             let known = FIRST + EACH * kill;
-            let newest = known + EACH;
-            let mut headers = bitcoin.0.clone();
-            headers.retain(|height, _| *height < newest * EPOCH + LENGTH);
-            let work: Work = (chain.endpoint(), relay, headers);
-            fs::write(folder.join("work.json"), serde_json::to_vec(&work).unwrap()).unwrap();
-
             // With the first of the two retargets, or with the second.
             let pass = 1 + kill % EACH;
-            let killed = Program::start(folder, Some(&format!("{name}:{pass}")));
-            killed.stands_at(name);
-            killed.kill();
+            let after = format!("{name}:{pass}");
+            bench.give(relay, &bitcoin, known + EACH, PATIENCE);
+            bench.kill_at(name, pass);
             let by_then = if name == "step/after" { pass } else { pass - 1 };
-            assert_eq!(epoch(&on_chain).await, known + by_then, "{name}:{pass}");
-            let journal = journal_in(folder);
-            let recorded = Records::of(Arc::clone(&journal), address).unwrap().sent().await;
-            Arc::into_inner(journal).unwrap().close();
+            assert_eq!(bench.epoch(relay).await, known + by_then, "{after}");
             // What is signed is recorded, and only what is recorded was sent.
-            let signed = told + u64::from(by_then) + u64::from(name == "record/after");
-            assert_eq!(recorded.last().map(|sent| sent.nonce), signed.checked_sub(1), "{name}:{pass}");
-
-            let program = Program::start(folder, None);
-            let caught_up = async {
-                while epoch(&on_chain).await < newest {
-                    sleep(Duration::from_millis(20)).await;
-                }
-            };
-            let in_time = timeout(PATIENCE, caught_up).await;
-            assert!(
-                in_time.is_ok(),
-                "a retarget is lost at {name}:{pass}: {:#?}",
-                program.lines.try_iter().collect::<Vec<_>>()
-            );
-            program.end();
-            told += u64::from(EACH);
-            // The relay takes anything for the next epoch: one that is told twice brings it too far.
-            assert_eq!(epoch(&on_chain).await, newest, "{name}:{pass}");
-            let nonces = chain.provider().get_transaction_count(address);
-            assert_eq!(nonces.pending().await.unwrap(), told, "{name}:{pass}");
+            let signed = bench.told + u64::from(by_then) + u64::from(name == "record/after");
+            let newest = bench.recorded().await.last().map(|sent| sent.nonce);
+            assert_eq!(newest, signed.checked_sub(1), "{after}");
+            bench.told += u64::from(EACH);
+            // With the last step there is nothing to tell.
+            bench.catch_up(relay, known + EACH, EACH - by_then + 1, &after).await;
         }
-        assert_eq!(chain.transactions_of(&[address]).await.unwrap(), (told.try_into().unwrap(), 0));
-        println!("{name}: {kills} kills, {told} retargets so far, none twice");
+        bench.counts().await;
+        println!("{name}: {kills} kills, {} retargets so far, none twice", bench.told);
+    }
+}
+
+#[tokio::test]
+async fn inc_42_killed_while_its_retarget_waits_to_be_mined_the_difficulty_module_tells_it_once() {
+    const SOON: Duration = Duration::from_millis(100);
+    let kills = kills();
+    let bitcoin = easy_epochs(FIRST, 2 * kills, LENGTH);
+    // The first was sent by then, and is about to be replaced.
+    for (point, records) in [("record/before", 1), ("record/after", 2)] {
+        // Each on its own chain: what replacements offer makes the next ones dearer there.
+        let mut bench = Bench::new().await;
+        let relay = bench.relay().await;
+        for next in FIRST + 1..=FIRST + 2 * kills {
+            bench.give(relay, &bitcoin, next, SOON);
+            bench.chain.provider().anvil_set_auto_mine(false).await.unwrap();
+            bench.kill_at(point, 2);
+            assert_eq!((bench.epoch(relay).await, bench.nonces().await), (next - 1, bench.told + 1));
+            let nonces: Vec<_> = bench.recorded().await.iter().map(|sent| sent.nonce).collect();
+            assert_eq!(nonces, vec![bench.told; records], "{point}");
+            // It is mined before the next run, or that one finds it waiting.
+            if next % 2 == 0 {
+                bench.chain.mine(1).await.unwrap();
+            } else {
+                bench.chain.mine_every(1).await.unwrap();
+            }
+            bench.told += 1;
+            bench.give(relay, &bitcoin, next, PATIENCE);
+            bench.catch_up(relay, next, 1, point).await;
+            bench.chain.provider().anvil_set_auto_mine(true).await.unwrap();
+        }
+        bench.counts().await;
+        println!("{point}, unmined: {} kills, {} retargets so far, none twice", 2 * kills, bench.told);
     }
 }
