@@ -24,6 +24,8 @@ const devnet = spawn(
   { stdio: ["pipe", "pipe", "inherit"] },
 );
 const ended = new Promise((done) => devnet.once("exit", (code) => done(code)));
+// However this ends, nothing is left behind.
+process.on("exit", () => devnet.kill("SIGINT"));
 const order = (text) => devnet.stdin.write(`${text}\n`);
 const program = (name, ...args) => execFileSync(resolve(programs, name), args, {
   encoding: "utf8",

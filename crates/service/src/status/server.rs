@@ -85,6 +85,8 @@ async fn answer_all(stream: TcpStream, status: &Arc<Status>, is_loopback: bool) 
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
+        // One answer a connection: a page's events, which take most of its time, never begin late in it and are not cut off.
+        .keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(MAX_HEAD)
