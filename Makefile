@@ -91,6 +91,9 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
 	@cargo build --quiet --locked -p coxswain-service --example show-page
 	@node crates/service/browser/check.mjs target/tools/page target/debug/examples/show-page
+	@cargo build --quiet --locked --package coxswain-demo --package coxswain-cli --features coxswain-demo/devnet \
+		--bin coxswain-devnet --bin coxswain-world --bin coxswain
+	@node crates/service/browser/devnet.mjs target/tools/page target/debug
 	@cargo run --quiet --locked -p coxswain-maintainer --example check-proving
 
 SECONDS := $(or $(SECONDS),600)
