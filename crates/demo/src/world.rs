@@ -51,18 +51,26 @@ impl Ports {
     /// # Errors
     /// If there are not four of them, or one is taken.
     pub fn from(base: u16) -> Result<Self> {
-        let port = |offset: u16| {
+        let port = |offset: u16| -> Result<u16> {
             if base == 0 {
                 return Ok(0);
             }
             let port =
                 base.checked_add(offset).ok_or_else(|| eyre::eyre!("there is no port {base} + {offset}"))?;
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(|_| port).wrap_err_with(|| {
-                format!("port {port} is taken, perhaps by another world: end that one, or give another --port-base")
-            })
+            free(port)?;
+            Ok(port)
         };
         Ok(Self { ethereum: port(0)?, electrum: port(1)?, core: port(2)?, electrum_over_tls: port(3)? })
     }
+}
+
+/// Makes sure that nobody has this port of this machine.
+pub(crate) fn free(port: u16) -> Result<()> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop).wrap_err_with(|| {
+        format!(
+            "port {port} is taken, perhaps by another world or devnet: end that one, or give another --port-base"
+        )
+    })
 }
 
 /// A world that stands. Its processes and endpoints end when it is dropped.

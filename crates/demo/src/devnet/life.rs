@@ -1,13 +1,13 @@
 //! What goes on by itself on the chains, and what is ordered: blocks, deposits, redemptions, and who runs.
 
-use std::{convert::Infallible, fs, path::PathBuf, time::Duration};
+use std::{convert::Infallible, fs, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use coxswain_bindings::maintainer_proxy::MaintainerProxy::authorizeSpvMaintainerCall;
 use coxswain_rules::Amount;
 use coxswain_testkit::{
-    BitcoinServer, DepositSpec, Error, Regtest, Reply, Serving, TestChain, Wallet, World, our_validator,
-    standard_scripts,
+    BitcoinServer, DepositSpec, Error, Regtest, Relay, Reply, Serving, TestChain, Wallet, World,
+    our_validator, standard_scripts,
 };
 use eyre::{Result, WrapErr};
 use tokio::{
@@ -16,7 +16,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{MAINTAINER, Operators, Order, Part, Plan, Ports, name, relay::Relay};
+use super::{MAINTAINER, Operators, Order, Part, Plan, Ports, name};
 use crate::world::{programs, shell_variables};
 
 /// Seconds from one block to the next on the chain, however fast they come.
@@ -63,7 +63,7 @@ impl Life {
         let wallet = world.wallet(1).await?;
         world.reveal(&wallet, DepositSpec::default()).await?;
         tell("opening a second Ethereum server, an Electrum server and a Bitcoin Core node");
-        let relay = Some(Relay::open(ports.relay(), ports.ethereum()).await?);
+        let relay = Some(relay(ports).await?);
         let electrum = electrum(&world.bitcoin, ports).await?;
         let core = core(&world.bitcoin, ports).await?;
         let bitcoin = vec![electrum.url().clone(), core.url().clone()];
@@ -190,13 +190,20 @@ impl Life {
             Order::Kill(Part::Process(number)) => {
                 Ok(format!("{}: {}", name(number), again(operators.end(number).await)))
             }
-            Order::Kill(Part::Ethereum2) => Ok(format!("ethereum2: {}", again(self.relay.take().is_some()))),
+            Order::Kill(Part::Ethereum2) => {
+                let relay = self.relay.take();
+                let ran = relay.is_some();
+                if let Some(relay) = relay {
+                    relay.close().await;
+                }
+                Ok(format!("ethereum2: {}", again(ran)))
+            }
             Order::Kill(Part::Electrum) => Ok(format!("electrum: {}", again(self.electrum.take().is_some()))),
             Order::Kill(Part::Core) => Ok(format!("core: {}", again(self.core.take().is_some()))),
             Order::Start(Part::Process(number)) => operators.start(number).await,
             Order::Start(Part::Ethereum2) => {
                 if self.relay.is_none() {
-                    self.relay = Some(Relay::open(self.ports.relay(), self.ports.ethereum()).await?);
+                    self.relay = Some(relay(self.ports).await?);
                 }
                 Ok("ethereum2: started".to_owned())
             }
@@ -245,6 +252,13 @@ async fn next(blocks: &mut Option<Interval>) {
         }
         None => std::future::pending().await,
     }
+}
+
+/// A second way to the chain, as if there were two servers. Of one server alone the nodes would have nothing but its word, and blame
+/// nobody by it.
+async fn relay(ports: Ports) -> std::io::Result<Relay> {
+    Relay::open((Ipv4Addr::LOCALHOST, ports.relay()), format!("{}:{}", Ipv4Addr::LOCALHOST, ports.ethereum()))
+        .await
 }
 
 async fn electrum(chain: &Regtest, ports: Ports) -> std::io::Result<BitcoinServer> {
