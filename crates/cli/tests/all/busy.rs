@@ -9,8 +9,10 @@ use coxswain_rules::{Action, KeyHash};
 use coxswain_testkit::{DepositSpec, World};
 
 use crate::{
-    fleet::{Fleet, PATIENCE, Plan},
-    history::{asked, free, until},
+    fleet::{
+        Fleet, Plan,
+        status::{asked, free, until},
+    },
     support::coxswain,
 };
 
@@ -21,28 +23,13 @@ async fn reach(
     window: Window,
     wanted: impl Fn(&Milestone) -> bool,
 ) -> ActionRecord {
-    let reached = async {
-        loop {
-            if let Some(action) = fleet.nodes[&1].action(wallet, window.index())
-                && action.reached.iter().any(|reached| wanted(&reached.milestone))
-            {
-                return action;
-            }
-            fleet.mine(1).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, reached).await.expect("the action comes to it")
+    fleet.reach(wallet, window.index(), (60, Duration::from_secs(1)), wanted).await;
+    fleet.nodes[&1].action(wallet, window.index()).unwrap()
 }
 
 /// Runs the next window on whose checklist this action is, to its end.
 async fn run_window(fleet: &mut Fleet, wallet: KeyHash, action: Action) -> Window {
-    let window = fleet.until_next(wallet, |it| it.checklist.contains(action)).await;
-    fleet.mine(1).await;
-    fleet.has_sent(wallet, window).await;
-    fleet.mine_to(window.end()).await;
-    fleet.results(wallet, window).await;
-    window
+    fleet.run_next(wallet, |it| it.checklist.contains(action)).await.0
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,9 +10,9 @@ use coxswain_rules::Action;
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, World};
 use serde_json::json;
 
-use crate::{
-    fleet::{Fleet, Plan},
-    history::{free, until},
+use crate::fleet::{
+    Fleet, Plan, operator,
+    status::{free, until},
 };
 
 const WELL: u8 = 0;
@@ -46,15 +46,12 @@ async fn inc_24_inc_28_a_server_that_answers_garbage_or_for_another_chain_decide
     fleet.mine_to(window.end()).await;
     for result in fleet.results(key_hash, window).await.values() {
         assert!(result.agreement.proposal().is_none(), "{result:#?}");
-        let blames_others = result.faults.iter().any(|fault| fault.culprit != crate::fleet::operator(1));
+        let blames_others = result.faults.iter().any(|fault| fault.culprit != operator(1));
         assert!(!blames_others, "{result:#?}");
     }
     mood.store(WELL, Ordering::SeqCst);
-    let window = fleet.until_next(key_hash, |it| it.checklist.contains(Action::DepositSweep)).await;
-    fleet.mine(1).await;
-    fleet.has_sent(key_hash, window).await;
-    fleet.mine_to(window.end()).await;
-    for result in fleet.results(key_hash, window).await.values() {
+    let (_, results) = fleet.run_next(key_hash, |it| it.checklist.contains(Action::DepositSweep)).await;
+    for result in results.values() {
         let action = result.agreement.proposal().map(|proposal| proposal.action());
         assert_eq!(action, Some(Action::DepositSweep), "{result:#?}");
     }

@@ -1,19 +1,19 @@
 //! How a node says that it is, and what its journal tells: by real processes, while they run.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{net::SocketAddr, process::Command};
 
 use bitcoin::Amount;
+use coxswain_node::inquiry::HeardIn;
 use coxswain_rules::{KeyHash, units::Blocks};
-use coxswain_testkit::{DepositSpec, World};
+use coxswain_service::journal::Reader;
+use coxswain_testkit::{DepositSpec, Relay, World};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-};
 
 use crate::{
-    fleet::{Fleet, PATIENCE, Plan, operator},
+    fleet::{
+        Fleet, Plan, keystore, operator,
+        status::{asked, free, until},
+    },
     support::coxswain,
 };
 
@@ -23,85 +23,25 @@ const FEE: Amount = Amount::from_sat(10_000);
 struct Wire {
     at: SocketAddr,
     to: String,
-    task: JoinHandle<()>,
+    relay: Option<Relay>,
 }
 
 impl Wire {
     async fn to(server: &str) -> Self {
         let url: url::Url = server.parse().unwrap();
         let to = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
-        Self { at, task: tokio::spawn(Self::carry(listener, to.clone())), to }
-    }
-
-    async fn carry(listener: TcpListener, to: String) {
-        let mut connections = tokio::task::JoinSet::new();
-        loop {
-            let Ok((mut from, _)) = listener.accept().await else { return };
-            let to = to.clone();
-            connections.spawn(async move {
-                if let Ok(mut server) = TcpStream::connect(to).await {
-                    let _ = copy_bidirectional(&mut from, &mut server).await;
-                }
-            });
-        }
+        let relay = Relay::open("127.0.0.1:0", &to).await.unwrap();
+        Self { at: relay.at(), to, relay: Some(relay) }
     }
 
     /// Nobody answers there any more, and what was connected is closed.
     async fn cut(&mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
+        self.relay.take().unwrap().close().await;
     }
 
     async fn mend(&mut self) {
-        let listener = TcpListener::bind(self.at).await.unwrap();
-        self.task = tokio::spawn(Self::carry(listener, self.to.clone()));
+        self.relay = Some(Relay::open(self.at, &self.to).await.unwrap());
     }
-}
-
-/// Asks a node how it is.
-pub(crate) async fn asked(at: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(at).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut said = String::new();
-    stream.read_to_string(&mut said).await.ok()?;
-    let (head, body) = said.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
-/// Waits until the node says that it is so: the answer's code, and the states of entries.
-pub(crate) async fn until(at: SocketAddr, code: u16, wanted: &[(&str, &str)]) -> Value {
-    let mut last = None;
-    let waiting = async {
-        loop {
-            if let Some((got, body)) = asked(at, "/health").await {
-                let health: Value = serde_json::from_str(&body).unwrap();
-                let state = |name: &str| {
-                    let entries = health["entries"].as_array().unwrap().iter();
-                    let mut of = entries.filter(|entry| entry["name"] == name).map(|entry| &entry["state"]);
-                    // The worst of several subjects.
-                    of.clone().find(|state| **state != "ok").or(of.next()).cloned()
-                };
-                if got == code
-                    && wanted.iter().all(|(name, is)| state(name).is_some_and(|state| state == *is))
-                {
-                    return health;
-                }
-                last = Some((got, health));
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    match tokio::time::timeout(PATIENCE, waiting).await {
-        Ok(health) => health,
-        Err(_) => panic!("never {code} with {wanted:?}: {last:#?}"),
-    }
-}
-
-pub(crate) fn free() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,9 +148,9 @@ async fn inc_25_inc_29_health_turns_red_and_green_and_the_journal_tells_why() {
     fleet.stop();
 }
 
-async fn told_by_the_journal(fleet: &Fleet, wallet: KeyHash, window: u64) {
+async fn told_by_the_journal(fleet: &Fleet, key_hash: KeyHash, window: u64) {
     let journal = fleet.journal(1).display().to_string();
-    let wallet = wallet.to_string();
+    let wallet = key_hash.to_string();
     let config = fleet.config(1).display().to_string();
     let run = coxswain(&["history", "--config", &config, "--json"], "").await;
     assert_eq!(run.code, 0, "{run:?}");
@@ -232,16 +172,15 @@ async fn told_by_the_journal(fleet: &Fleet, wallet: KeyHash, window: u64) {
     assert_eq!(run.code, 3, "{run:?}");
 
     // Who was heard is recorded when the next window begins.
-    let mut why = Value::Null;
-    for _ in 0..100 {
-        let run = coxswain(&["why", &wallet, "--journal", &journal, "--json"], "").await;
-        assert_eq!(run.code, 0, "{run:?}");
-        why = run.json();
-        if why["heard"].as_array().is_some_and(|heard| !heard.is_empty()) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let heard = |fleet: &Fleet| {
+        let reader = Reader::open(&fleet.journal(1)).unwrap();
+        let facts = reader.facts("heard", Some(key_hash.0)).unwrap();
+        facts.iter().any(|fact| !serde_json::from_str::<HeardIn>(fact).unwrap().operators.is_empty())
+    };
+    fleet.until("nobody who was heard is recorded", heard).await;
+    let run = coxswain(&["why", &wallet, "--journal", &journal, "--json"], "").await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let why = run.json();
     assert_eq!(why["heard"], serde_json::json!([operator(2).to_string()]), "{why:#}");
     assert_eq!(why["observing"], false);
     assert!(why["says"].as_str().unwrap().contains(&format!("window {window}")), "{why:#}");
@@ -280,7 +219,7 @@ fn inc_46_a_port_that_was_asked_for_and_is_taken_keeps_the_node_from_starting() 
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("key"), crate::fleet::keystore([1; 32]).to_string()).unwrap();
+    std::fs::write(path("key"), keystore([1; 32]).to_string()).unwrap();
     std::fs::write(path("password"), "correct horse").unwrap();
     let text = format!(
         "[ethereum]\nurls = [\"http://127.0.0.1:1\"]\nkeystore = {:?}\npassword_file = {:?}\n\

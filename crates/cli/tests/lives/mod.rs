@@ -8,8 +8,10 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+use std::time::Duration;
+
 use bitcoin::{Amount, Transaction, consensus::encode};
-use coxswain_node::actions::{ActionRecord, End, Milestone};
+use coxswain_node::actions::{End, Milestone};
 use coxswain_rules::{Action, KeyHash};
 use coxswain_testkit::{DepositOutput, DepositSpec, Wallet, World, standard_scripts};
 
@@ -30,13 +32,9 @@ async fn carried_out(
     absent: Option<u8>,
 ) -> (u64, Transaction) {
     let key_hash = wallet.key_hash();
-    let window = fleet.until_next(key_hash, |assignment| assignment.checklist.contains(action)).await;
-    fleet.mine(1).await;
-    fleet.has_sent(key_hash, window).await;
-    // A commitment is mined at once.
-    fleet.catch_up().await;
-    fleet.mine_to(window.end()).await;
-    for result in fleet.results(key_hash, window).await.values() {
+    let (window, results) =
+        fleet.run_next(key_hash, |assignment| assignment.checklist.contains(action)).await;
+    for result in results.values() {
         assert!(result.faults.is_empty(), "{result:#?}");
         assert_eq!(
             result.agreement.proposal().map(|proposal| proposal.action()),
@@ -57,7 +55,8 @@ async fn carried_out(
         let found = record.signed().unwrap();
         assert_eq!((found.attempt, found.seats.len()), (0, 0), "it has found what the others have signed");
     }
-    let signed: Vec<_> = records(fleet, key_hash, index)
+    let signed: Vec<_> = fleet
+        .actions(key_hash, index)
         .iter()
         .map(|record| record.signed().expect("what waits is signed").raw.clone())
         .collect();
@@ -65,31 +64,11 @@ async fn carried_out(
     (index, encode::deserialize(&signed[0]).unwrap())
 }
 
-fn records(fleet: &Fleet, wallet: KeyHash, index: u64) -> Vec<ActionRecord> {
-    fleet.nodes.values().filter_map(|node| node.action(wallet, index)).collect()
-}
-
 /// Lets blocks come until the action has come to this at every node.
 async fn reach(fleet: &mut Fleet, wallet: KeyHash, index: u64, wanted: impl Fn(&Milestone) -> bool) {
-    for _ in 0..60 {
-        let all = |fleet: &Fleet| {
-            let records = records(fleet, wallet, index);
-            records.len() == fleet.nodes.len()
-                && records
-                    .iter()
-                    .all(|record| record.reached.iter().any(|reached| wanted(&reached.milestone)))
-        };
-        // Real servers take their time.
-        let looks = if fleet.asks_real_servers() { 200 } else { 20 };
-        for _ in 0..looks {
-            if all(fleet) {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        fleet.mine(1).await;
-    }
-    panic!("window {index}: {:#?}", records(fleet, wallet, index));
+    // Real servers take their time.
+    let each = Duration::from_secs(if fleet.asks_real_servers() { 10 } else { 1 });
+    fleet.reach(wallet, index, (60, each), wanted).await;
 }
 
 /// Mines and proves the transaction: the action is over then, everywhere.
@@ -110,7 +89,7 @@ async fn proven(
         _ => &["agreed", "assembled", "signed", "broadcast"],
     };
     let mut have_signed = 0;
-    for record in records(fleet, wallet.key_hash(), index) {
+    for record in fleet.actions(wallet.key_hash(), index) {
         let names: Vec<_> = record.reached.iter().map(|reached| reached.milestone.name()).collect();
         // Who is slower than the others finds the transaction on Bitcoin.
         let seen: Vec<_> = whole.iter().filter(|name| names.contains(name)).copied().collect();

@@ -10,7 +10,7 @@
 #[path = "../fleet/mod.rs"]
 mod fleet;
 
-use std::{collections::BTreeMap, env, time::Duration};
+use std::{env, time::Duration};
 
 use alloy_primitives::{Address, hex};
 use bitcoin::{Amount, Transaction, consensus::encode};
@@ -37,29 +37,9 @@ fn block() -> Duration {
     Duration::from_secs(3) + Duration::from_millis(300) * u32::try_from(deposits()).unwrap()
 }
 
-fn records(fleet: &Fleet, wallet: KeyHash, index: u64) -> Vec<ActionRecord> {
-    fleet.nodes.values().filter_map(|node| node.action(wallet, index)).collect()
-}
-
 /// Lets blocks come until the action has come to this at every node that lives.
 async fn reach(fleet: &mut Fleet, wallet: KeyHash, index: u64, wanted: impl Fn(&Milestone) -> bool) {
-    for _ in 0..80 {
-        let all = |fleet: &Fleet| {
-            let records = records(fleet, wallet, index);
-            let has = |record: &ActionRecord| record.reached.iter().any(|reached| wanted(&reached.milestone));
-            records.len() == fleet.nodes.len() && records.iter().all(has)
-        };
-        let step = Duration::from_millis(100);
-        for _ in 0..block().as_millis() / step.as_millis() {
-            if all(fleet) {
-                return;
-            }
-            sleep(step).await;
-        }
-        fleet.mine(1).await;
-    }
-    let lines: BTreeMap<_, _> = fleet.nodes.iter().map(|(number, node)| (number, node.lines())).collect();
-    panic!("window {index}: {:#?} {lines:#?}", records(fleet, wallet, index));
+    fleet.reach(wallet, index, (80, block()), wanted).await;
 }
 
 /// Runs the next window that somebody who lives leads, and in which this is agreed on.
@@ -68,11 +48,8 @@ async fn agreed(fleet: &mut Fleet, wallet: KeyHash, action: Action) -> Window {
     let wanted = |assignment: &coxswain_protocol::Assignment| {
         assignment.checklist.contains(action) && living.contains(&assignment.leader)
     };
-    let window = fleet.until_next(wallet, wanted).await;
-    fleet.mine(1).await;
-    fleet.has_sent(wallet, window).await;
-    fleet.mine_to(window.end()).await;
-    for result in fleet.results(wallet, window).await.values() {
+    let (window, results) = fleet.run_next(wallet, wanted).await;
+    for result in results.values() {
         let proposal = result.agreement.proposal();
         assert_eq!(proposal.map(|proposal| proposal.action()), Some(action), "{result:#?}");
     }
@@ -84,11 +61,11 @@ async fn proven(fleet: &mut Fleet, wallet: &Wallet, action: Action) -> Transacti
     let (key_hash, window) = (wallet.key_hash(), agreed(fleet, wallet.key_hash(), action).await);
     let index = window.index();
     reach(fleet, key_hash, index, |milestone| matches!(milestone, Milestone::InMempool { .. })).await;
-    let records_now = records(fleet, key_hash, index);
-    let signed: Vec<_> = records_now.iter().filter_map(ActionRecord::signed).collect();
+    let records = fleet.actions(key_hash, index);
+    let signed: Vec<_> = records.iter().filter_map(ActionRecord::signed).collect();
     // Whoever was slower than the others has found the transaction on Bitcoin: then it names no attempt.
     let by: Vec<_> = signed.iter().filter(|signed| signed.attempt > 0).collect();
-    assert!(!by.is_empty(), "{records_now:#?}");
+    assert!(!by.is_empty(), "{records:#?}");
     for one in &by {
         assert_eq!(one.seats.len(), usize::from(THRESHOLD), "{one:?}");
         assert_eq!((&one.raw, one.attempt, &one.seats), (&by[0].raw, by[0].attempt, &by[0].seats));
@@ -262,7 +239,7 @@ async fn a_node_killed_anywhere_while_it_signs_says_nothing_twice() {
                         fleet.run(number, &[]);
                         fleet.taken().await;
                     }
-                    let records = records(&fleet, key_hash, index);
+                    let records = fleet.actions(key_hash, index);
                     let ends: Vec<_> = records.iter().filter_map(ActionRecord::end).cloned().collect();
                     if is_killed && ends.len() == usize::from(NODES) {
                         break 'over ends;
@@ -271,7 +248,7 @@ async fn a_node_killed_anywhere_while_it_signs_says_nothing_twice() {
                 }
                 fleet.mine(1).await;
             }
-            panic!("{:#?}", records(&fleet, key_hash, index));
+            panic!("{:#?}", fleet.actions(key_hash, index));
         };
         println!("node {number} was killed after {after:?}: {ends:?}");
         let signed = ends.iter().filter(|end| matches!(end, End::Alive(_))).count();
