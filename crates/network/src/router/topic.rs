@@ -96,8 +96,17 @@ impl Author {
         self.counted.set.contains(fingerprint) || self.others.set.contains(fingerprint)
     }
 
-    /// Counts a message; false if its slot is full. What is before the last two periods is forgotten.
+    /// Whether a period is before the last two. It was forgotten, so that nothing of it can be counted any more.
+    fn is_past(&self, period: u64) -> bool {
+        let periods: BTreeSet<_> = self.slots.keys().map(|slot| slot.period).collect();
+        periods.iter().nth_back(PERIODS - 1).is_some_and(|oldest| period < *oldest)
+    }
+
+    /// Counts a message; false if its slot is full, or past. What is before the last two periods is forgotten.
     pub(super) fn charge(&mut self, slot: Slot, quota: usize) -> bool {
+        if self.is_past(slot.period) {
+            return false;
+        }
         let periods: BTreeSet<_> = self.slots.keys().map(|slot| slot.period).chain([slot.period]).collect();
         if let Some(&oldest) = periods.iter().nth_back(PERIODS - 1) {
             self.slots.retain(|slot, _| slot.period >= oldest);
@@ -116,11 +125,14 @@ impl Author {
 
     /// Whether this is the first message of one of the author's first two different ones in the period. It is kept then.
     pub(super) fn is_new(&mut self, period: u64, id: [u8; 32], envelope: &[u8], frame: &Arc<[u8]>) -> bool {
+        if self.is_past(period) {
+            return false;
+        }
         if self.distinct.len() >= PERIODS && !self.distinct.contains_key(&period) {
-            let oldest = self.distinct.pop_first();
-            if oldest.is_some_and(|(oldest, _)| oldest > period) {
+            if self.distinct.first_key_value().is_some_and(|(oldest, _)| *oldest > period) {
                 return false;
             }
+            self.distinct.pop_first();
         }
         let known = self.distinct.entry(period).or_default();
         if known.len() >= DISTINCT || known.iter().any(|distinct| distinct.id == id) {
@@ -128,5 +140,41 @@ impl Author {
         }
         known.push(Distinct { id, envelope: envelope.into(), frame: frame.clone() });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An author that names two periods far ahead has no quota left of the one that runs, rather than one without end.
+    #[test]
+    fn what_is_before_an_authors_last_two_periods_is_neither_counted_nor_kept() {
+        let mut author = Author::default();
+        let frame: Arc<[u8]> = [][..].into();
+        let slot = |period| Slot { period, lane: 0 };
+        for period in [8, 9] {
+            assert!(author.charge(slot(period), 1));
+            assert!(author.is_new(period, [1; 32], b"", &frame));
+        }
+        for _ in 0..2 {
+            assert!(!author.charge(slot(7), 1));
+            assert!(!author.is_new(7, [1; 32], b"", &frame));
+            assert!(!author.charge(slot(8), 1), "it is full");
+        }
+        assert_eq!(author.distinct.keys().copied().collect::<Vec<_>>(), [8, 9]);
+        assert!(author.charge(slot(10), 1));
+        assert_eq!(author.distinct.keys().copied().collect::<Vec<_>>(), [9]);
+        assert!(!author.charge(slot(8), 1));
+    }
+
+    #[test]
+    fn what_is_older_puts_nothing_newer_out() {
+        let mut author = Author::default();
+        let frame: Arc<[u8]> = [][..].into();
+        for (period, is_new) in [(8, true), (9, true), (7, false), (10, true)] {
+            assert_eq!(author.is_new(period, [1; 32], b"", &frame), is_new);
+        }
+        assert_eq!(author.distinct.keys().copied().collect::<Vec<_>>(), [9, 10]);
     }
 }
