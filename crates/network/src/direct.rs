@@ -234,15 +234,18 @@ pub(crate) struct Reading {
 impl Reading {
     /// Whether a frame of this length may come: none that is empty, or longer than one may be, or beyond all that the peer may say.
     pub(crate) fn admits(&self, length: usize) -> bool {
-        let mut state = lock(&self.direct.state);
-        let Some(entry) = state.sessions.get_mut(&self.id) else { return false };
-        let received = entry.received.entry(self.from).or_default();
-        let sum = received.saturating_add(length);
-        let admits = (1..=self.frame_bytes).contains(&length) && sum <= entry.terms.peer_bytes;
-        if admits {
-            *received = sum;
+        let state = lock(&self.direct.state);
+        let Some(entry) = state.sessions.get(&self.id) else { return false };
+        let received = entry.received.get(&self.from).copied().unwrap_or_default();
+        (1..=self.frame_bytes).contains(&length) && received.saturating_add(length) <= entry.terms.peer_bytes
+    }
+
+    /// Counts a frame that has come whole. One that broke off isn't counted: it comes again over the next stream.
+    pub(crate) fn count(&self, length: usize) {
+        if let Some(entry) = lock(&self.direct.state).sessions.get_mut(&self.id) {
+            let received = entry.received.entry(self.from).or_default();
+            *received = received.saturating_add(length);
         }
-        admits
     }
 }
 
@@ -328,5 +331,29 @@ impl Drop for Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("terms", &self.terms).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_broke_off_may_come_again_over_the_next_stream() {
+        let (direct, from, id) = (Direct::new(true), Address::repeat_byte(2), [1; 32]);
+        let terms = SessionTerms { id, peers: [from].into(), frame_bytes: 100, peer_bytes: 150 };
+        let _session = direct.open(terms).unwrap();
+        let broken = direct.begin_reading(&id, from).unwrap();
+        assert!(broken.admits(100));
+        drop(broken);
+        let next = direct.begin_reading(&id, from).unwrap();
+        assert!(next.admits(100));
+        next.count(100);
+        assert!(!next.admits(51));
+        assert!(next.admits(50));
+        next.count(50);
+        assert!(!next.admits(1));
+        drop(next);
+        assert!(!direct.begin_reading(&id, from).unwrap().admits(1), "another stream is no other budget");
     }
 }

@@ -132,6 +132,7 @@ async fn read(mut stream: Stream, direct: Direct, from: Address) -> Ended {
                 return Ended::Closed;
             },
         }
+        reading.count(length);
         if reading.inbox.send((from, frame)).await.is_err() {
             return Ended::Closed;
         }
