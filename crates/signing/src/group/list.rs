@@ -81,6 +81,11 @@ impl SubsetList {
         self.announcements.iter().map(|announcement| announcement.announcement().seat).collect()
     }
 
+    /// What its seats have announced, seat by seat.
+    pub fn announcements(&self) -> &[SignedAnnouncement] {
+        &self.announcements
+    }
+
     /// The window that its first announcement is about. `None` if there is none in it.
     pub fn window(&self) -> Option<WindowId> {
         self.announcements.first().map(|signed| signed.announcement().window)

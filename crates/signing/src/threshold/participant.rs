@@ -326,9 +326,16 @@ impl Participant {
             draw: &self.terms.draw,
         };
         let Ok(rank) = list.check(&attempt, &self.proposes) else { return };
+        let announcements = list.announcements().to_vec();
         match running.lists.hold(rank, list) {
             Held::New | Held::Second => self.commands.push_back(Command::List(bytes.to_vec())),
-            Held::Known | Held::Third => {}
+            Held::Known | Held::Third => return,
+        }
+        // It may be the first to tell us what a seat has announced to others only, and what somebody has announced with our key.
+        for signed in announcements {
+            if !self.finished {
+                self.hear(signed);
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use coxswain_rules::{
 use super::{tests::keys, *};
 use crate::{
     ActionId, Blame, Outcome, Refusal, Report,
-    group::{Announcement, Draw, Lacking, WindowId, operator as address_of},
+    group::{Announcement, Draw, Lacking, SignedAnnouncement, SubsetList, WindowId, operator as address_of},
 };
 
 const START: u64 = 1000;
@@ -497,6 +497,37 @@ fn two_nonces_put_an_operator_out_and_it_is_an_alarm() {
     assert_eq!(world.alarms, vec![address(5); 4], "each has seen both");
     world.run_to(START + 2, world.terms.last_block.0);
     assert!(!world.signed().1.contains(&5));
+}
+
+/// A list of the first attempt's first convener that carries these seats' announcements, each with this nonce.
+fn listed(seats: [(u8, u8); 3]) -> Event {
+    let announced = seats.map(|(by, nonce)| announcement(by, 1, b"one", nonce));
+    let announced = announced.map(|bytes| SignedAnnouncement::from_bytes(&bytes).unwrap());
+    let convener = terms().draw.conveners(1)[0];
+    let convener = (1..=5).find(|number| address(*number) == convener).unwrap();
+    Event::List(SubsetList::sign(announced.into(), &key(convener)).to_bytes())
+}
+
+#[test]
+fn an_announcement_of_ours_that_only_a_list_shows_stops_us() {
+    let mut tamper = untouched;
+    let mut world = World::new(&[1], terms(), &mut tamper);
+    world.run_to(START, START + 2);
+    world.there.get_mut(&1).unwrap().handle(listed([(1, 9), (2, 9), (3, 9)]));
+    world.settle();
+    assert_eq!(world.reports[&1].outcome, Outcome::Refused(Refusal::NotOurs));
+    assert!(world.recorded[&1].attempts.is_empty());
+}
+
+#[test]
+fn two_nonces_of_which_a_list_shows_one_are_an_alarm() {
+    let mut tamper = untouched;
+    let mut world = World::new(&[4], terms(), &mut tamper);
+    world.run_to(START, START + 1);
+    world.there.get_mut(&4).unwrap().handle(Event::Announcement(announcement(5, 1, b"one", 1)));
+    world.there.get_mut(&4).unwrap().handle(listed([(1, 9), (2, 9), (5, 2)]));
+    world.settle();
+    assert_eq!(world.alarms, [address(5)]);
 }
 
 /// A round's message counts only over the link to the operator who holds its seat.
