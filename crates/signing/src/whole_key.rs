@@ -70,9 +70,7 @@ impl WholeKey {
     pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
         SecretKey::from_slice(bytes).ok().map(Self)
     }
-}
 
-impl WholeKey {
     /// Its bytes, to be shared out.
     #[cfg(all(unix, feature = "threshold"))]
     pub(crate) fn bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
