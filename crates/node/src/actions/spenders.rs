@@ -59,7 +59,11 @@ impl Spenders {
                     self.searches().remove(&outpoint);
                     return Ok(Some(spender.transaction));
                 }
-                Search::More(next) => cursor = next,
+                // Kept at once: who asks may not wait until this look is over.
+                Search::More(next) => {
+                    cursor = next;
+                    self.searches().insert(outpoint, cursor);
+                }
                 // The next search begins anew: blocks may have been replaced since.
                 Search::Ended(_) => {
                     self.searches().remove(&outpoint);
@@ -67,16 +71,21 @@ impl Spenders {
                 }
             }
         }
-        self.searches().insert(outpoint, cursor);
         Err(SpenderError::Unfinished { outpoint, height: cursor.height })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use bitcoin::{Amount, ScriptBuf, TxIn, TxOut, Witness, absolute::LockTime, transaction::Version};
     use coxswain_bitcoin::{Backends, Endpoint, Expected, Limits};
     use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
+    use serde_json::Value;
 
     use super::*;
 
@@ -97,7 +106,14 @@ mod tests {
             output: vec![TxOut { value: Amount::from_sat(40_000), script_pubkey: anyone.clone() }],
         };
         chain.mine(std::slice::from_ref(&spends)).unwrap();
-        let server = BitcoinServer::core(&chain, Serving::default(), |_, _| Reply::Forward).await.unwrap();
+        // Beyond so many requests the server fails.
+        let (asked, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(usize::MAX)));
+        let (count, bound) = (Arc::clone(&asked), Arc::clone(&most));
+        let meet = move |_: &str, _: &Value| {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            if number < bound.load(Ordering::Relaxed) { Reply::Forward } else { Reply::Status(500) }
+        };
+        let server = BitcoinServer::core(&chain, Serving::default(), meet).await.unwrap();
         let endpoint = Endpoint::new(server.url(), Limits::default()).unwrap();
         let node = Backends::new(vec![endpoint], Expected::on(bitcoin::Network::Regtest));
         let output = Output { outpoint, script: anyone };
@@ -113,5 +129,12 @@ mod tests {
         // Eight blocks a step.
         assert_eq!(unfinished, [from.0 + 80, from.0 + 160]);
         assert!(spenders.searches().is_empty());
+
+        // What a look has passed over before it failed isn't looked at again.
+        most.store(asked.load(Ordering::Relaxed) + 100, Ordering::Relaxed);
+        let failed = spenders.find(&node, &output, from).await;
+        assert!(matches!(failed, Err(SpenderError::Backend(_))), "{failed:?}");
+        let kept = spenders.searches().get(&outpoint).copied();
+        assert!(kept.is_some_and(|kept| kept.height > from.0 && kept.height < from.0 + 80), "{kept:?}");
     }
 }
