@@ -16,7 +16,7 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{KeyHash, units::BlockNumber};
 use coxswain_service::{
-    journal::{Fact, FactKey, Journal},
+    journal::{Fact, FactKey, Journal, ReadError},
     tasks::{Failure, Stop},
 };
 use coxswain_signing::{ActionId, group::MAX_LEADER_MESSAGE};
@@ -165,10 +165,17 @@ impl AgreedBy {
         Ok(journal.fact(Fact { key, body, replaces: false }).await?)
     }
 
-    /// By what the action of the window that begins at this block was agreed on. `None` if that isn't recorded, or can't be read.
-    pub(super) fn read(journal: &Journal, wallet: KeyHash, block: BlockNumber) -> Option<Self> {
-        let fact = journal.reader().fact(&Self::key(wallet, block)).ok()??.ok()?;
-        serde_json::from_str(&fact).ok()
+    /// By what the action of the window that begins at this block was agreed on. `None` if that isn't recorded, or its row is damaged.
+    ///
+    /// # Errors
+    /// If the journal can't be read now: it may be later.
+    pub(super) fn read(
+        journal: &Journal,
+        wallet: KeyHash,
+        block: BlockNumber,
+    ) -> Result<Option<Self>, ReadError> {
+        let fact = journal.reader().fact(&Self::key(wallet, block))?;
+        Ok(fact.and_then(Result::ok).and_then(|fact| serde_json::from_str(&fact).ok()))
     }
 
     /// What the window's draws follow from.
@@ -215,6 +222,7 @@ mod tests {
         wire::{CoordinationMessage, Envelope, MESSAGE_TYPE},
     };
     use coxswain_rules::{HeartbeatProposal, Proposal};
+    use coxswain_service::journal::Settings;
 
     use super::*;
 
@@ -321,5 +329,25 @@ mod tests {
             );
         }
         assert!(kept(1).is_none(), "two windows have come since");
+    }
+
+    /// What can't be read now may be read later: nothing is given up for it.
+    #[tokio::test]
+    async fn a_message_that_is_not_recorded_is_told_from_a_journal_that_can_not_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let journal = Journal::open(&Settings::at(path.clone())).unwrap();
+        let block = window().block();
+        assert_eq!(AgreedBy::read(&journal, WALLET, block).unwrap(), None);
+        let agreed = AgreedBy {
+            window: window(),
+            safe_block_hash: B256::ZERO,
+            leader: Address::repeat_byte(1),
+            message: Bytes::from_static(b"signed"),
+        };
+        agreed.record(&journal, WALLET).await.unwrap();
+        assert_eq!(AgreedBy::read(&journal, WALLET, block).unwrap(), Some(agreed));
+        rusqlite::Connection::open(path).unwrap().execute("DROP TABLE facts", []).unwrap();
+        assert!(AgreedBy::read(&journal, WALLET, block).is_err());
     }
 }

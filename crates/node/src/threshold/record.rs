@@ -76,10 +76,14 @@ impl JobRecord {
         for (by, banned) in self.bans()? {
             recorded.banned.entry(seat(by)?).or_default().insert(seat(banned)?);
         }
-        for body in reader.facts(MARKS, Some(self.wallet.0))? {
-            recorded.marks = serde_json::from_str(&body)?;
-        }
+        recorded.marks = self.marks()?;
         Ok(recorded)
+    }
+
+    /// How often each operator was in a subset that failed.
+    fn marks(&self) -> Result<BTreeMap<Address, u32>, RecordError> {
+        let bodies = self.journal.reader().facts(MARKS, Some(self.wallet.0))?;
+        Ok(bodies.last().map(|body| serde_json::from_str(body)).transpose()?.unwrap_or_default())
     }
 
     /// All bans of the wallet's seats. They stand in one row, so that none is lost without it being seen.
@@ -133,7 +137,7 @@ impl JobRecord {
 
     /// One mark more for each of these operators.
     async fn mark(&self, operators: &BTreeSet<Address>) -> Result<(), RecordError> {
-        let mut marks = self.restored()?.marks;
+        let mut marks = self.marks()?;
         for operator in operators {
             let count = marks.entry(*operator).or_default();
             *count = count.saturating_add(1);
@@ -143,7 +147,7 @@ impl JobRecord {
 
     /// A success clears the marks of these operators.
     pub(super) async fn clear(&self, operators: &BTreeSet<Address>) -> Result<(), RecordError> {
-        let mut marks = self.restored()?.marks;
+        let mut marks = self.marks()?;
         let before = marks.len();
         marks.retain(|operator, _| !operators.contains(operator));
         if marks.len() == before { Ok(()) } else { self.write_marks(&marks).await }

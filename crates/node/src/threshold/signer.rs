@@ -108,7 +108,8 @@ impl ThresholdSigner {
         }
         let keys = seat_keys(file.shares())?.into_iter().map(Arc::new).collect();
         let floor = Arc::<AtomicU64>::default();
-        let rules = Rules { chain_id: settings.chain.id(), wallet, floor: Arc::clone(&floor) };
+        let rules =
+            Rules { chain_id: settings.chain.id(), wallet, group: group.clone(), floor: Arc::clone(&floor) };
         let channel = settings.network.join(&public_key, Channel::Announcements, group, Box::new(rules));
         Ok(Self {
             chain: settings.chain,
@@ -145,6 +146,7 @@ impl ThresholdSigner {
         }
         let digests = job.preimages.messages()?;
         let agreed = AgreedBy::read(&self.journal, self.wallet, job.coordination_block);
+        let agreed = agreed.map_err(|error| Refusal::Unrecorded(error.to_string()))?;
         let agreed = Arc::new(agreed.ok_or(Refusal::NoLeaderMessage)?);
         // One job at a time: what is heard is for it.
         let mut channel = self.channel.lock().await;
