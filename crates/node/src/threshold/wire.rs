@@ -9,11 +9,12 @@ use std::sync::{
 use bitcoin::secp256k1::ecdsa::Signature;
 use coxswain_network::{ChannelRules, ChannelVerdict, Identity, Slot, open};
 use coxswain_protocol::{
-    Seat,
+    Seat, SigningGroup,
     wire::{Envelope, OperatorKey},
 };
+use coxswain_rules::KeyHash;
 use coxswain_signing::{
-    group::{SignedAnnouncement, SignedLacking, SubsetList},
+    group::{SignedAnnouncement, SignedLacking, SubsetList, WindowId},
     threshold::{Event, ROUND_BYTES, RoundMessage},
 };
 
@@ -94,10 +95,11 @@ pub(super) fn peer_bytes(inputs: usize, pairs: usize) -> usize {
     pair.saturating_mul(pairs)
 }
 
-/// What the topic accepts: of each author what it has signed itself, about no window that is over.
+/// What the topic accepts: of each author what it has signed itself, for its own seats, about no window that is over.
 pub(super) struct Rules {
     pub(super) chain_id: u64,
-    pub(super) wallet: coxswain_rules::KeyHash,
+    pub(super) wallet: KeyHash,
+    pub(super) group: SigningGroup,
     /// The first block of the last window that was signed in.
     pub(super) floor: Arc<AtomicU64>,
 }
@@ -105,14 +107,14 @@ pub(super) struct Rules {
 impl Rules {
     fn verdict(&self, author: &OperatorKey, envelope: &[u8]) -> Option<ChannelVerdict> {
         let opened = open(author, envelope).ok()?;
-        let ours = |window: coxswain_signing::group::WindowId| {
-            (window.chain_id, window.wallet) == (self.chain_id, self.wallet)
-        };
+        let ours = |window: WindowId| (window.chain_id, window.wallet) == (self.chain_id, self.wallet);
+        // Each seat has a quota: nobody takes that of another's.
+        let lane = |seat: Seat| (self.group.holder(seat) == Some(author.address())).then_some(seat.number());
         let (operator, window, lane, distinct) = match opened.kind {
             ANNOUNCEMENT => {
                 let signed = SignedAnnouncement::from_bytes(opened.payload).ok()?;
                 let said = signed.announcement();
-                (signed.operator(), said.window, said.seat.number(), Some(said.action_id.0.0))
+                (signed.operator(), said.window, lane(said.seat)?, Some(said.action_id.0.0))
             }
             LIST => {
                 let list = SubsetList::from_bytes(opened.payload).ok()?;
@@ -120,7 +122,7 @@ impl Rules {
             }
             LACKING => {
                 let signed = SignedLacking::from_bytes(opened.payload).ok()?;
-                (signed.operator(), signed.lacking().window, signed.lacking().seat.number(), None)
+                (signed.operator(), signed.lacking().window, lane(signed.lacking().seat)?, None)
             }
             SIGNATURES => {
                 signatures(opened.payload)?;
@@ -145,5 +147,104 @@ impl ChannelRules for Rules {
 
     fn assess(&mut self, author: &OperatorKey, envelope: &[u8]) -> ChannelVerdict {
         self.verdict(author, envelope).unwrap_or(ChannelVerdict::Ignore)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use alloy_primitives::B256;
+    use bitcoin::secp256k1::SecretKey;
+    use coxswain_rules::units::BlockNumber;
+    use coxswain_signing::{
+        ActionId,
+        group::{Announcement, Lacking},
+    };
+
+    use super::*;
+
+    const WALLET: KeyHash = KeyHash([7; 20]);
+    const FLOOR: u64 = 1800;
+
+    fn identity(number: u8) -> Identity {
+        Identity::from_secret([number; 32]).unwrap()
+    }
+
+    fn seat(number: u8) -> Seat {
+        Seat::try_from(u64::from(number)).unwrap()
+    }
+
+    /// What is said of a message of this author's. Operator 1 holds seats 1 and 3, operator 2 holds seat 2.
+    fn verdict(author: u8, kind: &[u8], payload: &[u8]) -> ChannelVerdict {
+        let group = [1, 2, 1].map(|number| identity(number).operator().address());
+        let group = SigningGroup::new(group.into()).unwrap();
+        let mut rules =
+            Rules { chain_id: 31337, wallet: WALLET, group, floor: Arc::new(AtomicU64::new(FLOOR)) };
+        let author = identity(author);
+        rules.assess(author.operator(), &envelope(&author, kind, payload, 1).unwrap())
+    }
+
+    fn window(block: u64) -> WindowId {
+        WindowId { chain_id: 31337, wallet: WALLET, coordination_block: BlockNumber(block) }
+    }
+
+    fn announced(by: u8, window: WindowId, number: u8) -> Vec<u8> {
+        let announcement = Announcement {
+            window,
+            action_id: ActionId(B256::repeat_byte(5)),
+            attempt: 1,
+            seat: seat(number),
+            banned: BTreeSet::new(),
+            links: BTreeSet::new(),
+            nonce: [6; 32],
+            leader_message: Vec::new(),
+        };
+        announcement.sign(&SecretKey::from_slice(&[by; 32]).unwrap()).unwrap().to_bytes()
+    }
+
+    fn lacking(by: u8, number: u8) -> Vec<u8> {
+        let (window, action_id) = (window(FLOOR), ActionId(B256::repeat_byte(5)));
+        let lacking =
+            Lacking { window, action_id, attempt: 1, round: 1, seat: seat(number), lacks: [].into() };
+        lacking.sign(&SecretKey::from_slice(&[by; 32]).unwrap()).to_bytes()
+    }
+
+    fn accepted(lane: u8, distinct: Option<[u8; 32]>) -> ChannelVerdict {
+        ChannelVerdict::Accept { slot: Slot { period: FLOOR, lane }, distinct }
+    }
+
+    #[test]
+    fn each_seat_has_a_quota_and_only_its_holder_takes_it() {
+        for own in [1, 3] {
+            assert_eq!(
+                verdict(1, ANNOUNCEMENT, &announced(1, window(FLOOR), own)),
+                accepted(own, Some([5; 32]))
+            );
+            assert_eq!(verdict(1, LACKING, &lacking(1, own)), accepted(own, None));
+        }
+        // Another's seat, and one that there isn't.
+        for other in [2, 4, 255] {
+            let announced = announced(1, window(FLOOR), other);
+            assert_eq!(verdict(1, ANNOUNCEMENT, &announced), ChannelVerdict::Ignore);
+            assert_eq!(verdict(1, LACKING, &lacking(1, other)), ChannelVerdict::Ignore);
+        }
+    }
+
+    #[test]
+    fn what_is_of_another_or_over_is_not_passed_on() {
+        let good = announced(2, window(FLOOR), 2);
+        assert_eq!(verdict(2, ANNOUNCEMENT, &good), accepted(2, Some([5; 32])));
+        let ignored = [
+            ("passed on as one's own", 1, good.clone()),
+            ("a window that is over", 2, announced(2, window(FLOOR - 1), 2)),
+            ("another chain", 2, announced(2, WindowId { chain_id: 1, ..window(FLOOR) }, 2)),
+            ("another wallet", 2, announced(2, WindowId { wallet: KeyHash([8; 20]), ..window(FLOOR) }, 2)),
+            ("bytes behind it", 2, [&good[..], &[0]].concat()),
+        ];
+        for (what, author, payload) in ignored {
+            assert_eq!(verdict(author, ANNOUNCEMENT, &payload), ChannelVerdict::Ignore, "{what}");
+        }
+        assert_eq!(verdict(2, b"another kind", &good), ChannelVerdict::Ignore);
     }
 }
