@@ -160,8 +160,7 @@ impl Watched {
         let look = async {
             loop {
                 self.peers();
-                self.operators();
-                self.proposed(&mut proposed);
+                self.windows(&mut proposed);
                 let (busy, waiting) = self.actions();
                 active.set(busy.into());
                 stuck.set(waiting.into());
@@ -218,32 +217,22 @@ impl Watched {
         (busy, stuck)
     }
 
-    /// Counts what was proposed since the last look.
-    fn proposed(&self, proposed: &mut Proposed) {
-        for (wallet, _) in &self.others {
-            // If the journal can't be read at all, that has an entry of its own.
-            let entries = self.journal.reader().newest(*wallet, ENTRIES).unwrap_or_default();
-            let sent = entries.iter().filter_map(|entry| match entry {
-                Ok(Entry::Sent(sent)) => Some(sent),
-                Ok(Entry::Result(_)) | Err(_) => None,
-            });
-            proposed.count(*wallet, sent);
-        }
-    }
-
-    /// Says whom the wallets' last windows blame.
-    fn operators(&self) {
-        let reader = self.journal.reader();
+    /// Counts what was proposed in the wallets' last windows since the last look, and says whom they blame.
+    fn windows(&self, proposed: &mut Proposed) {
         let mut said = BTreeMap::new();
         for (wallet, _) in &self.others {
-            // If the journal can't be read at all, that has an entry of its own.
-            let entries = reader.newest(*wallet, ENTRIES).unwrap_or_default();
-            let results = entries.into_iter().rev().filter_map(|entry| match entry {
-                Ok(Entry::Result(result)) => Some(result),
-                Ok(Entry::Sent(_)) | Err(_) => None,
-            });
-            let windows: Vec<_> = results.take(blamed::WINDOWS).collect();
-            said.extend(blamed(windows.iter().map(|result| &**result)));
+            // That the journal can't be read has an entry of its own, and clears nobody.
+            let Ok(entries) = self.journal.reader().newest(*wallet, ENTRIES) else { return };
+            let (mut sent, mut results) = (Vec::new(), Vec::new());
+            for entry in entries.into_iter().flatten() {
+                match entry {
+                    Entry::Sent(entry) => sent.push(entry),
+                    Entry::Result(result) => results.push(result),
+                }
+            }
+            proposed.count(*wallet, &sent);
+            let newest = results.iter().rev().take(blamed::WINDOWS);
+            said.extend(blamed(newest.map(|result| &**result)));
         }
         let all: BTreeSet<_> = self.others.iter().flat_map(|(_, others)| others).collect();
         for operator in all {
