@@ -79,10 +79,11 @@ impl Backends {
     }
 
     /// One that is in a block wins over one that waits for it, which counts if the output's owner has signed it. Where no server
-    /// shows the output, so that nothing can be verified, it is a word.
+    /// shows the output, so that nothing can be verified, it is a word. A server whose search goes on keeps nobody from showing one
+    /// that is in a block: histories can be made up that have no end.
     pub(super) async fn find_spender(&self, spent: &Output, from: Cursor) -> Result<Search, BackendError> {
         let (mut survey, mut causes) = (None, Vec::new());
-        let (mut signed, mut word, mut ended) = (None, None, None);
+        let (mut signed, mut word, mut more, mut ended) = (None, None, None, None);
         for (place, member) in self.0.members.iter().enumerate() {
             match member.ask(self.terms(), &|endpoint| endpoint.spender(spent, from).boxed()).await {
                 Ok(Search::Found(found)) => {
@@ -96,6 +97,9 @@ impl Backends {
                     }
                     if self.how_mined(survey, place, &found).await.is_some() {
                         return Ok(Search::Found(found));
+                    }
+                    if more.is_some() {
+                        continue;
                     }
                     let kept = match self.made_by_any(place, spent).await {
                         None => &mut word,
@@ -116,11 +120,14 @@ impl Backends {
                     };
                     kept.get_or_insert(Spender { height: None, ..*found });
                 }
-                Ok(Search::More(next)) if signed.is_none() => return Ok(Search::More(next)),
+                Ok(Search::More(next)) if signed.is_none() => more = more.or(Some(next)),
                 Ok(Search::More(_)) => {}
                 Ok(Search::Ended(next)) => ended = ended.or(Some(next)),
                 Err(cause) => causes.push(cause),
             }
+        }
+        if let Some(next) = more {
+            return Ok(Search::More(next));
         }
         let found = signed.or(word).map(|spender| Search::Found(Box::new(spender)));
         found.or(ended.map(Search::Ended)).ok_or_else(|| exhausted(causes))

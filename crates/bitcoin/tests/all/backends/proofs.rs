@@ -1,6 +1,6 @@
 //! Proofs and spenders where a server lies about them: the next one's are taken.
 
-use bitcoin::{Amount, Network};
+use bitcoin::{Amount, Network, Txid, hashes::Hash};
 use coxswain_bitcoin::{Backend, Backends, Cursor, Expected, Mined, Search, Spender};
 use coxswain_testkit::{BitcoinLie, Reply, Serving};
 use serde_json::json;
@@ -51,6 +51,32 @@ async fn inc_47_a_proof_that_does_not_hold_is_had_from_the_next_server() {
         assert!(backends.branches(&[mined]).await.unwrap()[0].is_err(), "{kind:?}");
         assert!(kind == Kind::Core || backends.coinbase(height).await.is_err());
         assert!(backends.spender(&spent, Cursor::at(height)).await.is_err(), "{kind:?}");
+    }
+}
+
+/// A history of transactions that nobody has, whose end no search comes to, keeps nobody from the spender that the next one shows.
+#[tokio::test]
+async fn inc_47_a_search_without_an_end_keeps_nobody_from_the_next_servers_spender() {
+    let ground = Ground::new();
+    let height = ground.chain.height() - 10;
+    let spender = ground.chain.blocks_from(height)[0].txdata[1].clone();
+    let spent = first_output(&ground.spent);
+    let listed: Vec<_> = (0..=200_u8)
+        .map(|number| json!({ "tx_hash": Txid::from_byte_array([number; 32]), "height": 1_000_000 }))
+        .collect();
+    let lie = move |method: &str, _: &serde_json::Value| match method {
+        "blockchain.scripthash.get_history" => Reply::Result(json!(listed)),
+        _ => Reply::Forward,
+    };
+    let liar = Kind::Electrum.start(&ground.chain, serving(), lie).await;
+    let alone = Backends::new(vec![endpoint(&liar)], with_chain(&ground.chain));
+    assert!(matches!(alone.spender(&spent, Cursor::at(height)).await, Ok(Search::More(_))));
+    for kind in [Kind::Electrum, Kind::Core] {
+        let honest = ground.honest(kind).await;
+        let backends = Backends::new(vec![endpoint(&liar), endpoint(&honest)], with_chain(&ground.chain));
+        let found = backends.spender(&spent, Cursor::at(height)).await.unwrap();
+        let there = Spender { transaction: spender.clone(), height: Some(height) };
+        assert_eq!(found, Search::Found(Box::new(there)), "{kind:?}");
     }
 }
 
