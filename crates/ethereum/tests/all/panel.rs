@@ -6,7 +6,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod events;
 
 use crate::validators::{ANVIL, Observer, Validators, ask_everything};
 use alloy::{
@@ -15,14 +15,11 @@ use alloy::{
     sol_types::SolError,
 };
 use coxswain_bindings::validator::WalletProposalValidator::DepositNotRevealed;
-use coxswain_ethereum::{
-    Block, ChainError, ContractVerdict, Endpoints, EventLog, EventReader, Expected, Panel, ProposalValidator,
-    decision::Decision,
-};
+use coxswain_ethereum::{Block, ChainError, ContractVerdict, Panel, ProposalValidator, decision::Decision};
 use coxswain_rules::{
     Action, Assurance, Assured, Case,
     network::Preset,
-    units::{BlockNumber, Blocks, UnixTime},
+    units::{BlockNumber, UnixTime},
 };
 use coxswain_testkit::{Change, FaultyEndpoint, Reply, Scene};
 use serde_json::{Value, json};
@@ -473,7 +470,7 @@ async fn a_server_that_takes_no_hash_is_asked_by_number_and_for_the_blocks_name_
 #[cfg(feature = "proven")]
 #[tokio::test]
 async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
-    use coxswain_ethereum::{BlockSelector, Tbtc, Wanted};
+    use coxswain_ethereum::{BlockSelector, Endpoints, Expected, Tbtc, Wanted};
 
     let bench = Bench::set_up().await;
     let chain = &bench.validators.scene.world.chain;
@@ -499,123 +496,13 @@ async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
     ];
     let urls = nodes.each_ref().map(|node| node.url().clone());
     let wanted = Wanted { validator: Some(bench.validators.ours.address()), ..Wanted::default() };
-    let endpoints = Endpoints::several(urls, coxswain_ethereum::Expected::default()).unwrap();
+    let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
     let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Latest).await.unwrap();
     assert_eq!((tbtc.block().number, tbtc.assurance), (head.next(), Assurance::Proven));
     assert!(tbtc.named.named_by >= 2, "{:?}", tbtc.named);
     // Asked for by its number, it is that block.
     let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Number(head)).await.unwrap();
     assert_eq!((tbtc.block().number, tbtc.assurance), (head, Assurance::Agreed));
-}
-
-#[tokio::test]
-async fn inc_47_events_are_read_as_enough_servers_tell_them() {
-    let bench = Bench::set_up().await;
-    let bridge = *bench.validators.scene.world.bridge.address();
-    let honest_panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
-    let head =
-        honest_panel.decide(&mut honest_panel.decider(None), UnixTime(0)).await.unwrap().header.block();
-    let read = async |urls: &[Url]| {
-        let endpoints = Endpoints::several(urls.iter().cloned(), Expected::default()).unwrap();
-        let reader = EventReader::new(endpoints, EventLog::new(bridge, BlockNumber(0)), Blocks(96));
-        reader.follow(head).await
-    };
-    let expected = read(&[bench.honest()]).await.unwrap();
-    let wallet = bench.validators.scene.working.key_hash();
-    assert!(expected.reveals(wallet).count() > 0);
-    let other = bench.honest_node().await;
-    let lies: [(&str, Meet); 4] = [
-        (
-            "none",
-            Box::new(
-                |method, _| if method == "eth_getLogs" { Reply::Result(json!([])) } else { Reply::Forward },
-            ),
-        ),
-        (
-            "one less",
-            Box::new(|method, _| match method {
-                "eth_getLogs" => Reply::Changed(Change::new(|logs| drop(logs.as_array_mut().unwrap().pop()))),
-                _ => Reply::Forward,
-            }),
-        ),
-        (
-            "another wallet's",
-            Box::new(|method, _| match method {
-                "eth_getLogs" => Reply::Changed(Change::new(|logs| {
-                    for log in logs.as_array_mut().unwrap() {
-                        log["data"] = json!(log["data"].as_str().unwrap().replace('1', "2"));
-                    }
-                })),
-                _ => Reply::Forward,
-            }),
-        ),
-        ("dead", Box::new(|_, _| Reply::Cut)),
-    ];
-    for (what, meet) in lies {
-        let liar = bench.node(meet).await;
-        for place in 0..3 {
-            let mut urls = vec![bench.honest(), other.url().clone()];
-            urls.insert(place, liar.url().clone());
-            let log = read(&urls).await.unwrap();
-            let reveals: Vec<_> = log.reveals(wallet).collect();
-            assert_eq!(reveals, expected.reveals(wallet).collect::<Vec<_>>(), "{what} at {place}");
-        }
-        for urls in [[bench.honest(), liar.url().clone()], [liar.url().clone(), bench.honest()]] {
-            assert_eq!(read(&urls).await.is_ok(), what == "dead", "{what}");
-        }
-    }
-}
-
-/// A server leaves out without a word what it doesn't have yet, or any more. So what one leaves out that doesn't name the block of
-/// the decision, before it answers and after, is not absent.
-#[tokio::test]
-async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_before_and_after() {
-    let bench = Bench::set_up().await;
-    let scene = &bench.validators.scene;
-    let bridge = *scene.world.bridge.address();
-    let panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
-    let head = panel.decide(&mut panel.decider(None), UnixTime(0)).await.unwrap().header.block();
-    // It has the block while it is asked, and no more once it has answered; or not yet.
-    let leaving_out = |is_before: bool| -> Meet {
-        let gone = AtomicBool::new(is_before);
-        Box::new(move |method, _| match method {
-            "eth_getLogs" => {
-                gone.store(!is_before, Ordering::SeqCst);
-                Reply::Result(json!([]))
-            }
-            "eth_getBlockByNumber" if gone.load(Ordering::SeqCst) => Reply::Result(Value::Null),
-            _ => Reply::Forward,
-        })
-    };
-    let deposit = scene.deposits[0].revealed();
-    for is_before in [true, false] {
-        let two = [bench.node(leaving_out(is_before)).await, bench.node(leaving_out(is_before)).await];
-        let urls = [two[0].url().clone(), two[1].url().clone(), bench.honest()];
-        let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
-        let undecided = endpoints.reveals(bridge, &[deposit], head).await.unwrap_err();
-        assert_eq!(undecided.kind(), "not-agreed", "{undecided}");
-        let reader = EventReader::new(endpoints.clone(), EventLog::new(bridge, BlockNumber(0)), Blocks(96));
-        assert_eq!(reader.follow(head).await.unwrap_err().kind(), "not-agreed");
-        assert_eq!(reader.log().events(), []);
-        let reader = EventReader::new(endpoints, EventLog::new(bridge, head.number.next()), Blocks(96));
-        assert_eq!(reader.reach_back(BlockNumber(0), head).await.unwrap_err().kind(), "not-agreed");
-        assert_eq!(reader.log().searched(), head.number.next());
-    }
-    // Two that name it, and show none, are enough: what they show is nothing.
-    let none = |method: &str, _: &Value| match method {
-        "eth_getLogs" => Reply::Result(json!([])),
-        _ => Reply::Forward,
-    };
-    let two = [bench.node(Box::new(none)).await, bench.node(Box::new(none)).await];
-    let urls = [two[0].url().clone(), two[1].url().clone(), bench.honest()];
-    let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
-    assert_eq!(endpoints.reveals(bridge, &[deposit], head).await.unwrap(), [None]);
-    // But who shows one all the same is heard.
-    let said = endpoints.reveals_said(bridge, &[deposit], head).await.unwrap();
-    assert!(said[0].is_absent() && said[0].agreed().is_none(), "{:?}", said[0]);
-    assert_eq!((said[0].shown.len(), said[0].absent.len()), (1, 2));
-    let shown = said[0].to_string();
-    assert!(shown.contains("shows one with blinding factor 0x") && shown.contains(" shows none"), "{shown}");
 }
 
 #[tokio::test]
