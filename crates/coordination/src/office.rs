@@ -1,9 +1,9 @@
 //! What all executors share.
 
-use coxswain_rules::units::UnixTime;
 use std::{fmt, sync::Arc, time::Duration};
 
 use coxswain_protocol::WindowResult;
+use coxswain_rules::units::UnixTime;
 use tokio::sync::mpsc;
 
 use crate::{Metrics, shared::Shared};

@@ -1,10 +1,10 @@
 //! What a wallet's executor has under way: at most one question of a kind, one entry in the journal's hands, and results
 //! that are handed on.
 
-use coxswain_rules::units::BlockNumber;
 use std::future::Future;
 
 use coxswain_protocol::{Assurance, ContentVerdict, EntryId, Generation, Question, SafeHashes, Window};
+use coxswain_rules::units::BlockNumber;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::Unread;

@@ -1,6 +1,5 @@
 //! A player: a member of the protocol while it is up, and what outlives it. It decides nothing.
 
-use coxswain_rules::units::BlockNumber;
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
@@ -11,6 +10,7 @@ use alloy_primitives::Address;
 use coxswain_protocol::{
     Command, Entry, Event, Ignored, Member, Setup, Window, WindowResult, wire::OperatorKey,
 };
+use coxswain_rules::units::BlockNumber;
 
 use crate::{
     coordinated::{Coordinated, Time},

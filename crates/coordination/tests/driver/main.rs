@@ -6,12 +6,12 @@ mod clock;
 mod doubles;
 mod troubles;
 
-use coxswain_rules::units::BlockNumber;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use coxswain_coordination::Count;
 use coxswain_protocol::{Agreement, Entry};
 use coxswain_rules::Action;
+use coxswain_rules::units::BlockNumber;
 use tokio::time::{Instant, sleep};
 
 use doubles::{BLOCK, Mood, NETWORK, World, key, leader, redemption, wallet, window};

@@ -1,7 +1,6 @@
 //! A block's header that was checked against its hash: the only kind whose fields are gone by.
 
 use alloy::{consensus::Header, primitives::B256, rpc::types::Header as RpcHeader};
-
 use coxswain_rules::units::{BlockNumber, UnixTime};
 
 use super::block::Block;

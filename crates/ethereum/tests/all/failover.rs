@@ -20,8 +20,8 @@ use coxswain_ethereum::{
     BlockSelector, ChainError, Condition, ContractVerdict, Endpoints, EventLog, EventReader, Expected,
     MAX_LAG, Panel, ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
 };
-use coxswain_rules::{Assurance, Case, HeartbeatProposal, KeyHash, Subject};
 use coxswain_rules::{
+    Assurance, Case, HeartbeatProposal, KeyHash, Subject,
     network::Preset,
     units::{BlockNumber, Blocks, UnixTime},
 };
@@ -151,7 +151,7 @@ async fn inc_47_one_claim_among_three_puts_no_honest_endpoint_behind() {
     let (first, second) = (node(&url, |_| Reply::Forward).await, node(&url, |_| Reply::Forward).await);
     let (liar, behind) = (
         node(&url, at(head.saturating_add(Blocks(1000)).0)).await,
-        node(&url, at((head.saturating_sub(MAX_LAG).saturating_sub(Blocks(1))).0)).await,
+        node(&url, at(head.saturating_sub(MAX_LAG).saturating_sub(Blocks(1)).0)).await,
     );
     for (third, kind) in [(&liar, "fit"), (&behind, "behind")] {
         for place in 0..3 {

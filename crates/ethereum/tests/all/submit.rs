@@ -6,7 +6,6 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use coxswain_rules::units::Blocks;
 use std::time::Duration;
 
 use alloy::{
@@ -18,6 +17,7 @@ use coxswain_ethereum::{
     Account, Endpoints,
     submit::{Call, Sent, SentLog, SubmitError, Submitter, Terms, Unrecorded},
 };
+use coxswain_rules::units::Blocks;
 use coxswain_testkit::TestChain;
 use tokio::sync::watch;
 

@@ -127,7 +127,7 @@ impl Cast {
 
     /// The window that a block belongs to. The last block before the first window counts as part of it.
     pub(crate) fn window_of(&self, block: u64) -> usize {
-        usize::from(block >= (self.windows[1].block()).0)
+        usize::from(block >= self.windows[1].block().0)
     }
 
     /// Which of the two it is.
