@@ -192,7 +192,7 @@ impl ThresholdSigner {
             terms,
             self.keys.clone(),
             self.secret,
-            agreed.message.to_vec(),
+            agreed.message.to_vec().into(),
             Box::new(proposes),
             recorded,
             Box::new(random),

@@ -118,7 +118,7 @@ impl Rules {
             }
             LIST => {
                 let list = SubsetList::from_bytes(opened.payload).ok()?;
-                (list.convener(), list.window()?, 0, None)
+                (list.convener(), list.window(), 0, None)
             }
             LACKING => {
                 let signed = SignedLacking::from_bytes(opened.payload).ok()?;
@@ -198,9 +198,9 @@ mod tests {
             banned: BTreeSet::new(),
             links: BTreeSet::new(),
             nonce: [6; 32],
-            leader_message: Vec::new(),
         };
-        announcement.sign(&SecretKey::from_slice(&[by; 32]).unwrap()).unwrap().to_bytes()
+        let key = SecretKey::from_slice(&[by; 32]).unwrap();
+        announcement.sign(&[][..].into(), &key).unwrap().to_bytes().unwrap()
     }
 
     fn lacking(by: u8, number: u8) -> Vec<u8> {

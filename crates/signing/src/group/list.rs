@@ -1,23 +1,35 @@
 //! The list by which an attempt is signed: a convener's choice, with the announcements that it goes by.
+//!
+//! It goes over the wire in one frame, however large the group is: what its announcements have alike stands in it once, the leader's
+//! message included, and who is banned or linked is a bit each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use alloy_primitives::{Address, B256};
 use bitcoin::secp256k1::{Message, PublicKey, Secp256k1, SecretKey, ecdsa::Signature};
 use coxswain_protocol::{Seat, SigningGroup};
 
 use super::{
-    AnnouncementError, Conflicts, Draw, SignedAnnouncement, WindowId,
-    announcement::{Reader, operator},
+    Announcement, AnnouncementError, Conflicts, Draw, SignedAnnouncement, WindowId,
+    announcement::{Reader, operator, put_message},
 };
 use crate::{ActionId, hash::Hasher};
 
 /// The encoding's version.
 const VERSION: u8 = 1;
+/// The most seats, and so the most operators, that are told from each other.
+const MOST: usize = 255;
 
 /// A convener's list for one attempt, signed by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubsetList {
+    window: WindowId,
+    action_id: ActionId,
+    attempt: u8,
+    leader_message: Arc<[u8]>,
     announcements: Vec<SignedAnnouncement>,
     key: PublicKey,
     signature: Signature,
@@ -42,8 +54,8 @@ pub enum ListError {
     /// An announcement in it doesn't count.
     #[error("an announcement in it doesn't count")]
     Announcement(#[source] AnnouncementError),
-    /// An announcement in it is for something else.
-    #[error("an announcement in it is of another attempt or action")]
+    /// It is for something else.
+    #[error("it is of another attempt or action")]
     OtherAttempt,
     /// Two of its seats can't sign together.
     #[error("two of its seats can't sign together")]
@@ -68,12 +80,29 @@ pub struct Attempt<'a> {
 }
 
 impl SubsetList {
-    /// Lists these announcements.
-    pub fn sign(mut announcements: Vec<SignedAnnouncement>, key: &SecretKey) -> Self {
+    /// Lists these announcements. `None` if there are none, or they are not of one attempt: beside all of them stands one leader's message.
+    pub fn sign(
+        announcements: Vec<SignedAnnouncement>,
+        leader_message: &Arc<[u8]>,
+        key: &SecretKey,
+    ) -> Option<Self> {
+        let of = |signed: &SignedAnnouncement| {
+            let Announcement { window, action_id, attempt, .. } = *signed.announcement();
+            (window, action_id, attempt)
+        };
+        let first = of(announcements.first()?);
+        let is_one = announcements.iter().all(|signed| of(signed) == first);
+        if !is_one || announcements.len() > MOST || linked(&announcements).len() > MOST {
+            return None;
+        }
+        let mut announcements: Vec<_> =
+            announcements.into_iter().map(|signed| signed.beside(leader_message)).collect();
         announcements.sort_by_key(|announcement| announcement.announcement().seat);
         let secp = Secp256k1::signing_only();
         let message = Message::from_digest(hash(&announcements).0);
-        Self { signature: secp.sign_ecdsa(&message, key), key: key.public_key(&secp), announcements }
+        let (signature, key) = (secp.sign_ecdsa(&message, key), key.public_key(&secp));
+        let ((window, action_id, attempt), leader_message) = (first, Arc::clone(leader_message));
+        Some(Self { window, action_id, attempt, leader_message, announcements, key, signature })
     }
 
     /// The seats that sign.
@@ -86,9 +115,9 @@ impl SubsetList {
         &self.announcements
     }
 
-    /// The window that its first announcement is about. `None` if there is none in it.
-    pub fn window(&self) -> Option<WindowId> {
-        self.announcements.first().map(|signed| signed.announcement().window)
+    /// The window that it is about.
+    pub fn window(&self) -> WindowId {
+        self.window
     }
 
     /// Who made it.
@@ -103,9 +132,25 @@ impl SubsetList {
 
     /// Its bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let count = u8::try_from(self.announcements.len()).expect("there are at most 255 seats");
-        let mut out = vec![VERSION, count];
-        self.announcements.iter().for_each(|announcement| out.extend(announcement.to_bytes()));
+        let count = |count: usize| u8::try_from(count).expect("there are at most 255 seats");
+        let mut out = vec![VERSION];
+        out.extend(self.window.to_bytes());
+        out.extend_from_slice(self.action_id.0.as_slice());
+        out.push(self.attempt);
+        put_message(&mut out, &self.leader_message);
+        let linked = linked(&self.announcements);
+        out.push(count(linked.len()));
+        linked.iter().for_each(|operator| out.extend_from_slice(operator.as_slice()));
+        out.push(count(self.announcements.len()));
+        for signed in &self.announcements {
+            let Announcement { seat, banned, links, nonce, .. } = signed.announcement();
+            out.push(seat.number());
+            put_bits(&mut out, banned.iter().map(|seat| usize::from(seat.number())));
+            let places = linked.iter().enumerate().filter(|(_, operator)| links.contains(*operator));
+            put_bits(&mut out, places.map(|(place, _)| place));
+            out.extend_from_slice(nonce);
+            signed.put_proof(&mut out);
+        }
         out.extend_from_slice(&self.key.serialize());
         out.extend_from_slice(&self.signature.serialize_compact());
         out
@@ -116,20 +161,38 @@ impl SubsetList {
     /// # Errors
     /// If they are none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ListError> {
-        let malformed = |_| ListError::Malformed;
+        let list = Self::read(bytes).map_err(|_| ListError::Malformed)?;
+        // There is one encoding.
+        if list.to_bytes() == bytes { Ok(list) } else { Err(ListError::Malformed) }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, AnnouncementError> {
         let mut input = Reader(bytes);
-        if input.byte().map_err(malformed)? != VERSION {
-            return Err(ListError::Malformed);
+        if input.byte()? != VERSION {
+            return Err(AnnouncementError::Malformed);
         }
-        let count = input.byte().map_err(malformed)?;
-        let announcements: Result<Vec<_>, _> = (0..count).map(|_| input.announcement()).collect();
-        let announcements = announcements.map_err(malformed)?;
-        let (key, signature) = input.key_and_signature().map_err(malformed)?;
-        if input.0.is_empty() {
-            Ok(Self { announcements, key, signature })
-        } else {
-            Err(ListError::Malformed)
+        let (window, action_id, attempt) = (input.window()?, input.action_id()?, input.byte()?);
+        let leader_message = input.message()?;
+        let linked = input.operators()?;
+        let count = input.byte()?;
+        let mut announcements = Vec::with_capacity(usize::from(count));
+        for _ in 0..count {
+            let seat = input.seat()?;
+            let banned = bits(input.bits()?).map(|number| {
+                let number = u64::try_from(number).map_err(|_| AnnouncementError::Malformed)?;
+                Seat::try_from(number).map_err(|_| AnnouncementError::Malformed)
+            });
+            let banned = banned.collect::<Result<_, _>>()?;
+            let links = bits(input.bits()?).map(|place| {
+                linked.get(place).map(|operator| Address::new(*operator)).ok_or(AnnouncementError::Malformed)
+            });
+            let links = links.collect::<Result<_, _>>()?;
+            let nonce = input.array()?;
+            let announcement = Announcement { window, action_id, attempt, seat, banned, links, nonce };
+            announcements.push(input.proof(announcement, &leader_message)?);
         }
+        let (key, signature) = input.key_and_signature()?;
+        Ok(Self { window, action_id, attempt, leader_message, announcements, key, signature })
     }
 
     /// The rank of its convener, 0 the highest, if the attempt may be signed by it.
@@ -148,15 +211,14 @@ impl SubsetList {
         if Secp256k1::verification_only().verify_ecdsa(&message, &self.signature, &self.key).is_err() {
             return Err(ListError::Signature);
         }
+        if self.action_id != attempt.action_id || self.attempt != attempt.attempt {
+            return Err(ListError::OtherAttempt);
+        }
         let seats: Vec<Seat> = self.announcements.iter().map(|signed| signed.announcement().seat).collect();
         if seats.len() != attempt.threshold || !seats.is_sorted_by(|a, b| a < b) {
             return Err(ListError::Seats);
         }
         for signed in &self.announcements {
-            let announcement = signed.announcement();
-            if announcement.action_id != attempt.action_id || announcement.attempt != attempt.attempt {
-                return Err(ListError::OtherAttempt);
-            }
             signed
                 .check(&attempt.window, attempt.group, attempt.attempt, &proposes)
                 .map_err(ListError::Announcement)?;
@@ -165,6 +227,32 @@ impl SubsetList {
         let conflicts = Conflicts::of(announced, attempt.group, &BTreeSet::new());
         if conflicts.among(&self.seats(), attempt.group) { Err(ListError::Conflict) } else { Ok(rank) }
     }
+}
+
+/// All operators that any of these announcements has a link to.
+fn linked(announcements: &[SignedAnnouncement]) -> BTreeSet<Address> {
+    announcements.iter().flat_map(|signed| signed.announcement().links.iter().copied()).collect()
+}
+
+/// The numbers below 256 as bits, in as few bytes as they take, behind the number of these.
+fn put_bits(out: &mut Vec<u8>, numbers: impl Iterator<Item = usize>) {
+    let mut bytes = [0_u8; 32];
+    for number in numbers {
+        if let Some(byte) = bytes.get_mut(number / 8) {
+            *byte |= 1 << (number % 8);
+        }
+    }
+    let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    out.push(u8::try_from(length).expect("there are 32"));
+    out.extend(bytes.iter().take(length));
+}
+
+/// The numbers of the bits that are set.
+fn bits(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let each = bytes.iter().enumerate();
+    each.flat_map(|(place, byte)| {
+        (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| place * 8 + bit)
+    })
 }
 
 fn hash(announcements: &[SignedAnnouncement]) -> B256 {

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use alloy_primitives::{Address, B256};
 use bitcoin::secp256k1::{Secp256k1, SecretKey};
@@ -51,17 +54,20 @@ fn ready(number: u8, attempt: u8, nonce: u8) -> Announcement {
         banned: BTreeSet::new(),
         links: group().operators().iter().copied().collect(),
         nonce: [nonce; 32],
-        leader_message: b"sweep".to_vec(),
     }
 }
 
-fn signed(number: u8, attempt: u8, nonce: u8) -> SignedAnnouncement {
-    ready(number, attempt, nonce).sign(&key(number)).unwrap()
+fn sweep() -> Arc<[u8]> {
+    b"sweep"[..].into()
 }
 
-/// The message is the leader's, and the action the one that it proposes.
+fn signed(number: u8, attempt: u8, nonce: u8) -> SignedAnnouncement {
+    ready(number, attempt, nonce).sign(&sweep(), &key(number)).unwrap()
+}
+
+/// The message is the leader's, said for the first time or again, and the action the one that it proposes.
 fn proposes(message: &[u8], id: ActionId) -> bool {
-    message == b"sweep" && id == action(1)
+    (message == b"sweep" || message == b"sweep, again") && id == action(1)
 }
 
 fn check(signed: &SignedAnnouncement) -> Result<(), AnnouncementError> {
@@ -81,8 +87,8 @@ fn number_of(address: Address) -> u8 {
 fn an_announcement_is_read_as_it_was_written_and_no_byte_of_it_can_be_another() {
     let mut full = ready(2, 1, 7);
     full.banned = [seat(1), seat(4)].into();
-    let signed = full.sign(&key(2)).unwrap();
-    let bytes = signed.to_bytes();
+    let signed = full.sign(&sweep(), &key(2)).unwrap();
+    let bytes = signed.to_bytes().unwrap();
     assert_eq!(SignedAnnouncement::from_bytes(&bytes), Ok(signed.clone()));
     assert_eq!(check(&signed), Ok(()));
     for at in 0..bytes.len() {
@@ -100,7 +106,7 @@ fn an_announcement_counts_only_from_the_seats_holder_for_this_window_with_the_le
     let changed = |change: &dyn Fn(&mut Announcement), by: u8| {
         let mut announcement = ready(2, 1, 7);
         change(&mut announcement);
-        check(&announcement.sign(&key(by)).unwrap())
+        check(&announcement.sign(&sweep(), &key(by)).unwrap())
     };
     assert_eq!(changed(&|_| (), 2), Ok(()));
     assert_eq!(changed(&|_| (), 3), Err(AnnouncementError::NotTheHolder));
@@ -114,12 +120,16 @@ fn an_announcement_counts_only_from_the_seats_holder_for_this_window_with_the_le
     assert_eq!(changed(&|a| a.attempt = 0, 2), Err(AnnouncementError::Attempt));
     assert_eq!(changed(&|a| a.attempt = ATTEMPTS, 2), Ok(()));
     assert_eq!(changed(&|a| a.attempt = ATTEMPTS + 1, 2), Err(AnnouncementError::Attempt));
-    assert_eq!(changed(&|a| a.leader_message.clear(), 2), Err(AnnouncementError::LeaderMessage));
+    assert_eq!(changed(&|a| a.banned = [seat(5)].into(), 2), Ok(()));
+    assert_eq!(changed(&|a| a.banned = [seat(6)].into(), 2), Err(AnnouncementError::Stranger));
+    assert_eq!(changed(&|a| a.links.extend([Address::repeat_byte(1)]), 2), Err(AnnouncementError::Stranger));
+    let with = |message: &[u8]| check(&ready(2, 1, 7).sign(&message.into(), &key(2)).unwrap());
+    assert_eq!(with(b""), Err(AnnouncementError::LeaderMessage));
+    assert_eq!(with(b"sweep, again"), Ok(()));
     assert_eq!(changed(&|a| a.action_id = action(2), 2), Err(AnnouncementError::LeaderMessage));
     let long = |length| {
-        let mut announcement = ready(2, 1, 7);
-        announcement.leader_message = vec![0; length];
-        announcement.sign(&key(2))
+        let message: Arc<[u8]> = vec![0; length].into();
+        ready(2, 1, 7).sign(&message, &key(2))
     };
     assert!(long(MAX_LEADER_MESSAGE).is_some());
     assert!(long(MAX_LEADER_MESSAGE + 1).is_none());
@@ -214,7 +224,7 @@ fn attempt<'a>(group: &'a SigningGroup, draw: &'a Draw, attempt: u8) -> Attempt<
 }
 
 fn list(by: u8, announcements: Vec<SignedAnnouncement>) -> SubsetList {
-    SubsetList::sign(announcements, &key(by))
+    SubsetList::sign(announcements, &sweep(), &key(by)).unwrap()
 }
 
 #[test]
@@ -238,8 +248,11 @@ fn a_list_is_valid_by_its_bytes_alone() {
     let with_one_twice = [without_one.clone(), vec![signed(1, 1, 2)]].concat();
     assert_eq!(judge(&list(first, with_one_twice), 1), Err(ListError::Seats));
     let with_another_attempts = [without_one.clone(), vec![signed(3, 2, 1)]].concat();
-    assert_eq!(judge(&list(first, with_another_attempts), 1), Err(ListError::OtherAttempt));
-    let forged = ready(3, 1, 1).sign(&key(2)).unwrap();
+    assert_eq!(SubsetList::sign(with_another_attempts, &sweep(), &key(first)), None);
+    assert_eq!(SubsetList::sign(Vec::new(), &sweep(), &key(first)), None);
+    let of_another = [5, 1, 3].map(|number| signed(number, 2, 1)).to_vec();
+    assert_eq!(judge(&list(first, of_another), 1), Err(ListError::OtherAttempt));
+    let forged = ready(3, 1, 1).sign(&sweep(), &key(2)).unwrap();
     assert!(matches!(
         judge(&list(first, [without_one.clone(), vec![forged]].concat()), 1),
         Err(ListError::Announcement(AnnouncementError::NotTheHolder))
@@ -251,7 +264,7 @@ fn a_list_is_valid_by_its_bytes_alone() {
         } else {
             apart.links.remove(&operator(5));
         }
-        let announcements = [without_one.clone(), vec![apart.sign(&key(3)).unwrap()]].concat();
+        let announcements = [without_one.clone(), vec![apart.sign(&sweep(), &key(3)).unwrap()]].concat();
         assert_eq!(judge(&list(first, announcements), 1), Err(ListError::Conflict));
     }
     let bytes = list(first, three(1)).to_bytes();
@@ -264,6 +277,82 @@ fn a_list_is_valid_by_its_bytes_alone() {
     // Every nonce is in the attempt's name.
     assert_ne!(list(first, three(1)).context(), list(first, three(2)).context());
     assert_eq!(list(first, three(1)).context(), list(conveners[1], three(1)).context());
+}
+
+/// A leader's repetitions are other bytes around the same, so that seats have signed with different ones. One stands in a list for all.
+#[test]
+fn one_message_of_the_leaders_stands_in_a_list_for_all() {
+    let (group, draw) = (group(), draw());
+    let first = number_of(draw.conveners(1)[0]);
+    let again: Arc<[u8]> = b"sweep, again"[..].into();
+    let announcements =
+        || vec![signed(1, 1, 1), ready(3, 1, 1).sign(&again, &key(3)).unwrap(), signed(5, 1, 1)];
+    let judge = |list: &SubsetList| list.check(&attempt(&group, &draw, 1), proposes);
+    for message in [sweep(), again.clone()] {
+        let bytes = SubsetList::sign(announcements(), &message, &key(first)).unwrap().to_bytes();
+        let read = SubsetList::from_bytes(&bytes).unwrap();
+        assert_eq!(judge(&read), Ok(0));
+        assert_eq!(bytes.windows(5).filter(|bytes| *bytes == b"sweep").count(), 1);
+        // Alone, an announcement is passed on only with the message that was signed.
+        let alone: Vec<bool> =
+            read.announcements().iter().map(|signed| signed.to_bytes().is_some()).collect();
+        assert_eq!(alone, [message == sweep(), message == again, message == sweep()]);
+        // It is the same announcement, wherever it is read.
+        let mut board = Board::new(BTreeSet::new(), BTreeSet::new());
+        announcements().into_iter().for_each(|signed| assert_eq!(board.hear(signed), Heard::New));
+        for signed in read.announcements() {
+            assert_eq!(board.hear(signed.clone()), Heard::Known);
+        }
+    }
+    let forged = SubsetList::sign(announcements(), &b"forged"[..].into(), &key(first)).unwrap();
+    assert_eq!(judge(&forged), Err(ListError::Announcement(AnnouncementError::LeaderMessage)));
+}
+
+/// 51 of 100 seats of as many operators, each of which is linked to all others and has banned all that don't sign with it, with the
+/// longest message.
+#[test]
+fn the_largest_groups_list_fits_into_a_frame() {
+    let secret = |number: u8| SecretKey::from_slice(&[number; 32]).unwrap();
+    let holder = |number: u8| announcement::operator(&secret(number).public_key(&Secp256k1::new()));
+    let group = SigningGroup::new((1..=100).map(holder).collect()).unwrap();
+    let message: Arc<[u8]> = vec![7; MAX_LEADER_MESSAGE].into();
+    let announced = |number: u8| {
+        let announcement = Announcement {
+            banned: (52..=100).map(seat).collect(),
+            links: group.operators().iter().copied().collect(),
+            ..ready(number, 1, number)
+        };
+        announcement.sign(&message, &secret(number)).unwrap()
+    };
+    let draw = Draw::new(SEED, WALLET, &group);
+    let convener = (1..=100).find(|number| holder(*number) == draw.conveners(1)[0]).unwrap();
+    let list = SubsetList::sign((1..=51).map(announced).collect(), &message, &secret(convener)).unwrap();
+    let bytes = list.to_bytes();
+    println!("51 of 100: {} bytes beside the leader's message", bytes.len() - message.len());
+    // The envelope has room for its sender, its kind and its number.
+    assert!(bytes.len() <= coxswain_protocol::wire::MAX_MESSAGE_BYTES - 256, "{}", bytes.len());
+    assert!(announced(1).to_bytes().unwrap().len() <= coxswain_protocol::wire::MAX_MESSAGE_BYTES - 256);
+    let read = SubsetList::from_bytes(&bytes).unwrap();
+    assert_eq!(read, list);
+    let attempt = Attempt { group: &group, threshold: 51, draw: &draw, ..attempt(&group, &draw, 1) };
+    assert_eq!(read.check(&attempt, |bytes, _| bytes == &message[..]), Ok(0));
+}
+
+#[test]
+fn a_list_has_one_encoding() {
+    let bytes = list(1, vec![signed(1, 1, 1), signed(2, 1, 1), signed(3, 1, 1)]).to_bytes();
+    assert!(SubsetList::from_bytes(&bytes).is_ok());
+    // One bit more of links, behind the last byte that has any: the first announcement's stand behind its seat and its bans.
+    let at = 1 + 36 + 32 + 1 + 4 + 5 + 1 + 5 * 20 + 1 + 1 + 1;
+    assert_eq!(bytes[at..at + 2], [1, 0b1_1111]);
+    let mut longer = bytes.clone();
+    longer[at] = 2;
+    longer.insert(at + 2, 0);
+    assert!(SubsetList::from_bytes(&longer).is_err());
+    for cut in 0..bytes.len() {
+        assert!(SubsetList::from_bytes(&bytes[..cut]).is_err());
+    }
+    assert!(SubsetList::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
 }
 
 #[test]
@@ -307,7 +396,7 @@ fn two_nonces_put_all_seats_of_an_operator_out_for_the_action() {
     // The same nonce with something else is no better.
     let mut other = ready_without_links(2, 1, 1);
     other.links.clear();
-    assert!(matches!(board.hear(other.sign(&key(2)).unwrap()), Heard::TwoFaces(_)));
+    assert!(matches!(board.hear(other.sign(&sweep(), &key(2)).unwrap()), Heard::TwoFaces(_)));
 }
 
 fn ready_without_links(number: u8, attempt: u8, nonce: u8) -> Announcement {
@@ -321,7 +410,7 @@ fn inc_49_two_actions_in_a_window_stop_it() {
     assert_eq!(board.action(), Some(action(1)));
     let mut other = ready(2, 1, 1);
     other.action_id = action(2);
-    let other = other.sign(&key(2)).unwrap();
+    let other = other.sign(&sweep(), &key(2)).unwrap();
     assert_eq!(board.hear(other.clone()), Heard::TwoActions(Box::new([signed(1, 1, 1), other.clone()])));
     assert!(board.is_stopped());
     assert_eq!(board.ready(1).count(), 0);

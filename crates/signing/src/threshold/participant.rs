@@ -45,7 +45,7 @@ pub struct Participant {
     keys: BTreeMap<Seat, Arc<SeatKey>>,
     operator: SecretKey,
     us: Address,
-    leader_message: Vec<u8>,
+    leader_message: Arc<[u8]>,
     proposes: Proposes,
     random: Box<dyn FnMut() -> [u8; 32] + Send>,
     threshold: usize,
@@ -71,7 +71,7 @@ impl Participant {
         terms: Terms,
         keys: Vec<Arc<SeatKey>>,
         operator: SecretKey,
-        leader_message: Vec<u8>,
+        leader_message: Arc<[u8]>,
         proposes: Proposes,
         recorded: Recorded,
         random: Box<dyn FnMut() -> [u8; 32] + Send>,
@@ -233,10 +233,9 @@ impl Participant {
                 banned: self.recorded.banned.get(&seat).cloned().unwrap_or_default(),
                 links: self.links.iter().copied().chain([self.us]).collect(),
                 nonce: (self.random)(),
-                leader_message: self.leader_message.clone(),
             };
             let record = Record::Announced(seat, number, announcement.nonce);
-            if let Some(signed) = announcement.sign(&self.operator) {
+            if let Some(signed) = announcement.sign(&self.leader_message, &self.operator) {
                 self.record(record, After::Announce(Box::new(signed)));
             }
         }
@@ -275,17 +274,19 @@ impl Participant {
         match self.board.hear(signed) {
             Heard::New => {
                 self.heard.insert(seat);
-                self.commands.push_back(Command::Announce(bytes));
+                self.commands.extend(bytes.map(Command::Announce));
             }
             Heard::TwoFaces(pair) => {
                 let [one, two] = *pair;
                 self.commands.push_back(Command::TwoFaces(one.operator()));
-                self.commands.extend([one, two].map(|signed| Command::Announce(signed.to_bytes())));
+                let pair = [one, two].into_iter().filter_map(|signed| signed.to_bytes());
+                self.commands.extend(pair.map(Command::Announce));
             }
             Heard::TwoActions(pair) => {
                 self.finish(Outcome::Refused(Refusal::TwoActions));
                 // All others must see both, and stop.
-                self.commands.extend(pair.map(|signed| Command::Announce(signed.to_bytes())));
+                let pair = pair.into_iter().filter_map(|signed| signed.to_bytes());
+                self.commands.extend(pair.map(Command::Announce));
             }
             Heard::NotOurs => self.finish(Outcome::Refused(Refusal::NotOurs)),
             Heard::Known | Heard::Settled => {}
@@ -310,8 +311,10 @@ impl Participant {
             return;
         };
         let announcements = chosen.iter().filter_map(|seat| ready.get(seat)).map(|signed| (*signed).clone());
-        let list = SubsetList::sign(announcements.collect(), &self.operator);
-        self.on_list(&list.to_bytes());
+        let list = SubsetList::sign(announcements.collect(), &self.leader_message, &self.operator);
+        if let Some(list) = list {
+            self.on_list(&list.to_bytes());
+        }
     }
 
     fn on_list(&mut self, bytes: &[u8]) {

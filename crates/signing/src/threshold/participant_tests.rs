@@ -112,7 +112,7 @@ impl<'a> World<'a> {
         });
         let recorded = self.recorded.entry(operator).or_default().clone();
         let own = vec![keys()[usize::from(operator) - 1].clone()];
-        let (message, proposes) = (b"one".to_vec(), Box::new(proposes));
+        let (message, proposes) = (b"one"[..].into(), Box::new(proposes));
         let mut participant =
             Participant::new(self.terms.clone(), own, key(operator), message, proposes, recorded, random);
         participant.handle(Event::Links((1..=5).map(address).collect()));
@@ -442,9 +442,8 @@ fn announcement(by: u8, id: u8, message: &[u8], nonce: u8) -> Vec<u8> {
         banned: BTreeSet::new(),
         links: (1..=5).map(address).collect(),
         nonce: [nonce; 32],
-        leader_message: message.to_vec(),
     };
-    announcement.sign(&key(by)).unwrap().to_bytes()
+    announcement.sign(&message.into(), &key(by)).unwrap().to_bytes().unwrap()
 }
 
 #[test]
@@ -505,7 +504,8 @@ fn listed(seats: [(u8, u8); 3]) -> Event {
     let announced = announced.map(|bytes| SignedAnnouncement::from_bytes(&bytes).unwrap());
     let convener = terms().draw.conveners(1)[0];
     let convener = (1..=5).find(|number| address(*number) == convener).unwrap();
-    Event::List(SubsetList::sign(announced.into(), &key(convener)).to_bytes())
+    let list = SubsetList::sign(announced.into(), &b"one"[..].into(), &key(convener));
+    Event::List(list.unwrap().to_bytes())
 }
 
 #[test]
