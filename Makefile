@@ -47,7 +47,7 @@ man: $(TOOLS) ## Write the man pages to target/man
 release: $(TOOLS) ## Build the program for others, with its SHA-256 and SBOM, in target/dist: the same bytes on every machine
 	@tools/release
 
-LIBRARIES := $(addprefix --package coxswain-,bindings bitcoin coordination ethereum maintainer network node proposals protocol rules service signing sim)
+LIBRARIES := $(addprefix --package coxswain-,bindings bitcoin coordination ethereum maintainer network node proposals protocol rules secrets service signing sim)
 package: ## Package each library crate, and build it from its package alone
 	cargo package --locked --quiet $(LIBRARIES)
 

@@ -1,6 +1,6 @@
 //! `coxswain identity` and `coxswain ping`: who an operator is in the network, and whether others answer it.
 
-use std::{collections::BTreeSet, env, fmt, fs::File, io::Read, net::IpAddr, path::Path, time::SystemTime};
+use std::{collections::BTreeSet, env, fmt, net::IpAddr, time::SystemTime};
 
 use alloy_primitives::Address;
 use coxswain_ethereum::{
@@ -11,6 +11,7 @@ use coxswain_network::{
     HandshakeStep, Identity, KeyError, PeerAddress, Probe, ProbeError, RefusedError, probe,
 };
 use coxswain_rules::network::Preset;
+use coxswain_service::settings::{Password, PasswordError};
 use futures_util::{FutureExt, future::BoxFuture};
 use serde::{Serialize, Serializer};
 
@@ -33,9 +34,9 @@ pub enum NetworkError {
     /// There is no password.
     #[error("a password is needed: give --password-file <FILE>, or set {} or {}", PASSWORD_FILE, PASSWORDS[0])]
     NoPassword,
-    /// The password's file can't be read.
-    #[error("the password file can't be read")]
-    Password(#[source] std::io::Error),
+    /// The password's file gives none.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The keystore gives no key.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -69,21 +70,15 @@ impl From<ChainError> for NetworkError {
 }
 
 pub(crate) fn account(arguments: &KeystoreArguments) -> Result<Account, NetworkError> {
-    let password = match &arguments.password_file {
-        Some(file) => first_line(file)?,
-        None => PASSWORDS.iter().find_map(|name| env::var(name).ok()).ok_or(NetworkError::NoPassword)?,
+    let open = |password: &str| Account::from_keystore(&arguments.keystore, password);
+    let account = match &arguments.password_file {
+        Some(file) => open(Password::of(None, Some(file))?.as_str()),
+        None => {
+            let said = PASSWORDS.iter().find_map(|name| env::var(name).ok());
+            open(&said.ok_or(NetworkError::NoPassword)?)
+        }
     };
-    Ok(Account::from_keystore(&arguments.keystore, &password)?)
-}
-
-/// How much of a password's file is read, in bytes.
-const MOST_BYTES: u64 = 64 << 10;
-
-fn first_line(file: &Path) -> Result<String, NetworkError> {
-    let mut text = String::new();
-    let file = File::open(file).map_err(NetworkError::Password)?;
-    file.take(MOST_BYTES).read_to_string(&mut text).map_err(NetworkError::Password)?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    Ok(account?)
 }
 
 /// Who an operator is.

@@ -11,6 +11,7 @@ use alloy::{
         local::{LocalSignerError, PrivateKeySigner},
     },
 };
+use coxswain_secrets::SecretError;
 
 /// The largest file that is read as a keystore, in bytes: those are under a kilobyte.
 const MAX_BYTES: u64 = 64 << 10;
@@ -26,6 +27,9 @@ pub enum AccountError {
     /// It can't be read.
     #[error("the keystore file can't be read")]
     Read(#[from] std::io::Error),
+    /// It can't be read, or others can read it as well.
+    #[error("the keystore file is not used")]
+    File(#[from] SecretError),
     /// It is far too long.
     #[error("the file is no keystore: it is {0} bytes long")]
     TooLong(u64),
@@ -41,9 +45,10 @@ impl Account {
     /// The key in a keystore file (version 3), opened with its password. Takes a second: that is what protects it.
     ///
     /// # Errors
-    /// If the file can't be read or opened.
+    /// If the file can't be read or opened, or others can read it.
     pub fn from_keystore(file: &Path, password: &str) -> Result<Self, AccountError> {
-        let length = std::fs::metadata(file)?.len();
+        // The library opens it by its path once more. Another file that is put there meanwhile needs the same password.
+        let length = coxswain_secrets::open(file)?.metadata()?.len();
         if length > MAX_BYTES {
             return Err(AccountError::TooLong(length));
         }
@@ -79,16 +84,38 @@ impl fmt::Debug for Account {
 
 #[cfg(test)]
 mod tests {
+    use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+
     use super::*;
 
     /// Private key 0x11…11, written by another library: scrypt with a small cost.
     const FILE: &str = include_str!("../tests/keystore.json");
 
+    /// A keystore file with these permissions.
+    fn written(folder: &Path, mode: u32) -> PathBuf {
+        let file = folder.join("key.json");
+        std::fs::write(&file, FILE).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_keystore_that_others_can_read_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o644, 0o604] {
+            let file = written(folder.path(), mode);
+            let refused = Account::from_keystore(&file, "correct horse").unwrap_err();
+            assert!(matches!(refused, AccountError::File(SecretError::Access { .. })), "{mode:o}: {refused}");
+        }
+        for mode in [0o600, 0o400] {
+            assert!(Account::from_keystore(&written(folder.path(), mode), "correct horse").is_ok());
+        }
+    }
+
     #[test]
     fn a_keystore_is_opened_with_its_password_only() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("key.json");
-        std::fs::write(&file, FILE).unwrap();
+        let file = written(folder.path(), 0o600);
         let account = Account::from_keystore(&file, "correct horse").unwrap();
         assert_eq!(account.secret(), [0x11; 32]);
         assert_eq!(account.address().to_string(), "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A");
@@ -100,7 +127,7 @@ mod tests {
         assert!(matches!(Account::from_keystore(&file, "x"), Err(AccountError::TooLong(_))));
         assert!(matches!(
             Account::from_keystore(folder.path().join("none").as_path(), "x"),
-            Err(AccountError::Read(_))
+            Err(AccountError::File(SecretError::Io { .. }))
         ));
     }
 }

@@ -1,17 +1,12 @@
 //! What every program's configuration has: its log, and values that are read from texts.
 
-use std::{
-    fmt,
-    fs::File,
-    io::{self, Read},
-    path::Path,
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt, path::Path, str::FromStr, time::Duration};
 
 use coxswain_rules::network::Preset;
+use coxswain_secrets::SecretError;
 use serde::{Deserialize, Deserializer};
 use url::Url;
+use zeroize::Zeroize;
 
 use crate::{configuration::words, logging::Format};
 
@@ -74,13 +69,13 @@ fn custom<E: serde::de::Error>(problem: &impl fmt::Display) -> E {
     E::custom(problem)
 }
 
-/// A keystore's password. Shown nowhere.
+/// A keystore's password. Shown nowhere, wiped in the end.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Password(String);
 
-/// How much of a password's file is read, in bytes.
-const MAX_PASSWORD: u64 = 64 << 10;
+/// The most bytes of a password's file.
+const MAX_PASSWORD: usize = 64 << 10;
 
 /// Why there is no password.
 #[derive(Debug, thiserror::Error)]
@@ -89,22 +84,25 @@ pub enum PasswordError {
     /// None is stated.
     #[error("the keystore's password is needed: ethereum.password_file, or COXSWAIN_ETHEREUM__PASSWORD")]
     Missing,
-    /// Its file can't be read.
-    #[error("the password file can't be read")]
-    Read(#[from] io::Error),
+    /// Its file can't be read, or others can read it as well.
+    #[error("the password file is not used")]
+    File(#[from] SecretError),
+    /// Its file holds something else.
+    #[error("the password file is no text in UTF-8")]
+    NoText,
 }
 
 impl Password {
     /// The one that is stated, or else the first line of the file.
     ///
     /// # Errors
-    /// If there is neither, or the file can't be read.
+    /// If there is neither, or the file can't be read, or others can read it.
     pub fn of(stated: Option<&Self>, file: Option<&Path>) -> Result<Self, PasswordError> {
         match (stated, file) {
             (Some(stated), _) => Ok(stated.clone()),
             (None, Some(file)) => {
-                let mut text = String::new();
-                File::open(file)?.take(MAX_PASSWORD).read_to_string(&mut text)?;
+                let bytes = coxswain_secrets::read(file, MAX_PASSWORD)?;
+                let text = std::str::from_utf8(&bytes).map_err(|_| PasswordError::NoText)?;
                 Ok(Self(text.lines().next().unwrap_or_default().to_owned()))
             }
             (None, None) => Err(PasswordError::Missing),
@@ -114,6 +112,12 @@ impl Password {
     /// The password itself, which opens a keystore.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Password {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
@@ -154,18 +158,30 @@ pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dur
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
     use super::*;
 
     #[test]
     fn a_password_is_what_is_stated_or_a_files_first_line_and_is_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
-        std::fs::write(&file, "from a file\nmore\n").unwrap();
+        let write = |bytes: &[u8], mode| {
+            fs::write(&file, bytes).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        write(b"from a file\nmore\n", 0o600);
         let stated = Password("stated".to_owned());
-        let of = |stated, file| Password::of(stated, file).map(|password| password.0);
+        let of = |stated, file| Password::of(stated, file).map(|password| password.as_str().to_owned());
         assert_eq!(of(Some(&stated), Some(&file)).unwrap(), "stated");
         assert_eq!(of(None, Some(&file)).unwrap(), "from a file");
-        assert!(matches!(of(None, Some(folder.path())), Err(PasswordError::Read(_))));
+        assert!(matches!(of(None, Some(folder.path())), Err(PasswordError::File(SecretError::NotPlain(_)))));
+        write(b"\xff\n", 0o600);
+        assert!(matches!(of(None, Some(&file)), Err(PasswordError::NoText)));
+        write(b"from a file", 0o604);
+        assert!(matches!(of(None, Some(&file)), Err(PasswordError::File(SecretError::Access { .. }))));
+        write(b"from a file", 0o400);
+        assert_eq!(of(None, Some(&file)).unwrap(), "from a file");
         assert!(matches!(of(None, None), Err(PasswordError::Missing)));
         assert_eq!(format!("{stated:?}"), "Password(..)");
     }

@@ -1,5 +1,7 @@
 //! Keystore files of operators whose keys are known.
 
+use std::{fs, io, path::Path};
+
 use alloy::primitives::{hex, keccak256};
 use serde_json::{Value, json};
 
@@ -28,4 +30,15 @@ pub fn keystore(secret: [u8; 32]) -> Value {
             "mac": hex::encode(mac),
         },
     })
+}
+
+/// Writes a file that nobody else may read: programs use no other as a keystore, or for its password.
+///
+/// # Errors
+/// If it can't be written.
+pub fn write_private(path: &Path, text: impl AsRef<[u8]>) -> io::Result<()> {
+    fs::write(path, text)?;
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(())
 }

@@ -36,7 +36,7 @@ pub use deposit::{Deposit, DepositOutput, DepositSpec, Funding};
 pub use error::Error;
 pub use faulty::{Change, FaultyEndpoint, Reply};
 pub use geth::Geth;
-pub use keystore::{PASSWORD, keystore};
+pub use keystore::{PASSWORD, keystore, write_private};
 pub use mined::{MinedBlocks, MinedSweep};
 pub use peers::{Btcd, ElectrumX};
 pub use redemption::PendingRedemption;

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use alloy_primitives::{U256, utils::format_ether};
-use coxswain_ethereum::{Account, Block, Endpoints};
-use coxswain_node::{Configuration, account};
+use coxswain_ethereum::{Account, AccountError, Block, Endpoints};
+use coxswain_node::{Configuration, StartError, account};
 use coxswain_rules::units::UnixTime;
-use coxswain_service::journal::Reader;
+use coxswain_service::{journal::Reader, settings::PasswordError};
 use futures_util::future::join_all;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -37,10 +37,7 @@ pub(super) async fn check(
     let opened = account(&configuration.ethereum);
     let key = match &opened {
         Ok(account) => Ok(format!("opens: operator {}", account.address())),
-        Err(error) => {
-            let remedy = "look at ethereum.keystore and its password; restore the file from its backup";
-            Err(Problem::new(with_causes(error), remedy))
-        }
+        Err(error) => Err(Problem::new(with_causes(error), key_remedy(error))),
     };
     check("key", key);
     let mut bound = Vec::new();
@@ -83,6 +80,15 @@ pub(super) async fn check(
     }
     if let Ok(account) = &opened {
         check("balance", balance(endpoints, account).await);
+    }
+}
+
+fn key_remedy(error: &StartError) -> &'static str {
+    match error {
+        StartError::Account(AccountError::File(_)) | StartError::Password(PasswordError::File(_)) => {
+            "mend the file as it says; where others could read both keystore and password, take another key"
+        }
+        _ => "look at ethereum.keystore and its password; restore the file from its backup",
     }
 }
 

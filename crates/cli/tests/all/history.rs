@@ -6,7 +6,7 @@ use bitcoin::Amount;
 use coxswain_node::inquiry::HeardIn;
 use coxswain_rules::{KeyHash, units::Blocks};
 use coxswain_service::journal::Reader;
-use coxswain_testkit::{DepositSpec, Relay, World};
+use coxswain_testkit::{DepositSpec, Relay, World, write_private};
 use serde_json::Value;
 
 use crate::{
@@ -219,8 +219,8 @@ fn inc_46_a_port_that_was_asked_for_and_is_taken_keeps_the_node_from_starting() 
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    std::fs::write(path("key"), keystore([1; 32]).to_string()).unwrap();
-    std::fs::write(path("password"), "correct horse").unwrap();
+    write_private(&path("key"), keystore([1; 32]).to_string()).unwrap();
+    write_private(&path("password"), "correct horse").unwrap();
     let text = format!(
         "[ethereum]\nurls = [\"http://127.0.0.1:1\"]\nkeystore = {:?}\npassword_file = {:?}\n\
          [bitcoin]\nurls = [\"tcp://127.0.0.1:1\"]\n[journal]\npath = {:?}\n[status]\nlisten = \"{}\"\n",

@@ -1,13 +1,20 @@
 //! `coxswain start` as an operator meets it: five real processes on a chain with the real Bridge, and what keeps one from
 //! starting.
 
-use std::{fs, path::Path, process::Stdio, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+};
 
 use alloy_primitives::Address;
 use bitcoin::Amount;
 use coxswain_protocol::{Agreement, Assurance, WindowResult};
 use coxswain_rules::{Action, KeyHash};
-use coxswain_testkit::{DepositSpec, World, standard_scripts};
+use coxswain_testkit::{DepositSpec, TestChain, World, standard_scripts, write_private};
+use tempfile::TempDir;
 
 use crate::{
     fleet::{Fleet, Plan, keystore, operator, program},
@@ -123,13 +130,12 @@ fn a_configuration_that_makes_no_sense_is_told_by_its_key() {
     assert_eq!(code(&folder.path().join("other.toml")).0, Some(2));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn inc_24_a_node_does_not_start_on_another_chain() {
-    let chain = coxswain_testkit::TestChain::start().unwrap();
+/// Where a node's files are, whose configuration names mainnet and the local chain's server.
+fn of_another_chain(chain: &TestChain) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    fs::write(path("key"), keystore([1; 32]).to_string()).unwrap();
-    fs::write(path("password"), "correct horse").unwrap();
+    write_private(&path("key"), keystore([1; 32]).to_string()).unwrap();
+    write_private(&path("password"), "correct horse").unwrap();
     let text = format!(
         "[ethereum]\nurls = [{:?}]\nnetwork = \"mainnet\"\nkeystore = {:?}\npassword_file = {:?}\n\
          [bitcoin]\nurls = [\"tcp://127.0.0.1:1\"]\n[journal]\npath = {:?}\n",
@@ -140,7 +146,48 @@ async fn inc_24_a_node_does_not_start_on_another_chain() {
     );
     fs::write(path("node.toml"), text).unwrap();
     let config = path("node.toml");
+    (folder, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_24_a_node_does_not_start_on_another_chain() {
+    let chain = TestChain::start().unwrap();
+    let (_folder, config) = of_another_chain(&chain);
     let (code, stderr) = tokio::task::spawn_blocking(move || code(&config)).await.unwrap();
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("31337") && stderr.contains("mainnet"), "{stderr}");
+}
+
+/// Keystore and password are used only if nobody else can read them: by nodes, maintainers and the doctor alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_can_read_opens_no_key() {
+    let chain = TestChain::start().unwrap();
+    let (folder, config) = of_another_chain(&chain);
+    let run = |command: &str| {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_coxswain"));
+        run.arg(command).arg("--config").arg(&config);
+        let output = tokio::task::block_in_place(|| run.output().unwrap());
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+    };
+    for name in ["key", "password"] {
+        let file = folder.path().join(name);
+        let permit = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        for (command, refused) in [("start", 2), ("maintain", 2), ("doctor", 1)] {
+            permit(0o604);
+            let (code, told) = run(command);
+            assert_eq!(code, Some(refused), "{command}: {told}");
+            let mended = format!("{}: others have access to it (mode 604): chmod 600 it", file.display());
+            assert!(told.contains(&mended), "{command}: {told}");
+        }
+        // As mounted secrets are: a link to a file that is only read.
+        let mounted = folder.path().join(format!("mounted-{name}"));
+        fs::rename(&file, &mounted).unwrap();
+        symlink(&mounted, &file).unwrap();
+        permit(0o400);
+        let (code, told) = run("start");
+        assert_eq!(code, Some(3), "it is opened, and the chain is another: {told}");
+        let (_, told) = run("doctor");
+        assert!(told.contains("opens: operator 0x"), "{told}");
+    }
 }

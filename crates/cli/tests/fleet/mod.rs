@@ -16,7 +16,6 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::TcpListener,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -35,7 +34,9 @@ use coxswain_protocol::{
 use coxswain_rules::{KeyHash, units::BlockNumber};
 use coxswain_service::journal::{FactKey, Reader};
 pub(crate) use coxswain_testkit::keystore;
-use coxswain_testkit::{BitcoinServer, PASSWORD, Reply, Serving, Wallet, World, our_validator};
+use coxswain_testkit::{
+    BitcoinServer, PASSWORD, Reply, Serving, Wallet, World, our_validator, write_private,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -269,7 +270,7 @@ impl Fleet {
         let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
         let electrum = BitcoinServer::electrum(&world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("password"), PASSWORD).unwrap();
+        write_private(&folder.path().join("password"), PASSWORD).unwrap();
         let ports = (1..=plan.operators).map(|number| (number, port())).collect();
         let (wallets, nodes) = (wallets.to_vec(), BTreeMap::new());
         let fleet =
@@ -296,14 +297,13 @@ impl Fleet {
     /// Writes a file that nobody else may read.
     fn write_private(&self, name: &str, text: &str) -> PathBuf {
         let file = self.folder.path().join(name);
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        write_private(&file, text).unwrap();
         file
     }
 
     fn configure(&self, number: u8, validator: Address) {
         let path = |name: &str| self.folder.path().join(name);
-        fs::write(path(&format!("key{number}")), keystore([number; 32]).to_string()).unwrap();
+        write_private(&path(&format!("key{number}")), keystore([number; 32]).to_string()).unwrap();
         let operators: Vec<_> = (1..=self.plan.operators).map(operator).collect();
         let wallets: String = self
             .wallets

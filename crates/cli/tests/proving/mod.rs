@@ -17,7 +17,7 @@ use alloy_primitives::{Address, address};
 use bitcoin::{Amount, Transaction};
 use coxswain_bindings::maintainer_proxy::MaintainerProxy::authorizeSpvMaintainerCall;
 use coxswain_rules::main_utxo_hash;
-use coxswain_testkit::{BitcoinServer, DepositSpec, Reply, Serving, Wallet, World};
+use coxswain_testkit::{BitcoinServer, DepositSpec, Reply, Serving, Wallet, World, write_private};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -57,8 +57,8 @@ impl Bench {
         let serving = Serving::default();
         let electrum = BitcoinServer::electrum(&world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("key.json"), KEYSTORE).unwrap();
-        fs::write(folder.path().join("password"), "correct horse\n").unwrap();
+        write_private(&folder.path().join("key.json"), KEYSTORE).unwrap();
+        write_private(&folder.path().join("password"), "correct horse\n").unwrap();
         Self { world, wallets: funded, proxy, electrum, folder }
     }
 

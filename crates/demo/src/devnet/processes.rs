@@ -101,7 +101,7 @@ impl Plan {
                 fs::remove_file(&path).wrap_err_with(|| format!("can't remove {}", path.display()))?;
             }
         }
-        fs::write(self.path("password"), format!("{PASSWORD}\n"))?;
+        private(&self.path("password"), &format!("{PASSWORD}\n"))?;
         private(&self.path("wallet.key"), &hex::encode(self.wallet.secret()))?;
         for number in OPERATORS.chain([MAINTAINER]) {
             let name = name(number);

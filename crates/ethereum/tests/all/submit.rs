@@ -69,7 +69,7 @@ impl Bench {
         chain.provider().anvil_set_auto_mine(false).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.json");
-        std::fs::write(&file, FILE).unwrap();
+        coxswain_testkit::write_private(&file, FILE).unwrap();
         let account = Account::from_keystore(&file, "correct horse").unwrap();
         chain.fund(account.address()).await.unwrap();
         let terms = Terms {

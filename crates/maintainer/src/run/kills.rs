@@ -34,7 +34,7 @@ use coxswain_service::{
     now,
     tasks::{Ending, Tasks},
 };
-use coxswain_testkit::TestChain;
+use coxswain_testkit::{TestChain, write_private};
 use serde::{Deserialize, Serialize};
 
 use super::*;
@@ -170,7 +170,7 @@ impl Bench {
         let chain = TestChain::start().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let key = include_str!("../../tests/keystores/first.json");
-        fs::write(folder.path().join("key.json"), key).unwrap();
+        write_private(&folder.path().join("key.json"), key).unwrap();
         let address = account(folder.path()).address();
         chain.fund(address).await.unwrap();
         Self { chain, folder, address, told: 0 }

@@ -147,7 +147,7 @@ impl Bench {
         let proxy = world.deploy_maintainer_proxy().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.json");
-        std::fs::write(&file, include_str!("../keystores/first.json")).unwrap();
+        coxswain_testkit::write_private(&file, include_str!("../keystores/first.json")).unwrap();
         let account = Account::from_keystore(&file, "correct horse").unwrap();
         world.chain.fund(account.address()).await.unwrap();
         let authorise = coxswain_bindings::maintainer_proxy::MaintainerProxy::authorizeSpvMaintainerCall {

@@ -89,7 +89,7 @@ impl Bench {
         chain.send(chain.account(0).unwrap(), relay, &genesis).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.json");
-        std::fs::write(&file, include_str!("../keystores/first.json")).unwrap();
+        coxswain_testkit::write_private(&file, include_str!("../keystores/first.json")).unwrap();
         let account = Account::from_keystore(&file, "correct horse").unwrap();
         chain.fund(account.address()).await.unwrap();
         Self { chain, relay, proxy, account }

@@ -109,7 +109,7 @@ impl Bench {
     fn account(&self, index: usize) -> Account {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.json");
-        std::fs::write(&file, KEYSTORES[index]).unwrap();
+        coxswain_testkit::write_private(&file, KEYSTORES[index]).unwrap();
         Account::from_keystore(&file, PASSWORD).unwrap()
     }
 
