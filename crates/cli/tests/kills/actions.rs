@@ -366,6 +366,11 @@ impl Trial {
         let (code, told) = self.starts(&torn);
         assert_eq!(code, Some(3), "{told}");
         assert!(told.contains(&torn.display().to_string()), "{told}");
+        // Within its first page as well, where SQLite would take it for a new one.
+        fs::write(&torn, &whole[..1000]).unwrap();
+        let (code, told) = self.starts(&torn);
+        assert_eq!(code, Some(3), "{told}");
+        assert!(told.contains("torn") && told.contains(&torn.display().to_string()), "{told}");
     }
 
     fn tell(&self) {

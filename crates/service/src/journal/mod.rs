@@ -199,6 +199,7 @@ impl Journal {
     pub fn open(settings: &Settings) -> Result<Self, OpenError> {
         let path = &settings.path;
         let lock = Lock::take(path)?;
+        schema::is_whole(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -312,6 +313,7 @@ impl Reader {
     /// # Errors
     /// If there is none, or it can't be read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        schema::is_whole(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags);
         let connection = connection.map_err(|error| OpenError::sqlite(path, error))?;

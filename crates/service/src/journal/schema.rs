@@ -86,6 +86,31 @@ fn number(connection: &Connection, pragma: &str) -> Result<i64, rusqlite::Error>
     connection.pragma_query_value(None, pragma, |row| row.get(0))
 }
 
+/// How long the first page of a journal is, in bytes. A file that ends within it looks empty to SQLite.
+const FIRST_PAGE: u64 = 4096;
+
+/// Checks that the file isn't one that was cut off so early that it looks new. No file is opened here: closing one would give up
+/// the locks that SQLite has on it in this process.
+pub(super) fn is_whole(path: &Path) -> Result<(), OpenError> {
+    let length = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        std::fs::metadata(Path::new(&name)).map_or(0, |found| found.len())
+    };
+    let torn = |what: String| Err(OpenError::Damaged { path: path.to_owned(), what });
+    match length("") {
+        // What is written first, before there is a write-ahead log, is the first page.
+        0 if length("-wal") > 0 => torn("it is torn: it is empty, and its write-ahead log isn't".to_owned()),
+        0 => Ok(()),
+        // The first page was being written, and SQLite takes that back.
+        found if found < FIRST_PAGE && length("-journal") > 0 => Ok(()),
+        found if found < FIRST_PAGE => {
+            torn(format!("it is torn: it ends after {found} bytes, within its first page"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes the connection durable, checks the file, and brings its tables to the newest version.
 pub(super) fn prepare(connection: &mut Connection, settings: &Settings) -> Result<(), OpenError> {
     let path = &settings.path;
@@ -124,7 +149,8 @@ fn version(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
     match (application, found) {
-        (0, 0) if tables == 0 => Ok(0),
+        // One page at most: that there may be a log. What has more has lost its tables.
+        (0, 0) if tables == 0 && number(connection, "page_count").map_err(sqlite)? <= 1 => Ok(0),
         (APPLICATION, found) if found > known() => {
             Err(OpenError::Newer { path: path.to_owned(), found, known: known() })
         }

@@ -294,6 +294,50 @@ async fn inc_46_a_torn_file_is_named() {
     assert!(error.to_string().contains("journal.db"), "{error}");
 }
 
+/// However early it is cut: what has lost its beginning must not be taken for a new one, and its acknowledged rows be forgotten.
+#[tokio::test]
+async fn inc_38_inc_46_a_file_cut_within_its_first_page_is_torn_and_not_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = at(&folder);
+    let journal = Journal::open(&settings).unwrap();
+    journal.append(WALLET, sent(1, b"envelope")).await.unwrap();
+    journal.close();
+    let whole = std::fs::read(&settings.path).unwrap();
+    let refused = |what: &str| {
+        for error in [Journal::open(&settings).err(), Reader::open(&settings.path).err()] {
+            let error = error.unwrap_or_else(|| panic!("{what}: it is opened"));
+            assert!(matches!(error, OpenError::Damaged { .. } | OpenError::Foreign(_)), "{what}: {error}");
+        }
+    };
+    for length in 1..4096 {
+        std::fs::write(&settings.path, &whole[..length]).unwrap();
+        let error = Journal::open(&settings).unwrap_err();
+        assert!(error.to_string().contains("torn") && error.to_string().contains("journal.db"), "{error}");
+        assert!(matches!(Reader::open(&settings.path), Err(OpenError::Damaged { .. })), "{length}");
+        assert_eq!(std::fs::metadata(&settings.path).unwrap().len(), length as u64, "it is left as it is");
+    }
+    // As long as it was, and some of it is zeros: whole blocks that were never written.
+    for zeros in [0..512, 0..4096, 512..4096, 100..4096] {
+        let mut spoiled = whole.clone();
+        spoiled[zeros.clone()].fill(0);
+        std::fs::write(&settings.path, &spoiled).unwrap();
+        refused(&format!("{zeros:?}"));
+    }
+    // The page alone, of a file that had more.
+    std::fs::write(&settings.path, &whole[..4096]).unwrap();
+    refused("one page");
+    // It is gone, and its log isn't.
+    std::fs::write(&settings.path, []).unwrap();
+    let log = folder.path().join("journal.db-wal");
+    std::fs::write(&log, [0; 32]).unwrap();
+    refused("a log alone");
+    std::fs::remove_file(log).unwrap();
+    Journal::open(&settings).expect("an empty file is a new journal").close();
+    std::fs::write(&settings.path, &whole).unwrap();
+    let journal = Journal::open(&settings).unwrap();
+    assert_eq!(entries(journal.restore(WALLET).unwrap()).len(), 1);
+}
+
 /// Appends for several wallets at once, until it is killed. Run by the test below.
 #[test]
 fn child() {
