@@ -2,9 +2,9 @@
 
 use coxswain_testkit::World;
 
-use crate::lives::live;
+use crate::lives::{Life, live};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_nodes_carry_out_what_they_agree_on_through_two_wallets_lives() {
-    live(World::start().await.unwrap(), Vec::new(), async |_| {}).await;
+    live(World::start().await.unwrap(), Life::default(), async |_| {}).await;
 }

@@ -1,8 +1,6 @@
 //! A wallet whose transaction waits: it is busy with it, says so, refuses what is agreed on next, and all of that is shown. And a
 //! wallet of which the journal can't be read: it is named, does nothing, and the others go on.
 
-use std::time::Duration;
-
 use coxswain_node::actions::{ActionRecord, End, Milestone};
 use coxswain_protocol::Window;
 use coxswain_rules::{Action, KeyHash};
@@ -23,7 +21,7 @@ async fn reach(
     window: Window,
     wanted: impl Fn(&Milestone) -> bool,
 ) -> ActionRecord {
-    fleet.reach(wallet, window.index(), (60, Duration::from_secs(1)), wanted).await;
+    fleet.reach(wallet, window.index(), wanted).await;
     fleet.nodes[&1].action(wallet, window.index()).unwrap()
 }
 

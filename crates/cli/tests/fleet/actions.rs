@@ -2,15 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use coxswain_node::actions::{ActionRecord, Milestone};
+use coxswain_node::actions::{ActionRecord, Assembled, Milestone};
 use coxswain_protocol::{Assignment, Window, WindowResult};
 use coxswain_rules::KeyHash;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Fleet;
 
 /// How long apart the journals are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// How many blocks an action may take to come to something.
+const BLOCKS: u32 = 80;
+/// How long a block lasts at most.
+const BLOCK: Duration = Duration::from_secs(1);
 
 impl Fleet {
     /// Runs the next window whose assignment is as wanted, to its end. Gives it, and all living nodes' results.
@@ -33,22 +37,34 @@ impl Fleet {
         self.nodes.values().filter_map(|node| node.action(wallet, index)).collect()
     }
 
-    /// Lets blocks come until the action has come to this at every node that lives: so many at most, and each once the nodes have had
-    /// so long for the one before.
-    pub(crate) async fn reach(
-        &mut self,
-        wallet: KeyHash,
-        index: u64,
-        (blocks, each): (u32, Duration),
-        wanted: impl Fn(&Milestone) -> bool,
-    ) {
+    /// How long a block lasts while the action is where it is. A round of signing with shares has one block, in which all processes share
+    /// this machine.
+    pub(crate) fn pace(&self, wallet: KeyHash, index: u64) -> Duration {
+        if self.plan.threshold.is_none() {
+            return BLOCK;
+        }
+        let records = self.actions(wallet, index);
+        let inputs = |record: &ActionRecord| match &record.state().milestone {
+            Milestone::Assembled(Assembled::Transaction { inputs, .. }) => u32::try_from(inputs.len()).ok(),
+            Milestone::Assembled(Assembled::Heartbeat) => Some(1),
+            _ => None,
+        };
+        match records.iter().filter_map(inputs).max() {
+            Some(inputs) => Duration::from_secs(3) + Duration::from_millis(300) * inputs,
+            None => BLOCK,
+        }
+    }
+
+    /// Lets blocks come until the action has come to this at every node that lives.
+    pub(crate) async fn reach(&mut self, wallet: KeyHash, index: u64, wanted: impl Fn(&Milestone) -> bool) {
         let all = |fleet: &Self| {
             let records = fleet.actions(wallet, index);
             let has = |record: &ActionRecord| record.reached.iter().any(|reached| wanted(&reached.milestone));
             records.len() == fleet.nodes.len() && records.iter().all(has)
         };
-        for _ in 0..blocks {
-            for _ in 0..each.as_millis() / LOOK.as_millis() {
+        for _ in 0..BLOCKS {
+            let since = Instant::now();
+            while since.elapsed() < self.pace(wallet, index) {
                 if all(self) {
                     return;
                 }

@@ -418,9 +418,9 @@ impl Fleet {
         self.taken().await;
     }
 
-    /// Whether Bitcoin's servers are others than ours.
-    pub(crate) const fn asks_real_servers(&self) -> bool {
-        !self.plan.bitcoin.is_empty()
+    /// How many seats sign with shares. `None` if each process has the whole key.
+    pub(crate) const fn threshold(&self) -> Option<u8> {
+        self.plan.threshold
     }
 
     /// Takes note of the blocks that others have mined.

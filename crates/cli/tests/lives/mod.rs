@@ -8,10 +8,10 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use std::time::Duration;
-
+use alloy_primitives::Address;
 use bitcoin::{Amount, Transaction, consensus::encode};
 use coxswain_node::actions::{End, Milestone};
+use coxswain_protocol::{Assignment, Window};
 use coxswain_rules::{Action, KeyHash};
 use coxswain_testkit::{DepositOutput, DepositSpec, Wallet, World, standard_scripts};
 
@@ -22,57 +22,74 @@ pub(crate) mod kept;
 const HOUR: u64 = 3600;
 const NODES: u8 = 5;
 
-/// Runs the next window in which this action is agreed on for the wallet, and the action up to the transaction's first block.
-/// Gives the window's index and the transaction. `absent` is killed when the window is over, and comes back when the others have
-/// handed the transaction to Bitcoin.
-async fn carried_out(
+/// What differs from life to life.
+#[derive(Default)]
+pub(crate) struct Life {
+    /// Nobody has the wallets' keys: so many of the five sign, with shares. Otherwise all have them.
+    pub(crate) threshold: Option<u8>,
+    /// How many deposits are swept beside a main UTXO, in a sweep of their own.
+    pub(crate) more_deposits: usize,
+    /// Who is asked of Bitcoin. The test's own server, if nobody.
+    pub(crate) servers: Vec<String>,
+}
+
+/// Runs the next window that somebody who lives leads, and in which this action is agreed on for the wallet.
+pub(crate) async fn agreed(fleet: &mut Fleet, wallet: KeyHash, action: Action) -> Window {
+    let living: Vec<Address> = fleet.nodes.keys().map(|number| operator(*number)).collect();
+    let wanted = |assignment: &Assignment| {
+        assignment.checklist.contains(action) && living.contains(&assignment.leader)
+    };
+    let (window, results) = fleet.run_next(wallet, wanted).await;
+    for result in results.values() {
+        assert!(result.faults.is_empty(), "{result:#?}");
+        let proposal = result.agreement.proposal();
+        assert_eq!(proposal.map(|proposal| proposal.action()), Some(action), "{result:#?}");
+    }
+    window
+}
+
+/// Runs the next such window, and the action up to the transaction's first block. Gives the window's index and the transaction.
+/// `absent` is killed when the window is over, and comes back when the others have handed the transaction to Bitcoin.
+pub(crate) async fn carried_out(
     fleet: &mut Fleet,
     wallet: &Wallet,
     action: Action,
     absent: Option<u8>,
 ) -> (u64, Transaction) {
     let key_hash = wallet.key_hash();
-    let (window, results) =
-        fleet.run_next(key_hash, |assignment| assignment.checklist.contains(action)).await;
-    for result in results.values() {
-        assert!(result.faults.is_empty(), "{result:#?}");
-        assert_eq!(
-            result.agreement.proposal().map(|proposal| proposal.action()),
-            Some(action),
-            "{result:#?}"
-        );
-    }
+    let window = agreed(fleet, key_hash, action).await;
     let index = window.index();
     if let Some(absent) = absent {
         fleet.nodes.remove(&absent).unwrap().kill();
     }
-    reach(fleet, key_hash, index, |milestone| matches!(milestone, Milestone::InMempool { .. })).await;
+    fleet.reach(key_hash, index, |milestone| matches!(milestone, Milestone::InMempool { .. })).await;
     if let Some(absent) = absent {
         fleet.run(absent, &[]);
         fleet.taken().await;
-        reach(fleet, key_hash, index, |milestone| matches!(milestone, Milestone::InMempool { .. })).await;
+        fleet.reach(key_hash, index, |milestone| matches!(milestone, Milestone::InMempool { .. })).await;
         let record = fleet.nodes[&absent].action(key_hash, index).unwrap();
         let found = record.signed().unwrap();
         assert_eq!((found.attempt, found.seats.len()), (0, 0), "it has found what the others have signed");
     }
-    let signed: Vec<_> = fleet
-        .actions(key_hash, index)
-        .iter()
-        .map(|record| record.signed().expect("what waits is signed").raw.clone())
-        .collect();
-    assert!(signed.iter().all(|raw| *raw == signed[0]), "all sign the same bytes");
-    (index, encode::deserialize(&signed[0]).unwrap())
-}
-
-/// Lets blocks come until the action has come to this at every node.
-async fn reach(fleet: &mut Fleet, wallet: KeyHash, index: u64, wanted: impl Fn(&Milestone) -> bool) {
-    // Real servers take their time.
-    let each = Duration::from_secs(if fleet.asks_real_servers() { 10 } else { 1 });
-    fleet.reach(wallet, index, (60, each), wanted).await;
+    let records = fleet.actions(key_hash, index);
+    let signed: Vec<_> =
+        records.iter().map(|record| record.signed().expect("what waits is signed")).collect();
+    assert!(signed.iter().all(|one| one.raw == signed[0].raw), "all sign the same bytes");
+    if let Some(threshold) = fleet.threshold() {
+        // Whoever was slower than the others has found the transaction on Bitcoin: then it names no attempt.
+        let by: Vec<_> = signed.iter().filter(|one| one.attempt > 0).collect();
+        assert!(!by.is_empty(), "{records:#?}");
+        for one in &by {
+            assert_eq!(one.seats.len(), usize::from(threshold), "{one:?}");
+            assert_eq!((one.attempt, &one.seats), (by[0].attempt, &by[0].seats));
+        }
+        println!("{action}: signed in attempt {} by seats {:?}", by[0].attempt, by[0].seats);
+    }
+    (index, encode::deserialize(&signed[0].raw).unwrap())
 }
 
 /// Mines and proves the transaction: the action is over then, everywhere.
-async fn proven(
+pub(crate) async fn proven(
     fleet: &mut Fleet,
     wallet: &Wallet,
     action: Action,
@@ -83,7 +100,7 @@ async fn proven(
     fleet.world.prove_signed(wallet, action, transaction).await.unwrap();
     follow(&fleet.world).await;
     fleet.catch_up().await;
-    reach(fleet, wallet.key_hash(), index, |milestone| *milestone == Milestone::Over(End::Proven)).await;
+    fleet.reach(wallet.key_hash(), index, |milestone| *milestone == Milestone::Over(End::Proven)).await;
     let whole: &[_] = match action {
         Action::MovingFunds => &["agreed", "waiting", "assembled", "signed", "broadcast"],
         _ => &["agreed", "assembled", "signed", "broadcast"],
@@ -101,16 +118,23 @@ async fn proven(
     assert!(have_signed > 0, "somebody has signed it");
 }
 
-/// Lives through it, in a world in which nothing has happened. `servers` are asked of Bitcoin, which follow the world's chain once
-/// `follow` is done.
-pub(crate) async fn live(mut world: World, servers: Vec<String>, follow: impl AsyncFn(&World)) {
-    let (first, second) = (world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap());
-    for output in [DepositOutput::P2wsh, DepositOutput::P2sh] {
-        world.reveal(&first, DepositSpec { output, ..DepositSpec::default() }).await.unwrap();
+/// Reveals so many deposits.
+async fn reveal(world: &mut World, wallet: &Wallet, count: usize) {
+    let outputs = [DepositOutput::P2wsh, DepositOutput::P2sh];
+    for output in outputs.into_iter().cycle().take(count) {
+        world.reveal(wallet, DepositSpec { output, ..DepositSpec::default() }).await.unwrap();
     }
+}
+
+/// Lives through it, in a world in which nothing has happened. Who is asked of Bitcoin follows the world's chain once `follow` is
+/// done.
+pub(crate) async fn live(mut world: World, life: Life, follow: impl AsyncFn(&World)) {
+    let (first, second) = (world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap());
+    reveal(&mut world, &first, 2).await;
     let keys = [first.public_key().0, second.public_key().0];
     follow(&world).await;
-    let plan = Plan { bitcoin: servers, ..Plan::of(NODES).signed(&[&first, &second]) };
+    let Life { threshold, more_deposits, servers } = life;
+    let plan = Plan { threshold, bitcoin: servers, ..Plan::of(NODES).signed(&[&first, &second]) };
     let mut fleet = Fleet::start(world, &keys, plan).await;
     for number in 1..=NODES {
         fleet.world.chain.fund(operator(number)).await.unwrap();
@@ -120,31 +144,22 @@ pub(crate) async fn live(mut world: World, servers: Vec<String>, follow: impl As
     assert_eq!(sweep.input.len(), 2);
     proven(&mut fleet, &first, Action::DepositSweep, index, &sweep, &follow).await;
 
-    let [script, ..] = standard_scripts(1);
-    let depositor = fleet.world.depositor;
-    let amount = Amount::from_sat(2_000_000);
-    fleet.world.request_redemption(&first, depositor, script.clone(), amount).await.unwrap();
-    fleet.world.chain.advance(3 * HOUR).await.unwrap();
-    fleet.catch_up().await;
-    let (index, redemption) = carried_out(&mut fleet, &first, Action::Redemption, Some(5)).await;
-    assert!(redemption.output.iter().any(|output| output.script_pubkey == script));
-    proven(&mut fleet, &first, Action::Redemption, index, &redemption, &follow).await;
+    if more_deposits > 0 {
+        reveal(&mut fleet.world, &first, more_deposits).await;
+        follow(&fleet.world).await;
+        // Each is deep enough then, and old enough.
+        fleet.world.chain.mine(32).await.unwrap();
+        fleet.world.chain.advance(3 * HOUR).await.unwrap();
+        fleet.catch_up().await;
+        let (index, sweep) = carried_out(&mut fleet, &first, Action::DepositSweep, None).await;
+        assert_eq!(sweep.input.len(), 1 + more_deposits, "the main UTXO beside them");
+        println!("{} inputs in one transaction", sweep.input.len());
+        proven(&mut fleet, &first, Action::DepositSweep, index, &sweep, &follow).await;
+    }
 
-    fleet.world.retire(&first).await.unwrap();
-    fleet.world.chain.advance(25 * HOUR).await.unwrap();
-    fleet.catch_up().await;
-    let (index, moving) = carried_out(&mut fleet, &first, Action::MovingFunds, None).await;
-    assert_eq!((moving.input.len(), moving.output.len()), (1, 1));
-    proven(&mut fleet, &first, Action::MovingFunds, index, &moving, &follow).await;
+    redeemed(&mut fleet, &first, &follow).await;
+    moved(&mut fleet, &first, &second, &follow).await;
 
-    // One of them has sent the commitment, once.
-    let sent: Vec<_> =
-        fleet.nodes.iter().map(|(number, node)| node.sent_to_ethereum(operator(*number))).collect();
-    assert_eq!(sent.iter().sum::<usize>(), 1, "{sent:?}");
-
-    let (index, merged) = carried_out(&mut fleet, &second, Action::MovedFundsSweep, None).await;
-    assert_eq!(merged.input[0].previous_output.txid, moving.compute_txid());
-    proven(&mut fleet, &second, Action::MovedFundsSweep, index, &merged, &follow).await;
     let judged = kept::judged_again(&fleet);
     let copy = fleet.folder.path().join("changed.db");
     let kinds = kept::changed(&fleet.journal(1), &copy);
@@ -155,4 +170,36 @@ pub(crate) async fn live(mut world: World, servers: Vec<String>, follow: impl As
         assert!(kinds.contains(kind), "{kind}: {kinds:?}");
     }
     fleet.stop();
+}
+
+/// A request is paid, while one of them is gone.
+async fn redeemed(fleet: &mut Fleet, wallet: &Wallet, follow: &impl AsyncFn(&World)) {
+    let [script, ..] = standard_scripts(1);
+    let depositor = fleet.world.depositor;
+    let amount = Amount::from_sat(2_000_000);
+    fleet.world.request_redemption(wallet, depositor, script.clone(), amount).await.unwrap();
+    fleet.world.chain.advance(3 * HOUR).await.unwrap();
+    fleet.catch_up().await;
+    let (index, redemption) = carried_out(fleet, wallet, Action::Redemption, Some(5)).await;
+    assert!(redemption.output.iter().any(|output| output.script_pubkey == script));
+    proven(fleet, wallet, Action::Redemption, index, &redemption, follow).await;
+}
+
+/// A wallet retires: its funds are moved to another, and swept there.
+async fn moved(fleet: &mut Fleet, from: &Wallet, to: &Wallet, follow: &impl AsyncFn(&World)) {
+    fleet.world.retire(from).await.unwrap();
+    fleet.world.chain.advance(25 * HOUR).await.unwrap();
+    fleet.catch_up().await;
+    let (index, moving) = carried_out(fleet, from, Action::MovingFunds, None).await;
+    assert_eq!((moving.input.len(), moving.output.len()), (1, 1));
+    proven(fleet, from, Action::MovingFunds, index, &moving, follow).await;
+
+    // One of them has sent the commitment, once.
+    let sent: Vec<_> =
+        fleet.nodes.iter().map(|(number, node)| node.sent_to_ethereum(operator(*number))).collect();
+    assert_eq!(sent.iter().sum::<usize>(), 1, "{sent:?}");
+
+    let (index, merged) = carried_out(fleet, to, Action::MovedFundsSweep, None).await;
+    assert_eq!(merged.input[0].previous_output.txid, moving.compute_txid());
+    proven(fleet, to, Action::MovedFundsSweep, index, &merged, follow).await;
 }

@@ -1,5 +1,6 @@
 //! A group that signs: five real processes hold shares of a wallet's key, three of which sign, on sockets and on the real Bridge.
-//! With all of them there; with two killed; with a third killed, when nothing is signed any more. And what a node with shares refuses.
+//! Through two wallets' lives; with two killed; with a third killed, when nothing is signed any more. And what a node with shares
+//! refuses.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,72 +10,32 @@
 
 #[path = "../fleet/mod.rs"]
 mod fleet;
+#[path = "../lives/mod.rs"]
+mod lives;
 
 use std::{env, time::Duration};
 
-use alloy_primitives::{Address, hex};
-use bitcoin::{Amount, Transaction, consensus::encode};
+use alloy_primitives::hex;
+use bitcoin::{Amount, Transaction};
 use coxswain_node::actions::{ActionRecord, End, Milestone};
-use coxswain_protocol::Window;
-use coxswain_rules::{Action, KeyHash};
+use coxswain_rules::Action;
 use coxswain_signing::store::{Passphrase, ShareFile};
-use coxswain_testkit::{DepositOutput, DepositSpec, Wallet, World, standard_scripts};
+use coxswain_testkit::{DepositSpec, Wallet, World, standard_scripts};
 use tokio::time::{Instant, sleep};
 
-use crate::fleet::{Fleet, Plan, operator};
+use crate::{
+    fleet::{Fleet, Plan},
+    lives::{Life, agreed, carried_out},
+};
 
 const HOUR: u64 = 3600;
 const NODES: u8 = 5;
 const THRESHOLD: u8 = 3;
 
-/// How many deposits are swept.
-fn deposits() -> usize {
-    env::var("COXSWAIN_DEPOSITS").map_or(2, |text| text.parse().unwrap())
-}
-
-/// How long a block lasts at most while a group signs. A round has one block, in which all processes share this machine.
-fn block() -> Duration {
-    Duration::from_secs(3) + Duration::from_millis(300) * u32::try_from(deposits()).unwrap()
-}
-
-/// Lets blocks come until the action has come to this at every node that lives.
-async fn reach(fleet: &mut Fleet, wallet: KeyHash, index: u64, wanted: impl Fn(&Milestone) -> bool) {
-    fleet.reach(wallet, index, (80, block()), wanted).await;
-}
-
-/// Runs the next window that somebody who lives leads, and in which this is agreed on.
-async fn agreed(fleet: &mut Fleet, wallet: KeyHash, action: Action) -> Window {
-    let living: Vec<Address> = fleet.nodes.keys().map(|number| operator(*number)).collect();
-    let wanted = |assignment: &coxswain_protocol::Assignment| {
-        assignment.checklist.contains(action) && living.contains(&assignment.leader)
-    };
-    let (window, results) = fleet.run_next(wallet, wanted).await;
-    for result in results.values() {
-        let proposal = result.agreement.proposal();
-        assert_eq!(proposal.map(|proposal| proposal.action()), Some(action), "{result:#?}");
-    }
-    window
-}
-
-/// Carries out the action of the next such window up to the transaction's first block, and proves it to the Bridge.
+/// Carries an action out, and proves it to the Bridge.
 async fn proven(fleet: &mut Fleet, wallet: &Wallet, action: Action) -> Transaction {
-    let (key_hash, window) = (wallet.key_hash(), agreed(fleet, wallet.key_hash(), action).await);
-    let index = window.index();
-    reach(fleet, key_hash, index, |milestone| matches!(milestone, Milestone::InMempool { .. })).await;
-    let records = fleet.actions(key_hash, index);
-    let signed: Vec<_> = records.iter().filter_map(ActionRecord::signed).collect();
-    // Whoever was slower than the others has found the transaction on Bitcoin: then it names no attempt.
-    let by: Vec<_> = signed.iter().filter(|signed| signed.attempt > 0).collect();
-    assert!(!by.is_empty(), "{records:#?}");
-    for one in &by {
-        assert_eq!(one.seats.len(), usize::from(THRESHOLD), "{one:?}");
-        assert_eq!((&one.raw, one.attempt, &one.seats), (&by[0].raw, by[0].attempt, &by[0].seats));
-    }
-    println!("{action}: signed in attempt {} by seats {:?}", by[0].attempt, by[0].seats);
-    let transaction: Transaction = encode::deserialize(&by[0].raw).unwrap();
-    fleet.world.prove_signed(wallet, action, &transaction).await.unwrap();
-    fleet.catch_up().await;
-    reach(fleet, key_hash, index, |milestone| *milestone == Milestone::Over(End::Proven)).await;
+    let (index, transaction) = carried_out(fleet, wallet, action, None).await;
+    lives::proven(fleet, wallet, action, index, &transaction, &async |_: &World| {}).await;
     transaction
 }
 
@@ -101,16 +62,20 @@ fn is_told(fleet: &Fleet, wallet: &Wallet, lines: &[String]) -> bool {
         || (1..=NODES).any(shares)
 }
 
+/// `COXSWAIN_DEPOSITS` says how many are swept beside a main UTXO.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_processes_with_shares_live_through_two_wallets_lives() {
+    let more_deposits = env::var("COXSWAIN_DEPOSITS").map_or(2, |text| text.parse().unwrap());
+    let life = Life { threshold: Some(THRESHOLD), more_deposits, ..Life::default() };
+    lives::live(World::start().await.unwrap(), life, async |_| {}).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn five_processes_sign_with_shares_and_so_do_three_and_two_do_not() {
-    let deposits = deposits();
     let mut world = World::start().await.unwrap();
     let wallet = world.wallet(1).await.unwrap();
     let key_hash = wallet.key_hash();
-    for number in 0..deposits {
-        let output = if number % 2 == 0 { DepositOutput::P2wsh } else { DepositOutput::P2sh };
-        world.reveal(&wallet, DepositSpec { output, ..DepositSpec::default() }).await.unwrap();
-    }
+    world.reveal(&wallet, DepositSpec::default()).await.unwrap();
     let plan = Plan::of(NODES).signed(&[&wallet]).shared(THRESHOLD);
     let mut fleet = Fleet::new(world, &[wallet.public_key().0], plan).await;
     for number in fleet.processes() {
@@ -120,16 +85,12 @@ async fn five_processes_sign_with_shares_and_so_do_three_and_two_do_not() {
     assert_eq!(told(&fleet, "signed for with shares of its key"), usize::from(NODES));
 
     let sweep = proven(&mut fleet, &wallet, Action::DepositSweep).await;
-    assert_eq!(sweep.input.len(), deposits);
+    assert_eq!(sweep.input.len(), 1);
 
     let window = agreed(&mut fleet, key_hash, Action::Heartbeat).await;
-    reach(
-        &mut fleet,
-        key_hash,
-        window.index(),
-        |milestone| matches!(milestone, Milestone::Over(End::Alive(alive)) if alive.active >= 3),
-    )
-    .await;
+    let alive =
+        |milestone: &Milestone| matches!(milestone, Milestone::Over(End::Alive(alive)) if alive.active >= 3);
+    fleet.reach(key_hash, window.index(), alive).await;
 
     // Two are gone.
     let mut lines = Vec::new();
@@ -153,7 +114,7 @@ async fn five_processes_sign_with_shares_and_so_do_three_and_two_do_not() {
         Milestone::Over(End::Failed(why)) => why == "2 seats were ready, 3 needed",
         _ => false,
     };
-    reach(&mut fleet, key_hash, window.index(), not_ready).await;
+    fleet.reach(key_hash, window.index(), not_ready).await;
     assert_eq!(told(&fleet, "an attempt to sign begins"), begun, "nothing of any round leaves");
 
     lines.extend(fleet.nodes.values().flat_map(|node| node.lines()));
@@ -232,7 +193,7 @@ async fn a_node_killed_anywhere_while_it_signs_says_nothing_twice() {
         let ends = 'over: {
             for _ in 0..80 {
                 let step = Duration::from_millis(50);
-                for _ in 0..block().as_millis() / step.as_millis() {
+                for _ in 0..fleet.pace(key_hash, index).as_millis() / step.as_millis() {
                     if !is_killed && begun.elapsed() >= after {
                         is_killed = true;
                         fleet.nodes.remove(&number).unwrap().kill();
