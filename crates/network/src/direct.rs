@@ -41,12 +41,10 @@ pub type SessionId = [u8; 32];
 pub struct SessionTerms {
     /// Its name.
     pub id: SessionId,
-    /// The other operators.
-    pub peers: BTreeSet<Address>,
+    /// The other operators, and the most bytes that each of them sends, and is sent, all frames together.
+    pub peers: BTreeMap<Address, usize>,
     /// The most bytes of a frame.
     pub frame_bytes: usize,
-    /// The most bytes that each of them sends, all frames together.
-    pub peer_bytes: usize,
 }
 
 /// Why a session isn't opened, or a frame isn't sent.
@@ -136,9 +134,9 @@ impl Direct {
         if state.sessions.contains_key(&terms.id) {
             return Err(DirectError::Open);
         }
-        // One frame more of each than counts: the one that is being read.
-        let each = terms.peer_bytes.saturating_add(terms.frame_bytes);
-        let units = each.saturating_mul(terms.peers.len()).div_ceil(UNIT);
+        // The frame that is being read is among these.
+        let bytes = terms.peers.values().fold(0_usize, |sum, bytes| sum.saturating_add(*bytes));
+        let units = bytes.div_ceil(UNIT);
         let no_room = DirectError::NoRoom(units);
         let wanted = u32::try_from(units).map_err(|_| no_room)?;
         let room = Arc::clone(&self.budget).try_acquire_many_owned(wanted).map_err(|_| no_room)?;
@@ -154,7 +152,7 @@ impl Direct {
             };
             (*to, Arc::new(outgoing))
         };
-        let outgoing: BTreeMap<_, _> = terms.peers.iter().map(outgoing).collect();
+        let outgoing: BTreeMap<_, _> = terms.peers.keys().map(outgoing).collect();
         let entry = Entry {
             terms: terms.clone(),
             inbox,
@@ -166,7 +164,8 @@ impl Direct {
         drop(state);
         self.changed.notify_waiters();
         let sent = Mutex::default();
-        Ok(Session { direct: self.clone(), terms, outgoing, sent, received, _room: room })
+        let open = Finished { direct: self.clone(), id: terms.id };
+        Ok(Session { open, terms, outgoing, sent, received, _room: room })
     }
 
     fn close(&self, id: &SessionId) {
@@ -208,7 +207,7 @@ impl Direct {
     pub(crate) fn begin_reading(&self, id: &SessionId, from: Address) -> Option<Reading> {
         let mut state = lock(&self.state);
         let entry = state.sessions.get_mut(id)?;
-        if !entry.terms.peers.contains(&from) || !entry.reading.insert(from) {
+        if !entry.terms.peers.contains_key(&from) || !entry.reading.insert(from) {
             return None;
         }
         let (frame_bytes, inbox) = (entry.terms.frame_bytes, entry.inbox.clone());
@@ -218,7 +217,7 @@ impl Direct {
     /// Whether a session is open, or may come to be: not one that the operator has no part in.
     pub(crate) fn may_wait(&self, id: &SessionId, from: Address) -> bool {
         let state = lock(&self.state);
-        state.sessions.get(id).is_none_or(|entry| entry.terms.peers.contains(&from))
+        state.sessions.get(id).is_none_or(|entry| entry.terms.peers.contains_key(&from))
     }
 }
 
@@ -237,7 +236,8 @@ impl Reading {
         let state = lock(&self.direct.state);
         let Some(entry) = state.sessions.get(&self.id) else { return false };
         let received = entry.received.get(&self.from).copied().unwrap_or_default();
-        (1..=self.frame_bytes).contains(&length) && received.saturating_add(length) <= entry.terms.peer_bytes
+        let allowed = entry.terms.peers.get(&self.from).copied().unwrap_or_default();
+        (1..=self.frame_bytes).contains(&length) && received.saturating_add(length) <= allowed
     }
 
     /// Counts a frame that has come whole. One that broke off isn't counted: it comes again over the next stream.
@@ -280,7 +280,7 @@ impl Drop for Claimed {
 
 /// A session that is open, until it is dropped.
 pub struct Session {
-    direct: Direct,
+    open: Finished,
     terms: SessionTerms,
     outgoing: BTreeMap<Address, Arc<Outgoing>>,
     sent: Mutex<BTreeMap<Address, usize>>,
@@ -300,7 +300,7 @@ impl Session {
             let mut sent = lock(&self.sent);
             let sum = sent.entry(to).or_default();
             let allowed = (1..=self.terms.frame_bytes).contains(&frame.len())
-                && sum.saturating_add(frame.len()) <= self.terms.peer_bytes;
+                && sum.saturating_add(frame.len()) <= self.terms.peers.get(&to).copied().unwrap_or_default();
             if !allowed {
                 return Err(DirectError::TooLong(frame.len()));
             }
@@ -308,8 +308,14 @@ impl Session {
         }
         lock(&outgoing.frames).push_back(frame.into());
         outgoing.more.notify_one();
-        self.direct.waker.wake();
+        self.open.direct.waker.wake();
         Ok(())
+    }
+
+    /// Ends it as far as it is read, and gives its room back.
+    #[must_use]
+    pub fn finish(self) -> Finished {
+        self.open
     }
 
     /// The next frame, and which operator sent it. The call may be cancelled without losing one.
@@ -322,9 +328,21 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+/// A session in which nothing is read any more, which takes no room. What was sent in it still goes out, until it is dropped.
+pub struct Finished {
+    direct: Direct,
+    id: SessionId,
+}
+
+impl Drop for Finished {
     fn drop(&mut self) {
-        self.direct.close(&self.terms.id);
+        self.direct.close(&self.id);
+    }
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Finished").field(&alloy_primitives::hex::encode(self.id)).finish()
     }
 }
 
@@ -341,7 +359,7 @@ mod tests {
     #[test]
     fn a_frame_that_broke_off_may_come_again_over_the_next_stream() {
         let (direct, from, id) = (Direct::new(true), Address::repeat_byte(2), [1; 32]);
-        let terms = SessionTerms { id, peers: [from].into(), frame_bytes: 100, peer_bytes: 150 };
+        let terms = SessionTerms { id, peers: [(from, 150)].into(), frame_bytes: 100 };
         let _session = direct.open(terms).unwrap();
         let broken = direct.begin_reading(&id, from).unwrap();
         assert!(broken.admits(100));

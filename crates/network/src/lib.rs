@@ -47,7 +47,7 @@ pub use crate::{
         Admission, AdmissionError, AdmissionRule, Admitted, Eligibility, EligibilityError, RefusedError,
     },
     core::{Network, Receiver, SendError, Sender},
-    direct::{DirectError, Session, SessionId, SessionTerms},
+    direct::{DirectError, Finished, Session, SessionId, SessionTerms},
     driver::{Config, Dialer, DriveError, Driver, StartError},
     frame::{Frame, FrameReader, MAX_FRAME_BYTES, MAX_SKIPPED_BYTES},
     gate::Bounds,

@@ -22,6 +22,8 @@ use coxswain_service::{
 };
 #[cfg(all(unix, feature = "threshold"))]
 use coxswain_signing::store::{self, Passphrase, ShareFile};
+#[cfg(all(unix, feature = "threshold"))]
+use coxswain_signing::threshold::READ_BYTES;
 use coxswain_signing::{TestChain, WholeKey, WholeKeySigner};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -208,6 +210,7 @@ impl Joining<'_> {
             identity: self.identity,
             secret: sharing.secret,
             times: self.chain.parameters().signing,
+            read_bytes: READ_BYTES,
             journal: self.journal,
         };
         let opened = ShareFile::open(&path, &sharing.passphrase).map_err(|error| error.to_string());

@@ -53,7 +53,8 @@ fn sign(keys: &[Arc<SeatKey>], setup: &Setup) -> (Duration, usize) {
     let mut out = BTreeMap::new();
     let mut one = Vec::new();
     for key in keys {
-        let (state, sent) = Round1::begin(key.clone(), setup, &BTreeSet::new()).ok().unwrap();
+        let (state, sent) =
+            Round1::begin(key.clone(), setup, 0..setup.digests.len(), &BTreeSet::new()).ok().unwrap();
         one.push((key.seat(), state));
         out.insert(key.seat(), sent);
     }
@@ -67,9 +68,9 @@ fn sign(keys: &[Arc<SeatKey>], setup: &Setup) -> (Duration, usize) {
     let mut received = inboxes(std::mem::take(&mut out), &mut bytes);
     let mut three = Vec::new();
     for (seat, state) in two {
-        let (state, sent) = state.finish(&received.remove(&seat).unwrap()).ok().unwrap();
+        let state = state.finish(&received.remove(&seat).unwrap()).ok().unwrap();
+        out.insert(seat, state.messages());
         three.push((seat, state));
-        out.insert(seat, sent);
     }
     let mut received = inboxes(out, &mut bytes);
     for (seat, state) in three {

@@ -24,8 +24,13 @@ fn direct(number: u8) -> Config {
 
 /// A session among us and these others.
 fn terms(name: u8, peers: &[u8]) -> SessionTerms {
-    let peers = peers.iter().copied().map(address).collect();
-    SessionTerms { id: [name; 32], peers, frame_bytes: 1000, peer_bytes: 300_000 }
+    saying(name, peers, 300_000)
+}
+
+/// In which each of them may say so much.
+fn saying(name: u8, peers: &[u8], bytes: usize) -> SessionTerms {
+    let peers = peers.iter().map(|number| (address(*number), bytes)).collect();
+    SessionTerms { id: [name; 32], peers, frame_bytes: 1000 }
 }
 
 /// Two members, linked, and a third party of this number.
@@ -105,7 +110,7 @@ async fn who_is_no_operator_of_our_wallets_opens_no_stream() {
 #[tokio::test]
 async fn the_longest_frame_and_the_last_byte_are_taken_and_nothing_beyond() {
     let [one, two, _three] = three(direct(3), 3).await;
-    let exact = SessionTerms { frame_bytes: 100, peer_bytes: 150, ..terms(1, &[2]) };
+    let exact = SessionTerms { frame_bytes: 100, ..saying(1, &[2], 150) };
     let ours = one.network.session(exact.clone()).unwrap();
     assert_eq!(ours.send(address(2), &[1; 101]), Err(DirectError::TooLong(101)));
     assert_eq!(ours.send(address(2), &[]), Err(DirectError::TooLong(0)));
@@ -114,8 +119,7 @@ async fn the_longest_frame_and_the_last_byte_are_taken_and_nothing_beyond() {
     ours.send(address(2), &[2; 50]).unwrap();
     assert_eq!(ours.send(address(2), &[3]), Err(DirectError::TooLong(1)));
     assert_eq!(ours.send(address(3), &[3]), Err(DirectError::Stranger(address(3))));
-    let mut theirs =
-        two.network.session(SessionTerms { peers: [address(1)].into(), ..exact.clone() }).unwrap();
+    let mut theirs = two.network.session(SessionTerms { frame_bytes: 100, ..saying(1, &[1], 150) }).unwrap();
     assert_eq!(next(&mut theirs).await, (address(1), vec![1; 100]));
     assert_eq!(next(&mut theirs).await, (address(1), vec![2; 50]));
     assert_eq!(two.network.status().counts.direct_refused, 0);
@@ -130,7 +134,7 @@ async fn the_longest_frame_and_the_last_byte_are_taken_and_nothing_beyond() {
         for frame in frames {
             loose.send(address(2), frame).unwrap();
         }
-        let strict = SessionTerms { id: [name; 32], peers: [address(1)].into(), ..exact.clone() };
+        let strict = SessionTerms { frame_bytes: 100, ..saying(name, &[1], 150) };
         let before = two.network.status().counts.direct_refused;
         let mut theirs = two.network.session(strict).unwrap();
         for frame in &frames[..frames.len() - 1] {
@@ -163,19 +167,24 @@ async fn what_was_not_sent_when_a_link_broke_goes_over_the_next_one() {
 #[tokio::test]
 async fn sessions_take_their_room_from_one_budget_and_give_it_back() {
     let node = Node::start(direct(1), 3).await;
-    // Two peers, each with a frame beyond what it may say.
-    let whole =
-        SessionTerms { frame_bytes: 1 << 10, peer_bytes: (BUDGET / 2 - 1) << 10, ..terms(1, &[2, 3]) };
-    let beyond = SessionTerms { peer_bytes: whole.peer_bytes + 1, ..whole.clone() };
+    let mut whole = saying(1, &[2], (BUDGET - 100) << 10);
+    whole.peers.insert(address(3), 100 << 10);
+    let mut beyond = whole.clone();
+    beyond.peers.insert(address(3), (100 << 10) + 1);
     assert_eq!(node.network.session(beyond).err(), Some(DirectError::NoRoom(BUDGET + 1)));
     let session = node.network.session(whole.clone()).unwrap();
     assert_eq!(node.network.session(whole.clone()).err(), Some(DirectError::Open));
-    let least = SessionTerms { frame_bytes: 1, peer_bytes: 1, ..terms(2, &[2]) };
+    let least = saying(2, &[2], 1);
     assert_eq!(node.network.session(least.clone()).err(), Some(DirectError::NoRoom(1)));
-    drop(session);
+    // One that isn't read any more takes no room, and stands until it is dropped.
+    let finished = session.finish();
+    assert_eq!(node.network.session(whole.clone()).err(), Some(DirectError::Open));
+    let whole_again = SessionTerms { id: [4; 32], ..whole.clone() };
+    drop(node.network.session(whole_again).unwrap());
+    drop(finished);
     node.network.session(least).unwrap();
     node.network.session(whole).unwrap();
-    let endless = SessionTerms { peer_bytes: usize::MAX, ..terms(3, &[2, 3]) };
+    let endless = saying(3, &[2, 3], usize::MAX);
     assert!(matches!(node.network.session(endless).err(), Some(DirectError::NoRoom(_))));
 }
 

@@ -2,7 +2,7 @@
 //! network and the journal.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     fmt,
     sync::{
         Arc,
@@ -10,17 +10,17 @@ use std::{
     },
 };
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use bitcoin::secp256k1::{PublicKey, SecretKey};
-use coxswain_network::{Channel, Identity, Network, Receiver, Sender, Session, SessionTerms};
-use coxswain_protocol::{Seat, SigningGroup};
+use coxswain_network::{Channel, Finished, Identity, Network, Receiver, Sender, Session, SessionTerms};
+use coxswain_protocol::SigningGroup;
 use coxswain_rules::{KeyHash, network::SigningTimes, units::BlockNumber};
 use coxswain_service::{journal::Journal, point};
 use coxswain_signing::{
     ActionId, Job, Outcome, Refusal, Report, SigningRecord, TestChain, WalletSigner,
     group::{Draw, SignedAnnouncement, SignedLacking, SubsetList, WindowId},
     store::ShareFile,
-    threshold::{Command, Event, Participant, Record, SeatKey, Terms, seat_keys},
+    threshold::{Batch, Command, Event, Participant, Record, SeatKey, Terms, seat_keys},
 };
 use tokio::{sync::watch, task::spawn_blocking};
 use tracing::{debug, error, info, warn};
@@ -39,6 +39,8 @@ pub(crate) struct ShareSettings<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) secret: SecretKey,
     pub(crate) times: SigningTimes,
+    /// What is read of the others at once, at most. Alike for all operators of a wallet.
+    pub(crate) read_bytes: usize,
     pub(crate) journal: &'a Arc<Journal>,
 }
 
@@ -52,6 +54,7 @@ pub(crate) struct ThresholdSigner {
     identity: Identity,
     secret: SecretKey,
     times: SigningTimes,
+    read_bytes: usize,
     journal: Arc<Journal>,
     claims: SignedFor,
     floor: Arc<AtomicU64>,
@@ -120,6 +123,7 @@ impl ThresholdSigner {
             identity: settings.identity.clone(),
             secret: settings.secret,
             times: settings.times,
+            read_bytes: settings.read_bytes,
             journal: Arc::clone(settings.journal),
             claims: SignedFor::new(Arc::clone(settings.journal)),
             floor,
@@ -180,9 +184,9 @@ impl ThresholdSigner {
             start_block: job.start_block,
             last_block: job.last_block,
             wants_quorum: !job.has_main_utxo,
+            read_bytes: self.read_bytes,
             digests,
         };
-        let inputs = terms.digests.len();
         let (wallet, public_key, chain_id) = (self.wallet, self.public_key, self.chain.id());
         let (its_group, by) = (group.clone(), Arc::clone(&agreed));
         let proposes = move |bytes: &[u8], id: ActionId| {
@@ -197,7 +201,8 @@ impl ThresholdSigner {
             recorded,
             Box::new(random),
         );
-        let mut run = Run { signer: self, group, record, inputs, sender, session: None, sequence: now().0 };
+        let (session, before, sequence) = (None, None, now().0);
+        let mut run = Run { signer: self, group, record, sender, session, before, sequence };
         let mut participant = Some(participant);
         let mut linked = None;
         clock.mark_changed();
@@ -258,9 +263,10 @@ struct Run<'a> {
     signer: &'a ThresholdSigner,
     group: &'a SigningGroup,
     record: JobRecord,
-    inputs: usize,
     sender: &'a Sender,
     session: Option<Session>,
+    /// That of the batch before.
+    before: Option<Finished>,
     sequence: u64,
 }
 
@@ -322,10 +328,9 @@ impl Run<'_> {
         point(after);
         let wallet = self.signer.wallet;
         match record {
-            Record::Attempt(attempt, context, seats) => {
+            Record::Attempt(attempt, _, seats) => {
                 let names: Vec<_> = seats.iter().map(ToString::to_string).collect();
                 info!(%wallet, attempt, seats = names.join(", "), "an attempt to sign begins");
-                self.begin(context, seats);
             }
             Record::Ban(by, seat) => {
                 error!(%wallet, %by, %seat, "alarm: a seat has cheated, and is never signed with again")
@@ -335,23 +340,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Opens the streams to those who sign with us.
-    fn begin(&mut self, context: &B256, seats: &BTreeSet<Seat>) {
-        let us = self.signer.us();
-        let mut held = BTreeMap::<Address, usize>::new();
-        for holder in seats.iter().filter_map(|seat| self.group.holder(*seat)) {
-            *held.entry(holder).or_default() += 1;
-        }
-        self.session = None;
-        let Some(own) = held.remove(&us) else { return };
-        let pairs = own.saturating_mul(held.values().copied().max().unwrap_or_default());
-        let terms = SessionTerms {
-            id: context.0,
-            peers: held.into_keys().collect(),
-            frame_bytes: wire::frame_bytes(self.inputs),
-            peer_bytes: wire::peer_bytes(self.inputs, pairs),
-        };
-        match self.signer.network.session(terms) {
+    /// Opens the streams to those who sign a batch with us. Those of the batch before stay until what we have said on them is read: by the
+    /// next batch it is, since nobody goes on without it.
+    fn open(&mut self, batch: Batch) {
+        self.before = self.session.take().map(Session::finish);
+        let (id, frame_bytes) = (batch.id.0, batch.message_bytes);
+        match self.signer.network.session(SessionTerms { id, peers: batch.peers, frame_bytes }) {
             Ok(session) => self.session = Some(session),
             Err(error) => {
                 warn!(wallet = %self.signer.wallet, %error, "no direct streams: this attempt goes without us")
@@ -376,6 +370,7 @@ impl Run<'_> {
                 (wire::LACKING, own.then_some(bytes))
             }
             Command::Signatures(signatures) => (wire::SIGNATURES, Some(wire::put_signatures(&signatures))),
+            Command::Open(batch) => return self.open(batch),
             Command::Send(to, message) => {
                 if let Some(session) = &self.session
                     && let Err(error) = session.send(to, &wire::frame(&message))

@@ -15,7 +15,7 @@ use coxswain_protocol::{
 use coxswain_rules::KeyHash;
 use coxswain_signing::{
     group::{SignedAnnouncement, SignedLacking, SubsetList, WindowId},
-    threshold::{Event, ROUND_BYTES, RoundMessage},
+    threshold::{Event, FRAME_BYTES, RoundMessage},
 };
 
 /// An announcement.
@@ -29,13 +29,9 @@ pub(super) const SIGNATURES: &[u8] = b"coxswain/signing/signatures/1";
 
 /// How many messages of a seat and action are passed on. Each attempt takes an announcement, and a word on what was lacking.
 const QUOTA: usize = 16;
-/// What comes before a frame's message: attempt, round, from, to.
-const HEADER: usize = 4;
-/// The rounds' messages of one pair and input, all of them.
-const PAIR_BYTES: usize = {
-    let [one, two, three] = ROUND_BYTES;
-    one + two + three
-};
+/// What comes before a frame's message: attempt, batch, round, from, to.
+const HEADER: usize = 5;
+const _: () = assert!(HEADER <= FRAME_BYTES);
 
 /// An envelope of ours. `None` if it is too long to be sent.
 pub(super) fn envelope(identity: &Identity, kind: &[u8], payload: &[u8], sequence: u64) -> Option<Vec<u8>> {
@@ -71,28 +67,15 @@ fn signatures(bytes: &[u8]) -> Option<Vec<Signature>> {
 
 /// A seat's message as a frame.
 pub(super) fn frame(message: &RoundMessage) -> Vec<u8> {
-    let mut frame = vec![message.attempt, message.round, message.from.number(), message.to.number()];
-    frame.extend_from_slice(&message.bytes);
-    frame
+    let RoundMessage { attempt, batch, round, from, to, bytes } = message;
+    [&[*attempt, *batch, *round, from.number(), to.number()], &bytes[..]].concat()
 }
 
 /// The message in a frame. `None` if it is none.
 pub(super) fn message(frame: &[u8]) -> Option<RoundMessage> {
-    let (&[attempt, round, from, to], bytes) = frame.split_first_chunk::<HEADER>()?;
+    let (&[attempt, batch, round, from, to], bytes) = frame.split_first_chunk::<HEADER>()?;
     let seat = |number: u8| Seat::try_from(u64::from(number)).ok();
-    Some(RoundMessage { attempt, round, from: seat(from)?, to: seat(to)?, bytes: bytes.to_vec() })
-}
-
-/// The most bytes of a frame when so many inputs are signed.
-pub(super) fn frame_bytes(inputs: usize) -> usize {
-    let largest = ROUND_BYTES.into_iter().max().unwrap_or_default();
-    largest.saturating_mul(inputs).saturating_add(HEADER)
-}
-
-/// The most bytes that an operator sends to another when there are so many pairs of their seats.
-pub(super) fn peer_bytes(inputs: usize, pairs: usize) -> usize {
-    let pair = PAIR_BYTES.saturating_mul(inputs).saturating_add(3 * HEADER);
-    pair.saturating_mul(pairs)
+    Some(RoundMessage { attempt, batch, round, from: seat(from)?, to: seat(to)?, bytes: bytes.to_vec() })
 }
 
 /// What the topic accepts: of each author what it has signed itself, for its own seats, about no window that is over.
@@ -205,8 +188,15 @@ mod tests {
 
     fn lacking(by: u8, number: u8) -> Vec<u8> {
         let (window, action_id) = (window(FLOOR), ActionId(B256::repeat_byte(5)));
-        let lacking =
-            Lacking { window, action_id, attempt: 1, round: 1, seat: seat(number), lacks: [].into() };
+        let lacking = Lacking {
+            window,
+            action_id,
+            attempt: 1,
+            batch: 0,
+            round: 1,
+            seat: seat(number),
+            lacks: [].into(),
+        };
         lacking.sign(&SecretKey::from_slice(&[by; 32]).unwrap()).to_bytes()
     }
 

@@ -22,6 +22,8 @@ pub struct Lacking {
     pub action_id: ActionId,
     /// In which attempt.
     pub attempt: u8,
+    /// In which batch of the inputs.
+    pub batch: u8,
     /// In which round.
     pub round: u8,
     /// Who says so.
@@ -40,11 +42,11 @@ pub struct SignedLacking {
 
 impl Lacking {
     fn to_bytes(&self) -> Vec<u8> {
-        let Self { window, action_id, attempt, round, seat, lacks } = self;
+        let Self { window, action_id, attempt, batch, round, seat, lacks } = self;
         let mut out = window.to_bytes();
         out.extend_from_slice(action_id.0.as_slice());
         let count = u8::try_from(lacks.len()).expect("there are at most 255 seats");
-        out.extend_from_slice(&[*attempt, *round, seat.number(), count]);
+        out.extend_from_slice(&[*attempt, *batch, *round, seat.number(), count]);
         out.extend(lacks.iter().map(|seat| seat.number()));
         out
     }
@@ -88,14 +90,15 @@ impl SignedLacking {
         let mut input = Reader(bytes);
         let window = input.window()?;
         let action_id = ActionId(B256::new(input.array()?));
-        let [attempt, round] = input.array()?;
+        let [attempt, batch, round] = input.array()?;
         let seat = input.seat()?;
         let lacks = input.seats()?;
         let (key, signature) = input.key_and_signature()?;
         if !input.0.is_empty() {
             return Err(AnnouncementError::Malformed);
         }
-        Ok(Self { lacking: Lacking { window, action_id, attempt, round, seat, lacks }, key, signature })
+        let lacking = Lacking { window, action_id, attempt, batch, round, seat, lacks };
+        Ok(Self { lacking, key, signature })
     }
 
     /// Whether it counts: said by the holder of its seat about this action.

@@ -2,9 +2,12 @@
 //!
 //! Each step takes the messages of all others and runs all sessions before it gives out a byte, so that what a check refuses
 //! is answered by nothing. What a step has kept is used up by it: nothing is run twice.
+//!
+//! Rounds 1 and 2 may take the inputs in batches, one after the other. Round 3 is of all of them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::Arc,
 };
 
@@ -86,7 +89,7 @@ pub struct Round2 {
     kept: Vec<Kept2>,
 }
 
-/// Round 3 is sent.
+/// Round 2 is checked, of all inputs so far: round 3 can be sent once these are all.
 pub struct Round3 {
     common: Common,
     digests: Vec<Digest>,
@@ -155,13 +158,14 @@ impl Common {
 }
 
 impl Round1 {
-    /// Begins an attempt: the messages of round 1.
+    /// Begins an attempt, or the next batch of its inputs: the messages of round 1.
     ///
     /// # Errors
-    /// If the setup is not one for this key, or this seat is to sign with one of the `banned`.
+    /// If the setup is not one for this key, it has no such inputs, or this seat is to sign with one of the `banned`.
     pub fn begin(
         key: Arc<SeatKey>,
         setup: &Setup,
+        inputs: Range<usize>,
         banned: &BTreeSet<Seat>,
     ) -> Result<(Self, Outgoing), Failure> {
         let Setup { context, seats, digests } = setup;
@@ -176,14 +180,17 @@ impl Round1 {
         }
         let others: Vec<Seat> = seats.iter().copied().filter(|seat| *seat != key.seat()).collect();
         let counterparties: Vec<PartyIndex> = others.iter().copied().map(Common::party).collect();
-        let sessions = (0..).zip(digests).map(|(index, digest)| SignData {
-            sign_id: session_id(*context, index, digest).to_vec(),
-            counterparties: counterparties.clone(),
-            message_hash: *digest.as_ref(),
-        });
+        let batch = digests.get(inputs.clone()).filter(|batch| !batch.is_empty());
+        let batch = batch.ok_or_else(|| Failure::Local(format!("there are no inputs {inputs:?}")))?;
+        let sessions =
+            (0..).zip(digests).skip(inputs.start).zip(batch).map(|((index, digest), _)| SignData {
+                sign_id: session_id(*context, index, digest).to_vec(),
+                counterparties: counterparties.clone(),
+                message_hash: *digest.as_ref(),
+            });
         let common = Common { key, others, sessions: sessions.collect() };
-        let mut kept = Vec::with_capacity(digests.len());
-        let mut messages = Vec::with_capacity(digests.len());
+        let mut kept = Vec::with_capacity(batch.len());
+        let mut messages = Vec::with_capacity(batch.len());
         for data in &common.sessions {
             let (unique, each, out) =
                 common.key.party.sign_phase1(data).map_err(|abort| common.failure(abort))?;
@@ -215,11 +222,11 @@ impl Round1 {
 }
 
 impl Round2 {
-    /// Checks round 2, all of it, and answers with round 3: the same message for all.
+    /// Checks round 2, all of it.
     ///
     /// # Errors
     /// If anything of it doesn't hold.
-    pub fn finish(self, received: &BTreeMap<Seat, Vec<u8>>) -> Result<(Round3, Outgoing), Failure> {
+    pub fn finish(self, received: &BTreeMap<Seat, Vec<u8>>) -> Result<Round3, Failure> {
         let Self { common, kept } = self;
         let received = common.read::<Phase2>(received)?;
         let mut ours = Vec::with_capacity(kept.len());
@@ -227,15 +234,28 @@ impl Round2 {
             let step = common.key.party.sign_phase3(data, unique, each, received);
             ours.push(step.map_err(|abort| common.failure(abort))?);
         }
-        let messages: Vec<Phase3> = ours.iter().map(|(_, message)| message.clone()).collect();
-        let bytes = encode(&messages);
-        let out = common.others.iter().map(|seat| (*seat, bytes.clone())).collect();
         let digests = common.sessions.iter().map(|data| Digest::from_digest(data.message_hash)).collect();
-        Ok((Round3 { common, digests, ours }, out))
+        Ok(Round3 { common, digests, ours })
     }
 }
 
 impl Round3 {
+    /// Adds the next batch of the same attempt.
+    #[must_use]
+    pub fn with(mut self, next: Self) -> Self {
+        self.common.sessions.extend(next.common.sessions);
+        self.digests.extend(next.digests);
+        self.ours.extend(next.ours);
+        self
+    }
+
+    /// The messages of round 3: the same one for all.
+    pub fn messages(&self) -> Outgoing {
+        let messages: Vec<Phase3> = self.ours.iter().map(|(_, message)| message.clone()).collect();
+        let bytes = encode(&messages);
+        self.common.others.iter().map(|seat| (*seat, bytes.clone())).collect()
+    }
+
     /// The signatures: all of them, each verified, or none.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use bitcoin::secp256k1::{Message as Digest, ecdsa::Signature};
 use coxswain_protocol::{Seat, SigningGroup};
 use coxswain_rules::{network::SigningTimes, units::BlockNumber};
 
+use super::batches::Batch;
 use crate::{
     ActionId, Report,
     group::{Draw, WindowId},
@@ -31,6 +32,8 @@ pub struct Terms {
     pub start_block: BlockNumber,
     /// Nothing leaves after this block.
     pub last_block: BlockNumber,
+    /// What an operator reads of the others at once, at most: [`READ_BYTES`](super::READ_BYTES), alike for all.
+    pub read_bytes: usize,
     /// Whether the wallet has no main UTXO and the action spends: then more seats must have announced.
     pub wants_quorum: bool,
 }
@@ -79,6 +82,8 @@ pub enum Event {
 pub struct RoundMessage {
     /// In which attempt.
     pub attempt: u8,
+    /// Of which batch of the inputs. Round 3 goes with the last one.
+    pub batch: u8,
     /// In which round.
     pub round: u8,
     /// From which seat.
@@ -113,6 +118,8 @@ pub enum Command {
     List(Vec<u8>),
     /// Tell all operators of the wallet that we lack messages, or pass on that somebody does.
     Lacking(Vec<u8>),
+    /// Make room for what comes of this batch, and take what comes, in place of what came before.
+    Open(Batch),
     /// Send this to the operator that holds the receiving seat.
     Send(Address, RoundMessage),
     /// Tell all operators of the wallet.

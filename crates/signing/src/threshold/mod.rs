@@ -5,6 +5,7 @@
 
 mod attempt;
 mod bans;
+mod batches;
 mod events;
 mod keys;
 mod messages;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use attempt::{Failure, MAX_SESSIONS, Outgoing, ROUND_BYTES, Round1, Round2, Round3, Setup};
 pub use bans::{Ban, BanError, BanRecord, MemoryBans, NewBan};
+pub use batches::{Batch, FRAME_BYTES, READ_BYTES};
 pub use events::{Command, Event, Record, Recorded, RoundMessage, Terms};
 pub use keys::{KeyError, SCHEME, SeatKey, deal, deal_key, seat_keys};
 pub use participant::{Participant, Proposes};

@@ -14,11 +14,12 @@ use coxswain_protocol::Seat;
 use coxswain_rules::units::{BlockNumber, Blocks};
 
 use super::{
-    attempt::{Failure, Outgoing, ROUND_BYTES, Round1, Setup},
+    attempt::{Failure, Outgoing, Round1, Setup},
     bans::NewBan,
+    batches::Batches,
     events::{Command, Event, Record, Recorded, RoundMessage, Terms},
     keys::SeatKey,
-    running::{Running, Stage},
+    running::{Running, Stage, Step, Taken},
 };
 use crate::{
     ActionId, AttemptReport, Blame, Outcome, Refusal, Report, Signed,
@@ -35,7 +36,7 @@ pub type Proposes = Box<dyn Fn(&[u8], ActionId) -> bool + Send + Sync>;
 enum After {
     Announce(Box<SignedAnnouncement>),
     Begin(u8),
-    Ban(NewBan, u8, u8),
+    Ban(NewBan, u8, Step),
     Nothing,
 }
 
@@ -52,8 +53,8 @@ pub struct Participant {
     board: Board,
     recorded: Recorded,
     links: BTreeSet<Address>,
-    /// Who has said that it lacks whose messages, by attempt and round.
-    lacking: BTreeMap<(u8, u8, Seat), BTreeSet<Seat>>,
+    /// Who has said, in which attempt, that it stops at which step and lacks whose messages.
+    lacking: BTreeMap<(u8, Seat), (Step, BTreeSet<Seat>)>,
     block: BlockNumber,
     running: Option<Running>,
     pending: BTreeMap<u64, After>,
@@ -150,12 +151,19 @@ impl Participant {
         u8::try_from(self.terms.times.attempts).unwrap_or(u8::MAX)
     }
 
-    /// Where the rounds of an attempt begin, and where each ends, in blocks after the attempt's start.
-    fn deadline(&self, round: u8) -> Blocks {
+    /// Where a step ends, in blocks after the attempt's start. Rounds have a third of the time each; batches share that of the first two.
+    fn deadline(&self, (batch, round): Step, batches: usize) -> Blocks {
         let times = &self.terms.times;
         let begin = times.delay.saturating_add(times.announcement).saturating_add(times.list_wait);
         let each = times.rounds.saturating_sub(times.list_wait).0 / 3;
-        begin.saturating_add(Blocks(each.saturating_mul(u64::from(round))))
+        let passed = match round {
+            3 => each.saturating_mul(3),
+            _ => {
+                let steps = u64::from(batch).saturating_mul(2).saturating_add(u64::from(round));
+                each.saturating_mul(steps).div_ceil(u64::try_from(batches).unwrap_or(u64::MAX).max(1))
+            }
+        };
+        begin.saturating_add(Blocks(passed))
     }
 
     fn on_block(&mut self, block: BlockNumber) {
@@ -191,9 +199,13 @@ impl Participant {
         if offset >= announcing.end.saturating_add(times.list_wait) {
             self.take();
         }
-        for round in 1..=3 {
-            if offset >= self.deadline(round) {
-                self.end_round(round);
+        let running = self.running.as_ref().filter(|running| !running.over);
+        let Some((running, taken)) = running.and_then(|it| Some((it, it.taken.as_ref()?))) else { return };
+        // Only the batch that we are in: to be behind by a whole one is to be late in this one.
+        let (batch, count) = (running.batch, taken.batches.count());
+        for step in [1, 2, 3].map(|round| (batch, round)) {
+            if offset >= self.deadline(step, count) {
+                self.end_step(step);
             }
         }
     }
@@ -253,10 +265,10 @@ impl Participant {
                 self.hear(*signed);
             }
             After::Begin(number) => self.begin(number),
-            After::Ban(NewBan { seat, by, reason }, attempt, round) => {
+            After::Ban(NewBan { seat, by, reason }, attempt, step) => {
                 self.recorded.banned.entry(by).or_default().insert(seat);
                 self.blames.push(Blame::Ban { seat, by, reason });
-                self.say(by, attempt, round, [seat].into());
+                self.say(by, attempt, step, [seat].into());
             }
             After::Nothing => {}
         }
@@ -353,7 +365,9 @@ impl Participant {
         let Some(running) = self.running.as_mut().filter(|running| running.taken.is_none()) else { return };
         let Some(list) = running.lists.take() else { return };
         let (context, seats) = (list.context(), list.seats());
-        running.taken = Some((context, seats.clone()));
+        let Terms { group, digests, read_bytes, .. } = &self.terms;
+        let batches = Batches::new(&seats, group, digests.len(), *read_bytes);
+        running.taken = Some(Taken { context, seats: seats.clone(), batches });
         // What it announced with in this attempt is what the list must carry; and an operator that says two things is out.
         let out = seats.iter().any(|seat| {
             self.terms.group.holder(*seat).is_some_and(|holder| self.board.out().contains(&holder))
@@ -364,105 +378,138 @@ impl Participant {
     }
 
     fn begin(&mut self, number: u8) {
-        let Some(running) = self.running.as_ref().filter(|running| running.number == number && !running.over)
-        else {
-            return;
-        };
-        let Some((context, seats)) = running.taken.clone().filter(|_| !self.is_banning()) else { return };
-        let setup = Setup { context, seats, digests: self.terms.digests.clone() };
+        let banning = self.is_banning();
+        let running = self.running.as_ref();
+        if running.is_some_and(|running| running.number == number && !running.over) && !banning {
+            self.begin_batch(0);
+            self.progress();
+        }
+    }
+
+    /// All own seats go into the next batch.
+    fn begin_batch(&mut self, number: u8) {
+        let Some(running) = &mut self.running else { return };
+        running.batch = number;
+        let Some(Taken { context, seats, batches }) = &running.taken else { return };
+        let setup = Setup { context: *context, seats: seats.clone(), digests: self.terms.digests.clone() };
+        let inputs = batches.inputs(usize::from(number));
         let own: Vec<Arc<SeatKey>> =
             self.keys.values().filter(|key| setup.seats.contains(&key.seat())).cloned().collect();
+        if !own.is_empty() {
+            let batch = batches.batch(running.number, number, context, self.us);
+            self.commands.push_back(Command::Open(batch));
+        }
         for key in own {
             let seat = key.seat();
             let banned = self.recorded.banned.get(&seat).cloned().unwrap_or_default();
-            match Round1::begin(key, &setup, &banned) {
+            match Round1::begin(key, &setup, inputs.clone(), &banned) {
                 Ok((stage, out)) => self.step(seat, Stage::One(stage), out),
-                Err(failure) => return self.failed(seat, 1, failure),
+                Err(failure) => return self.failed(seat, (number, 1), failure),
             }
         }
-        self.progress();
     }
 
     /// A seat goes into a round, and its messages leave.
     fn step(&mut self, seat: Seat, stage: Stage, out: Outgoing) {
         let Some(running) = &mut self.running else { return };
-        let round = stage.round();
+        let (batch, round) = (running.batch, stage.round());
         running.stages.insert(seat, stage);
         for (to, bytes) in out {
             if self.keys.contains_key(&to) {
-                running.inbox.entry((round, to)).or_default().insert(seat, bytes);
+                running.inbox.entry(((batch, round), to)).or_default().insert(seat, bytes);
             } else if let Some(holder) = self.terms.group.holder(to) {
-                let message = RoundMessage { attempt: running.number, round, from: seat, to, bytes };
+                let message = RoundMessage { attempt: running.number, batch, round, from: seat, to, bytes };
                 self.commands.push_back(Command::Send(holder, message));
             }
         }
     }
 
     fn on_round(&mut self, operator: Address, message: RoundMessage) {
-        let RoundMessage { attempt, round, from, to, mut bytes } = message;
+        let RoundMessage { attempt, batch, round, from, to, mut bytes } = message;
         let Some(running) =
             self.running.as_mut().filter(|running| running.number == attempt && !running.over)
         else {
             return;
         };
-        let at = running.stages.get(&to).map_or(0, Stage::round);
+        let Some(taken) = &running.taken else { return };
+        let Some(size) = taken.batches.message_bytes(usize::from(batch), round) else { return };
         // Nobody is further ahead than by a round.
-        let near = (at.max(1)..=at + 1).contains(&round) && round <= 3;
-        let member = running.taken.as_ref().is_none_or(|(_, seats)| seats.contains(&from));
-        if !self.keys.contains_key(&to) || self.terms.group.holder(from) != Some(operator) || !near || !member
-        {
+        let step = (batch, round);
+        let near = match running.step(to) {
+            None => step == (0, 1),
+            Some(at) => step == at || step == next(at, &taken.batches),
+        };
+        let own = self.keys.contains_key(&to) && taken.seats.contains(&to);
+        if !own || self.terms.group.holder(from) != Some(operator) || !near || !taken.seats.contains(&from) {
             return;
         }
-        let size = ROUND_BYTES.get(usize::from(round) - 1).map_or(0, |size| size * self.terms.digests.len());
         if bytes.len() != size {
             // It is a fault whatever it is: it need not be kept.
             bytes = Vec::new();
         }
-        running.inbox.entry((round, to)).or_default().entry(from).or_insert(bytes);
+        running.inbox.entry((step, to)).or_default().entry(from).or_insert(bytes);
         self.progress();
     }
 
     /// Takes every seat as far as its messages reach.
     fn progress(&mut self) {
-        while let Some((seat, round)) = self.complete() {
+        while let Some((seat, step)) = self.complete() {
             let Some(running) = &mut self.running else { return };
-            let Some(stage) = running.stages.remove(&seat) else { return };
-            let inbox = running.inbox.remove(&(round, seat)).unwrap_or_default();
+            let (Some(stage), Some(taken)) = (running.stages.remove(&seat), &running.taken) else { return };
+            let is_last = taken.batches.is_last(usize::from(running.batch));
+            let inbox = running.inbox.remove(&(step, seat)).unwrap_or_default();
             let late = self.block.saturating_add(self.terms.times.last_round) > self.terms.last_block;
-            let step = match stage {
-                Stage::One(stage) => stage.finish(&inbox).map(|(stage, out)| (Stage::Two(stage), out)),
+            let outcome = match stage {
+                Stage::One(stage) => stage.finish(&inbox).map(|(stage, out)| Some((Stage::Two(stage), out))),
                 // Round 3 begins only if there is time for it and for what follows.
                 Stage::Two(_) if late => {
                     Err(Failure::Local("too few blocks are left for round 3".to_owned()))
                 }
-                Stage::Two(stage) => stage.finish(&inbox).map(|(stage, out)| (Stage::Three(stage), out)),
+                Stage::Two(stage) => stage.finish(&inbox).map(|checked| {
+                    let all = match running.checked.remove(&seat) {
+                        Some(before) => before.with(checked),
+                        None => checked,
+                    };
+                    if is_last {
+                        let out = all.messages();
+                        return Some((Stage::Three(all), out));
+                    }
+                    running.checked.insert(seat, all);
+                    None
+                }),
                 Stage::Three(stage) => match stage.finish(&inbox) {
                     Ok(signatures) => return self.signed(signatures),
                     Err(failure) => Err(failure),
                 },
             };
-            match step {
-                Ok((stage, out)) => self.step(seat, stage, out),
-                Err(failure) => return self.failed(seat, round, failure),
+            match outcome {
+                Ok(Some((stage, out))) => self.step(seat, stage, out),
+                // All own seats go on together: what is read belongs to one batch.
+                Ok(None) if running.stages.is_empty() => {
+                    let next = running.batch.saturating_add(1);
+                    self.begin_batch(next);
+                }
+                Ok(None) => {}
+                Err(failure) => return self.failed(seat, step, failure),
             }
         }
     }
 
-    /// A seat that holds all messages of its round.
-    fn complete(&self) -> Option<(Seat, u8)> {
+    /// A seat that holds all messages of its step.
+    fn complete(&self) -> Option<(Seat, Step)> {
         let running = self.running.as_ref().filter(|running| !running.over)?;
-        let (_, seats) = running.taken.as_ref()?;
+        let seats = &running.taken.as_ref()?.seats;
         running.stages.iter().find_map(|(seat, stage)| {
-            let inbox = running.inbox.get(&(stage.round(), *seat))?;
+            let step = (running.batch, stage.round());
+            let inbox = running.inbox.get(&(step, *seat))?;
             let all = seats.iter().filter(|other| *other != seat).all(|other| inbox.contains_key(other));
-            all.then_some((*seat, stage.round()))
+            all.then_some((*seat, step))
         })
     }
 
     fn signed(&mut self, signatures: Vec<Signature>) {
         let attempt = self.running.as_ref().map_or(0, |running| u64::from(running.number));
-        let taken = self.running.as_ref().and_then(|running| running.taken.as_ref());
-        let seats = taken.map(|(_, seats)| seats.iter().copied().collect()).unwrap_or_default();
+        let seats = self.running.as_ref().map(Running::seats).unwrap_or_default().into_iter().collect();
         let heard = self.heard.iter().copied().collect();
         let signed = Signed { signatures: signatures.clone(), attempt, seats, heard };
         self.commands.push_back(Command::Signatures(signatures));
@@ -479,5 +526,14 @@ impl Participant {
         if all {
             self.signed(signatures);
         }
+    }
+}
+
+/// The step behind this one.
+fn next((batch, round): Step, batches: &Batches) -> Step {
+    match round {
+        1 => (batch, 2),
+        2 if !batches.is_last(usize::from(batch)) => (batch.saturating_add(1), 1),
+        _ => (batch, 3),
     }
 }

@@ -63,6 +63,7 @@ fn terms() -> Terms {
         times: TIMES,
         start_block: BlockNumber(START),
         last_block: BlockNumber(START + 5 * TIMES.attempt().0),
+        read_bytes: READ_BYTES,
         wants_quorum: false,
     }
 }
@@ -80,6 +81,7 @@ struct World<'a> {
     reports: BTreeMap<u8, Report>,
     tamper: &'a mut dyn FnMut(&mut RoundMessage) -> bool,
     sent: BTreeMap<u8, usize>,
+    opened: BTreeMap<u8, Vec<Batch>>,
     alarms: Vec<Address>,
     randomness: u8,
 }
@@ -93,6 +95,7 @@ impl<'a> World<'a> {
             reports: BTreeMap::new(),
             tamper,
             sent: BTreeMap::new(),
+            opened: BTreeMap::new(),
             alarms: Vec::new(),
             randomness: 0,
         };
@@ -169,6 +172,7 @@ impl<'a> World<'a> {
                     Command::Signatures(signatures) => {
                         events.extend(others(from).map(|to| (to, Event::Signatures(signatures.clone()))));
                     }
+                    Command::Open(batch) => self.opened.entry(from).or_default().push(batch),
                     Command::TwoFaces(operator) => self.alarms.push(operator),
                     Command::Finish(report) => assert!(self.reports.insert(from, report).is_none()),
                 }
@@ -375,6 +379,7 @@ fn what_is_said_to_be_lacking_counts_from_the_seats_holder_only() {
         window: terms().window,
         action_id: action(id),
         attempt,
+        batch: 0,
         round,
         seat: seat(1),
         lacks: [seat(2), seat(3)].into(),
@@ -398,6 +403,81 @@ fn what_is_said_to_be_lacking_counts_from_the_seats_holder_only() {
         world.there.get_mut(&2).unwrap().handle(Event::Lacking(good.to_bytes()));
         let command = world.there.get_mut(&2).unwrap().poll();
         assert_eq!(matches!(command, Some(Command::Lacking(bytes)) if bytes == good.to_bytes()), passed_on);
+    }
+}
+
+/// Five inputs, of which two fit at once.
+fn in_batches() -> Terms {
+    let [one, two, three] = ROUND_BYTES;
+    let pair = 2 * (one + two) + 5 * three + 3 * FRAME_BYTES;
+    let digests = (0..5_u8).map(|input| sha256d::Hash::hash(&[input]).to_byte_array());
+    Terms { digests: digests.map(Message::from_digest).collect(), read_bytes: 2 * pair, ..terms() }
+}
+
+#[test]
+fn inputs_that_do_not_fit_at_once_go_in_batches_and_are_signed_together() {
+    let mut seen = Vec::new();
+    let mut tamper = |message: &mut RoundMessage| {
+        seen.push((message.batch, message.round));
+        true
+    };
+    let mut world = World::new(&[1, 2, 3, 4, 5], in_batches(), &mut tamper);
+    assert_eq!(world.run().len(), 5);
+    assert_eq!(world.signed().0, 1);
+    assert_eq!(world.sent, [(1, 18), (2, 18), (3, 6)].into(), "three seats, three batches, and round 3 once");
+    let opened: BTreeSet<_> = world
+        .opened
+        .values()
+        .map(|batches| {
+            assert!(
+                batches.iter().all(|batch| batch.peers.values().sum::<usize>() <= world.terms.read_bytes)
+            );
+            batches.iter().map(|batch| (batch.number, batch.id)).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!((world.opened.len(), opened.len()), (3, 1), "all know them by the same names");
+    assert_eq!(opened.first().unwrap().iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(seen.is_sorted(), "one after the other: {seen:?}");
+}
+
+/// In whichever batch: the attempt is over, nothing of round 3 leaves in it, and the next one goes without the cheat.
+#[test]
+fn a_cheat_in_any_batch_ends_the_attempt_before_round_3() {
+    for batch in 0..3 {
+        for round in [1, 2] {
+            let mut third = 0;
+            let mut tamper = |message: &mut RoundMessage| {
+                if (message.from, message.batch, message.round) == (seat(2), batch, round) {
+                    let at = if round == 2 { message.bytes.len() - 1 } else { 32 * 3 };
+                    message.bytes[at] ^= 1;
+                }
+                let is_honest = message.from != seat(2);
+                third += usize::from(is_honest && (message.attempt, message.round) == (1, 3));
+                true
+            };
+            let mut world = World::new(&[1, 2, 3, 4, 5], in_batches(), &mut tamper);
+            marked(&mut world, &[4, 5]);
+            world.run();
+            let (attempt, seats) = world.signed();
+            assert!(attempt > 1 && !seats.contains(&2), "{attempt}: {seats:?}");
+            for victim in [1, 3] {
+                assert_eq!(world.recorded[&victim].banned, [(seat(victim), [seat(2)].into())].into());
+            }
+            assert_eq!(third, 0, "batch {batch}, round {round}");
+        }
+    }
+}
+
+#[test]
+fn a_seat_that_is_silent_in_a_later_batch_is_named_and_nobody_else() {
+    let mut tamper =
+        |message: &mut RoundMessage| (message.from, message.batch, message.round) != (seat(2), 1, 2);
+    let mut world = World::new(&[1, 2, 3, 4, 5], in_batches(), &mut tamper);
+    marked(&mut world, &[4, 5]);
+    world.run();
+    assert!(world.signed().0 > 1);
+    for victim in [1, 3] {
+        assert_eq!(world.reports[&victim].blames, [Blame::Silent { seat: seat(2), round: 2 }]);
     }
 }
 
@@ -536,8 +616,13 @@ fn nobody_speaks_for_anothers_seat() {
     let mut tamper = untouched;
     let mut world = World::new(&[1, 2, 3], terms(), &mut tamper);
     world.run_to(START, START + 3);
+    // The list is taken, and nobody has said anything yet.
+    for participant in world.there.values_mut() {
+        participant.handle(Event::Block(BlockNumber(START + 4)));
+    }
     // A message that claims to be seat 2's, from operator 3, before seat 2's own.
-    let forged = RoundMessage { attempt: 1, round: 1, from: seat(2), to: seat(1), bytes: vec![0; 10] };
+    let forged =
+        RoundMessage { attempt: 1, batch: 0, round: 1, from: seat(2), to: seat(1), bytes: vec![0; 10] };
     world.there.get_mut(&1).unwrap().handle(Event::Round { operator: address(3), message: forged });
     world.run_to(START + 4, world.terms.last_block.0);
     assert_eq!(world.signed(), (1, [1, 2, 3].into()));

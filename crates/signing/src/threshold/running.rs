@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::B256;
 use coxswain_protocol::Seat;
 
-use super::attempt::{Round1, Round2, Round3};
+use super::{
+    attempt::{Round1, Round2, Round3},
+    batches::Batches,
+};
 use crate::group::Lists;
 
 /// The round that a seat has sent its messages of.
@@ -25,34 +28,71 @@ impl Stage {
     }
 }
 
+/// Which messages: of which batch, in which round. In order.
+pub(super) type Step = (u8, u8);
+
+/// What an attempt goes by.
+pub(super) struct Taken {
+    pub(super) context: B256,
+    pub(super) seats: BTreeSet<Seat>,
+    pub(super) batches: Batches,
+}
+
 /// The attempt that is going on.
 pub(super) struct Running {
     pub(super) number: u8,
     pub(super) announced: bool,
     pub(super) listed: bool,
     pub(super) lists: Lists,
-    /// The subset, once a list was taken.
-    pub(super) taken: Option<(B256, BTreeSet<Seat>)>,
+    /// By which list, once one was taken.
+    pub(super) taken: Option<Taken>,
+    /// The batch that all own seats are in.
+    pub(super) batch: u8,
     pub(super) stages: BTreeMap<Seat, Stage>,
-    pub(super) inbox: BTreeMap<(u8, Seat), BTreeMap<Seat, Vec<u8>>>,
-    /// Whose messages a seat of ours lacked, in which round.
-    pub(super) lacked: Option<(u8, BTreeSet<Seat>)>,
+    /// What each own seat has come to in the batches that it is through with.
+    pub(super) checked: BTreeMap<Seat, Round3>,
+    pub(super) inbox: BTreeMap<(Step, Seat), BTreeMap<Seat, Vec<u8>>>,
+    /// Whose messages a seat of ours lacked, when.
+    pub(super) lacked: Option<(Step, BTreeSet<Seat>)>,
     pub(super) over: bool,
 }
 
 impl Running {
     pub(super) fn new(number: u8) -> Self {
-        let (lists, stages, inbox) = (Lists::default(), BTreeMap::new(), BTreeMap::new());
         Self {
             number,
             announced: false,
             listed: false,
-            lists,
+            lists: Lists::default(),
             taken: None,
-            stages,
-            inbox,
+            batch: 0,
+            stages: BTreeMap::new(),
+            checked: BTreeMap::new(),
+            inbox: BTreeMap::new(),
             lacked: None,
             over: false,
+        }
+    }
+
+    /// Nothing more is done in it.
+    pub(super) fn stop(&mut self) {
+        self.over = true;
+        self.stages.clear();
+        self.checked.clear();
+        self.inbox.clear();
+    }
+
+    /// The seats that sign. None before a list is taken.
+    pub(super) fn seats(&self) -> BTreeSet<Seat> {
+        self.taken.as_ref().map(|taken| taken.seats.clone()).unwrap_or_default()
+    }
+
+    /// A seat's step: what it has sent, and waits for. `None` if it has sent nothing in the attempt.
+    pub(super) fn step(&self, seat: Seat) -> Option<Step> {
+        match self.stages.get(&seat) {
+            Some(stage) => Some((self.batch, stage.round())),
+            // It waits for our other seats.
+            None => self.checked.contains_key(&seat).then_some((self.batch, 2)),
         }
     }
 }

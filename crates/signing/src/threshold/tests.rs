@@ -122,8 +122,8 @@ fn run_each(seats: Vec<(Arc<SeatKey>, Setup)>, tamper: Tamper<'_>) -> BTreeMap<u
     let mut out = BTreeMap::new();
     for (key, setup) in seats {
         let seat = key.seat();
-        let (state, messages) =
-            Round1::begin(key, &setup, &no_one()).unwrap_or_else(|_| panic!("{seat} begins"));
+        let (state, messages) = Round1::begin(key, &setup, 0..setup.digests.len(), &no_one())
+            .unwrap_or_else(|_| panic!("{seat} begins"));
         states.insert(seat, State::One(state));
         out.insert(seat, messages);
     }
@@ -134,7 +134,10 @@ fn run_each(seats: Vec<(Arc<SeatKey>, Setup)>, tamper: Tamper<'_>) -> BTreeMap<u
             let inbox = inboxes.remove(&seat).unwrap_or_default();
             let step = match state {
                 State::One(state) => state.finish(&inbox).map(|(state, sent)| (State::Two(state), sent)),
-                State::Two(state) => state.finish(&inbox).map(|(state, sent)| (State::Three(state), sent)),
+                State::Two(state) => state.finish(&inbox).map(|state| {
+                    let sent = state.messages();
+                    (State::Three(state), sent)
+                }),
                 State::Three(state) => match state.finish(&inbox) {
                     Ok(signatures) => {
                         ends.insert(seat.number(), End::Signed(signatures));
@@ -334,7 +337,8 @@ fn silence_is_named_and_nothing_of_the_next_round_leaves() {
 fn two_faces_sign_nothing() {
     let setup = setup(&[1, CHEAT, 3], 1);
     let key = &keys()[usize::from(CHEAT) - 1];
-    let (mask, faces) = Round1::begin(key.clone(), &setup, &no_one()).unwrap_or_else(|_| panic!("begins"));
+    let (mask, faces) = Round1::begin(key.clone(), &setup, 0..setup.digests.len(), &no_one())
+        .unwrap_or_else(|_| panic!("begins"));
     let mut mask = Some(mask);
     let mut from_one = None;
     let mut to_three = None;
@@ -463,8 +467,9 @@ fn nothing_is_signed_that_was_not_the_job() {
 
 #[test]
 fn an_attempt_begins_only_with_the_thresholds_number_of_seats_and_none_that_is_banned() {
-    let begin =
-        |setup: &Setup, banned: &BTreeSet<Seat>| Round1::begin(keys()[0].clone(), setup, banned).err();
+    let begin = |setup: &Setup, banned: &BTreeSet<Seat>| {
+        Round1::begin(keys()[0].clone(), setup, 0..setup.digests.len(), banned).err()
+    };
     assert!(begin(&setup(&[1, 2, 3], 1), &BTreeSet::from([seat(4)])).is_none());
     let refused = [
         begin(&setup(&[1, 2, 3], 1), &BTreeSet::from([seat(3)])),
@@ -495,7 +500,10 @@ async fn a_ban_is_durable_before_it_is_a_blame() {
     assert!(matches!(blame, Blame::Ban { seat: banned, by, .. } if (banned, by) == (seat(CHEAT), seat(1))));
     let banned = bans.banned(31337, wallet, seat(1)).await.unwrap();
     assert_eq!(banned, BTreeSet::from([seat(CHEAT)]));
-    assert!(matches!(Round1::begin(keys()[0].clone(), &setup, &banned).err(), Some(Failure::Local(_))));
+    assert!(matches!(
+        Round1::begin(keys()[0].clone(), &setup, 0..setup.digests.len(), &banned).err(),
+        Some(Failure::Local(_))
+    ));
     for (chain_id, wallet, by) in [(1337, wallet, 1), (31337, KeyHash([2; 20]), 1), (31337, wallet, 3)] {
         assert!(bans.banned(chain_id, wallet, seat(by)).await.unwrap().is_empty());
     }
