@@ -20,6 +20,7 @@ use coxswain_bitcoin::{
     Backend, Backends, Endpoint, Expected, HeaderFile, Limits,
     chain::{HeaderRules, Start},
 };
+use coxswain_rules::units::Height;
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use tokio::{
     io::copy_bidirectional,
@@ -67,8 +68,8 @@ async fn counted(url: &Url) -> Url {
 #[tokio::main]
 async fn main() {
     let chain = Regtest::new();
-    let start = Start { height: 0, header: chain.blocks_from(0)[0].header };
-    chain.mine_empty(HEADERS - chain.height()).unwrap();
+    let start = Start { height: Height(0), header: chain.blocks_from(Height(0))[0].header };
+    chain.mine_empty(HEADERS - chain.height().0).unwrap();
     let tip = chain.blocks_from(chain.height())[0].header;
     NOW.store(tip.time.into(), Ordering::Relaxed);
     let expected = Expected { chain: Some((start, RULES)), clock, ..Expected::on(Network::Regtest) };
@@ -86,7 +87,7 @@ async fn main() {
             let backends =
                 Backends::keeping(vec![Endpoint::new(&url, Limits::default()).unwrap()], expected, file);
             let found = backends.tip().await.unwrap();
-            assert_eq!((found.height, found.header), (HEADERS, tip));
+            assert_eq!((found.height, found.header), (Height(HEADERS), tip));
             let seconds = started.elapsed().as_secs_f64();
             let trips = backends.endpoints().next().unwrap().round_trips();
             // The connections end with it, and are counted then.

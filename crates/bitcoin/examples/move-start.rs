@@ -14,6 +14,7 @@ use coxswain_bitcoin::{
     chain::{HeaderChain, HeaderRules, Standing, Start},
     follow,
 };
+use coxswain_rules::units::Height;
 
 /// How many blocks must stand on the new start.
 const DEPTH: u32 = 144;
@@ -41,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     chain.fresh(now)?;
     let deep = chain.height().saturating_sub(DEPTH);
-    let height = deep - deep % HeaderRules::MAINNET.interval.get();
+    let height = Height(deep.0 - deep.0 % HeaderRules::MAINNET.interval.get());
     let Some(header) = chain.header(height).filter(|_| height > chain.start()) else {
         println!("the start at height {} is the newest that there is", chain.start());
         return Ok(());

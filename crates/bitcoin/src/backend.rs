@@ -3,7 +3,10 @@
 use std::future::Future;
 
 use bitcoin::{FeeRate, OutPoint, Transaction, block::Header};
-use coxswain_rules::{Assured, RelayMinimum};
+use coxswain_rules::{
+    Assured, RelayMinimum,
+    units::{Confirmations, Height},
+};
 
 use crate::{Answers, BackendError, Coinbase, Cursor, MerkleBranch, Mined, Output, Search, Tip};
 
@@ -13,7 +16,7 @@ pub struct Known {
     /// The transaction, whose txid is the one asked for.
     pub transaction: Transaction,
     /// In how many blocks of the best chain it is buried, its own included; 0 in the mempool.
-    pub confirmations: u32,
+    pub confirmations: Confirmations,
 }
 
 /// What fees are held against.
@@ -55,7 +58,7 @@ pub trait Backend: Send + Sync {
 
     /// The coinbase of the best chain's block at this height. Its branch proves nothing by itself, as with
     /// [`branches`](Self::branches).
-    fn coinbase(&self, height: u32) -> impl Future<Output = Result<Coinbase, BackendError>> + Send;
+    fn coinbase(&self, height: Height) -> impl Future<Output = Result<Coinbase, BackendError>> + Send;
 
     /// One step of the search for the transaction that spends this output. It begins at the height of the block that made it.
     /// A spender that is found with a height is in that block. One without is signed by the output's owner, as far as any server
@@ -69,7 +72,7 @@ pub trait Backend: Send + Sync {
     /// `count` headers from the height `start` on, each on the one before; fewer where the chain ends before.
     fn headers(
         &self,
-        start: u32,
+        start: Height,
         count: u32,
     ) -> impl Future<Output = Result<Vec<Header>, BackendError>> + Send;
 
@@ -102,7 +105,7 @@ impl<B: Backend> Backend for &B {
         B::branches(self, mined).await
     }
 
-    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+    async fn coinbase(&self, height: Height) -> Result<Coinbase, BackendError> {
         B::coinbase(self, height).await
     }
 
@@ -110,7 +113,7 @@ impl<B: Backend> Backend for &B {
         B::spender(self, spent, from).await
     }
 
-    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+    async fn headers(&self, start: Height, count: u32) -> Result<Vec<Header>, BackendError> {
         B::headers(self, start, count).await
     }
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid, block::Header, consensus::encode::serialize_hex};
+use coxswain_rules::units::Height;
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde_json::json;
@@ -234,17 +235,16 @@ impl Core {
                 if entry.bestblock != best.bestblockhash {
                     return Err(answer.changed(format!("the tip is now {}", entry.bestblock)));
                 }
-                let above = entry.confirmations.checked_sub(1);
                 // Without confirmations it is in the mempool by now, where it was not found a moment ago.
-                above.and_then(|above| best.blocks.checked_sub(above)).ok_or_else(|| {
+                best.blocks.confirmed(entry.confirmations).ok_or_else(|| {
                     answer.changed(format!("{outpoint} has {} confirmations", entry.confirmations))
                 })
             })
             .collect();
 
-        let distinct: BTreeSet<u32> = heights.iter().flatten().copied().collect();
+        let distinct: BTreeSet<Height> = heights.iter().flatten().copied().collect();
         let calls: Vec<_> = distinct.iter().map(|&height| block_hash(height)).collect();
-        let hashes: BTreeMap<u32, Result<BlockHash, _>> =
+        let hashes: BTreeMap<Height, Result<BlockHash, _>> =
             distinct.into_iter().zip(self.ask(&calls).await?.iter().map(Answer::read)).collect();
         let blocks: Vec<Result<BlockHash, BackendError>> = heights
             .into_iter()
@@ -289,7 +289,7 @@ impl Batches for Core {
 
 impl Server for Core {
     async fn genesis(&self) -> Result<BlockHash, BackendError> {
-        self.ask_one(block_hash(0)).await?.read()
+        self.ask_one(block_hash(Height(0))).await?.read()
     }
 
     async fn tip(&self) -> Result<Tip, BackendError> {
@@ -389,14 +389,14 @@ impl Server for Core {
         Ok(answers)
     }
 
-    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+    async fn headers(&self, start: Height, count: u32) -> Result<Vec<Header>, BackendError> {
         let mut end = start.saturating_add(count);
         if count > 1 {
             // So that no more is asked for than there is.
             let ChainInfo { blocks, .. } = self.ask_one(chain_info()).await?.read()?;
-            end = end.min(blocks.saturating_add(1));
+            end = end.min(blocks.next());
         }
-        let calls: Vec<_> = (start..end).map(block_hash).collect();
+        let calls: Vec<_> = (start.0..end.0).map(Height).map(block_hash).collect();
         let mut hashes = Vec::new();
         for answer in self.ask_in_batches_of(HEADERS, &calls).await? {
             match answer.read::<BlockHash>() {
@@ -418,7 +418,7 @@ impl Server for Core {
         }
     }
 
-    async fn headers_at(&self, heights: &[u32]) -> Result<Answers<Header>, BackendError> {
+    async fn headers_at(&self, heights: &[Height]) -> Result<Answers<Header>, BackendError> {
         let calls: Vec<_> = heights.iter().map(|&height| block_hash(height)).collect();
         let hashes: Vec<Result<BlockHash, _>> = self.ask(&calls).await?.iter().map(Answer::read).collect();
         let calls: Vec<_> = hashes.iter().flatten().map(|&hash| block_header(hash)).collect();
@@ -432,7 +432,7 @@ impl Server for Core {
     }
 
     async fn branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
-        let distinct: BTreeSet<u32> = mined.iter().map(|mined| mined.height).collect();
+        let distinct: BTreeSet<Height> = mined.iter().map(|mined| mined.height).collect();
         let calls: Vec<_> = distinct.iter().map(|&height| block_hash(height)).collect();
         let hashes: Vec<Result<BlockHash, _>> = self.ask(&calls).await?.iter().map(Answer::read).collect();
         let calls: Vec<_> = hashes.iter().flatten().map(|&hash| block_listed(hash)).collect();
@@ -459,7 +459,7 @@ impl Server for Core {
         Ok(mined.iter().map(branch).collect())
     }
 
-    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+    async fn coinbase(&self, height: Height) -> Result<Coinbase, BackendError> {
         let answers = self.ask(&[block_hash(height)]).await?;
         let hash = answers.first().ok_or_else(|| self.unanswered("getblockhash"))?.read()?;
         let answers = self.ask(&[block_whole(hash)]).await?;

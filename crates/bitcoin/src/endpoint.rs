@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bitcoin::{BlockHash, OutPoint, Transaction, block::Header, hashes::sha256};
+use coxswain_rules::units::Height;
 use url::Url;
 
 use crate::{
@@ -176,7 +177,7 @@ impl Server for Endpoint {
         }
     }
 
-    async fn headers_at(&self, heights: &[u32]) -> Result<Answers<Header>, BackendError> {
+    async fn headers_at(&self, heights: &[Height]) -> Result<Answers<Header>, BackendError> {
         match self {
             Self::Electrum(electrum) => electrum.headers_at(heights).await,
             Self::Core(core) => core.headers_at(heights).await,
@@ -190,7 +191,7 @@ impl Server for Endpoint {
         }
     }
 
-    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+    async fn headers(&self, start: Height, count: u32) -> Result<Vec<Header>, BackendError> {
         match self {
             Self::Electrum(electrum) => electrum.headers(start, count).await,
             Self::Core(core) => core.headers(start, count).await,
@@ -204,7 +205,7 @@ impl Server for Endpoint {
         }
     }
 
-    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+    async fn coinbase(&self, height: Height) -> Result<Coinbase, BackendError> {
         match self {
             Self::Electrum(electrum) => electrum.coinbase(height).await,
             Self::Core(core) => core.coinbase(height).await,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bitcoin::{BlockHash, OutPoint, hashes::sha256};
+use coxswain_rules::units::Height;
 
 use crate::chain::{HeaderError, StaleError};
 
@@ -141,19 +142,19 @@ pub enum BackendError {
         /// The endpoint's host and port.
         endpoint: String,
         /// Its newest block's height.
-        height: u32,
+        height: Height,
         /// The greatest height of any endpoint.
-        best: u32,
+        best: Height,
     },
     /// The endpoint is on a branch of the chain.
-    #[error("{endpoint} is on a branch that leaves the chain with the most work at height {at}, {} blocks under its tip", best.saturating_sub(*at))]
+    #[error("{endpoint} is on a branch that leaves the chain with the most work at height {at}, {} blocks under its tip", best.saturating_since(*at))]
     Forked {
         /// The endpoint's host and port.
         endpoint: String,
         /// The last height that it shares with the chain.
-        at: u32,
+        at: Height,
         /// The chain's height.
-        best: u32,
+        best: Height,
     },
     /// The endpoint serves a relative of the chain, or makes one up.
     #[error("{endpoint} serves another chain: its block at height {height} is {actual}, not {expected}")]
@@ -161,7 +162,7 @@ pub enum BackendError {
         /// The endpoint's host and port.
         endpoint: String,
         /// The height.
-        height: u32,
+        height: Height,
         /// Its block there.
         actual: BlockHash,
         /// What it should be.

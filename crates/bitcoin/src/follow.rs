@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bitcoin::BlockHash;
+use coxswain_rules::units::Height;
 
 use crate::{
     BackendError, Server,
@@ -24,12 +25,12 @@ pub enum FollowError {
     Header(#[from] HeaderError),
     /// The server has no block as high as the chain's start.
     #[error("it has no block at height {0}, where our chain starts")]
-    TooShort(u32),
+    TooShort(Height),
     /// The server has another block where the chain starts.
     #[error("it has block {actual} at height {height}, where our chain starts with {expected}")]
     OtherChain {
         /// The height of our chain's start.
-        height: u32,
+        height: Height,
         /// The server's block there.
         actual: BlockHash,
         /// Ours.

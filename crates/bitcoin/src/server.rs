@@ -4,6 +4,7 @@
 use std::future::Future;
 
 use bitcoin::{BlockHash, FeeRate, OutPoint, ScriptBuf, Transaction, Txid, block::Header};
+use coxswain_rules::units::Height;
 
 use crate::{BackendError, Cursor, MerkleBranch, Search};
 
@@ -11,7 +12,7 @@ use crate::{BackendError, Cursor, MerkleBranch, Search};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tip {
     /// Its height.
-    pub height: u32,
+    pub height: Height,
     /// Its header.
     pub header: Header,
 }
@@ -22,7 +23,7 @@ pub struct Sighting {
     /// The transaction, whose txid is the one asked for.
     pub transaction: Transaction,
     /// The height of the block that is said to have it; `None` in the mempool.
-    pub height: Option<u32>,
+    pub height: Option<Height>,
 }
 
 /// An output, with its script: some servers find it by that.
@@ -40,7 +41,7 @@ pub struct Mined {
     /// Which transaction.
     pub txid: Txid,
     /// The block's height.
-    pub height: u32,
+    pub height: Height,
 }
 
 /// A block's first transaction, and what proves that it is.
@@ -98,7 +99,7 @@ pub trait Server: Send + Sync {
 
     /// The coinbase of the best chain's block at this height. Its branch proves nothing by itself, as with
     /// [`branches`](Self::branches).
-    fn coinbase(&self, height: u32) -> impl Future<Output = Result<Coinbase, BackendError>> + Send;
+    fn coinbase(&self, height: Height) -> impl Future<Output = Result<Coinbase, BackendError>> + Send;
 
     /// One step of the search for the transaction that spends this output. It begins at the height of the block that made it.
     fn spender(
@@ -110,14 +111,14 @@ pub trait Server: Send + Sync {
     /// `count` headers from the height `start` on, each on the one before; fewer where the chain ends before.
     fn headers(
         &self,
-        start: u32,
+        start: Height,
         count: u32,
     ) -> impl Future<Output = Result<Vec<Header>, BackendError>> + Send;
 
     /// The header at each of these heights.
     fn headers_at(
         &self,
-        heights: &[u32],
+        heights: &[Height],
     ) -> impl Future<Output = Result<Answers<Header>, BackendError>> + Send;
 
     /// Hands the transaction to the network. It is no error if the server has it already.

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use bitcoin::{Amount, OutPoint, Sequence, Transaction, TxOut, absolute::LockTime, consensus::encode};
+use coxswain_rules::units::Height;
 
 /// No mempool takes a heavier one.
 const MOST_WEIGHT: u64 = 400_000;
@@ -15,7 +16,7 @@ const MOST_WEIGHT: u64 = 400_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NextBlock {
     /// Its height.
-    pub(crate) height: u32,
+    pub(crate) height: Height,
     /// The median time of the eleven blocks before; `None` if it isn't known.
     pub(crate) median_time: Option<u32>,
 }
@@ -61,7 +62,7 @@ fn is_sane(transaction: &Transaction) -> bool {
 fn is_final(transaction: &Transaction, next: NextBlock) -> bool {
     let is_locked = match transaction.lock_time {
         LockTime::Blocks(height) => {
-            height.to_consensus_u32() != 0 && height.to_consensus_u32() >= next.height
+            height.to_consensus_u32() != 0 && height.to_consensus_u32() >= next.height.0
         }
         LockTime::Seconds(time) => {
             next.median_time.is_none_or(|median_time| time.to_consensus_u32() >= median_time)
@@ -89,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    const NEXT: NextBlock = NextBlock { height: 900_001, median_time: Some(1_750_000_000) };
+    const NEXT: NextBlock = NextBlock { height: Height(900_001), median_time: Some(1_750_000_000) };
 
     fn secret(seed: u8) -> SecretKey {
         SecretKey::from_slice(&[seed; 32]).unwrap()

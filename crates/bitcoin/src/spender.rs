@@ -1,20 +1,21 @@
 //! Who spends an output: searched for in steps that are bounded, whatever a stranger has put in the way.
 
 use bitcoin::{OutPoint, Transaction, Txid};
+use coxswain_rules::units::Height;
 use serde::{Deserialize, Serialize};
 
 /// Where a search goes on: all before was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cursor {
     /// A block's height.
-    pub height: u32,
+    pub height: Height,
     /// The last transaction of that block that was looked at, in the order of their ids; `None` if none was.
     pub after: Option<Txid>,
 }
 
 impl Cursor {
     /// A search that begins with the block at this height: that which made the output.
-    pub const fn at(height: u32) -> Self {
+    pub const fn at(height: Height) -> Self {
         Self { height, after: None }
     }
 }
@@ -25,7 +26,7 @@ pub struct Spender {
     /// The transaction.
     pub transaction: Transaction,
     /// The height of the block that is said to have it; `None` in the mempool.
-    pub height: Option<u32>,
+    pub height: Option<Height>,
 }
 
 /// The result of one step of a search.

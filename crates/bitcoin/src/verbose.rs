@@ -1,6 +1,7 @@
 //! A transaction as Bitcoin Core describes it, which Electrum servers hand through.
 
 use bitcoin::{BlockHash, Transaction, Txid};
+use coxswain_rules::units::Confirmations;
 use serde::Deserialize;
 
 use crate::check;
@@ -23,7 +24,7 @@ pub(crate) enum Place {
     Mempool,
     Block {
         /// At least 1.
-        confirmations: u32,
+        confirmations: Confirmations,
     },
     /// In a block that is not of the best chain: an index may remember it.
     Nowhere,
@@ -39,7 +40,7 @@ impl Verbose {
         match self.blockhash {
             None => Place::Mempool,
             Some(_) if confirmations > 0 && self.in_active_chain != Some(false) => {
-                Place::Block { confirmations }
+                Place::Block { confirmations: Confirmations(confirmations) }
             }
             Some(_) => Place::Nowhere,
         }

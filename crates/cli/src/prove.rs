@@ -13,7 +13,11 @@ use coxswain_ethereum::{
 use coxswain_maintainer::{
     Deadline, FindError, Item, ItemError, ItemState, Maintainer, PassError, Settings, Venue,
 };
-use coxswain_rules::{KeyHash, network::Preset, units::BlockNumber};
+use coxswain_rules::{
+    KeyHash,
+    network::Preset,
+    units::{BlockNumber, Height},
+};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -129,14 +133,14 @@ pub async fn prove(arguments: &ProveArguments) -> Result<ProveReport, ProveError
 }
 
 /// The transaction, and the height of its block, if it is in one.
-async fn look_up(bitcoin: &Backends, txid: Txid) -> Result<Option<(Transaction, Option<u32>)>, BackendError> {
+async fn look_up(
+    bitcoin: &Backends,
+    txid: Txid,
+) -> Result<Option<(Transaction, Option<Height>)>, BackendError> {
     let tip = bitcoin.tip().await?.height;
     let answer = bitcoin.transactions(&[OutPoint::new(txid, 0)]).await?.pop().transpose()?;
     let answer = answer.and_then(|assured| assured.fact);
-    Ok(answer.map(|Known { transaction, confirmations }| {
-        let height = confirmations.checked_sub(1).and_then(|above| tip.checked_sub(above));
-        (transaction, height)
-    }))
+    Ok(answer.map(|Known { transaction, confirmations }| (transaction, tip.confirmed(confirmations))))
 }
 
 /// What became of all transactions that are not proven.

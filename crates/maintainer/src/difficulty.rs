@@ -14,6 +14,7 @@ use coxswain_ethereum::{
     BlockSelector, ChainError, Endpoints, Relay, RelayProxy, RelayTerms,
     submit::{Call, Mined, SentLog, SubmitError, Submitter},
 };
+use coxswain_rules::units::Height;
 use tokio::time::timeout;
 
 /// How long Bitcoin may take to show the headers of one step.
@@ -127,10 +128,10 @@ impl<B: Backend, L: SentLog> RelayKeeper<B, L> {
         }
         let range = |number: u64| u32::try_from(number).map_err(|_| DifficultyError::OutOfRange);
         let (epoch, length) = (range(epoch)?.saturating_add(1), range(proof_length)?);
-        let height = epoch.checked_mul(EPOCH).ok_or(DifficultyError::OutOfRange)?;
+        let height = Height(epoch.checked_mul(EPOCH).ok_or(DifficultyError::OutOfRange)?);
         let last = height.saturating_add(length).saturating_sub(1);
         let tip = self.bitcoin.tip().await?.height;
-        match last.checked_sub(tip) {
+        match last.since(tip) {
             _ if tip < height => return Ok(Step::UpToDate),
             None | Some(0) => {}
             Some(missing) => return Ok(Step::WaitingForBlocks(missing)),
@@ -158,7 +159,7 @@ impl<B: Backend, L: SentLog> RelayKeeper<B, L> {
     }
 
     /// The old epoch's first header, and those on both sides of its end.
-    async fn headers(&self, height: u32, length: u32) -> Result<(Header, Vec<Header>), DifficultyError> {
+    async fn headers(&self, height: Height, length: u32) -> Result<(Header, Vec<Header>), DifficultyError> {
         let (start, first) = (height.saturating_sub(EPOCH), height.saturating_sub(length));
         let (start, headers) = tokio::try_join!(
             self.bitcoin.headers(start, 1),

@@ -16,7 +16,7 @@ use coxswain_ethereum::{Block, ChainError, EventLog, SnapshotKeys, SnapshotReade
 use coxswain_proposals::{moved_funds, moving_funds::committed_targets};
 use coxswain_rules::{
     DepositKey, KeyHash, MissingError, RedemptionKey, Snapshot, SweepRequestKey, Utxo, WalletRecord,
-    WalletState, main_utxo_hash,
+    WalletState, main_utxo_hash, units::Height,
 };
 
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub struct Candidate {
     /// The transaction.
     pub transaction: Transaction,
     /// The height of the block that has it. `None` in the mempool.
-    pub height: Option<u32>,
+    pub height: Option<Height>,
 }
 
 /// What was found of one wallet.
@@ -174,7 +174,7 @@ impl<B: Backend> Finder<'_, B> {
     pub async fn of(
         &mut self,
         transaction: Transaction,
-        height: Option<u32>,
+        height: Option<Height>,
     ) -> Result<Option<Candidate>, FindError> {
         let mut wallets = self.wallets().await?;
         let funding: BTreeSet<_> = transaction.input.iter().map(|input| input.previous_output.txid).collect();
@@ -357,7 +357,7 @@ impl<B: Backend> Finder<'_, B> {
         &mut self,
         wallet: &mut Wallet,
         known: &BTreeMap<OutPoint, Result<Option<Known>, BackendError>>,
-        tip: u32,
+        tip: Height,
     ) {
         let hash = wallet.record.main_utxo_hash;
         for outpoint in &wallet.recorded {
@@ -463,10 +463,10 @@ impl Memory {
     }
 
     /// Watches the output, if it is in a block.
-    fn watch(&mut self, outpoint: OutPoint, Known { transaction, confirmations }: &Known, tip: u32) {
+    fn watch(&mut self, outpoint: OutPoint, Known { transaction, confirmations }: &Known, tip: Height) {
         let vout = usize::try_from(outpoint.vout).ok();
         let Some(output) = vout.and_then(|vout| transaction.output.get(vout)) else { return };
-        let Some(above) = confirmations.checked_sub(1) else { return };
+        let Some(above) = confirmations.0.checked_sub(1) else { return };
         let cursor = Cursor::at(tip.saturating_sub(above));
         let script = output.script_pubkey.clone();
         self.watched.insert(outpoint, Watched { script, cursor, refunded: false });

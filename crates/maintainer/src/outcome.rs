@@ -9,7 +9,7 @@ use coxswain_ethereum::{
     ChainError,
     submit::{Call, Mined, SubmitError},
 };
-use coxswain_rules::KeyHash;
+use coxswain_rules::{KeyHash, units::Height};
 
 use crate::{
     find::FindError,
@@ -124,7 +124,7 @@ pub struct Item {
     /// By when it must be.
     pub deadline: Deadline,
     /// The height of the block that has it. `None` if it is in none, or that was not asked.
-    pub height: Option<u32>,
+    pub height: Option<Height>,
     /// What became of it.
     pub state: ItemState,
 }
@@ -133,7 +133,7 @@ pub struct Item {
 #[derive(Debug, Default)]
 pub struct Pass {
     /// Bitcoin's height. `None` if it could not be told.
-    pub tip: Option<u32>,
+    pub tip: Option<Height>,
     /// The newest epoch that the relay knows. `None` if it counts none.
     pub relay_epoch: Option<u32>,
     /// How many wallets were looked at.

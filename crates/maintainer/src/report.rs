@@ -14,7 +14,7 @@ use coxswain_bitcoin::{
     spv::{EPOCH, NotProvable},
 };
 use coxswain_ethereum::submit::{Mined, SubmitError};
-use coxswain_rules::{Action, KeyHash, units::UnixTime};
+use coxswain_rules::{Action, KeyHash, units::Height, units::UnixTime};
 use coxswain_service::status::{Condition, Page, Status};
 
 use crate::{
@@ -75,7 +75,7 @@ struct Numbers {
     last_pass: Option<UnixTime>,
     last_success: Option<UnixTime>,
     last_failure: Option<UnixTime>,
-    tip: Option<u32>,
+    tip: Option<Height>,
     relay_epoch: Option<u32>,
     is_active: bool,
     /// The subjects that have health entries.
@@ -371,7 +371,7 @@ impl Numbers {
         }
     }
 
-    fn take_item(&mut self, item: &Item, tip: Option<u32>, now: UnixTime) {
+    fn take_item(&mut self, item: &Item, tip: Option<Height>, now: UnixTime) {
         let kind = name(item.kind.as_ref());
         match &item.state {
             ItemState::Sent(_) => {
@@ -398,7 +398,9 @@ impl Numbers {
             _ => {}
         }
         *self.skipped.entry(item.state.name()).or_default() += 1;
-        let age = tip.zip(item.height).map_or(0, |(tip, height)| tip.saturating_sub(height) + 1);
+        let age = tip
+            .zip(item.height)
+            .map_or(0, |(tip, height)| height.confirmations(tip).map_or(1, |count| count.0));
         let (count, oldest) = self.unproven.entry(kind).or_default();
         (*count, *oldest) = (*count + 1, age.max(*oldest));
     }
@@ -406,7 +408,7 @@ impl Numbers {
     /// How many blocks ago the epoch began that the relay doesn't know.
     fn relay_lag(&self) -> Option<u32> {
         let next = self.relay_epoch?.checked_add(1)?.checked_mul(EPOCH)?;
-        Some((self.tip? + 1).saturating_sub(next))
+        Some(self.tip?.next().saturating_since(Height(next)))
     }
 
     fn write(&self, page: &mut Page) {
@@ -533,7 +535,7 @@ mod tests {
             txid: Txid::from_byte_array([2; 32]),
             kind: Some(Kind::Redemption),
             deadline: Deadline::default(),
-            height: Some(5),
+            height: Some(Height(5)),
             state,
         };
         Pass { items: vec![item], ..Pass::default() }
@@ -562,7 +564,7 @@ mod tests {
         let report = Report::new(Arc::new(Status::default()), U256::ZERO);
         let lag = |height| {
             let header = bitcoin::constants::genesis_block(bitcoin::Network::Regtest).header;
-            report.bitcoin(&Ok(Tip { height, header }), Duration::ZERO);
+            report.bitcoin(&Ok(Tip { height: Height(height), header }), Duration::ZERO);
             report.numbers().relay_lag()
         };
         assert_eq!(lag(11 * EPOCH), None);

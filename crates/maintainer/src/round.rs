@@ -20,7 +20,7 @@ use coxswain_ethereum::{
 };
 use coxswain_rules::{
     DepositKey, KeyHash, RedemptionKey, SweepRequestKey, SweepRequestState, main_utxo_hash,
-    units::{BlockNumber, Blocks},
+    units::{BlockNumber, Blocks, Height},
 };
 use futures_util::{StreamExt, stream};
 
@@ -71,7 +71,7 @@ pub struct Maintainer<B, L> {
 /// A candidate that can be proven by its kind.
 struct Provable {
     candidate: Candidate,
-    height: u32,
+    height: Height,
     kind: Kind,
     deadline: Deadline,
 }
@@ -173,7 +173,7 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
     pub async fn prove(
         &mut self,
         transaction: Transaction,
-        height: Option<u32>,
+        height: Option<Height>,
         send: bool,
     ) -> Result<Option<Item>, PassError> {
         let terms = self.terms().await?;
@@ -306,9 +306,9 @@ impl<B: Backend, L: SentLog> Maintainer<B, L> {
         };
         if let Some(epoch) = terms.work.relay.epoch {
             deadline.epochs_left = Some(epochs_left(height, epoch));
-            let lost_at = (height / EPOCH).saturating_add(2).saturating_mul(EPOCH);
+            let lost_at = Height((height.0 / EPOCH).saturating_add(2).saturating_mul(EPOCH));
             let tip = tip.as_ref().map_or(height, |tip| tip.height);
-            deadline.blocks_left = Some(lost_at.saturating_sub(tip));
+            deadline.blocks_left = Some(lost_at.saturating_since(tip));
         }
         Ok(Provable { candidate, height, kind, deadline })
     }

@@ -5,6 +5,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use alloy::primitives::U256;
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::submit::{SentLog, Submitter};
+use coxswain_rules::units::Height;
 use coxswain_service::{
     point,
     tasks::{Failure, Stop},
@@ -35,7 +36,7 @@ const USUAL_GAS: u64 = 300_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Rhythm {
     /// Bitcoin's height, whenever it moves.
-    pub(crate) heights: watch::Receiver<u32>,
+    pub(crate) heights: watch::Receiver<Height>,
     /// At the latest after so long.
     pub(crate) every: Duration,
     pub(crate) clock: fn() -> Duration,
@@ -65,7 +66,7 @@ impl Rhythm {
 /// Follows Bitcoin's height.
 pub(crate) async fn follow<B: Backend>(
     bitcoin: B,
-    heights: watch::Sender<u32>,
+    heights: watch::Sender<Height>,
     every: Duration,
     clock: fn() -> Duration,
     report: Report,

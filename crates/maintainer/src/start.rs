@@ -19,7 +19,7 @@ use coxswain_ethereum::{
 };
 use coxswain_rules::{
     network::{Contracts, Preset},
-    units::BlockNumber,
+    units::{BlockNumber, Height},
 };
 use coxswain_service::{
     journal::{self, Journal, OpenError, ReadError},
@@ -173,7 +173,7 @@ async fn prepare(configuration: Configuration) -> Result<(Tasks, Arc<Journal>), 
     }
 
     let poll = if network == Network::Regtest { LOCAL_POLL } else { POLL };
-    let (heights, moved) = watch::channel(0);
+    let (heights, moved) = watch::channel(Height(0));
     let following = run::follow(
         backends.clone(),
         heights,

@@ -200,7 +200,7 @@ async fn main() {
 async fn deposits(peers: &mut Peers, wallet: &Wallet) {
     let with = |funding| DepositSpec { funding, ..DepositSpec::default() };
     let sound = peers.deposit(wallet, DepositSpec::default()).await;
-    let young = peers.deposit(wallet, with(Funding::Mined { confirmations: 4 })).await;
+    let young = peers.deposit(wallet, with(Funding::Mined { confirmations: Confirmations(4) })).await;
     let waiting = peers.deposit(wallet, with(Funding::Waiting)).await;
     let absent = peers.deposit(wallet, with(Funding::Absent)).await;
     let spec = DepositSpec { output: DepositOutput::P2wpkh, ..DepositSpec::default() };

@@ -82,7 +82,7 @@ impl Peers {
         let waiting = bitcoin.transactions(&[outpoint]).await.unwrap();
         let known = |confirmations| Some(Known { transaction: transaction.clone(), confirmations });
         let [Ok(Assured { fact, .. })] = &waiting[..] else { panic!("{action}: {waiting:?}") };
-        assert_eq!(*fact, known(0), "{action}: the node has accepted it");
+        assert_eq!(*fact, known(Confirmations::NONE), "{action}: the node has accepted it");
 
         let subject = proposed.case.subject.clone();
         let carried_out = self.world.carry_out(wallet, &subject).await.unwrap().unwrap();
@@ -90,7 +90,7 @@ impl Peers {
         self.server.follow(&self.world.bitcoin).await.unwrap();
         let mined = bitcoin.transactions(&[outpoint]).await.unwrap();
         let [Ok(Assured { fact, .. })] = &mined[..] else { panic!("{action}: {mined:?}") };
-        assert_eq!(*fact, known(1), "{action}: the node has taken its block");
+        assert_eq!(*fact, known(Confirmations(1)), "{action}: the node has taken its block");
         println!(
             "{action}: {} inputs, {} outputs, {} vB",
             transaction.input.len(),
@@ -132,7 +132,7 @@ async fn main() {
         }
     }
     let with = |funding| DepositSpec { funding, ..DepositSpec::default() };
-    let young = peers.deposit(&first, with(Funding::Mined { confirmations: 5 })).await;
+    let young = peers.deposit(&first, with(Funding::Mined { confirmations: Confirmations(5) })).await;
     let waiting = peers.deposit(&first, with(Funding::Waiting)).await;
     let absent = peers.deposit(&first, with(Funding::Absent)).await;
     peers.pass(3 * HOUR).await;

@@ -19,7 +19,7 @@ use coxswain_rules::{
 use crate::{Exclusion, Head, Item, LEAD, Memory, Nothing, Why, gas, lead::ruled_out, outcome::Refusal};
 
 /// In how many Bitcoin blocks a deposit's funding must be buried.
-pub const FUNDING_CONFIRMATIONS: u32 = 6;
+pub const FUNDING_CONFIRMATIONS: Confirmations = Confirmations(6);
 /// Seconds after which a vault that was left waiting comes first.
 pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -247,10 +247,7 @@ pub fn judge(
     }
     if *confirmations < FUNDING_CONFIRMATIONS {
         let (confirmations, least) = (*confirmations, FUNDING_CONFIRMATIONS);
-        return Ok(Answer::Wanting(Why::Unconfirmed {
-            confirmations: Confirmations(confirmations),
-            least: Confirmations(least),
-        }));
+        return Ok(Answer::Wanting(Why::Unconfirmed { confirmations, least }));
     }
     let funding = transaction.clone();
     Ok(Answer::Sound(Box::new(Sound { candidate: candidate.clone(), extra_info, funding })))

@@ -138,6 +138,80 @@ impl Blocks {
     }
 }
 
+impl Height {
+    /// The height so many blocks above. `None` if there is no such height.
+    pub const fn checked_add(self, blocks: u32) -> Option<Self> {
+        match self.0.checked_add(blocks) {
+            Some(height) => Some(Self(height)),
+            None => None,
+        }
+    }
+
+    /// The height so many blocks above, or the last there can be.
+    #[must_use]
+    pub const fn saturating_add(self, blocks: u32) -> Self {
+        Self(self.0.saturating_add(blocks))
+    }
+
+    /// The height so many blocks below. `None` if there is no such height.
+    pub const fn checked_sub(self, blocks: u32) -> Option<Self> {
+        match self.0.checked_sub(blocks) {
+            Some(height) => Some(Self(height)),
+            None => None,
+        }
+    }
+
+    /// The height so many blocks below, or 0.
+    #[must_use]
+    pub const fn saturating_sub(self, blocks: u32) -> Self {
+        Self(self.0.saturating_sub(blocks))
+    }
+
+    /// How many blocks it is above the other. `None` if it is below.
+    pub const fn since(self, lower: Self) -> Option<u32> {
+        self.0.checked_sub(lower.0)
+    }
+
+    /// How many blocks it is above the other. Zero if it is below.
+    pub const fn saturating_since(self, lower: Self) -> u32 {
+        self.0.saturating_sub(lower.0)
+    }
+
+    /// The height above it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        self.saturating_add(1)
+    }
+
+    /// The heights from this one to that, both included.
+    pub fn to(self, last: Self) -> impl DoubleEndedIterator<Item = Self> + Clone {
+        (self.0..=last.0).map(Self)
+    }
+
+    /// How many blocks confirm what the block at this height holds, while the newest is at `tip`. `None` if that is below.
+    pub const fn confirmations(self, tip: Self) -> Option<Confirmations> {
+        match tip.since(self) {
+            // At 0 under 4,294,967,295 there would be more than can be counted.
+            Some(above) => Some(Confirmations(above.saturating_add(1))),
+            None => None,
+        }
+    }
+
+    /// The height of the block that holds what is confirmed so many times, while the newest is at this height. `None` if nothing
+    /// confirms it, or more than there are blocks.
+    pub const fn confirmed(self, confirmations: Confirmations) -> Option<Self> {
+        match confirmations.0.checked_sub(1) {
+            Some(above) => self.checked_sub(above),
+            None => None,
+        }
+    }
+}
+
+impl Confirmations {
+    /// Those of a transaction that no block has yet.
+    pub const NONE: Self = Self(0);
+}
+
 impl UnixTime {
     /// The time so much later, or the last there can be.
     #[must_use]
@@ -188,6 +262,25 @@ mod tests {
         assert_eq!((last.next(), first.next()), (last, BlockNumber(1)));
         assert!(BlockNumber(3).to(BlockNumber(5)).eq([3, 4, 5].map(BlockNumber)));
         assert_eq!(BlockNumber(5).to(BlockNumber(3)).count(), 0);
+    }
+
+    #[test]
+    fn heights_and_confirmations_are_each_others_inverse() {
+        let (genesis, last) = (Height(0), Height(u32::MAX));
+        assert_eq!((last.checked_add(1), last.saturating_add(1), last.next()), (None, last, last));
+        assert_eq!((genesis.checked_sub(1), genesis.saturating_sub(1)), (None, genesis));
+        assert_eq!((Height(9).since(Height(7)), Height(7).since(Height(9))), (Some(2), None));
+        assert_eq!(Height(7).saturating_since(Height(9)), 0);
+        assert!(Height(3).to(Height(5)).eq([3, 4, 5].map(Height)));
+        let tip = Height(100);
+        for (height, confirmations) in [(100, 1), (99, 2), (95, 6), (0, 101)] {
+            let (height, confirmations) = (Height(height), Confirmations(confirmations));
+            assert_eq!(height.confirmations(tip), Some(confirmations));
+            assert_eq!(tip.confirmed(confirmations), Some(height));
+        }
+        assert_eq!(Height(101).confirmations(tip), None);
+        assert_eq!((tip.confirmed(Confirmations::NONE), tip.confirmed(Confirmations(102))), (None, None));
+        assert_eq!(genesis.confirmations(last), Some(Confirmations(u32::MAX)));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use alloy::primitives::{Address, B256};
 use bitcoin::{OutPoint, PubkeyHash, ScriptBuf, Transaction, TxOut, WPubkeyHash, hashes::Hash};
 use coxswain_bindings::{Bridge, bridge::DepositRevealInfo};
 use coxswain_rules::{
-    Amount, DepositExtraInfo, DepositOutputType, DepositScript, RevealedDeposit, units::BlockNumber,
+    Amount, DepositExtraInfo, DepositOutputType, DepositScript, RevealedDeposit,
+    units::{BlockNumber, Confirmations},
 };
 
 use crate::{Error, Wallet, World, convert, wallet::key_hash};
@@ -43,7 +44,7 @@ pub enum Funding {
     /// In a block, buried under so many, its own included; at least 1.
     Mined {
         /// How many.
-        confirmations: u32,
+        confirmations: Confirmations,
     },
     /// Waiting for a block.
     Waiting,
@@ -82,7 +83,7 @@ impl Default for DepositSpec {
             vault: Address::ZERO,
             refund_locktime: None,
             outputs_before: 1,
-            funding: Funding::Mined { confirmations: 6 },
+            funding: Funding::Mined { confirmations: Confirmations(6) },
         }
     }
 }
@@ -139,7 +140,7 @@ impl World {
         match spec.funding {
             Funding::Mined { confirmations } => {
                 self.bitcoin.mine(std::slice::from_ref(&funding))?;
-                self.bitcoin.mine_empty(confirmations.saturating_sub(1))?;
+                self.bitcoin.mine_empty(confirmations.0.saturating_sub(1))?;
             }
             Funding::Waiting => self.bitcoin.broadcast(&funding)?,
             Funding::Absent => {}

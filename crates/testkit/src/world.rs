@@ -13,6 +13,7 @@ use coxswain_ethereum::{BlockSelector, ChainError, Endpoints, SnapshotKeys, Snap
 use coxswain_rules::{
     KeyHash, OutPoint, Snapshot, Utxo, main_utxo_hash,
     network::{DustChange, Parameters},
+    units::Height,
 };
 
 use crate::{Btcd, Error, Regtest, TestChain, Wallet, artifacts, bytecode};
@@ -190,7 +191,7 @@ impl World {
             self.main_utxos.remove(&key);
             return Ok(());
         }
-        let blocks = self.bitcoin.blocks_from(0);
+        let blocks = self.bitcoin.blocks_from(Height(0));
         let mut outputs = blocks.iter().rev().flat_map(|block| &block.txdata).flat_map(|transaction| {
             let txid = transaction.compute_txid();
             (0..)

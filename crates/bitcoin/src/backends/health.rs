@@ -46,7 +46,7 @@ impl Backends {
                 software,
                 tip,
                 fee_rates: fee_rates.ok(),
-                behind: best.zip(tip).map(|(best, tip)| best.saturating_sub(tip.height)),
+                behind: best.zip(tip).map(|(best, tip)| best.saturating_since(tip.height)),
                 problem: vote.err().or(own).or_else(of_all),
             }
         }));

@@ -17,7 +17,7 @@ use std::{
 };
 
 use bitcoin::{BlockHash, OutPoint, Target, Transaction, block::Header};
-use coxswain_rules::{Assured, Dissents, Quorum, QuorumError, servers};
+use coxswain_rules::{Assured, Dissents, Quorum, QuorumError, servers, units::Height};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout_at};
 
@@ -276,7 +276,7 @@ impl Backend for Backends {
         self.find_branches(mined).await
     }
 
-    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+    async fn coinbase(&self, height: Height) -> Result<Coinbase, BackendError> {
         self.find_coinbase(height).await
     }
 
@@ -284,11 +284,11 @@ impl Backend for Backends {
         self.find_spender(spent, from).await
     }
 
-    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+    async fn headers(&self, start: Height, count: u32) -> Result<Vec<Header>, BackendError> {
         let survey = self.survey().await?;
         if let Some(headers) = &self.0.headers {
             let chain = headers.chain();
-            if let Some(skipped) = start.checked_sub(chain.start()) {
+            if let Some(skipped) = start.since(chain.start()) {
                 let [skipped, count] =
                     [skipped, count].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
                 return Ok(chain.headers().iter().skip(skipped).take(count).copied().collect());

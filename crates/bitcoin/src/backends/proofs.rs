@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bitcoin::{TxOut, block::Header};
-use coxswain_rules::{Assurance, Assured};
+use coxswain_rules::{Assurance, Assured, units::Height};
 use futures_util::FutureExt;
 
 use super::{Backends, exhausted, survey::Survey};
@@ -14,7 +14,7 @@ use crate::{
     spender::spends,
 };
 
-type Headers = BTreeMap<u32, Assured<Header>>;
+type Headers = BTreeMap<Height, Assured<Header>>;
 
 impl Backends {
     pub(super) async fn find_branches(&self, mined: &[Mined]) -> Result<Answers<MerkleBranch>, BackendError> {
@@ -60,7 +60,7 @@ impl Backends {
         if answers.is_empty() { Err(exhausted(causes)) } else { Ok(answers) }
     }
 
-    pub(super) async fn find_coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+    pub(super) async fn find_coinbase(&self, height: Height) -> Result<Coinbase, BackendError> {
         let headers = self.known_headers([height].into()).await?;
         let mut causes = Vec::new();
         for member in &self.0.members {
@@ -151,7 +151,7 @@ impl Backends {
 
     /// The output, with the height of the block that is said to have it. The output itself is a fact, whoever shows it: its id is
     /// the hash of the transaction that made it.
-    pub(super) async fn made(&self, place: usize, output: &Output) -> Option<(TxOut, Option<u32>)> {
+    pub(super) async fn made(&self, place: usize, output: &Output) -> Option<(TxOut, Option<Height>)> {
         let outpoints = [output.outpoint];
         let member = self.0.members.get(place)?;
         let sightings = member.ask(self.terms(), &|endpoint| endpoint.sightings(&outpoints).boxed()).await;
@@ -173,12 +173,12 @@ impl Backends {
     }
 
     pub(super) fn next_block(&self, survey: &Survey) -> NextBlock {
-        let height = survey.tip.height.saturating_add(1);
+        let height = survey.tip.height.next();
         let median_time = self.0.headers.as_ref().and_then(|headers| headers.chain().median_time());
         NextBlock { height, median_time }
     }
 
-    async fn known_headers(&self, heights: BTreeSet<u32>) -> Result<Headers, BackendError> {
+    async fn known_headers(&self, heights: BTreeSet<Height>) -> Result<Headers, BackendError> {
         let survey = self.survey().await?;
         Ok(self.headers_of(&survey, &heights).await)
     }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use bitcoin::{BlockHash, block::Header};
-use coxswain_rules::{Assurance, Assured};
+use coxswain_rules::{
+    Assurance, Assured,
+    units::{Confirmations, Height},
+};
 use futures_util::FutureExt;
 
 use super::{Backends, exhausted, votes::Enough};
@@ -32,7 +35,7 @@ const LINKED: u32 = 6;
 pub(super) struct Headers {
     chain: Mutex<HeaderChain>,
     /// Headers under the chain's start, linked up to it.
-    below: Mutex<BTreeMap<u32, Header>>,
+    below: Mutex<BTreeMap<Height, Header>>,
 }
 
 /// What a survey has found.
@@ -54,8 +57,8 @@ impl Survey {
     }
 
     /// In how many blocks that of this height is buried, itself included.
-    pub(super) fn confirmations(&self, height: u32) -> Option<u32> {
-        self.tip.height.checked_sub(height)?.checked_add(1)
+    pub(super) fn confirmations(&self, height: Height) -> Option<Confirmations> {
+        height.confirmations(self.tip.height)
     }
 }
 
@@ -72,7 +75,7 @@ impl Headers {
         self.chain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn below(&self) -> MutexGuard<'_, BTreeMap<u32, Header>> {
+    fn below(&self) -> MutexGuard<'_, BTreeMap<Height, Header>> {
         self.below.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +152,7 @@ impl Backends {
         };
         let votes = tips.into_iter().map(|tip| {
             let (endpoint, tip) = tip?;
-            if best.height.saturating_sub(tip.height) > expected.most_behind {
+            if best.height.saturating_since(tip.height) > expected.most_behind {
                 return Err(BackendError::Behind { endpoint, height: tip.height, best: best.height });
             }
             Ok(())
@@ -161,8 +164,8 @@ impl Backends {
     pub(super) async fn headers_of(
         &self,
         survey: &Survey,
-        heights: &BTreeSet<u32>,
-    ) -> BTreeMap<u32, Assured<Header>> {
+        heights: &BTreeSet<Height>,
+    ) -> BTreeMap<Height, Assured<Header>> {
         let mut found = BTreeMap::new();
         let proven = |header| Assured { fact: header, assurance: Assurance::Proven };
         if let Some(headers) = &self.0.headers {
@@ -173,8 +176,8 @@ impl Backends {
                 found.extend(header.map(|header| (*height, proven(*header))));
             }
         }
-        let start = self.0.headers.as_ref().map_or(u32::MAX, |headers| headers.chain().start());
-        let rest: BTreeSet<u32> =
+        let start = self.0.headers.as_ref().map_or(Height(u32::MAX), |headers| headers.chain().start());
+        let rest: BTreeSet<Height> =
             heights.iter().copied().filter(|height| *height < start && !found.contains_key(height)).collect();
         if !rest.is_empty() {
             found.extend(self.named(survey, &rest).await);
@@ -184,7 +187,7 @@ impl Backends {
 
     /// Links headers under the chain's start up to it, down to the lowest of these heights that is near enough. From there on they
     /// are known.
-    async fn link_below(&self, headers: &Headers, heights: &BTreeSet<u32>) -> u32 {
+    async fn link_below(&self, headers: &Headers, heights: &BTreeSet<Height>) -> Height {
         let (start, first) = {
             let chain = headers.chain();
             (chain.start(), chain.headers().first().copied())
@@ -194,7 +197,7 @@ impl Backends {
         if headers.below().contains_key(&lowest) {
             return lowest;
         }
-        let count = start.saturating_sub(lowest);
+        let count = start.saturating_since(lowest);
         for member in &self.0.members {
             let asked = member.ask(self.terms(), &|endpoint| endpoint.headers(lowest, count).boxed()).await;
             let Ok(linked) = asked else { continue };
@@ -206,7 +209,7 @@ impl Backends {
                     is_next
                 });
             if holds {
-                headers.below().extend((lowest..).zip(linked));
+                headers.below().extend(lowest.to(start).zip(linked));
                 return lowest;
             }
         }
@@ -214,19 +217,19 @@ impl Backends {
     }
 
     /// The header at each height that enough servers name, where those on it are linked, within the network's limit.
-    async fn named(&self, survey: &Survey, heights: &BTreeSet<u32>) -> BTreeMap<u32, Assured<Header>> {
-        let asked: BTreeSet<u32> = heights
+    async fn named(&self, survey: &Survey, heights: &BTreeSet<Height>) -> BTreeMap<Height, Assured<Header>> {
+        let asked: BTreeSet<Height> = heights
             .iter()
-            .flat_map(|height| *height..=height.saturating_add(LINKED - 1).min(survey.tip.height))
+            .flat_map(|height| height.to(height.saturating_add(LINKED - 1).min(survey.tip.height)))
             .collect();
-        let asked: Vec<u32> = asked.into_iter().collect();
+        let asked: Vec<Height> = asked.into_iter().collect();
         let said = self
             .voters(survey, |endpoint| {
                 let asked = asked.clone();
                 async move { endpoint.headers_at(&asked).await }.boxed()
             })
             .await;
-        let said: Vec<BTreeMap<u32, Header>> = said
+        let said: Vec<BTreeMap<Height, Header>> = said
             .into_iter()
             .flatten()
             .map(|answers| {
@@ -234,8 +237,8 @@ impl Backends {
                 answers.filter_map(|(height, header)| Some((height, header.ok()?))).collect()
             })
             .collect();
-        let name = |height: u32| {
-            let on_it = height..=height.saturating_add(LINKED - 1).min(survey.tip.height);
+        let name = |height: Height| {
+            let on_it = height.to(height.saturating_add(LINKED - 1).min(survey.tip.height));
             let names = said.iter().filter_map(|headers| {
                 let headers: Vec<_> = on_it.clone().map_while(|height| headers.get(&height)).collect();
                 let first = **headers.first()?;
@@ -273,7 +276,9 @@ async fn following(
     let name = || endpoint.name().to_owned();
     follow(&headers.chain, endpoint, now).await.map_err(|error| match error {
         FollowError::Backend(error) => error,
-        FollowError::TooShort(start) => BackendError::Behind { endpoint: name(), height: 0, best: start },
+        FollowError::TooShort(start) => {
+            BackendError::Behind { endpoint: name(), height: Height(0), best: start }
+        }
         FollowError::OtherChain { height, actual, expected } => {
             BackendError::OtherChain { endpoint: name(), height, actual, expected }
         }

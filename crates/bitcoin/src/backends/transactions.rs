@@ -6,7 +6,10 @@ use std::{
 };
 
 use bitcoin::{OutPoint, block::Header};
-use coxswain_rules::Assured;
+use coxswain_rules::{
+    Assured,
+    units::{Confirmations, Height},
+};
 use futures_util::FutureExt;
 use tokio::time::sleep;
 
@@ -73,14 +76,14 @@ impl Backends {
         said: &mut [Said<Option<Sighting>>],
     ) -> Vec<Option<Assured<Known>>> {
         let mut proven: Vec<Option<Assured<Known>>> = said.iter().map(|_| None).collect();
-        let heights: BTreeSet<u32> =
+        let heights: BTreeSet<Height> =
             said.iter().flatten().flatten().flatten().filter_map(|sighting| sighting.height).collect();
         if heights.is_empty() {
             return proven;
         }
         let headers = self.headers_of(survey, &heights).await;
         for (place, member) in self.0.members.iter().enumerate() {
-            let claims: Vec<(usize, Sighting, u32)> = said
+            let claims: Vec<(usize, Sighting, Height)> = said
                 .iter()
                 .enumerate()
                 .filter(|(item, _)| proven.get(*item).is_some_and(Option::is_none))
@@ -144,7 +147,8 @@ impl Backends {
             causes.truncate(if unindexed { 1 } else { causes.len() });
             return Err(exhausted(causes));
         }
-        let fact = waiting.map(|Sighting { transaction, .. }| Known { transaction, confirmations: 0 });
+        let fact = waiting
+            .map(|Sighting { transaction, .. }| Known { transaction, confirmations: Confirmations::NONE });
         Ok(Assured { fact, assurance: survey.enough.assurance() })
     }
 }
@@ -152,9 +156,9 @@ impl Backends {
 /// Holds what a server shows against the header of the block that it names.
 fn prove(
     survey: &Survey,
-    headers: &BTreeMap<u32, Assured<Header>>,
+    headers: &BTreeMap<Height, Assured<Header>>,
     sighting: Sighting,
-    height: u32,
+    height: Height,
     branch: &MerkleBranch,
     endpoint: &str,
 ) -> Result<Assured<Known>, BackendError> {

@@ -1,6 +1,7 @@
 //! Headers from servers and from a file, mutated: nothing panics, and every chain that comes of them holds.
 
 use bitcoin::{Work, block::Header, consensus::encode};
+use coxswain_rules::units::Height;
 use serde_json::Value;
 
 use super::{HeaderChain, HeaderRules, Start};
@@ -12,7 +13,7 @@ fn recorded() -> (Start, Vec<u8>) {
     let headers = vectors["retargets"][0]["headers"].as_array().unwrap();
     let read =
         |header: &Value| -> Header { encode::deserialize_hex(header["header"].as_str().unwrap()).unwrap() };
-    let height = u32::try_from(headers[0]["height"].as_u64().unwrap()).unwrap();
+    let height = Height(u32::try_from(headers[0]["height"].as_u64().unwrap()).unwrap());
     let bytes = headers.iter().skip(1).flat_map(|header| encode::serialize(&read(header))).collect();
     (Start { height, header: read(&headers[0]) }, bytes)
 }
@@ -34,7 +35,7 @@ fn headers() {
         let headers: Vec<Header> =
             records.iter().filter_map(|record| encode::deserialize(record).ok()).collect();
         let mut other = whole.clone();
-        let _ = other.connect(start.height + 1, &headers, u32::MAX);
+        let _ = other.connect(start.height.next(), &headers, u32::MAX);
         assert_eq!(other.to_bytes(), bytes, "what holds no more work changes nothing");
     }
 }

@@ -1,6 +1,7 @@
 //! The chain of headers with the most work, and the branches beside it.
 
 use bitcoin::{BlockHash, CompactTarget, Target, Work, block::Header};
+use coxswain_rules::units::{Confirmations, Height};
 
 use super::{HeaderRules, Start};
 
@@ -29,7 +30,7 @@ const LONGEST_SPAN: i64 = 3 * 24 * 3600;
 pub struct HeaderChain {
     rules: HeaderRules,
     /// The height of the first header.
-    start: u32,
+    start: Height,
     /// The start, and all that stands on it.
     headers: Vec<Header>,
     /// Their hashes.
@@ -42,7 +43,7 @@ pub struct HeaderChain {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Branch {
     /// The height of the last block that it shares with the chain.
-    fork: u32,
+    fork: Height,
     headers: Vec<Header>,
     hashes: Vec<BlockHash>,
 }
@@ -52,7 +53,7 @@ struct Branch {
 #[error("the header at height {height}: {flaw}")]
 pub struct HeaderError {
     /// Its height, counted.
-    pub height: u32,
+    pub height: Height,
     /// The flaw.
     pub flaw: FlawError,
 }
@@ -117,7 +118,7 @@ pub enum Standing {
     /// It is on a branch.
     Forked {
         /// The height of the last block that it shares with the chain.
-        at: u32,
+        at: Height,
     },
     /// It is not known. The server's headers must be asked for.
     Unknown,
@@ -154,12 +155,12 @@ impl HeaderChain {
     }
 
     /// The height of its first header.
-    pub const fn start(&self) -> u32 {
+    pub const fn start(&self) -> Height {
         self.start
     }
 
     /// The height of its tip, counted from the start's.
-    pub fn height(&self) -> u32 {
+    pub fn height(&self) -> Height {
         let above = u32::try_from(self.headers.len().saturating_sub(1));
         self.start.saturating_add(above.unwrap_or(u32::MAX))
     }
@@ -175,12 +176,12 @@ impl HeaderChain {
     }
 
     /// The header at this height. `None` below the start and above the tip.
-    pub fn header(&self, height: u32) -> Option<&Header> {
+    pub fn header(&self, height: Height) -> Option<&Header> {
         self.headers.get(self.index(height)?)
     }
 
     /// The height of the block with this hash, if it is in the chain.
-    pub fn find(&self, hash: BlockHash) -> Option<u32> {
+    pub fn find(&self, hash: BlockHash) -> Option<Height> {
         // What is asked about is new, mostly.
         let above = self.hashes.iter().rposition(|known| *known == hash)?;
         self.start.checked_add(u32::try_from(above).ok()?)
@@ -188,9 +189,9 @@ impl HeaderChain {
 
     /// In how many blocks what the block at this height holds is buried, that block included. `None` if the chain doesn't
     /// have it.
-    pub fn confirmations(&self, height: u32) -> Option<u32> {
+    pub fn confirmations(&self, height: Height) -> Option<Confirmations> {
         self.header(height)?;
-        self.height().checked_sub(height)?.checked_add(1)
+        height.confirmations(self.height())
     }
 
     /// The median time of its eleven newest headers. Where fewer are known, the least that it can be; `None` if that is nothing.
@@ -204,7 +205,7 @@ impl HeaderChain {
     ///
     /// # Errors
     /// If a header doesn't hold. Those before it are taken in.
-    pub fn connect(&mut self, first: u32, headers: &[Header], now: u32) -> Result<(), HeaderError> {
+    pub fn connect(&mut self, first: Height, headers: &[Header], now: u32) -> Result<(), HeaderError> {
         let kept = self.index(first).and_then(|index| self.headers.get(index..)).unwrap_or_default();
         let known = std::iter::zip(kept, headers).take_while(|(kept, header)| kept == header).count();
         let mut new = headers.iter().skip(known).peekable();
@@ -215,7 +216,7 @@ impl HeaderChain {
             .ok_or(HeaderError { height, flaw: FlawError::Unlinked })?;
         let outcome = new.try_for_each(|header| {
             let hash = header.block_hash();
-            let height = branch.height().saturating_add(1);
+            let height = branch.height().next();
             self.check(&branch, header, hash, now).map_err(|flaw| HeaderError { height, flaw })?;
             branch.headers.push(*header);
             branch.hashes.push(hash);
@@ -227,7 +228,7 @@ impl HeaderChain {
 
     /// How the server stands whose tip this is.
     pub fn standing(&self, tip: BlockHash) -> Standing {
-        let depth = |height: u32| self.height().saturating_sub(height);
+        let depth = |height: Height| self.height().saturating_since(height);
         if let Some(height) = self.find(tip) {
             return match depth(height) {
                 ..=VOTING_DEPTH => Standing::Current,
@@ -271,18 +272,18 @@ impl HeaderChain {
         due.saturating_mul(2).saturating_add(branch)
     }
 
-    fn index(&self, height: u32) -> Option<usize> {
-        usize::try_from(height.checked_sub(self.start)?).ok()
+    fn index(&self, height: Height) -> Option<usize> {
+        usize::try_from(height.since(self.start)?).ok()
     }
 
     /// The branch that ends with the header of this hash, under this height: on the chain, it has no headers yet.
-    fn branch_to(&self, height: u32, parent: BlockHash) -> Option<Branch> {
+    fn branch_to(&self, height: Height, parent: BlockHash) -> Option<Branch> {
         let fork = height.checked_sub(1)?;
         if self.index(fork).and_then(|index| self.hashes.get(index)) == Some(&parent) {
             return Some(Branch { fork, headers: Vec::new(), hashes: Vec::new() });
         }
         self.branches.iter().find_map(|branch| {
-            let length = usize::try_from(fork.checked_sub(branch.fork)?).ok()?;
+            let length = usize::try_from(fork.since(branch.fork)?).ok()?;
             let hashes = branch.hashes.get(..length)?;
             let headers = branch.headers.get(..length)?;
             let ends_there = hashes.last() == Some(&parent);
@@ -295,8 +296,8 @@ impl HeaderChain {
     }
 
     /// The header at this height, as seen from the branch's end.
-    fn ancestor<'a>(&'a self, branch: &'a Branch, height: u32) -> Option<&'a Header> {
-        match height.checked_sub(branch.fork) {
+    fn ancestor<'a>(&'a self, branch: &'a Branch, height: Height) -> Option<&'a Header> {
+        match height.since(branch.fork) {
             None | Some(0) => self.header(height),
             Some(above) => branch.headers.get(usize::try_from(above - 1).ok()?),
         }
@@ -326,10 +327,10 @@ impl HeaderChain {
         &self,
         branch: &Branch,
         parent: &Header,
-        parent_height: u32,
+        parent_height: Height,
         actual: CompactTarget,
     ) -> Result<(), FlawError> {
-        let height = parent_height.saturating_add(1);
+        let height = parent_height.next();
         let expected = if self.rules.retargets_at(height) {
             let epoch = height.checked_sub(self.rules.interval.get());
             match epoch.and_then(|epoch| self.ancestor(branch, epoch)) {
@@ -349,8 +350,8 @@ impl HeaderChain {
 
     /// The median time of the eleven headers up to this height. Where fewer are known, the least that it can be; `None` if that is
     /// nothing.
-    fn median(&self, branch: &Branch, last: u32) -> Option<u32> {
-        let heights = (0..=last).rev().take(MEDIAN_OF);
+    fn median(&self, branch: &Branch, last: Height) -> Option<u32> {
+        let heights = Height(0).to(last).rev().take(MEDIAN_OF);
         median_of(heights.map_while(|height| self.ancestor(branch, height)).map(|header| header.time))
     }
 
@@ -404,13 +405,13 @@ impl HeaderChain {
 
 impl Branch {
     /// The height of its last header.
-    fn height(&self) -> u32 {
+    fn height(&self) -> Height {
         self.fork.saturating_add(u32::try_from(self.headers.len()).unwrap_or(u32::MAX))
     }
 
     /// Follows the chain, which now leaves what it was at `fork`: what this branch shared with it beyond is its own now.
-    fn leave_at(&mut self, fork: u32, old: &Self) {
-        let Some(shared) = self.fork.checked_sub(fork).and_then(|shared| usize::try_from(shared).ok()) else {
+    fn leave_at(&mut self, fork: Height, old: &Self) {
+        let Some(shared) = self.fork.since(fork).and_then(|shared| usize::try_from(shared).ok()) else {
             return;
         };
         self.headers.splice(..0, old.headers.iter().take(shared).copied());

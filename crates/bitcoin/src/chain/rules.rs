@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use bitcoin::{CompactTarget, Target};
+use coxswain_rules::units::Height;
 
 /// A network's rules for headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ impl HeaderRules {
     };
 
     /// Whether an epoch begins at this height.
-    pub const fn retargets_at(&self, height: u32) -> bool {
-        height.is_multiple_of(self.interval.get())
+    pub const fn retargets_at(&self, height: Height) -> bool {
+        height.0.is_multiple_of(self.interval.get())
     }
 
     /// The bits of the epoch that follows one with these bits, whose last header is this many seconds after its first. (These are

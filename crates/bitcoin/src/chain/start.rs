@@ -3,12 +3,13 @@
 use std::sync::LazyLock;
 
 use bitcoin::{block::Header, consensus::encode};
+use coxswain_rules::units::Height;
 
 /// A header that is known to be in the chain, with its height.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
     /// Its height.
-    pub height: u32,
+    pub height: Height,
     /// The header.
     pub header: Header,
 }
@@ -37,7 +38,7 @@ mod tests {
     #[test]
     fn the_start_is_a_header_with_the_work_that_it_names() {
         let Start { height, header } = Start::mainnet();
-        assert!(height >= 905_349);
+        assert!(height >= Height(905_349));
         assert!(header.validate_pow(header.target()).is_ok());
         assert_eq!(Start::read("7"), None);
         assert_eq!(Start::read("x 00"), None);

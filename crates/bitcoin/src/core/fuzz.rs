@@ -1,9 +1,12 @@
 //! What nodes say, mutated: nothing panics, and nothing that is read contradicts what was asked for.
 
 use bitcoin::{BlockHash, FeeRate, Txid};
+use coxswain_rules::units::Height;
 
 use super::wire::*;
 use crate::{Sighting, mutator::Mutator};
+
+const TIP: Height = Height(960_000);
 
 #[test]
 fn core_batches() {
@@ -20,10 +23,10 @@ fn core_batches() {
         };
         for answer in answers {
             if let Ok(verbose) = answer.read()
-                && let Ok(Some(Sighting { transaction, height })) = sighted(&answer, &verbose, txid, 960_000)
+                && let Ok(Some(Sighting { transaction, height })) = sighted(&answer, &verbose, txid, TIP)
             {
                 assert_eq!(transaction.compute_txid(), txid);
-                assert!(height.is_none_or(|height| height <= 960_000));
+                assert!(height.is_none_or(|height| height <= TIP));
             }
             if let Ok(header) = read_header(&answer, hash) {
                 assert_eq!(header.block_hash(), hash);

@@ -1,6 +1,7 @@
 //! Who spends an output, as a node tells it: from its mempool, then from block after block.
 
 use bitcoin::BlockHash;
+use coxswain_rules::units::Height;
 use serde_json::json;
 
 use super::{
@@ -43,8 +44,8 @@ impl Core {
         }
 
         let ChainInfo { blocks: tip, .. } = info.read()?;
-        let end = from.height.saturating_add(BLOCKS).min(tip.saturating_add(1));
-        let heights = from.height..end;
+        let end = from.height.saturating_add(BLOCKS).min(tip.next());
+        let heights = (from.height.0..end.0).map(Height);
         let calls: Vec<_> = heights.clone().map(block_hash).collect();
         let hashes: Vec<BlockHash> =
             self.ask(&calls).await?.iter().map(Answer::read).collect::<Result<_, _>>()?;

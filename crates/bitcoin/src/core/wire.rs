@@ -1,6 +1,7 @@
 //! What a node is asked, and what its answers are.
 
 use bitcoin::{Block, BlockHash, FeeRate, OutPoint, ScriptBuf, Txid, block::Header, consensus::encode};
+use coxswain_rules::units::{Confirmations, Height};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -47,7 +48,7 @@ pub(super) fn tx_out(outpoint: OutPoint) -> Call {
     Call::new("gettxout", json!([outpoint.txid, outpoint.vout, true]))
 }
 
-pub(super) fn block_hash(height: u32) -> Call {
+pub(super) fn block_hash(height: Height) -> Call {
     Call::new("getblockhash", json!([height]))
 }
 
@@ -82,7 +83,7 @@ pub(super) fn block_header(hash: BlockHash) -> Call {
 
 #[derive(Deserialize)]
 pub(super) struct ChainInfo {
-    pub(super) blocks: u32,
+    pub(super) blocks: Height,
     pub(super) bestblockhash: BlockHash,
 }
 
@@ -105,7 +106,7 @@ pub(super) struct Estimate {
 #[derive(Deserialize)]
 pub(super) struct TxOut {
     pub(super) bestblock: BlockHash,
-    pub(super) confirmations: u32,
+    pub(super) confirmations: Confirmations,
     #[serde(rename = "scriptPubKey")]
     pub(super) script: ScriptHex,
 }
@@ -133,13 +134,13 @@ pub(super) fn sighted(
     answer: &Answer,
     verbose: &Verbose,
     txid: Txid,
-    tip: u32,
+    tip: Height,
 ) -> Result<Option<Sighting>, BackendError> {
     let transaction = verbose.transaction(txid).map_err(|cause| answer.garbage(cause))?;
     Ok(match verbose.place() {
         Place::Mempool => Some(Sighting { transaction, height: None }),
         Place::Block { confirmations } => {
-            let height = tip.checked_add(1).and_then(|next| next.checked_sub(confirmations));
+            let height = tip.confirmed(confirmations);
             let height =
                 height.ok_or_else(|| answer.changed(format!("{confirmations} confirmations at {tip}")))?;
             Some(Sighting { transaction, height: Some(height) })

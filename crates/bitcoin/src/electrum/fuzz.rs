@@ -25,7 +25,7 @@ fn electrum_lines() {
             assert_eq!(headers.iter().map(serialize_hex).collect::<String>(), hex.to_ascii_lowercase());
             let _ = check::chained(&headers);
         }
-        let described = described(&answer, txid, 960_000).ok().flatten().flatten();
+        let described = described(&answer, txid, Height(960_000)).ok().flatten().flatten();
         for transaction in
             described.map(|seen| seen.transaction).into_iter().chain(bytes(&answer, txid).ok().flatten())
         {

@@ -20,6 +20,7 @@ use bitcoin::{
     consensus::encode::serialize_hex,
     hashes::{Hash, hex::DisplayHex, sha256},
 };
+use coxswain_rules::units::Height;
 use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::json;
@@ -227,7 +228,7 @@ impl Electrum {
                 let listed = list.map(|list| list.read::<Vec<Unspent>>()).transpose()?;
                 let entry = listed.into_iter().flatten().find(|entry| entry.outpoint() == outpoint);
                 let entry = entry.ok_or_else(|| self.unindexed(outpoint))?;
-                let height = u32::try_from(entry.height).ok().filter(|height| *height > 0);
+                let height = u32::try_from(entry.height).ok().filter(|height| *height > 0).map(Height);
                 Ok(Some(Sighting { transaction, height }))
             })
             .collect())
@@ -262,7 +263,7 @@ impl Batches for Electrum {
 
 impl Server for Electrum {
     async fn genesis(&self) -> Result<BlockHash, BackendError> {
-        let answer = self.ask_one(block_header(0)).await?;
+        let answer = self.ask_one(block_header(Height(0))).await?;
         read_header(&answer).map(|header| header.block_hash())
     }
 
@@ -303,7 +304,7 @@ impl Server for Electrum {
             .collect())
     }
 
-    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
+    async fn headers(&self, start: Height, count: u32) -> Result<Vec<Header>, BackendError> {
         let count = count.min(MOST_HEADERS);
         if count == 0 {
             return Ok(Vec::new());
@@ -318,7 +319,7 @@ impl Server for Electrum {
         Ok(headers)
     }
 
-    async fn headers_at(&self, heights: &[u32]) -> Result<Answers<Header>, BackendError> {
+    async fn headers_at(&self, heights: &[Height]) -> Result<Answers<Header>, BackendError> {
         let calls: Vec<_> = heights.iter().map(|&height| block_header(height)).collect();
         Ok(self.ask(&calls).await?.iter().map(read_header).collect())
     }
@@ -329,7 +330,7 @@ impl Server for Electrum {
         Ok(answers.iter().map(read_branch).collect())
     }
 
-    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+    async fn coinbase(&self, height: Height) -> Result<Coinbase, BackendError> {
         let answer = self.ask_one(first_of_block(height)).await?;
         let FirstOfBlock { tx_hash, merkle } = answer.read()?;
         let transaction = bytes(&self.ask_one(get(tx_hash, false)).await?, tx_hash)?;
@@ -373,16 +374,16 @@ fn get(txid: Txid, verbose: bool) -> Call {
     Call::new(GET, json!([txid, verbose]))
 }
 
-fn block_header(height: u32) -> Call {
+fn block_header(height: Height) -> Call {
     Call::new(HEADER, json!([height]))
 }
 
-fn merkle(txid: Txid, height: u32) -> Call {
+fn merkle(txid: Txid, height: Height) -> Call {
     Call::new(MERKLE, json!([txid, height]))
 }
 
 /// The id of the block's first transaction, with its branch.
-fn first_of_block(height: u32) -> Call {
+fn first_of_block(height: Height) -> Call {
     Call::new("blockchain.transaction.id_from_pos", json!([height, 0, true]))
 }
 
@@ -399,7 +400,7 @@ fn script_hash(script: &Script) -> String {
 
 #[derive(Deserialize)]
 struct Newest {
-    height: u32,
+    height: Height,
     hex: String,
 }
 
@@ -458,7 +459,7 @@ fn nodes(hashes: Vec<Txid>) -> Vec<TxMerkleNode> {
 }
 
 /// Where the transaction is, if anywhere, by the server's description; `None` if it gives no description.
-fn described(answer: &Answer, txid: Txid, tip: u32) -> Result<Option<Option<Sighting>>, BackendError> {
+fn described(answer: &Answer, txid: Txid, tip: Height) -> Result<Option<Option<Sighting>>, BackendError> {
     let verbose: Verbose = match answer.read() {
         Ok(verbose) => verbose,
         Err(BackendError::Rpc { message, .. }) if says_absent(&message) => return Ok(Some(None)),
@@ -472,7 +473,7 @@ fn described(answer: &Answer, txid: Txid, tip: u32) -> Result<Option<Option<Sigh
         Place::Mempool => Some(Sighting { transaction, height: None }),
         Place::Nowhere => None,
         Place::Block { confirmations } => {
-            let height = tip.checked_add(1).and_then(|next| next.checked_sub(confirmations));
+            let height = tip.confirmed(confirmations);
             let height =
                 height.ok_or_else(|| answer.changed(format!("{confirmations} confirmations at {tip}")))?;
             Some(Sighting { transaction, height: Some(height) })

@@ -1,6 +1,7 @@
 //! Finds the transaction that spends an output on an Electrum server, by the history of the output's script, which anyone can fill.
 
 use bitcoin::Txid;
+use coxswain_rules::units::Height;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::{BackendError, Cursor, Output, Search, Spender, jsonrpc::Call, spende
 /// How many transactions one step reads.
 const BODIES: usize = 100;
 /// What stands for the height of the mempool: it comes after all blocks.
-const MEMPOOL: u32 = u32::MAX;
+const MEMPOOL: Height = Height(u32::MAX);
 
 #[derive(Deserialize)]
 struct Entry {
@@ -21,7 +22,7 @@ struct Entry {
 
 impl Entry {
     fn cursor(&self) -> Cursor {
-        let height = u32::try_from(self.height).ok().filter(|height| *height > 0).unwrap_or(MEMPOOL);
+        let height = u32::try_from(self.height).ok().filter(|height| *height > 0).map_or(MEMPOOL, Height);
         Cursor { height, after: Some(self.tx_hash) }
     }
 }
@@ -50,7 +51,7 @@ impl Electrum {
         Ok(match pending.get(BODIES.saturating_sub(1)).filter(|_| pending.len() > BODIES) {
             Some(last) => Search::More(*last),
             // The mempool is looked at anew each time.
-            None => Search::Ended(newest_mined.unwrap_or(Cursor::at(0))),
+            None => Search::Ended(newest_mined.unwrap_or(Cursor::at(Height(0)))),
         })
     }
 }

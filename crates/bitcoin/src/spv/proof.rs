@@ -6,6 +6,7 @@ use bitcoin::{
     consensus::encode,
     hashes::{Hash, sha256},
 };
+use coxswain_rules::units::Height;
 
 use super::{
     linked::{LinkError, check_links},
@@ -88,7 +89,7 @@ impl SpvProof {
     ///
     /// # Errors
     /// If the Bridge would refuse it.
-    pub fn check(&self, asked: &WorkAsked, height: u32) -> Result<(), SpvProofError> {
+    pub fn check(&self, asked: &WorkAsked, height: Height) -> Result<(), SpvProofError> {
         let Self { transaction, branch, coinbase, coinbase_branch, headers } = self;
         check_links(headers)?;
         let first = headers.first().ok_or(SpvProofError::NoHeaders)?;

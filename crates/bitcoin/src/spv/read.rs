@@ -1,6 +1,7 @@
 //! Reads what a proof is made of. Its parts are of one moment, or it is read again.
 
 use bitcoin::{Transaction, block::Header};
+use coxswain_rules::units::Height;
 
 use super::{
     proof::{SpvProof, SpvProofError},
@@ -38,7 +39,7 @@ pub enum ReadError {
 pub async fn read_proof<B: Backend>(
     backend: &B,
     transaction: &Transaction,
-    height: u32,
+    height: Height,
     asked: &WorkAsked,
 ) -> Result<SpvProof, ReadError> {
     for _ in 0..ATTEMPTS {
@@ -65,7 +66,7 @@ fn not_provable(error: SpvProofError) -> ReadError {
 async fn attempt<B: Backend>(
     backend: &B,
     transaction: &Transaction,
-    height: u32,
+    height: Height,
     asked: &WorkAsked,
 ) -> Result<SpvProof, ReadError> {
     let headers = read_headers(backend, height, asked).await?;
@@ -84,7 +85,7 @@ async fn attempt<B: Backend>(
 /// As many headers as are needed, in steps: how many that is, they tell themselves.
 async fn read_headers<B: Backend>(
     backend: &B,
-    height: u32,
+    height: Height,
     asked: &WorkAsked,
 ) -> Result<Vec<Header>, ReadError> {
     let (mut headers, mut goal): (Vec<Header>, usize) = (Vec::new(), FIRST_HEADERS);

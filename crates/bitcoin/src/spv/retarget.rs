@@ -1,6 +1,7 @@
 //! Proof of a new epoch's difficulty, as the light relay takes it: the headers on both sides of the boundary.
 
 use bitcoin::{CompactTarget, block::Header, consensus::encode};
+use coxswain_rules::units::Height;
 
 use super::{
     linked::{LinkError, check_links},
@@ -15,7 +16,7 @@ const MOST_LENGTH: u32 = EPOCH - 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetargetProof {
     /// The height of the new epoch's first block.
-    pub height: u32,
+    pub height: Height,
     /// The headers: half of them of the old epoch, half of the new one.
     pub headers: Vec<Header>,
 }
@@ -26,7 +27,7 @@ pub struct RetargetProof {
 pub enum RetargetError {
     /// No epoch begins at this height, or none before it.
     #[error("no epoch follows another at height {0}")]
-    NoBoundary(u32),
+    NoBoundary(Height),
     /// The relay asks for no such number of headers.
     #[error("a proof has from 1 to {MOST_LENGTH} headers on each side, not {0}")]
     ProofLength(u32),
@@ -53,7 +54,7 @@ pub enum RetargetError {
     },
     /// The header that is said to be the old epoch's first is not of that epoch, or has no work.
     #[error("the header at height {0} does not begin the old epoch")]
-    EpochStart(u32),
+    EpochStart(Height),
     /// The old epoch's last block is ahead of the relay's clock.
     #[error("the old epoch ends at {end}, which is not before {now}")]
     EndsInFuture {
@@ -78,7 +79,7 @@ impl RetargetProof {
         now: u64,
     ) -> Result<(), RetargetError> {
         let Self { height, headers } = self;
-        let old_start = height.checked_sub(EPOCH).filter(|_| height.is_multiple_of(EPOCH));
+        let old_start = height.checked_sub(EPOCH).filter(|_| height.0.is_multiple_of(EPOCH));
         let old_start = old_start.ok_or(RetargetError::NoBoundary(*height))?;
         if !(1..=MOST_LENGTH).contains(&proof_length) {
             return Err(RetargetError::ProofLength(proof_length));

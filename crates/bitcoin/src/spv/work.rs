@@ -6,6 +6,7 @@
 use std::{fmt, iter::Sum};
 
 use bitcoin::{Target, block::Header, params::MAINNET};
+use coxswain_rules::units::Height;
 
 /// Blocks of an epoch, all of which have one difficulty.
 pub const EPOCH: u32 = 2_016;
@@ -123,9 +124,9 @@ impl NotProvable {
 }
 
 /// How many more epochs the relay may learn before a transaction at this height can't be proven any more. 0 if it can't be now.
-pub const fn epochs_left(height: u32, relay_epoch: u32) -> u32 {
+pub const fn epochs_left(height: Height, relay_epoch: u32) -> u32 {
     // The relay knows two: its newest and the one before.
-    (height / EPOCH).saturating_add(2).saturating_sub(relay_epoch)
+    (height.0 / EPOCH).saturating_add(2).saturating_sub(relay_epoch)
 }
 
 /// How many of these headers, of consecutive blocks from this height on, the Bridge asks for as proof of a transaction in the
@@ -135,11 +136,11 @@ pub const fn epochs_left(height: u32, relay_epoch: u32) -> u32 {
 /// If they don't suffice, or none would.
 pub fn headers_needed<'a>(
     asked: &WorkAsked,
-    height: u32,
+    height: Height,
     headers: impl IntoIterator<Item = &'a Header>,
 ) -> Result<usize, NotProvable> {
     let (mut have, mut goal) = (Difficulty::ZERO, None);
-    for ((count, height), header) in (1..).zip(height..).zip(headers) {
+    for ((count, height), header) in (1..).zip((height.0..).map(Height)).zip(headers) {
         if count > MOST_HEADERS {
             return Err(NotProvable::TooManyHeaders);
         }
@@ -163,8 +164,8 @@ fn is_passed_over(relay: &RelayDifficulties, header: &Header) -> bool {
 }
 
 /// The difficulty that is asked for if this header decides it: one that the relay knows.
-fn bind(relay: &RelayDifficulties, height: u32, header: &Header) -> Result<Difficulty, NotProvable> {
-    let (actual, epoch) = (Difficulty::of(header), height / EPOCH);
+fn bind(relay: &RelayDifficulties, height: Height, header: &Header) -> Result<Difficulty, NotProvable> {
+    let (actual, epoch) = (Difficulty::of(header), height.0 / EPOCH);
     if actual == relay.current || actual == relay.previous {
         return Ok(actual);
     }

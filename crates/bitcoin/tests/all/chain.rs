@@ -17,6 +17,7 @@ use bitcoin::{
 use coxswain_bitcoin::chain::{
     FlawError, HeaderChain, HeaderError, HeaderRules, StaleError, Standing, Start,
 };
+use coxswain_rules::units::{Confirmations, Height};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -71,7 +72,7 @@ impl Miner {
     }
 
     fn start(&self) -> Start {
-        Start { height: 0, header: self.headers[0] }
+        Start { height: Height(0), header: self.headers[0] }
     }
 
     fn chain(&self) -> HeaderChain {
@@ -115,12 +116,12 @@ impl Miner {
 }
 
 fn connect(chain: &mut HeaderChain, first: usize, headers: &[Header]) -> Result<(), FlawError> {
-    let first = u32::try_from(first).unwrap();
+    let first = Height(u32::try_from(first).unwrap());
     chain.connect(first, headers, LATE).map_err(|error| error.flaw)
 }
 
-fn height(miner: &Miner) -> u32 {
-    u32::try_from(miner.headers.len() - 1).unwrap()
+fn height(miner: &Miner) -> Height {
+    Height(u32::try_from(miner.headers.len() - 1).unwrap())
 }
 
 #[test]
@@ -142,11 +143,11 @@ fn seventy_five_thousand_headers_over_many_retargets() {
     }
     assert_eq!((chain.height(), chain.tip()), (height(&miner), miner.tip()));
     assert_eq!(chain.headers(), miner.headers);
-    assert_eq!(chain.confirmations(70_000), Some(height(&miner) - 70_000 + 1));
-    assert_eq!(chain.confirmations(height(&miner) + 1), None);
+    assert_eq!(chain.confirmations(Height(70_000)), Some(Confirmations(height(&miner).0 - 70_000 + 1)));
+    assert_eq!(chain.confirmations(height(&miner).next()), None);
 
     // One header a request, a start later on, and what was kept before.
-    let later = Start { height: 40_000, header: miner.headers[40_000] };
+    let later = Start { height: Height(40_000), header: miner.headers[40_000] };
     let mut by_one = HeaderChain::new(later, rules());
     for (height, header) in miner.headers.iter().enumerate().skip(40_001) {
         assert_eq!(connect(&mut by_one, height, std::slice::from_ref(header)), Ok(()));
@@ -165,7 +166,7 @@ fn what_is_kept_is_taken_as_far_as_it_holds() {
     let mut chain = miner.chain();
     connect(&mut chain, 1, &miner.headers[1..]).unwrap();
     let bytes = chain.to_bytes();
-    let read = |bytes: &[u8]| HeaderChain::from_bytes(miner.start(), short(), bytes, LATE).height();
+    let read = |bytes: &[u8]| HeaderChain::from_bytes(miner.start(), short(), bytes, LATE).height().0;
     assert_eq!(read(&bytes), 30);
     for length in [0, 79, 80, 81, 160, bytes.len() - 1] {
         assert_eq!(read(&bytes[..length]) as usize, length / 80, "{length}");
@@ -176,11 +177,12 @@ fn what_is_kept_is_taken_as_far_as_it_holds() {
         flipped[byte] ^= 1;
         assert!((10..=11).contains(&read(&flipped)), "{byte}");
     }
-    let other = Start { height: 0, header: mine(BlockHash::all_zeros(), GENESIS_TIME, miner.tip().bits, 9) };
-    assert_eq!(HeaderChain::from_bytes(other, short(), &bytes, LATE).height(), 0);
+    let other =
+        Start { height: Height(0), header: mine(BlockHash::all_zeros(), GENESIS_TIME, miner.tip().bits, 9) };
+    assert_eq!(HeaderChain::from_bytes(other, short(), &bytes, LATE).height(), Height(0));
     // At a clock that is behind, the newest ones are too far ahead.
     let early = miner.tip().time - 2 * HOUR - 1;
-    assert_eq!(HeaderChain::from_bytes(miner.start(), short(), &bytes, early).height(), 29);
+    assert_eq!(HeaderChain::from_bytes(miner.start(), short(), &bytes, early).height(), Height(29));
 }
 
 #[test]
@@ -199,14 +201,14 @@ fn the_chain_is_the_one_with_the_most_work() {
     // Header by header, the last one standing on the branch.
     let next = rival.mine(1, SPACING)[0];
     connect(&mut chain, 21, &[next]).unwrap();
-    assert_eq!((chain.tip(), chain.height()), (rival.tip(), 21));
+    assert_eq!((chain.tip(), chain.height()), (rival.tip(), Height(21)));
     assert_eq!(chain.headers(), rival.headers);
     // What was the chain is a branch now, and can become the chain again.
-    assert_eq!(chain.standing(miner.tip().block_hash()), Standing::Forked { at: 18 });
+    assert_eq!(chain.standing(miner.tip().block_hash()), Standing::Forked { at: Height(18) });
     miner.mine(2, SPACING);
     connect(&mut chain, 21, &miner.headers[21..]).unwrap();
     assert_eq!(chain.headers(), miner.headers);
-    assert_eq!(chain.standing(rival.tip().block_hash()), Standing::Forked { at: 18 });
+    assert_eq!(chain.standing(rival.tip().block_hash()), Standing::Forked { at: Height(18) });
 
     // More blocks with less work lose: here 24 easy blocks against 23 of four times the work.
     let mut hard = Miner::starting(short(), CompactTarget::from_consensus(0x203f_ffff));
@@ -248,8 +250,8 @@ fn branches_of_branches_are_kept_where_they_leave_the_chain() {
     connect(&mut chain, 20, &first.headers[20..]).unwrap();
     assert_eq!(chain.headers(), first.headers);
     // The second shares a block with the chain now, and leaves it 3 under the tip.
-    assert_eq!(chain.standing(second.tip().block_hash()), Standing::Forked { at: 18 });
-    assert_eq!(chain.standing(miner.tip().block_hash()), Standing::Forked { at: 17 });
+    assert_eq!(chain.standing(second.tip().block_hash()), Standing::Forked { at: Height(18) });
+    assert_eq!(chain.standing(miner.tip().block_hash()), Standing::Forked { at: Height(17) });
     second.mine(3, SPACING);
     connect(&mut chain, 20, &second.headers[20..]).unwrap();
     assert_eq!(chain.headers(), second.headers);
@@ -264,7 +266,7 @@ fn a_server_votes_up_to_two_blocks_below_the_tip() {
     let standing = |chain: &HeaderChain, header: &Header| chain.standing(header.block_hash());
     assert_eq!(standing(&chain, &miner.headers[18]), Standing::Current);
     assert_eq!(standing(&chain, &miner.headers[17]), Standing::Behind { blocks: 3 });
-    for (at, expected) in [(18, Standing::Current), (17, Standing::Forked { at: 17 })] {
+    for (at, expected) in [(18, Standing::Current), (17, Standing::Forked { at: Height(17) })] {
         let mut branch = miner.fork(at);
         branch.mine(1, SPACING);
         assert_eq!(standing(&chain, branch.tip()), Standing::Unknown);
@@ -305,7 +307,7 @@ fn where_an_epoch_began_before_the_start_its_end_is_within_a_factor_of_four() {
         (0x2004_0000, true),
     ] {
         let header = mine(BlockHash::all_zeros(), GENESIS_TIME, bits(0x2004_0000), 1);
-        let mut chain = HeaderChain::new(Start { height: 15, header }, short());
+        let mut chain = HeaderChain::new(Start { height: Height(15), header }, short());
         let next = mine(header.block_hash(), GENESIS_TIME + SPACING, bits(next), 1);
         let flaw = FlawError::BitsOutOfReach { before: header.bits, actual: next.bits };
         let expected = if holds { Ok(()) } else { Err(flaw) };
@@ -339,18 +341,18 @@ fn a_time_is_over_the_median_of_eleven_and_at_most_two_hours_ahead() {
     assert_eq!(connect(&mut chain, 11, &[early]), Err(FlawError::TooEarly { time: median, median }));
     let now = median + 1 - 2 * HOUR;
     let header = miner.mine_at(median + 1);
-    assert_eq!(chain.connect(11, &[header], now), Ok(()));
+    assert_eq!(chain.connect(Height(11), &[header], now), Ok(()));
     let ahead = miner.mine_at(median + 2);
     let flaw = FlawError::TooFarAhead { time: median + 2, latest: median + 1 };
-    assert_eq!(chain.connect(12, &[ahead], now), Err(HeaderError { height: 12, flaw }));
-    assert_eq!(chain.connect(12, &[ahead], now + 1), Ok(()));
+    assert_eq!(chain.connect(Height(12), &[ahead], now), Err(HeaderError { height: Height(12), flaw }));
+    assert_eq!(chain.connect(Height(12), &[ahead], now + 1), Ok(()));
 }
 
 #[test]
 fn near_the_start_no_more_is_asked_of_a_time_than_is_known() {
     let header = mine(BlockHash::all_zeros(), GENESIS_TIME, rules().limit.to_compact_lossy(), 1);
     // The start's time is ahead of those around it, and so are the four that follow.
-    let mut chain = HeaderChain::new(Start { height: 100, header }, rules());
+    let mut chain = HeaderChain::new(Start { height: Height(100), header }, rules());
     let mut parent = header;
     for height in 101..=104 {
         parent = mine(parent.block_hash(), GENESIS_TIME - 1_000, header.bits, 1);
@@ -415,7 +417,7 @@ fn endless_headers_cost_bounded_memory() {
     for first in [0, 1, 199, 201, 5_000, u32::MAX as usize] {
         assert_eq!(connect(&mut chain, first, &stranger.headers[1..]), Err(FlawError::Unlinked), "{first}");
     }
-    assert_eq!(chain.connect(0, &[], 0), Ok(()));
+    assert_eq!(chain.connect(Height(0), &[], 0), Ok(()));
     assert_eq!(chain.headers(), miner.headers);
 }
 
@@ -528,8 +530,8 @@ fn header(value: &Value) -> Header {
     header
 }
 
-fn number(value: &Value) -> u32 {
-    value["height"].as_u64().unwrap().try_into().unwrap()
+fn number(value: &Value) -> Height {
+    Height(value["height"].as_u64().unwrap().try_into().unwrap())
 }
 
 #[test]
@@ -541,11 +543,11 @@ fn mainnets_headers_keep_the_real_rules() {
         let headers: Vec<Header> = listed.iter().map(header).collect();
         let start = Start { height: number(&listed[0]), header: headers[0] };
         let mut chain = HeaderChain::new(start, HeaderRules::MAINNET);
-        assert_eq!(connect(&mut chain, start.height as usize + 1, &headers[1..]), Ok(()));
+        assert_eq!(connect(&mut chain, start.height.0 as usize + 1, &headers[1..]), Ok(()));
         assert_eq!(chain.height(), number(listed.last().unwrap()));
 
         // The epoch's first header is not in the chain; with it, the new bits are computed.
-        let new = listed.iter().position(|header| number(header).is_multiple_of(2016)).unwrap();
+        let new = listed.iter().position(|header| number(header).0.is_multiple_of(2016)).unwrap();
         let (last, next) = (&headers[new - 1], &headers[new]);
         let seconds = i64::from(last.time) - i64::from(first.time);
         assert_eq!(HeaderRules::MAINNET.next_bits(last.bits, seconds), next.bits);
@@ -555,7 +557,7 @@ fn mainnets_headers_keep_the_real_rules() {
             let mut changed = headers.clone();
             changed[index].bits = CompactTarget::from_consensus(changed[index].bits.to_consensus() - 1);
             let mut chain = HeaderChain::new(start, HeaderRules::MAINNET);
-            assert!(connect(&mut chain, start.height as usize + 1, &changed[1..]).is_err());
+            assert!(connect(&mut chain, start.height.0 as usize + 1, &changed[1..]).is_err());
         }
     }
 }

@@ -6,6 +6,8 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bitcoin::{
     BlockHash, CompactTarget, Target, TxMerkleNode,
     block::{Header, Version},
@@ -20,6 +22,7 @@ use coxswain_bitcoin::{
         RetargetProof, SpvProof, SpvProofError, WorkAsked, epochs_left, headers_needed, read_proof,
     },
 };
+use coxswain_rules::units::Height;
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -60,16 +63,16 @@ fn asked(current: u128, previous: u128, epoch: u32, factor: u64) -> WorkAsked {
 }
 
 /// Consecutive headers from this height on, of one difficulty in the epoch before and of another in the relay's newest.
-fn mainnet(height: u32, count: usize, relay_epoch: u32, previous: Header, current: Header) -> Vec<Header> {
-    let of = |height: u32| if height / EPOCH < relay_epoch { previous } else { current };
-    (height..).take(count).map(of).collect()
+fn mainnet(height: Height, count: usize, relay_epoch: u32, previous: Header, current: Header) -> Vec<Header> {
+    let of = |height: Height| if height.0 / EPOCH < relay_epoch { previous } else { current };
+    (height.0..).take(count).map(Height).map(of).collect()
 }
 
 #[test]
 fn the_worked_example_takes_nine_headers() {
     let (epoch, [previous, current]) = (400, [50, 30].map(of_difficulty));
     assert_eq!([previous, current].map(|header| Difficulty::of(&header).0), [50, 30]);
-    let height = epoch * EPOCH - 2;
+    let height = Height(epoch * EPOCH - 2);
     let headers = mainnet(height, 20, epoch, previous, current);
     let asked = asked(30, 50, epoch, 6);
     assert_eq!(headers_needed(&asked, height, &headers), Ok(9));
@@ -85,14 +88,14 @@ proptest! {
         epoch in 2_u32..1_000, into in -40_i64..40, factor in 1_u64..12,
     ) {
         let boundary = epoch * EPOCH;
-        let height = u32::try_from(i64::from(boundary) + into).unwrap();
+        let first = Height(u32::try_from(i64::from(boundary) + into).unwrap());
         // Within a factor of 4, as difficulties of neighbouring epochs are.
         let current = current.clamp(previous / 4 + 1, previous * 4);
         let [previous, current] = [previous, current].map(of_difficulty);
         let [before, after] = [&previous, &current].map(|header| Difficulty::of(header).0);
         prop_assume!(before > 0 && after > 0);
 
-        let (height, factor_blocks) = (u64::from(height), factor);
+        let (height, factor_blocks) = (u64::from(first.0), factor);
         let last = height + factor_blocks - 1;
         let expected = if height >= u64::from(boundary) || last < u64::from(boundary) {
             u128::from(factor)
@@ -100,8 +103,8 @@ proptest! {
             let left = u128::from(u64::from(boundary) - height);
             left + (before * u128::from(factor) - before * left).div_ceil(after)
         };
-        let headers = mainnet(height.try_into().unwrap(), 200, epoch, previous, current);
-        let needed = headers_needed(&asked(after, before, epoch, factor), height.try_into().unwrap(), &headers);
+        let headers = mainnet(first, 200, epoch, previous, current);
+        let needed = headers_needed(&asked(after, before, epoch, factor), first, &headers);
         prop_assert_eq!(needed.map(|needed| needed as u128), Ok(expected));
     }
 }
@@ -111,16 +114,16 @@ fn a_relay_that_asks_no_work_is_shown_one_header() {
     let regtest = header(BlockHash::all_zeros(), Target::MAX_ATTAINABLE_REGTEST.to_compact_lossy(), 0);
     assert_eq!(Difficulty::of(&regtest), Difficulty::ZERO);
     let asked = WorkAsked { factor: 6, ..WorkAsked::default() };
-    assert_eq!(headers_needed(&asked, 200, &[regtest, regtest]), Ok(1));
+    assert_eq!(headers_needed(&asked, Height(200), &[regtest, regtest]), Ok(1));
     let none = NotProvable::WaitingForBlocks { have: Difficulty::ZERO, asked: Difficulty::ZERO };
-    assert_eq!(headers_needed(&asked, 200, &[]), Err(none));
+    assert_eq!(headers_needed(&asked, Height(200), &[]), Err(none));
 }
 
 #[test]
 fn what_the_relay_does_not_know_yet_waits_and_what_it_forgot_is_lost() {
     let headers = [of_difficulty(70); 8];
     let asked = asked(30, 50, 400, 6);
-    let at = |height| headers_needed(&asked, height, &headers).unwrap_err();
+    let at = |height| headers_needed(&asked, Height(height), &headers).unwrap_err();
     assert_eq!(at(401 * EPOCH), NotProvable::WaitingForRelay { epoch: 401, relay: 400 });
     assert_eq!(at(399 * EPOCH - 1), NotProvable::OutOfRelayRange { epoch: 398, relay: 400 });
     // In between, the difficulty should be one that the relay has.
@@ -131,7 +134,7 @@ fn what_the_relay_does_not_know_yet_waits_and_what_it_forgot_is_lost() {
     // A test's relay counts no epochs.
     let uncounted = WorkAsked { relay: RelayDifficulties { epoch: None, ..asked.relay }, ..asked };
     let other = NotProvable::OtherDifficulty { actual: Difficulty(70), relay: uncounted.relay };
-    assert_eq!(headers_needed(&uncounted, 401 * EPOCH, &headers), Err(other));
+    assert_eq!(headers_needed(&uncounted, Height(401 * EPOCH), &headers), Err(other));
 }
 
 #[test]
@@ -144,7 +147,7 @@ fn two_more_retargets_are_the_deadline() {
         (399 * EPOCH - 1, 0),
         (0, 0),
     ] {
-        assert_eq!(epochs_left(height, 400), left, "{height}");
+        assert_eq!(epochs_left(Height(height), 400), left, "{height}");
     }
 }
 
@@ -154,15 +157,15 @@ fn easy_blocks_before_the_first_real_one_count_but_decide_nothing() {
     assert_eq!((easy.bits.to_consensus(), Difficulty::of(&easy)), (0x1d00_ffff, Difficulty::ONE));
     let headers = [easy, easy, real, easy, real, real, real, real, real, real];
     // 30 × 6 = 180: eight have 153, nine 183.
-    assert_eq!(headers_needed(&asked(30, 50, 400, 6), 400 * EPOCH, &headers), Ok(9));
+    assert_eq!(headers_needed(&asked(30, 50, 400, 6), Height(400 * EPOCH), &headers), Ok(9));
     // All of them easy: it can't be told yet.
     let waiting = NotProvable::WaitingForBlocks { have: Difficulty(4), asked: Difficulty::ZERO };
-    assert_eq!(headers_needed(&asked(30, 50, 400, 6), 400 * EPOCH, &[easy; 4]), Err(waiting));
+    assert_eq!(headers_needed(&asked(30, 50, 400, 6), Height(400 * EPOCH), &[easy; 4]), Err(waiting));
     // Where the relay knows such a difficulty, such a block decides.
-    assert_eq!(headers_needed(&asked(30, 1, 400, 6), 400 * EPOCH, &headers), Ok(3));
+    assert_eq!(headers_needed(&asked(30, 1, 400, 6), Height(400 * EPOCH), &headers), Ok(3));
     // Difficulty 1 by other bits is no easy block.
     let rounded = header(BlockHash::all_zeros(), CompactTarget::from_consensus(0x1d00_fffe), 0);
-    let other = headers_needed(&asked(30, 50, 400, 6), 400 * EPOCH, &[rounded, real]);
+    let other = headers_needed(&asked(30, 50, 400, 6), Height(400 * EPOCH), &[rounded, real]);
     assert!(matches!(other, Err(NotProvable::OtherDifficulty { actual: Difficulty::ONE, .. })), "{other:?}");
 }
 
@@ -174,21 +177,21 @@ fn at_most_1500_headers_are_sent() {
     // One real block, and as many easy ones as make up the other half of the work.
     let headers: Vec<_> = std::iter::once(real).chain(vec![easy; 2_000]).collect();
     assert!(more < MOST_HEADERS);
-    assert_eq!(headers_needed(&asked, 400 * EPOCH, &headers), Ok(1 + more));
+    assert_eq!(headers_needed(&asked, Height(400 * EPOCH), &headers), Ok(1 + more));
     let deep = WorkAsked { factor: 3, ..asked };
-    assert_eq!(headers_needed(&deep, 400 * EPOCH, &headers), Err(NotProvable::TooManyHeaders));
+    assert_eq!(headers_needed(&deep, Height(400 * EPOCH), &headers), Err(NotProvable::TooManyHeaders));
     let exactly = |easy_blocks: u128| {
         let real = of_difficulty(easy_blocks);
         let asked = self::asked(Difficulty::of(&real).0, 10_000, 400, 2);
         let headers: Vec<_> = std::iter::once(real).chain(vec![easy; 2_000]).collect();
-        (Difficulty::of(&real).0, headers_needed(&asked, 400 * EPOCH, &headers))
+        (Difficulty::of(&real).0, headers_needed(&asked, Height(400 * EPOCH), &headers))
     };
     assert_eq!(exactly(1_499), (1_499, Ok(MOST_HEADERS)));
     assert_eq!(exactly(1_500), (1_500, Err(NotProvable::TooManyHeaders)));
 }
 
 /// Blocks of a chain without work to speak of, and what its relay asks.
-fn regtest_proof() -> (SpvProof, u32, WorkAsked) {
+fn regtest_proof() -> (SpvProof, Height, WorkAsked) {
     let chain = Regtest::new();
     let coins: Vec<_> = (0..3).map(|_| coin()).collect();
     let transactions = [chain.pay(&coins).unwrap()];
@@ -249,7 +252,7 @@ fn a_proof_has_no_header_more_than_needed() {
     let block = chain.mine(&[chain.pay(&[coin()]).unwrap()]).unwrap();
     let height = chain.height();
     chain.mine_empty(1).unwrap();
-    let next = chain.blocks_from(height + 1)[0].header;
+    let next = chain.blocks_from(height.next())[0].header;
     let mut proof = SpvProof::within(&block, 1).unwrap();
     proof.headers.push(next);
     let asked = WorkAsked { factor: 1, ..WorkAsked::default() };
@@ -286,7 +289,7 @@ async fn a_proof_is_read_whole_from_either_kind_of_backend() {
         let proof = read_proof(&backend, &transaction, height, &asked).await.unwrap();
         assert_eq!(Some(proof), SpvProof::within(&block, 1));
         // In another block than the one named.
-        assert!(read_proof(&backend, &transaction, height + 1, &asked).await.is_err());
+        assert!(read_proof(&backend, &transaction, height.next(), &asked).await.is_err());
         // A relay that knows real work takes none of regtest's.
         let real = self::asked(30, 50, 0, 6);
         let refused = read_proof(&backend, &transaction, height, &real).await.unwrap_err();
@@ -314,12 +317,10 @@ async fn a_proof_that_blocks_come_into_is_read_again() {
     let asked = WorkAsked { factor: 1, ..WorkAsked::default() };
     let proof = read_proof(&backend, &transaction, height, &asked).await.unwrap();
     assert_eq!(Some(proof), SpvProof::within(&block, 1));
-    assert_eq!(chain.height(), height + 2);
+    assert_eq!(chain.height(), height.saturating_add(2));
     let asked_for = server.methods().iter().filter(|method| method.ends_with("get_merkle")).count();
     assert_eq!(asked_for, 3);
 }
-
-use std::sync::atomic::Ordering::Relaxed;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -338,7 +339,7 @@ struct Recorded {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RecordedHeader {
-    height: u32,
+    height: Height,
     header: String,
     hash: BlockHash,
 }
@@ -358,10 +359,15 @@ fn retargets() -> Vec<(RetargetProof, u32, Header)> {
     assert!(what.contains("two difficulty retargets") && retargets.len() == 2);
     let proofs = retargets.iter().zip([9, 6]).map(|(recorded, length)| {
         let (start, listed) = (&recorded.first_of_old_epoch, &recorded.headers);
-        let height = start.height + EPOCH;
-        assert!(listed.iter().map(|header| header.height).eq((listed[0].height..).take(listed.len())));
+        let height = start.height.saturating_add(EPOCH);
+        assert!(
+            listed
+                .iter()
+                .map(|header| header.height)
+                .eq((listed[0].height.0..).map(Height).take(listed.len()))
+        );
         let headers: Vec<_> = listed.iter().map(RecordedHeader::read).collect();
-        let skipped = usize::try_from(height - length - listed[0].height).unwrap();
+        let skipped = usize::try_from(height.saturating_sub(length).0 - listed[0].height.0).unwrap();
         let headers = headers.into_iter().skip(skipped).take(2 * length as usize).collect();
         (RetargetProof { height, headers }, length, start.read())
     });
@@ -390,7 +396,7 @@ fn mainnets_retargets_are_proven_and_refused_with_any_bit_changed() {
         // Nor does another epoch's beginning fit.
         let other = Header { time: start.time + 1, ..start };
         let refused = proof.check(length, &other, &HeaderRules::MAINNET, NOW);
-        assert_eq!(refused, Err(RetargetError::EpochStart(proof.height - EPOCH)));
+        assert_eq!(refused, Err(RetargetError::EpochStart(proof.height.saturating_sub(EPOCH))));
     }
 }
 
@@ -411,7 +417,7 @@ fn a_retarget_has_exactly_the_headers_that_the_relay_asks_for() {
     for wrong in [0, EPOCH] {
         assert_eq!(check(&proof, wrong), Err(RetargetError::ProofLength(wrong)));
     }
-    for height in [0, proof.height - 1, proof.height + 1] {
+    for height in [Height(0), proof.height.saturating_sub(1), proof.height.next()] {
         let moved = RetargetProof { height, ..proof.clone() };
         assert_eq!(check(&moved, length), Err(RetargetError::NoBoundary(height)));
     }
@@ -439,7 +445,7 @@ fn a_retarget_to_another_difficulty_is_refused() {
             headers.push(mined(parent, bits, time));
             parent = headers.last().unwrap().block_hash();
         }
-        RetargetProof { height: 2 * EPOCH, headers }
+        RetargetProof { height: Height(2 * EPOCH), headers }
     };
     let next = rules.next_bits(easy, 1_209_600 / 2);
     assert_ne!(next, easy);

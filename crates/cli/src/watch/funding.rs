@@ -7,7 +7,10 @@ use coxswain_proposals::{
     FUNDING_CONFIRMATIONS, Why,
     deposits::{Answer, Candidate, judge},
 };
-use coxswain_rules::{KeyHash, OutPoint, Snapshot, units::UnixTime};
+use coxswain_rules::{
+    KeyHash, OutPoint, Snapshot,
+    units::{Confirmations, UnixTime},
+};
 
 use super::outcome::BITCOIN_CLOCK;
 
@@ -19,7 +22,7 @@ pub(super) enum Funding {
     /// It is there.
     Found {
         transaction: Transaction,
-        confirmations: u32,
+        confirmations: Confirmations,
         /// The time of the block that made it deep enough; `None` if Bitcoin's clock is not Ethereum's, or it isn't.
         deep: Option<UnixTime>,
         /// Whether something else than a sweep of the wallet has spent it.
@@ -98,7 +101,7 @@ pub(super) async fn look_up<B: Backend>(
                 if let Some(output) = output.filter(|_| !is_swept) {
                     unswept.push(Output { outpoint, script: output.script_pubkey.clone() });
                 }
-                let sixth = confirmations.checked_sub(FUNDING_CONFIRMATIONS);
+                let sixth = confirmations.0.checked_sub(FUNDING_CONFIRMATIONS.0);
                 let deep = match sixth.and_then(|above| tip.checked_sub(above)).filter(|_| has_clock) {
                     Some(height) => bitcoin.headers(height, 1).await?.first().map(time),
                     None => None,

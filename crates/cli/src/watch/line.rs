@@ -9,7 +9,7 @@ use coxswain_ethereum::Block;
 use coxswain_protocol::SigningGroup;
 use coxswain_rules::{
     Action, KeyHash, RuleId,
-    units::{BlockNumber, UnixTime},
+    units::{BlockNumber, Height, UnixTime},
 };
 use serde::{Serialize, Serializer};
 
@@ -135,7 +135,7 @@ struct TraceFields {
     transaction: Option<Txid>,
     items: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    height: Option<u32>,
+    height: Option<Height>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

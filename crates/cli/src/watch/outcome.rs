@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bitcoin::Txid;
 use coxswain_rules::{
     Action,
-    units::{BlockNumber, UnixTime},
+    units::{BlockNumber, Height, UnixTime},
 };
 
 /// How far a Bitcoin block's time may lie before or after the moment at which it was mined, in seconds. A header's time must be
@@ -142,7 +142,7 @@ pub(super) struct Trace {
     /// How many deposits, requests or target wallets it is about.
     pub(super) items: usize,
     /// The height of the Bitcoin block that has it. `None`: of a commitment, or in the mempool.
-    pub(super) height: Option<u32>,
+    pub(super) height: Option<Height>,
     /// The block in which it shows on the Bridge.
     pub(super) recorded: Option<BlockNumber>,
     pub(super) span: Option<Span>,

@@ -9,7 +9,7 @@ use coxswain_proposals::{main_utxo_in, moved_funds};
 use coxswain_rules::{
     Action, DEPOSIT_MIN_AGE, DepositKey, KeyHash, RedemptionKey, ScriptBuf, Snapshot, SweepRequestKey,
     SweepRequestState,
-    units::{BlockNumber, UnixTime},
+    units::{BlockNumber, Height, UnixTime},
     wallet_script,
 };
 
@@ -41,7 +41,7 @@ struct Made {
     recorded: Option<BlockNumber>,
     /// Whether the Bridge has it as having moved the wallet's funds.
     moved: bool,
-    height: Option<u32>,
+    height: Option<Height>,
     mined: Option<UnixTime>,
 }
 
@@ -129,7 +129,7 @@ impl Finder<'_> {
         let mut made = Vec::new();
         for ((recorded, txid, moved), answer) in events.into_iter().zip(answers) {
             let Some(known) = answer?.fact else { return Err(WatchError::Absent(txid)) };
-            let height = known.confirmations.checked_sub(1).and_then(|above| tip.checked_sub(above));
+            let height = tip.confirmed(known.confirmations);
             let mined = self.mined(height).await?;
             let transaction = known.transaction;
             made.push(Made { transaction, recorded: Some(recorded), moved, height, mined });
@@ -138,7 +138,7 @@ impl Finder<'_> {
     }
 
     /// When the block at this height was mined, where that says something.
-    async fn mined(&self, height: Option<u32>) -> Result<Option<UnixTime>, BackendError> {
+    async fn mined(&self, height: Option<Height>) -> Result<Option<UnixTime>, BackendError> {
         match height.filter(|_| self.has_clock) {
             Some(height) => Ok(self.bitcoin.headers(height, 1).await?.first().map(time)),
             None => Ok(None),
@@ -172,7 +172,7 @@ impl Finder<'_> {
 
     /// What the wallet's next transaction spends: its main UTXO, or what it may spend without one; each with its height, and
     /// whether only the wallet can spend it.
-    async fn roots(&self) -> Result<Vec<(Output, u32, bool)>, WatchError> {
+    async fn roots(&self) -> Result<Vec<(Output, Height, bool)>, WatchError> {
         let wallet = self.site.wallet;
         let record = self.now.wallet(wallet).map_err(ChainError::from)?;
         let hash = record.main_utxo_hash;
@@ -205,7 +205,7 @@ impl Finder<'_> {
             };
             let vout = usize::try_from(outpoint.vout).ok();
             let Some(output) = vout.and_then(|vout| known.transaction.output.get(vout)) else { continue };
-            let height = known.confirmations.checked_sub(1).and_then(|above| tip.checked_sub(above));
+            let height = tip.confirmed(known.confirmations);
             let output = Output { outpoint, script: output.script_pubkey.clone() };
             roots.extend(height.map(|height| (output, height, !hash.is_zero())));
         }
@@ -216,7 +216,7 @@ impl Finder<'_> {
     }
 
     /// Who spends the first of these outputs that the wallet has spent.
-    async fn spender_of(&self, roots: &[(Output, u32, bool)]) -> Result<Option<Spender>, WatchError> {
+    async fn spender_of(&self, roots: &[(Output, Height, bool)]) -> Result<Option<Spender>, WatchError> {
         if roots.is_empty() {
             return Ok(None);
         }
@@ -239,7 +239,7 @@ impl Finder<'_> {
         Ok(None)
     }
 
-    async fn spender(&self, output: &Output, height: u32) -> Result<Option<Spender>, BackendError> {
+    async fn spender(&self, output: &Output, height: Height) -> Result<Option<Spender>, BackendError> {
         let mut cursor = Cursor::at(height);
         for _ in 0..STEPS {
             match self.bitcoin.spender(output, cursor).await? {

@@ -28,7 +28,7 @@ use coxswain_ethereum::{
     Account, Endpoints,
     submit::{Sent, Terms},
 };
-use coxswain_rules::units::Blocks;
+use coxswain_rules::{units::Blocks, units::Height};
 use coxswain_service::{
     journal::{self, Journal},
     now,
@@ -91,7 +91,7 @@ async fn child() {
     let bitcoin = Headers(headers);
     let keeper = RelayKeeper::new(endpoints, relay, None, bitcoin, EASY, Some(Arc::clone(&submitter)));
     let mut tasks = Tasks::default();
-    let (_follows, heights) = watch::channel(0);
+    let (_follows, heights) = watch::channel(Height(0));
     let rhythm = Rhythm { heights, every: 10 * PATIENCE, clock: now, stop: tasks.stop() };
     let report = Report::new(Arc::default(), U256::ZERO);
     tasks.critical("difficulty", keep_relay(keeper, submitter, report, rhythm));
@@ -201,7 +201,7 @@ impl Bench {
     /// Gives children this relay, and Bitcoin until it can be told this epoch.
     fn give(&self, relay: Address, bitcoin: &Headers, newest: u32, bump_after: Duration) {
         let mut headers = bitcoin.0.clone();
-        headers.retain(|height, _| *height < newest * EPOCH + LENGTH);
+        headers.retain(|height, _| height.0 < newest * EPOCH + LENGTH);
         let work = Work { url: self.chain.endpoint(), relay, headers, bump_after };
         fs::write(self.folder.path().join("work.json"), serde_json::to_vec(&work).unwrap()).unwrap();
     }

@@ -11,11 +11,11 @@ use coxswain_bitcoin::{
     Answers, Backend, BackendError, Coinbase, Cursor, Fees, Known, MerkleBranch, Mined, Output, Search, Tip,
     chain::HeaderRules, spv::EPOCH,
 };
-use coxswain_rules::Assured;
+use coxswain_rules::{Assured, units::Height};
 
 /// Bitcoin, of which only some headers are known.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Headers(pub(crate) BTreeMap<u32, Header>);
+pub(crate) struct Headers(pub(crate) BTreeMap<Height, Header>);
 
 fn unknown(method: &'static str) -> BackendError {
     BackendError::Unreachable { method, endpoint: "nowhere:1".to_owned(), cause: "unknown".to_owned() }
@@ -31,8 +31,8 @@ impl Backend for Headers {
         Err(unknown("fees"))
     }
 
-    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
-        Ok((start..start + count).map_while(|height| self.0.get(&height).copied()).collect())
+    async fn headers(&self, start: Height, count: u32) -> Result<Vec<Header>, BackendError> {
+        Ok((start.0..start.0 + count).map(Height).map_while(|height| self.0.get(&height).copied()).collect())
     }
 
     async fn transactions(&self, _: &[OutPoint]) -> Result<Answers<Assured<Option<Known>>>, BackendError> {
@@ -47,7 +47,7 @@ impl Backend for Headers {
         Err(unknown("branches"))
     }
 
-    async fn coinbase(&self, _: u32) -> Result<Coinbase, BackendError> {
+    async fn coinbase(&self, _: Height) -> Result<Coinbase, BackendError> {
         Err(unknown("coinbase"))
     }
 
@@ -86,7 +86,7 @@ pub(crate) fn easy_epochs(first: u32, count: u32, length: u32) -> Headers {
     const TWO_WEEKS: u32 = 1_209_600;
     let mut bits = CompactTarget::from_consensus(0x1f7f_ffff);
     let mut epoch_start = mine(BlockHash::all_zeros(), bits, 1_600_000_000);
-    let mut headers = BTreeMap::from([(first * EPOCH, epoch_start)]);
+    let mut headers = BTreeMap::from([(Height(first * EPOCH), epoch_start)]);
     for epoch in first + 1..=first + count {
         let boundary = epoch * EPOCH;
         let seconds = TWO_WEEKS / 10 * (8 + 3 * (epoch % 2));
@@ -97,9 +97,9 @@ pub(crate) fn easy_epochs(first: u32, count: u32, length: u32) -> Headers {
             let bits = if height < boundary { bits } else { next };
             let header = mine(parent, bits, end + height - (boundary - 1));
             parent = header.block_hash();
-            headers.insert(height, header);
+            headers.insert(Height(height), header);
         }
-        epoch_start = headers[&boundary];
+        epoch_start = headers[&Height(boundary)];
         bits = next;
     }
     Headers(headers)

@@ -20,7 +20,7 @@ use coxswain_ethereum::{
 use coxswain_maintainer::{ItemState, Maintainer, Pass, RelayKeeper, Settings, Step, Venue};
 use coxswain_rules::{
     Assurance, Assured,
-    units::{BlockNumber, Blocks},
+    units::{BlockNumber, Blocks, Height},
 };
 use coxswain_testkit::{MinedBlocks, MinedSweep, TestChain, World};
 
@@ -37,7 +37,7 @@ sol! {
 /// The first block of an epoch.
 const BOUNDARY: u32 = 2016;
 /// Where deposits were funded.
-const FUNDED: u32 = 2000;
+const FUNDED: Height = Height(2000);
 
 /// Bitcoin, of which some blocks are known: the first is the last of its epoch.
 #[derive(Clone)]
@@ -56,11 +56,11 @@ impl MinedChain {
         }
     }
 
-    fn heights(&self) -> impl Iterator<Item = (u32, &Block)> {
-        (BOUNDARY - 1..).zip(&self.blocks)
+    fn heights(&self) -> impl Iterator<Item = (Height, &Block)> {
+        (BOUNDARY - 1..).map(Height).zip(&self.blocks)
     }
 
-    fn at(&self, height: u32) -> &Block {
+    fn at(&self, height: Height) -> &Block {
         self.heights().find(|(at, _)| *at == height).unwrap().1
     }
 }
@@ -83,11 +83,11 @@ impl Backend for MinedChain {
         Err(unknown("fees"))
     }
 
-    async fn headers(&self, start: u32, count: u32) -> Result<Vec<Header>, BackendError> {
-        if start == 0 {
+    async fn headers(&self, start: Height, count: u32) -> Result<Vec<Header>, BackendError> {
+        if start == Height(0) {
             return Ok(vec![self.first]);
         }
-        let asked = start..start + count;
+        let asked = start..start.saturating_add(count);
         Ok(self.heights().filter(|(at, _)| asked.contains(at)).map(|(_, block)| block.header).collect())
     }
 
@@ -95,7 +95,7 @@ impl Backend for MinedChain {
         &self,
         outpoints: &[OutPoint],
     ) -> Result<Answers<Assured<Option<Known>>>, BackendError> {
-        let confirmations = self.tip().await?.height - FUNDED + 1;
+        let confirmations = FUNDED.confirmations(self.tip().await?.height).unwrap();
         let known = |outpoint: &OutPoint| {
             let mut funding = self.sweeps.iter().map(|swept| &swept.funding);
             let transaction = funding.find(|funding| funding.compute_txid() == outpoint.txid)?.clone();
@@ -116,7 +116,7 @@ impl Backend for MinedChain {
         Ok(mined.iter().map(branch).collect())
     }
 
-    async fn coinbase(&self, height: u32) -> Result<Coinbase, BackendError> {
+    async fn coinbase(&self, height: Height) -> Result<Coinbase, BackendError> {
         let block = self.at(height);
         let txids: Vec<_> = block.txdata.iter().map(Transaction::compute_txid).collect();
         let branch = MerkleBranch::within(&txids, 0).unwrap();
@@ -126,7 +126,7 @@ impl Backend for MinedChain {
     async fn spender(&self, spent: &Output, _: Cursor) -> Result<Search, BackendError> {
         let of = |swept: &&MinedSweep| swept.sweep.input[0].previous_output == spent.outpoint;
         let transaction = self.sweeps.iter().find(of).unwrap().sweep.clone();
-        Ok(Search::Found(Box::new(Spender { transaction, height: Some(BOUNDARY - 1) })))
+        Ok(Search::Found(Box::new(Spender { transaction, height: Some(Height(BOUNDARY - 1)) })))
     }
 
     async fn broadcast(&self, _: &Transaction) -> Result<(), BackendError> {

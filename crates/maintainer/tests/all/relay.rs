@@ -20,7 +20,7 @@ use coxswain_ethereum::{
     submit::{SubmitError, Submitter, Terms},
 };
 use coxswain_maintainer::{DifficultyError, RelayKeeper, Step};
-use coxswain_rules::units::Blocks;
+use coxswain_rules::units::{Blocks, Height};
 use coxswain_testkit::{FaultyEndpoint, Reply, TestChain};
 use serde::Deserialize;
 
@@ -43,13 +43,13 @@ struct Recorded {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RecordedHeader {
-    height: u32,
+    height: Height,
     header: String,
     hash: BlockHash,
 }
 
 impl RecordedHeader {
-    fn read(&self) -> (u32, Header) {
+    fn read(&self) -> (Height, Header) {
         let header: Header = encode::deserialize_hex(&self.header).unwrap();
         assert_eq!(header.block_hash(), self.hash);
         (self.height, header)
@@ -57,7 +57,7 @@ impl RecordedHeader {
 }
 
 /// Mainnet's retargets: the old epoch's first header with its height, and the headers that are recorded.
-fn retargets() -> Vec<(u32, Headers)> {
+fn retargets() -> Vec<(Height, Headers)> {
     let Vectors { what, retargets } =
         serde_json::from_str(include_str!("../../../bitcoin/vectors/retargets.json")).unwrap();
     assert!(!what.is_empty());
@@ -78,12 +78,12 @@ struct Bench {
 
 impl Bench {
     /// A relay whose first epoch begins with this header.
-    async fn new(start: u32, first: &Header, proof_length: u64) -> Self {
+    async fn new(start: Height, first: &Header, proof_length: u64) -> Self {
         let chain = TestChain::start().unwrap();
         let (relay, proxy) = chain.deploy_light_relay().await.unwrap();
         let genesis = relay::genesisCall {
             genesisHeader: encode::serialize(first).into(),
-            genesisHeight: alloy::primitives::U256::from(start),
+            genesisHeight: alloy::primitives::U256::from(start.0),
             genesisProofLength: proof_length,
         };
         chain.send(chain.account(0).unwrap(), relay, &genesis).await.unwrap();
@@ -125,9 +125,9 @@ impl Bench {
 async fn mainnets_retargets_are_told_to_a_real_relay_directly_and_by_its_proxy() {
     for ((start, bitcoin), (length, by_proxy)) in retargets().into_iter().zip([(9, false), (6, true)]) {
         let bench = Bench::new(start, &bitcoin.0[&start], length.into()).await;
-        let boundary = start + EPOCH;
+        let boundary = start.saturating_add(EPOCH);
         // The tip is where the recorded headers end: all that is asked for is there.
-        assert!(bitcoin.0.last_key_value().unwrap().0 >= &(boundary + length - 1));
+        assert!(bitcoin.0.last_key_value().unwrap().0 >= &boundary.saturating_add(length - 1));
         let proxy = by_proxy.then_some(bench.proxy);
         let keeper = |bitcoin| bench.keeper(bitcoin, HeaderRules::MAINNET, proxy);
         if by_proxy {
@@ -144,7 +144,7 @@ async fn mainnets_retargets_are_told_to_a_real_relay_directly_and_by_its_proxy()
         }
         // With any header changed by one bit nothing is sent. (Each of the bits: where the check itself is tested.)
         for index in 0..2 * length {
-            let height = boundary - length + index;
+            let height = boundary.saturating_sub(length).saturating_add(index);
             let mut changed = bitcoin.clone();
             changed.0.get_mut(&height).unwrap().nonce ^= 1 << (index % 32);
             let refused = keeper(changed).step().await.unwrap_err();
@@ -152,14 +152,14 @@ async fn mainnets_retargets_are_told_to_a_real_relay_directly_and_by_its_proxy()
         }
         // Nor before the last header is there.
         let mut early = bitcoin.clone();
-        early.0.retain(|height, _| *height < boundary + length - 1);
+        early.0.retain(|height, _| *height < boundary.saturating_add(length - 1));
         let waiting = keeper(early).step().await.unwrap();
         assert!(matches!(waiting, Step::WaitingForBlocks(1)), "{waiting:?}");
-        assert_eq!((bench.epoch().await, bench.transactions().await), (start / EPOCH, 0));
+        assert_eq!((bench.epoch().await, bench.transactions().await), (start.0 / EPOCH, 0));
 
         let told = keeper(bitcoin.clone()).step().await.unwrap();
-        assert!(matches!(told, Step::Told { epoch, .. } if epoch == boundary / EPOCH), "{told:?}");
-        assert_eq!((bench.epoch().await, bench.transactions().await), (boundary / EPOCH, 1));
+        assert!(matches!(told, Step::Told { epoch, .. } if epoch == boundary.0 / EPOCH), "{told:?}");
+        assert_eq!((bench.epoch().await, bench.transactions().await), (boundary.0 / EPOCH, 1));
         let idle = keeper(bitcoin).step().await.unwrap();
         assert!(matches!(idle, Step::UpToDate), "{idle:?}");
     }
@@ -168,7 +168,7 @@ async fn mainnets_retargets_are_told_to_a_real_relay_directly_and_by_its_proxy()
 #[tokio::test]
 async fn a_relay_that_counts_no_epochs_or_has_none_yet_is_left_alone() {
     let bitcoin = easy_epochs(10, 1, 1);
-    let bench = Bench::new(10 * EPOCH, &bitcoin.0[&(10 * EPOCH)], 1).await;
+    let bench = Bench::new(Height(10 * EPOCH), &bitcoin.0[&Height(10 * EPOCH)], 1).await;
     let (other, _) = bench.chain.deploy_light_relay().await.unwrap();
     let endpoints = Endpoints::new(bench.chain.endpoint().parse().unwrap()).unwrap();
     for relay in [other, bench.chain.deploy_test_relay().await.unwrap()] {
@@ -184,7 +184,7 @@ async fn a_relay_that_counts_no_epochs_or_has_none_yet_is_left_alone() {
 #[tokio::test]
 async fn inc_42_a_relay_three_epochs_behind_is_caught_up_and_one_that_is_told_by_others_is_no_failure() {
     let bitcoin = easy_epochs(10, 3, 2);
-    let bench = Bench::new(10 * EPOCH, &bitcoin.0[&(10 * EPOCH)], 2).await;
+    let bench = Bench::new(Height(10 * EPOCH), &bitcoin.0[&Height(10 * EPOCH)], 2).await;
     let relay = bench.chain.deploy_easy_relay(10, 2).await.unwrap();
     let bench = Bench { relay, ..bench };
     let keeper = bench.keeper(bitcoin.clone(), EASY, None);
@@ -199,7 +199,7 @@ async fn inc_42_a_relay_three_epochs_behind_is_caught_up_and_one_that_is_told_by
     // Headers of which one is changed are not even tried.
     let bench = Bench { relay: bench.chain.deploy_easy_relay(10, 2).await.unwrap(), ..bench };
     let mut changed = bitcoin;
-    changed.0.get_mut(&(11 * EPOCH)).unwrap().time += 1;
+    changed.0.get_mut(&Height(11 * EPOCH)).unwrap().time += 1;
     let refused = bench.keeper(changed, EASY, None).step().await.unwrap_err();
     assert!(matches!(refused, DifficultyError::Proof(_)), "{refused}");
     assert_eq!((bench.epoch().await, bench.transactions().await), (10, 3));
@@ -208,7 +208,7 @@ async fn inc_42_a_relay_three_epochs_behind_is_caught_up_and_one_that_is_told_by
 #[tokio::test]
 async fn inc_42_a_retarget_that_is_swallowed_is_noticed_and_another_that_was_faster_is_no_failure() {
     let bitcoin = easy_epochs(10, 2, 2);
-    let bench = Bench::new(10 * EPOCH, &bitcoin.0[&(10 * EPOCH)], 2).await;
+    let bench = Bench::new(Height(10 * EPOCH), &bitcoin.0[&Height(10 * EPOCH)], 2).await;
     let relay = bench.chain.deploy_easy_relay(10, 2).await.unwrap();
     let bench = Bench { relay, ..bench };
     // A server that says that it takes transactions, and drops them.

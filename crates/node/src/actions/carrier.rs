@@ -373,7 +373,7 @@ fn tell(record: &ActionRecord, milestone: &Milestone) {
     info!(%wallet, window, %action, "{milestone}");
     match milestone {
         Milestone::Stuck(Stuck { since, height, fee_rate, next_block }) => {
-            let blocks = height.0.saturating_sub(since.0);
+            let blocks = height.saturating_since(*since);
             let next = next_block.map_or_else(|| "unknown".to_owned(), rate);
             error!(
                 %wallet, window, blocks, fee_rate = rate(*fee_rate), next_block = next,

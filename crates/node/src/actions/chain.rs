@@ -14,7 +14,7 @@ use coxswain_proposals::{Assessment, Memory, Obstacle, Session, SessionError, So
 use coxswain_protocol::{Seat, SigningGroup};
 use coxswain_rules::{
     Assurance, Assurances, KeyHash, Objection, Proposal, UnsignedTransaction,
-    units::{BlockNumber, Height},
+    units::{BlockNumber, Confirmations, Height},
 };
 use coxswain_signing::{Job, Outcome, Preimages, Refusal, Signed, WalletSigner};
 use tokio::sync::watch;
@@ -109,7 +109,7 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         }
         let named = self.block().await?;
         // Before anything is found unspent: what conflicts comes in a later block.
-        let height = Height(self.bitcoin.tip().await?.height);
+        let height = self.bitcoin.tip().await?.height;
         let memory = self.memories.of(wallet);
         let mut memory = memory.lock().await;
         let mut session = Session::new(&self.sources, wallet, named, &mut memory);
@@ -196,7 +196,7 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
         let prevouts = unsigned.prevouts();
         let (Some(input), Some(prevout)) = (wanted.input.first(), prevouts.first()) else { return Ok(None) };
         let output = Output { outpoint: input.previous_output, script: prevout.script_pubkey.clone() };
-        let height = Height(tip.0.saturating_sub(RECENT));
+        let height = tip.saturating_sub(RECENT);
         let Some(found) = self.spenders.find(&self.bitcoin, &output, height).await? else { return Ok(None) };
         let spent = |transaction: &Transaction| -> Vec<OutPoint> {
             transaction.input.iter().map(|input| input.previous_output).collect()
@@ -208,8 +208,9 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
     /// Where the transaction is.
     async fn place(&self, signed: &SignedTransaction, tip: Height) -> Result<Place, Untold> {
         match self.confirmations(signed.txid).await? {
-            Some(0) => Ok(Place::Mempool),
-            Some(deep) => Ok(Place::Block(Height(tip.0.saturating_sub(deep - 1)))),
+            Some(Confirmations::NONE) => Ok(Place::Mempool),
+            // A block may have come since the tip was asked for.
+            Some(deep) => Ok(Place::Block(tip.saturating_sub(deep.0 - 1))),
             None => Ok(match self.conflict(signed).await? {
                 Some(other) => Place::Replaced(other),
                 None => Place::Nowhere,
@@ -218,7 +219,7 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
     }
 
     /// Returns its confirmations: 0 in the mempool. `None` if no server has it.
-    async fn confirmations(&self, txid: Txid) -> Result<Option<u32>, BackendError> {
+    async fn confirmations(&self, txid: Txid) -> Result<Option<Confirmations>, BackendError> {
         match self.bitcoin.transactions(&[OutPoint::new(txid, 0)]).await?.pop() {
             Some(known) => Ok(known?.fact.map(|known| known.confirmations)),
             None => Ok(None),
@@ -247,7 +248,7 @@ impl<S: WalletSigner + 'static> ChainHands<S> {
             if spender == signed.txid {
                 return Err(Untold::Step("one server has the transaction, another has not".to_owned()));
             }
-            if self.confirmations(spender).await?.is_some_and(|deep| deep > 0) {
+            if self.confirmations(spender).await?.is_some_and(|deep| deep > Confirmations::NONE) {
                 return Ok(Some(spender));
             }
         }
@@ -328,7 +329,7 @@ impl<S: WalletSigner + 'static> Hands for ChainHands<S> {
             None
         };
         let tip = match self.bitcoin.tip().await {
-            Ok(tip) => Height(tip.height),
+            Ok(tip) => tip.height,
             Err(error) => return Seen { handed, ..Seen::nothing(error.to_string()) },
         };
         let place = self.place(signed, tip).await.unwrap_or_else(|error| Place::Unknown(error.to_string()));

@@ -432,7 +432,7 @@ impl Machine {
             }
         }
         let Some(since) = since else { return };
-        if height.0.saturating_sub(told.unwrap_or(since).0) < STUCK_AFTER {
+        if height.saturating_since(told.unwrap_or(since)) < STUCK_AFTER {
             return;
         }
         let (fee_rate, next_block) = (signed.fee_rate(), seen.next_block);

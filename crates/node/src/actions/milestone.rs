@@ -230,7 +230,7 @@ impl fmt::Display for Milestone {
             Self::Agreed(agreed) => write!(f, "agreed: {}", agreed.proposal.action()),
             Self::Signed(signed) => write!(f, "signed: transaction {}", signed.txid),
             Self::Stuck(Stuck { since, height, .. }) => {
-                let blocks = height.0.saturating_sub(since.0);
+                let blocks = height.saturating_since(*since);
                 write!(f, "stuck: it has waited for {blocks} blocks of Bitcoin")
             }
             Self::Confirmed { height } => write!(f, "confirmed in block {height} of Bitcoin"),

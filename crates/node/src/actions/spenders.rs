@@ -30,7 +30,7 @@ pub enum SpenderError {
         /// The output.
         outpoint: OutPoint,
         /// Where the next look goes on.
-        height: u32,
+        height: Height,
     },
 }
 
@@ -52,7 +52,7 @@ impl Spenders {
     ) -> Result<Option<Transaction>, SpenderError> {
         let outpoint = output.outpoint;
         let kept = self.searches().get(&outpoint).copied();
-        let mut cursor = kept.unwrap_or(Cursor::at(from.0));
+        let mut cursor = kept.unwrap_or(Cursor::at(from));
         for _ in 0..STEPS {
             match bitcoin.spender(output, cursor).await? {
                 Search::Found(spender) => {
@@ -97,7 +97,7 @@ mod tests {
         let funding = chain.pay(&[paid]).unwrap();
         chain.mine(std::slice::from_ref(&funding)).unwrap();
         let outpoint = OutPoint::new(funding.compute_txid(), 0);
-        let from = Height(chain.height());
+        let from = chain.height();
         chain.mine_empty(200).unwrap();
         let spends = Transaction {
             version: Version::TWO,
@@ -127,7 +127,7 @@ mod tests {
         };
         assert_eq!(found.map(|found| found.compute_txid()), Some(spends.compute_txid()));
         // Eight blocks a step.
-        assert_eq!(unfinished, [from.0 + 80, from.0 + 160]);
+        assert_eq!(unfinished, [80, 160].map(|above| from.saturating_add(above)));
         assert!(spenders.searches().is_empty());
 
         // What a look has passed over before it failed isn't looked at again.
@@ -135,6 +135,9 @@ mod tests {
         let failed = spenders.find(&node, &output, from).await;
         assert!(matches!(failed, Err(SpenderError::Backend(_))), "{failed:?}");
         let kept = spenders.searches().get(&outpoint).copied();
-        assert!(kept.is_some_and(|kept| kept.height > from.0 && kept.height < from.0 + 80), "{kept:?}");
+        assert!(
+            kept.is_some_and(|kept| kept.height > from && kept.height < from.saturating_add(80)),
+            "{kept:?}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use bitcoin::{Block, BlockHash, OutPoint, Transaction, Txid, consensus::encode};
+use coxswain_rules::units::Confirmations;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{io::BufReader, net::TcpStream};
@@ -150,10 +151,13 @@ fn tx_out(shared: &Shared, ledger: &Ledger, params: &Value) -> Result<Value, Ref
     let outpoint = OutPoint::new(param(params, 0)?, param(params, 1)?);
     let mempool = param::<Option<bool>>(params, 2)?.unwrap_or(true);
     let tip = shared.height(ledger);
-    let mined = ledger.coin(outpoint).filter(|coin| coin.height <= tip);
-    let mined = mined.map(|coin| (&coin.output, tip.saturating_sub(coin.height).saturating_add(1)));
-    let waiting =
-        || ledger.waiting().find(|(waiting, _)| *waiting == outpoint).map(|(_, output)| (output, 0));
+    let mined = ledger.coin(outpoint).and_then(|coin| Some((&coin.output, coin.height.confirmations(tip)?)));
+    let waiting = || {
+        ledger
+            .waiting()
+            .find(|(waiting, _)| *waiting == outpoint)
+            .map(|(_, output)| (output, Confirmations::NONE))
+    };
     let entry = match mined {
         Some(_) if mempool && ledger.claimed_by(outpoint).is_some() => None,
         None if mempool => waiting(),

@@ -7,6 +7,7 @@ use bitcoin::{
     consensus::encode,
     hashes::{Hash, sha256, sha256d},
 };
+use coxswain_rules::units::Height;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
@@ -61,8 +62,8 @@ fn answer(shared: &Shared, method: &str, params: &Value) -> Result<Value, Refuse
             Ok(json!(encode::serialize_hex(&header)))
         }
         "blockchain.block.headers" => {
-            let (start, count): (u32, u32) = (param(params, 0)?, param(params, 1)?);
-            let heights = start..start.saturating_add(count.min(MOST_HEADERS));
+            let (start, count): (Height, u32) = (param(params, 0)?, param(params, 1)?);
+            let heights = (start.0..start.0.saturating_add(count.min(MOST_HEADERS))).map(Height);
             let headers: Vec<_> = heights.map_while(|height| shared.header(ledger, height)).collect();
             let hex: String = headers.iter().map(encode::serialize_hex).collect();
             Ok(json!({ "count": headers.len(), "hex": hex, "max": MOST_HEADERS }))
@@ -73,7 +74,7 @@ fn answer(shared: &Shared, method: &str, params: &Value) -> Result<Value, Refuse
         "blockchain.scripthash.listunspent" => list_unspent(shared, ledger, params),
         "blockchain.transaction.get" => transaction(shared, ledger, params),
         "blockchain.transaction.get_merkle" => {
-            let (txid, at): (Txid, u32) = (param(params, 0)?, param(params, 1)?);
+            let (txid, at): (Txid, Height) = (param(params, 0)?, param(params, 1)?);
             match shared.find(ledger, txid) {
                 Some(Found::Mined { height, position, .. }) if height == at => {
                     let branch = ledger.block(height).map(|block| merkle_branch(block, position));
@@ -83,7 +84,7 @@ fn answer(shared: &Shared, method: &str, params: &Value) -> Result<Value, Refuse
             }
         }
         "blockchain.transaction.id_from_pos" => {
-            let (height, position): (u32, usize) = (param(params, 0)?, param(params, 1)?);
+            let (height, position): (Height, usize) = (param(params, 0)?, param(params, 1)?);
             let block = ledger.block(height).filter(|_| height <= shared.height(ledger));
             let transaction = block.and_then(|block| Some((block, block.txdata.get(position)?)));
             let (block, transaction) = transaction.ok_or_else(|| {
@@ -132,11 +133,14 @@ fn transaction(shared: &Shared, ledger: &Ledger, params: &Value) -> Result<Value
 fn history(shared: &Shared, ledger: &Ledger, params: &Value) -> Result<Value, Refused> {
     let asked: sha256d::Hash = param(params, 0)?;
     let script_hash = sha256::Hash::from_byte_array(asked.to_byte_array());
-    let blocks = (0..=shared.height(ledger)).filter_map(|height| Some((height, ledger.block(height)?)));
+    let blocks =
+        Height(0).to(shared.height(ledger)).filter_map(|height| Some((height, ledger.block(height)?)));
     let mined = blocks.flat_map(|(height, block)| block.txdata.iter().map(move |tx| (height, tx)));
     let mut paid = BTreeSet::new();
     let mut entries = Vec::new();
-    for (height, transaction) in mined.chain(ledger.mempool.iter().map(|transaction| (0, transaction))) {
+    for (height, transaction) in
+        mined.chain(ledger.mempool.iter().map(|transaction| (Height(0), transaction)))
+    {
         let txid = transaction.compute_txid();
         let outputs = (0..).zip(&transaction.output);
         let pays =
@@ -162,11 +166,11 @@ fn list_unspent(shared: &Shared, ledger: &Ledger, params: &Value) -> Result<Valu
     let waiting = ledger
         .waiting()
         .filter(|(_, output)| sha256::Hash::hash(output.script_pubkey.as_bytes()) == script_hash)
-        .map(|(outpoint, output)| (outpoint, 0, output.value));
+        .map(|(outpoint, output)| (outpoint, Height(0), output.value));
     let listed: Vec<_> = mined.chain(waiting).collect();
     if listed.len() > shared.serving.most_listed {
         return Err((BAD_REQUEST, "history too large".to_owned()));
     }
-    let entry = |(outpoint, height, value): (bitcoin::OutPoint, u32, bitcoin::Amount)| json!({ "tx_hash": outpoint.txid, "tx_pos": outpoint.vout, "height": height, "value": value.to_sat() });
+    let entry = |(outpoint, height, value): (bitcoin::OutPoint, Height, bitcoin::Amount)| json!({ "tx_hash": outpoint.txid, "tx_pos": outpoint.vout, "height": height, "value": value.to_sat() });
     Ok(listed.into_iter().map(entry).collect())
 }

@@ -7,6 +7,7 @@ use bitcoin::{
     hashes::{Hash, sha256},
     hex::DisplayHex,
 };
+use coxswain_rules::units::Height;
 use serde_json::{Value, json};
 
 use crate::{Regtest, Reply};
@@ -91,7 +92,7 @@ impl BitcoinLie {
             (Self::Fees(rate), "estimatesmartfee") => Reply::Result(json!({ "feerate": rate, "blocks": 1 })),
             (Self::OneHeader, "blockchain.block.headers") => Reply::Instead(json!([params.get(0), 1])),
             (Self::OneHeader, "getblockchaininfo") => {
-                let best = chain.blocks_from(150).first().map(bitcoin::Block::block_hash);
+                let best = chain.blocks_from(Height(150)).first().map(bitcoin::Block::block_hash);
                 Reply::Result(json!({ "blocks": 150, "bestblockhash": best }))
             }
             _ => Reply::Forward,
@@ -139,12 +140,12 @@ fn made_up(
 }
 
 /// A header that stands on nothing, and cost two hashes.
-fn easy_header(chain: &Regtest, height: u32) -> Header {
+fn easy_header(chain: &Regtest, height: Height) -> Header {
     let tip = chain.blocks_from(chain.height());
     let mut header = tip.first().expect("a chain has a tip").header;
     header.prev_blockhash = BlockHash::all_zeros();
     header.merkle_root = TxMerkleNode::all_zeros();
-    header.nonce = height;
+    header.nonce = height.0;
     while !header.target().is_met_by(header.block_hash()) {
         header.nonce = header.nonce.wrapping_add(0x1_0000);
     }
@@ -152,8 +153,9 @@ fn easy_header(chain: &Regtest, height: u32) -> Header {
 }
 
 fn easy(chain: &Regtest, method: &str, params: &Value) -> Reply {
-    let number =
-        |at: usize| params.get(at).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+    let number = |at: usize| {
+        params.get(at).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok()).map(Height)
+    };
     let height = chain.height().saturating_add(AHEAD);
     let hex = |height| encode::serialize_hex(&easy_header(chain, height));
     match (method, number(0)) {
@@ -161,17 +163,17 @@ fn easy(chain: &Regtest, method: &str, params: &Value) -> Reply {
         ("blockchain.block.headers", Some(start)) => {
             Reply::Result(json!({ "count": 1, "hex": hex(start), "max": 2016 }))
         }
-        ("blockchain.block.header", Some(height)) if height > 0 => Reply::Result(json!(hex(height))),
+        ("blockchain.block.header", Some(height)) if height > Height(0) => Reply::Result(json!(hex(height))),
         ("getblockchaininfo", _) => {
             let best = easy_header(chain, height).block_hash();
             Reply::Result(json!({ "blocks": height, "bestblockhash": best }))
         }
-        ("getblockhash", Some(height)) if height > 0 => {
+        ("getblockhash", Some(height)) if height > Height(0) => {
             Reply::Result(json!(easy_header(chain, height).block_hash()))
         }
         ("getblockheader", _) => {
             let asked = |header: &Header| params.get(0) == Some(&json!(header.block_hash()));
-            let header = (0..=height).rev().map(|height| easy_header(chain, height)).find(asked);
+            let header = Height(0).to(height).rev().map(|height| easy_header(chain, height)).find(asked);
             header.map_or(Reply::Forward, |header| Reply::Result(json!(encode::serialize_hex(&header))))
         }
         _ => Reply::Forward,

@@ -19,6 +19,7 @@ use bitcoin::{
     consensus::encode,
     hashes::{Hash, sha256},
 };
+use coxswain_rules::units::{Confirmations, Height};
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -256,12 +257,12 @@ impl Shared {
     }
 
     /// The height of the newest block that is served.
-    fn height(&self, ledger: &Ledger) -> u32 {
+    fn height(&self, ledger: &Ledger) -> Height {
         ledger.height().saturating_sub(self.serving.behind)
     }
 
-    fn header(&self, ledger: &Ledger, height: u32) -> Option<Header> {
-        if height == 0 {
+    fn header(&self, ledger: &Ledger, height: Height) -> Option<Header> {
+        if height == Height(0) {
             return Some(genesis_block(self.serving.network).header);
         }
         ledger.block(height).filter(|_| height <= self.height(ledger)).map(|block| block.header)
@@ -278,12 +279,11 @@ impl Shared {
         let (transaction, block, confirmations) = match found {
             Found::Mempool(transaction) => (transaction, None, None),
             Found::Mined { transaction, height, .. } => {
-                let above = self.height(ledger).saturating_sub(height);
                 let block = ledger.block(height).map(bitcoin::Block::block_hash);
-                (transaction, block, Some(above.saturating_add(1)))
+                (transaction, block, height.confirmations(self.height(ledger)))
             }
             // An index of transactions remembers those of blocks that were replaced.
-            Found::Stale { transaction, block } => (transaction, Some(block), Some(0)),
+            Found::Stale { transaction, block } => (transaction, Some(block), Some(Confirmations::NONE)),
         };
         let mut described = json!({
             "txid": transaction.compute_txid(),

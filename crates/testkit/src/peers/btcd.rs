@@ -7,6 +7,7 @@ use std::{
 
 use alloy::transports::http::reqwest::{Client, Url};
 use bitcoin::{Block, BlockHash, Transaction, consensus::encode};
+use coxswain_rules::units::Height;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -73,8 +74,11 @@ impl Btcd {
     /// When the node refuses any.
     pub async fn follow(&self, chain: &Regtest) -> Result<(), Error> {
         let mut handed = self.handed.lock().await;
-        let blocks: Vec<Block> =
-            chain.blocks_from(1).into_iter().filter(|block| !handed.contains(&block.block_hash())).collect();
+        let blocks: Vec<Block> = chain
+            .blocks_from(Height(1))
+            .into_iter()
+            .filter(|block| !handed.contains(&block.block_hash()))
+            .collect();
         for blocks in blocks.chunks(BLOCKS) {
             let calls = blocks.iter().map(|block| ("submitblock", json!([encode::serialize_hex(block)])));
             for (answer, block) in self.batch(calls).await?.into_iter().zip(blocks) {

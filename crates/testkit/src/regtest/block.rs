@@ -11,6 +11,7 @@ use bitcoin::{
     transaction,
 };
 use coxswain_bindings::bridge::Proof;
+use coxswain_rules::units::Height;
 
 use super::anyone;
 use crate::Error;
@@ -25,7 +26,7 @@ const HALVING: u32 = 150;
 /// A block of these transactions on the one with this hash. `number` makes it differ from others of its height.
 pub(super) fn assemble(
     parent: BlockHash,
-    height: u32,
+    height: Height,
     time: u32,
     number: u64,
     transactions: &[Transaction],
@@ -51,14 +52,17 @@ pub(super) fn assemble(
 }
 
 /// A coinbase that commits to its height (BIP 34), and pays anyone.
-fn coinbase(height: u32, number: u64) -> Transaction {
-    let value = Amount::from_sat(SUBSIDY.checked_shr(height / HALVING).unwrap_or_default());
+fn coinbase(height: Height, number: u64) -> Transaction {
+    let value = Amount::from_sat(SUBSIDY.checked_shr(height.0 / HALVING).unwrap_or_default());
     Transaction {
         version: transaction::Version::TWO,
         lock_time: absolute::LockTime::ZERO,
         input: vec![TxIn {
             previous_output: OutPoint::null(),
-            script_sig: Builder::new().push_int(height.into()).push_slice(number.to_be_bytes()).into_script(),
+            script_sig: Builder::new()
+                .push_int(height.0.into())
+                .push_slice(number.to_be_bytes())
+                .into_script(),
             sequence: Sequence::MAX,
             witness: Witness::from_slice(&[[0; 32]]),
         }],
@@ -138,8 +142,8 @@ mod tests {
     #[test]
     fn branches_lead_to_the_root_from_every_position() {
         for others in 0..7 {
-            let transactions: Vec<_> = (0..others).map(|n| coinbase(1_000 + n, 0)).collect();
-            let block = assemble(BlockHash::all_zeros(), 1, 0, 0, &transactions).unwrap();
+            let transactions: Vec<_> = (0..others).map(|n| coinbase(Height(1_000 + n), 0)).collect();
+            let block = assemble(BlockHash::all_zeros(), Height(1), 0, 0, &transactions).unwrap();
             let txids: Vec<_> = block.txdata.iter().map(Transaction::compute_txid).collect();
             for (position, &txid) in txids.iter().enumerate() {
                 let branch = merkle_branch(&block, position);

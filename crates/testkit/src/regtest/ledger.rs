@@ -8,6 +8,7 @@ use bitcoin::{
     consensus::encode,
     hashes::{Hash, sha256},
 };
+use coxswain_rules::units::Height;
 
 use crate::refusal::Refusal;
 
@@ -22,12 +23,12 @@ pub(crate) struct Coin {
     pub(crate) output: TxOut,
     /// The SHA-256 of its script.
     pub(crate) script_hash: sha256::Hash,
-    pub(crate) height: u32,
+    pub(crate) height: Height,
     coinbase: bool,
 }
 
 impl Coin {
-    fn mature_at(&self, height: u32) -> bool {
+    fn mature_at(&self, height: Height) -> bool {
         !self.coinbase || height >= self.height.saturating_add(MATURITY)
     }
 }
@@ -38,7 +39,7 @@ pub(crate) enum Found<'a> {
     Mempool(&'a Transaction),
     Mined {
         transaction: &'a Transaction,
-        height: u32,
+        height: Height,
         position: usize,
     },
     /// In a block that is not of the best chain.
@@ -54,10 +55,10 @@ pub(crate) struct Ledger {
     pub(super) start: u32,
     /// The best chain, the genesis block first.
     pub(crate) blocks: Vec<Block>,
-    heights: BTreeMap<BlockHash, u32>,
+    heights: BTreeMap<BlockHash, Height>,
     stale: Vec<Block>,
     coins: BTreeMap<OutPoint, Coin>,
-    mined: BTreeMap<Txid, (u32, usize)>,
+    mined: BTreeMap<Txid, (Height, usize)>,
     /// Parents before children.
     pub(crate) mempool: Vec<Transaction>,
     /// What the mempool spends, and by which transaction.
@@ -69,7 +70,7 @@ impl Ledger {
         let genesis = genesis_block(Network::Regtest);
         Self {
             start,
-            heights: [(genesis.block_hash(), 0)].into(),
+            heights: [(genesis.block_hash(), Height(0))].into(),
             // No one can spend its coinbase.
             blocks: vec![genesis],
             stale: Vec::new(),
@@ -86,15 +87,15 @@ impl Ledger {
     }
 
     /// The newest block's height.
-    pub(crate) fn height(&self) -> u32 {
-        u32::try_from(self.blocks.len().saturating_sub(1)).unwrap_or(u32::MAX)
+    pub(crate) fn height(&self) -> Height {
+        Height(u32::try_from(self.blocks.len().saturating_sub(1)).unwrap_or(u32::MAX))
     }
 
-    pub(crate) fn block(&self, height: u32) -> Option<&Block> {
-        self.blocks.get(usize::try_from(height).ok()?)
+    pub(crate) fn block(&self, height: Height) -> Option<&Block> {
+        self.blocks.get(usize::try_from(height.0).ok()?)
     }
 
-    pub(crate) fn block_of(&self, hash: BlockHash) -> Option<(u32, &Block)> {
+    pub(crate) fn block_of(&self, hash: BlockHash) -> Option<(Height, &Block)> {
         let &height = self.heights.get(&hash)?;
         Some((height, self.block(height)?))
     }
@@ -147,7 +148,7 @@ impl Ledger {
 
     /// Coins that the next block's transactions may spend.
     pub(super) fn spendable(&self) -> impl Iterator<Item = (OutPoint, &Coin)> {
-        let next = self.height().saturating_add(1);
+        let next = self.height().next();
         self.coins().filter(move |(_, coin)| coin.mature_at(next))
     }
 
@@ -188,7 +189,7 @@ impl Ledger {
         transaction: &Transaction,
         parents: &BTreeMap<OutPoint, TxOut>,
     ) -> Result<Amount, Refusal> {
-        let next = self.height().saturating_add(1);
+        let next = self.height().next();
         let bytes = encode::serialize(transaction);
         let mut seen = BTreeSet::new();
         let mut had = Amount::ZERO;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bitcoin::{Block, BlockHash, Transaction, TxOut};
+use coxswain_rules::units::Height;
 
 pub(crate) use self::{
     block::{merkle_branch, spv_proof},
@@ -68,13 +69,13 @@ impl Regtest {
     }
 
     /// The newest block's height.
-    pub fn height(&self) -> u32 {
+    pub fn height(&self) -> Height {
         self.ledger().height()
     }
 
     /// The blocks from this height on.
-    pub fn blocks_from(&self, height: u32) -> Vec<Block> {
-        self.ledger().blocks.iter().skip(usize::try_from(height).unwrap_or(usize::MAX)).cloned().collect()
+    pub fn blocks_from(&self, height: Height) -> Vec<Block> {
+        self.ledger().blocks.iter().skip(usize::try_from(height.0).unwrap_or(usize::MAX)).cloned().collect()
     }
 
     /// The transactions that wait for a block.

@@ -8,6 +8,7 @@ use bitcoin::{
     Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, absolute, hashes::Hash,
     opcodes::OP_TRUE, script::Builder, transaction,
 };
+use coxswain_rules::units::{Confirmations, Height};
 use coxswain_testkit::{DepositSpec, Error, Funding, Refusal, Regtest, World};
 
 /// What unlocks the coins that anyone can spend.
@@ -127,11 +128,11 @@ fn a_reorganisation_returns_what_it_undoes_unless_it_contradicts_it() {
         let (height, tip) = (chain.height(), chain.blocks_from(chain.height()));
         let instead = if contradicted { vec![rival] } else { Vec::new() };
         chain.reorganize(2, &instead).unwrap();
-        assert_eq!(chain.height(), height + 1);
+        assert_eq!(chain.height(), height.next());
         assert_ne!(chain.blocks_from(height)[0], tip[0]);
         let waiting = chain.mempool();
         assert_eq!(waiting, if contradicted { Vec::new() } else { vec![undone] });
-        let headers: Vec<_> = chain.blocks_from(0).iter().map(|block| block.header).collect();
+        let headers: Vec<_> = chain.blocks_from(Height(0)).iter().map(|block| block.header).collect();
         let linked = |pair: &[bitcoin::block::Header]| pair[1].prev_blockhash == pair[0].block_hash();
         assert!(headers.windows(2).all(linked));
     }
@@ -143,16 +144,16 @@ async fn deposits_are_funded_as_they_are_asked_to_be() {
     let wallet = world.wallet(1).await.unwrap();
     let with = |funding| DepositSpec { funding, outputs_before: 0, ..DepositSpec::default() };
     let before = world.bitcoin.height();
-    let deep = world.reveal(&wallet, with(Funding::Mined { confirmations: 3 })).await.unwrap();
-    assert_eq!(world.bitcoin.height(), before + 3);
-    let blocks = world.bitcoin.blocks_from(before + 1);
+    let deep = world.reveal(&wallet, with(Funding::Mined { confirmations: Confirmations(3) })).await.unwrap();
+    assert_eq!(world.bitcoin.height(), before.saturating_add(3));
+    let blocks = world.bitcoin.blocks_from(before.next());
     assert_eq!(blocks[0].txdata[1], deep.funding);
     assert_eq!(deep.outpoint.vout, 0);
     let waiting = world.reveal(&wallet, with(Funding::Waiting)).await.unwrap();
     let absent = world.reveal(&wallet, with(Funding::Absent)).await.unwrap();
     assert_ne!(absent.funding, waiting.funding);
     assert_eq!(world.bitcoin.mempool(), [waiting.funding]);
-    assert_eq!(world.bitcoin.height(), before + 3);
+    assert_eq!(world.bitcoin.height(), before.saturating_add(3));
     // What is not mined can't be swept.
     let error = world.sweep(&wallet, &[absent], Amount::from_sat(10_000)).await.unwrap_err();
     assert!(matches!(error, Error::Refused { refusal: Refusal::Missing(_), .. }), "{error}");

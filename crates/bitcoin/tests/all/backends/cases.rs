@@ -7,7 +7,10 @@ use coxswain_bitcoin::{
     Backend, BackendError, Backends, CORE_METHODS, Endpoint, Expected, Limits, Server,
     chain::{HeaderRules, Start},
 };
-use coxswain_rules::{Assurance, Assured};
+use coxswain_rules::{
+    Assurance, Assured,
+    units::{Confirmations, Height},
+};
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use serde_json::{Value, json};
 
@@ -70,7 +73,7 @@ async fn case_core_rpcwhitelist() {
         let backends = Backends::new(vec![endpoint], Expected::on(Network::Regtest));
         let known = backends.transactions(&[first_output(&deposit).outpoint]).await.unwrap().remove(0);
         match known {
-            Ok(known) => assert!(proves && known.fact.unwrap().confirmations == 1),
+            Ok(known) => assert!(proves && known.fact.unwrap().confirmations == Confirmations(1)),
             // Its remedy names rpcwhitelist.
             Err(error) => {
                 assert!(!proves && matches!(error, BackendError::Http { status: 403, .. }), "{error}")
@@ -141,7 +144,7 @@ async fn second_case_of_electrum_absent_then_known() {
     ];
     let backends = Backends::new(servers.iter().map(endpoint).collect(), with_chain(&chain));
     let answer = backends.transactions(&[first_output(&deposit).outpoint]).await.unwrap().remove(0).unwrap();
-    assert_eq!((answer.fact.unwrap().confirmations, answer.assurance), (1, Assurance::Proven));
+    assert_eq!((answer.fact.unwrap().confirmations, answer.assurance), (Confirmations(1), Assurance::Proven));
 }
 
 /// A header of this time and these bits that somebody has mined, if they are easy.
@@ -153,7 +156,7 @@ fn cheap(mut header: Header) -> Header {
 }
 
 /// An Electrum server of mainnet's genesis, at this height with this header, whatever it is asked for.
-async fn relative(genesis: String, height: u32, header: Header) -> BitcoinServer {
+async fn relative(genesis: String, height: Height, header: Header) -> BitcoinServer {
     let hex = encode::serialize_hex(&header);
     electrum(&Regtest::new(), move |method, params| match method {
         "blockchain.block.header" if params[0] == 0 => Reply::Result(json!(genesis)),
@@ -177,7 +180,7 @@ async fn case_electrum_bitcoin_cash_server() {
         (word.len() == 160).then_some(word)
     });
     let header: Header = encode::deserialize_hex(hex.unwrap()).unwrap();
-    let height = u32::try_from(newest["height"].as_u64().unwrap()).unwrap();
+    let height = Height(u32::try_from(newest["height"].as_u64().unwrap()).unwrap());
     let server = relative(genesis, height, header).await;
     let backends = Backends::new(vec![endpoint(&server)], Expected::on(Network::Bitcoin));
     let start = Start::mainnet();

@@ -21,6 +21,7 @@ use bitcoin::{
     absolute, blockdata::constants::genesis_block, hashes::Hash, opcodes::OP_TRUE, opcodes::all::OP_DROP,
     script::Builder, transaction,
 };
+use coxswain_rules::units::{Confirmations, Height};
 
 /// A chain, and an endpoint that serves it.
 #[allow(async_fn_in_trait, reason = "used with the types at hand")]
@@ -85,14 +86,16 @@ fn absent() -> OutPoint {
 
 /// What the server knows of each output's transaction, and how deep by the chain at hand.
 async fn looked_up(ground: &impl Ground, outpoints: &[OutPoint]) -> Answers<Option<Known>> {
-    let deep = |height: u32| ground.chain().height() + 1 - height;
-    let known =
-        |Sighting { transaction, height }| Known { transaction, confirmations: height.map_or(0, deep) };
+    let tip = ground.chain().height();
+    let known = |Sighting { transaction, height }: Sighting| Known {
+        transaction,
+        confirmations: height.map_or(Confirmations::NONE, |height| height.confirmations(tip).unwrap()),
+    };
     let sightings = ground.endpoint().sightings(outpoints).await.unwrap();
     sightings.into_iter().map(|answer| Ok(answer?.map(known))).collect()
 }
 
-async fn confirmations(ground: &impl Ground, transaction: &Transaction) -> Option<u32> {
+async fn confirmations(ground: &impl Ground, transaction: &Transaction) -> Option<Confirmations> {
     let outpoints = [first_output(transaction).outpoint];
     let answers = looked_up(ground, &outpoints).await;
     let [answer] = answers.try_into().unwrap();
@@ -111,20 +114,20 @@ pub async fn tells_the_tip_and_the_fee_rates(ground: &impl Ground) {
 
     ground.chain().mine_empty(2).unwrap();
     ground.settle().await;
-    assert_eq!(ground.endpoint().tip().await.unwrap().height, tip.height + 2);
+    assert_eq!(ground.endpoint().tip().await.unwrap().height, tip.height.saturating_add(2));
 }
 
 pub async fn tells_headers_as_far_as_there_are_any(ground: &impl Ground) {
     ground.settle().await;
     let height = ground.chain().height();
-    let expected: Vec<_> = ground.chain().blocks_from(0).iter().map(|block| block.header).collect();
+    let expected: Vec<_> = ground.chain().blocks_from(Height(0)).iter().map(|block| block.header).collect();
     let headers = async |start, count| ground.endpoint().headers(start, count).await.unwrap();
-    assert_eq!(headers(0, height + 1).await, expected);
-    assert_eq!(headers(height - 2, 3).await, expected[expected.len() - 3..]);
+    assert_eq!(headers(Height(0), height.0 + 1).await, expected);
+    assert_eq!(headers(height.saturating_sub(2), 3).await, expected[expected.len() - 3..]);
     assert_eq!(headers(height, 5).await, expected[expected.len() - 1..], "the chain ends");
-    assert_eq!(headers(height + 1, 5).await, []);
-    assert_eq!(headers(0, 0).await, []);
-    let at = ground.endpoint().headers_at(&[height, 3, height + 1]).await.unwrap();
+    assert_eq!(headers(height.next(), 5).await, []);
+    assert_eq!(headers(Height(0), 0).await, []);
+    let at = ground.endpoint().headers_at(&[height, Height(3), height.next()]).await.unwrap();
     assert_eq!(at[..2], [Ok(expected[expected.len() - 1]), Ok(expected[3])]);
     assert!(at[2].is_err(), "{at:?}");
     let genesis = genesis_block(Network::Regtest).block_hash();
@@ -144,6 +147,7 @@ pub async fn finds_transactions_in_blocks_in_the_mempool_or_nowhere(ground: &imp
     let asked = [of(&new), of(&waiting), of(&deep), of(&new)];
     let answers = looked_up(ground, &asked).await;
     let known = |transaction: &Transaction, confirmations| {
+        let confirmations = Confirmations(confirmations);
         Ok(Some(Known { transaction: transaction.clone(), confirmations }))
     };
     assert_eq!(answers, [known(&new, 1), known(&waiting, 0), known(&deep, 6), known(&new, 1)]);
@@ -165,7 +169,7 @@ pub async fn finds_transactions_whose_outputs_are_spent_where_it_can(ground: &im
     chain.mine(slice::from_ref(&spending)).unwrap();
     ground.settle().await;
     if ground.finds_spent() {
-        assert_eq!(confirmations(ground, &funding).await, Some(2));
+        assert_eq!(confirmations(ground, &funding).await, Some(Confirmations(2)));
     } else {
         let outpoint = first_output(&funding).outpoint;
         let answers = looked_up(ground, &[outpoint]).await;
@@ -175,7 +179,7 @@ pub async fn finds_transactions_whose_outputs_are_spent_where_it_can(ground: &im
             answers[0]
         );
     }
-    assert_eq!(confirmations(ground, &spending).await, Some(1));
+    assert_eq!(confirmations(ground, &spending).await, Some(Confirmations(1)));
 }
 
 pub async fn tells_unspent_from_spent_the_mempool_included(ground: &impl Ground) {
@@ -215,11 +219,11 @@ pub async fn forgets_what_a_reorganisation_undoes(ground: &impl Ground) {
     chain.mine(slice::from_ref(&undone)).unwrap();
     chain.mine_empty(1).unwrap();
     ground.settle().await;
-    assert_eq!(confirmations(ground, &undone).await, Some(2));
+    assert_eq!(confirmations(ground, &undone).await, Some(Confirmations(2)));
 
     chain.reorganize(2, slice::from_ref(&instead)).unwrap();
     ground.settle().await;
-    assert_eq!(confirmations(ground, &instead).await, Some(3));
+    assert_eq!(confirmations(ground, &instead).await, Some(Confirmations(3)));
     let answers = looked_up(ground, &[first_output(&undone).outpoint]).await;
     match &answers[0] {
         Ok(None) => {}
@@ -240,7 +244,7 @@ pub async fn broadcasts_and_takes_again_what_it_has(ground: &impl Ground) {
     let broadcast = async |transaction| ground.endpoint().broadcast(transaction).await;
     broadcast(&transaction).await.unwrap();
     broadcast(&transaction).await.unwrap();
-    assert_eq!(confirmations(ground, &transaction).await, Some(0));
+    assert_eq!(confirmations(ground, &transaction).await, Some(Confirmations(0)));
 
     let refusal = broadcast(&rival).await.unwrap_err();
     assert!(matches!(refusal, BackendError::Rpc { .. }) && !refusal.is_retryable(), "{refusal:?}");
@@ -251,7 +255,7 @@ pub async fn broadcasts_and_takes_again_what_it_has(ground: &impl Ground) {
     chain.mine(slice::from_ref(&transaction)).unwrap();
     ground.settle().await;
     broadcast(&transaction).await.unwrap();
-    assert_eq!(confirmations(ground, &transaction).await, Some(1));
+    assert_eq!(confirmations(ground, &transaction).await, Some(Confirmations(1)));
 }
 
 /// The funding transaction pays an address that was paid thousands of times.
@@ -266,7 +270,7 @@ pub async fn inc_9_confirmations_are_found_beside_an_address_with_a_huge_history
     chain.mine(slice::from_ref(&funding)).unwrap();
     chain.mine_empty(5).unwrap();
     ground.settle().await;
-    assert_eq!(confirmations(ground, &funding).await, Some(6));
+    assert_eq!(confirmations(ground, &funding).await, Some(Confirmations(6)));
 }
 
 /// Strangers have paid the wallet's own address thousands of times.
@@ -280,7 +284,7 @@ pub async fn inc_11_the_main_utxo_is_found_among_thousands_of_dust_payments(grou
     ground.settle().await;
     let asked = [first_output(&main)];
     assert_eq!(ground.endpoint().unspent(&asked).await.unwrap(), [Ok(true)]);
-    assert_eq!(confirmations(ground, &main).await, Some(4));
+    assert_eq!(confirmations(ground, &main).await, Some(Confirmations(4)));
     let spending = spend(&main, 22, coin(23, 4_000_000));
     chain.mine(&[spending]).unwrap();
     ground.settle().await;
@@ -294,7 +298,7 @@ pub async fn answers_for_many_at_once(ground: &impl Ground) {
     let large = chain.pay(&outputs).unwrap();
     chain.mine(slice::from_ref(&large)).unwrap();
     ground.settle().await;
-    assert_eq!(confirmations(ground, &large).await, Some(1));
+    assert_eq!(confirmations(ground, &large).await, Some(Confirmations(1)));
     let asked: Vec<_> = (0..)
         .zip(&outputs)
         .take(250)
@@ -333,9 +337,9 @@ pub async fn proves_where_transactions_are_in_their_blocks(ground: &impl Ground)
     // One that isn't in its block, one in no block, and a block that isn't there: each has an error, and the others stand.
     let Mined { txid, height } = asked[0];
     let asked = [
-        Mined { txid, height: height + 1 },
+        Mined { txid, height: height.next() },
         Mined { txid: absent().txid, height },
-        Mined { txid, height: chain.height() + 1 },
+        Mined { txid, height: chain.height().next() },
         Mined { txid, height },
     ];
     let answers = ground.endpoint().branches(&asked).await.unwrap();
@@ -348,7 +352,7 @@ pub async fn proves_which_coinbase_a_block_has(ground: &impl Ground) {
     let next = spend(&pays, 750, coin(751, 40_000));
     let mut blocks = Vec::new();
     for transactions in [&[][..], &[pays], &[next]] {
-        blocks.push((chain.height() + 1, chain.mine(transactions).unwrap()));
+        blocks.push((chain.height().next(), chain.mine(transactions).unwrap()));
     }
     ground.settle().await;
     for (height, block) in &blocks {
@@ -357,7 +361,7 @@ pub async fn proves_which_coinbase_a_block_has(ground: &impl Ground) {
         assert_eq!(branch.prove(&transaction, &block.header), Ok(()));
         assert_eq!(branch.siblings.len(), block.txdata.len() - 1);
     }
-    assert!(ground.endpoint().coinbase(chain.height() + 1).await.is_err());
+    assert!(ground.endpoint().coinbase(chain.height().next()).await.is_err());
 }
 
 /// Searches from this block on to the end: what is found, where it ended, and in how many steps.

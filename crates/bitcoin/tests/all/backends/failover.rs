@@ -17,7 +17,7 @@ use std::{
 
 use bitcoin::{Network, OutPoint};
 use coxswain_bitcoin::{Backend, BackendError, Backends, Endpoint, Expected, Known, Limits, Output};
-use coxswain_rules::{Assurance, Assured};
+use coxswain_rules::{Assurance, Assured, units::Confirmations};
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ async fn inc_24_an_endpoint_far_behind_the_others_is_not_believed() {
         assert_eq!(backends.tip().await.unwrap().height, chain.height());
         // Of two nobody can tell which one is right: the lower of both is what both have.
         let two = together([&slow, &sound[0]]);
-        assert_eq!(two.tip().await.unwrap().height, chain.height() - behind);
+        assert_eq!(two.tip().await.unwrap().height, chain.height().saturating_sub(behind));
     }
 }
 
@@ -116,7 +116,7 @@ async fn inc_47_a_height_that_one_claims_is_not_where_the_chain_is() {
     let height = chain.height();
     let boast = move |method: &str, _: &Value| match method {
         "blockchain.headers.subscribe" => {
-            Reply::Result(json!({ "height": height + 1_000_000, "hex": header }))
+            Reply::Result(json!({ "height": height.saturating_add(1_000_000), "hex": header }))
         }
         _ => Reply::Forward,
     };
@@ -199,7 +199,8 @@ async fn inc_25_an_endpoint_that_dies_in_the_middle_of_a_call_is_replaced() {
             assert_eq!(tip.height, chain.height());
             let known = backends.transactions(&outpoints).await.unwrap();
             for ((depth, transaction), known) in (1..=3).rev().zip(&funding).zip(known) {
-                let expected = Known { transaction: transaction.clone(), confirmations: depth };
+                let expected =
+                    Known { transaction: transaction.clone(), confirmations: Confirmations(depth) };
                 assert_eq!(known.unwrap().fact, Some(expected), "{kind:?} dies after {after}");
             }
             let unspent = backends.unspent(&outputs).await.unwrap();

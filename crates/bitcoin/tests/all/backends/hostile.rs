@@ -11,7 +11,9 @@ use coxswain_bitcoin::{
     Backend, BackendError, Backends, Endpoint, Expected, HeaderFile, Known, Limits, Output, chain::Start,
 };
 use coxswain_rules::{
-    Assurance, Assured, MovingFundsProposal, Snapshot, UnsignedTransaction, WalletRecord, wallet_script,
+    Assurance, Assured, MovingFundsProposal, Snapshot, UnsignedTransaction, WalletRecord,
+    units::{Confirmations, Height},
+    wallet_script,
 };
 use coxswain_testkit::{BitcoinLie, BitcoinServer, Regtest, Reply, Serving, Wallet};
 use serde_json::json;
@@ -19,7 +21,7 @@ use serde_json::json;
 use crate::backends::conformance::{coin, first_output, mined, spend};
 
 /// The height of the header that our chain starts from.
-const START: u32 = 150;
+const START: Height = Height(150);
 
 /// Regtest's, which never retargets: all of mainnet's checks but for that.
 const RULES: coxswain_bitcoin::chain::HeaderRules = coxswain_bitcoin::chain::HeaderRules {
@@ -135,8 +137,8 @@ impl Ground {
 /// What was told; `None` where it could not be.
 #[derive(Debug, Default, PartialEq)]
 struct Facts {
-    tip: Option<u32>,
-    known: Vec<Option<(Option<u32>, Assurance)>>,
+    tip: Option<Height>,
+    known: Vec<Option<(Option<Confirmations>, Assurance)>>,
     unspent: Vec<Option<(bool, Assurance)>>,
     fees: Option<(u64, Option<u64>, Assurance)>,
 }
@@ -144,7 +146,8 @@ struct Facts {
 impl Facts {
     /// Whether all of it is what the other says, or could not be told. How it is known may differ.
     fn is_of(&self, honest: &Self) -> bool {
-        let same = |told: &Option<(Option<u32>, Assurance)>, honest: &Option<(Option<u32>, Assurance)>| {
+        let same = |told: &Option<(Option<Confirmations>, Assurance)>,
+                    honest: &Option<(Option<Confirmations>, Assurance)>| {
             told.is_none_or(|(told, _)| Some(told) == honest.map(|(fact, _)| fact))
         };
         let spent = |told: &Option<(bool, Assurance)>, honest: &Option<(bool, Assurance)>| {
@@ -396,7 +399,7 @@ async fn inc_47_a_spender_that_is_made_up_decides_nothing() {
     let mut elsewhere = spender.clone();
     elsewhere.input[0].previous_output.vout = 1;
     let mut waiting = spender;
-    waiting.lock_time = bitcoin::absolute::LockTime::from_height(ground.chain.height() + 100).unwrap();
+    waiting.lock_time = bitcoin::absolute::LockTime::from_height(ground.chain.height().0 + 100).unwrap();
     waiting.input[0].sequence = bitcoin::Sequence::ENABLE_RBF_NO_LOCKTIME;
     let honest = [ground.honest(Kind::Electrum).await, ground.honest(Kind::Core).await];
     for made_up in [unsigned, changed, elsewhere, waiting] {
@@ -491,14 +494,14 @@ async fn headers_are_kept_in_a_file_that_is_checked_when_it_is_read() {
     assert_eq!((tip.height, first_asked()), (ground.chain.height(), Some(json!(START))));
     let kept = std::fs::read(&path).unwrap();
     // All but the newest six.
-    assert_eq!(kept.len(), 80 * usize::try_from(ground.chain.height() - START - 6).unwrap());
+    assert_eq!(kept.len(), 80 * usize::try_from(ground.chain.height().0 - START.0 - 6).unwrap());
 
     let asked_before = honest.asked().len();
     assert_eq!(open().tip().await.unwrap(), tip);
     let later = honest.asked().into_iter().skip(asked_before);
     let starts: Vec<_> =
         later.filter(|(method, _)| method == "blockchain.block.headers").map(|(_, p)| p[0].clone()).collect();
-    assert_eq!(starts, [json!(ground.chain.height() - 6)]);
+    assert_eq!(starts, [json!(ground.chain.height().0 - 6)]);
 
     // Torn off, turned over, of another chain, or not there: the chain is the same, and the file is right again.
     let mut flipped = kept.clone();

@@ -14,7 +14,7 @@ use crate::backends::{
 #[tokio::test]
 async fn inc_47_a_proof_that_does_not_hold_is_had_from_the_next_server() {
     let ground = Ground::new();
-    let height = ground.chain.height() - 10;
+    let height = ground.chain.height().saturating_sub(10);
     let spender = ground.chain.blocks_from(height)[0].txdata[1].clone();
     let spent = first_output(&ground.spent);
     let mut made_up = spender.clone();
@@ -58,7 +58,7 @@ async fn inc_47_a_proof_that_does_not_hold_is_had_from_the_next_server() {
 #[tokio::test]
 async fn inc_47_a_search_without_an_end_keeps_nobody_from_the_next_servers_spender() {
     let ground = Ground::new();
-    let height = ground.chain.height() - 10;
+    let height = ground.chain.height().saturating_sub(10);
     let spender = ground.chain.blocks_from(height)[0].txdata[1].clone();
     let spent = first_output(&ground.spent);
     let listed: Vec<_> = (0..=200_u8)

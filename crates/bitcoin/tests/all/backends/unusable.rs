@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bitcoin::{FeeRate, OutPoint, consensus::encode::serialize_hex};
 use coxswain_bitcoin::{BackendError, Endpoint, Limits, Server};
+use coxswain_rules::units::Height;
 use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
 use serde_json::{Value, json};
 
@@ -63,7 +64,7 @@ async fn another_transaction_than_the_one_asked_for_is_garbage() {
 #[tokio::test]
 async fn headers_without_work_or_out_of_line_are_not_believed() {
     let chain = Regtest::new();
-    let headers: Vec<_> = chain.blocks_from(0).iter().take(3).map(|block| block.header).collect();
+    let headers: Vec<_> = chain.blocks_from(Height(0)).iter().take(3).map(|block| block.header).collect();
     let hex = |headers: &[bitcoin::block::Header]| headers.iter().map(serialize_hex).collect::<String>();
     let mut idle = headers[2];
     while idle.validate_pow(idle.target()).is_ok() {
@@ -78,7 +79,7 @@ async fn headers_without_work_or_out_of_line_are_not_believed() {
     ] {
         let lie = Reply::Result(json!({ "hex": answer, "count": 3, "max": 2016 }));
         let (_server, endpoint) = electrum(&chain, lying("blockchain.block.headers", lie)).await;
-        let error = endpoint.headers(0, 3).await.unwrap_err();
+        let error = endpoint.headers(Height(0), 3).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
     }
     let lie = Reply::Result(json!({ "height": 2, "hex": hex(&[idle]) }));
@@ -136,7 +137,7 @@ async fn what_is_no_json_rpc_is_garbage_and_what_stays_away_is_late() {
     assert_eq!(endpoint.fee_rates().await.unwrap_err().kind(), "timed-out");
     assert_eq!(
         endpoint.genesis().await.unwrap(),
-        chain.blocks_from(0)[0].block_hash(),
+        chain.blocks_from(Height(0))[0].block_hash(),
         "the next call connects anew"
     );
 }
@@ -208,7 +209,7 @@ async fn an_output_that_a_mempool_spends_is_spent_even_if_one_answer_forgets_it(
 async fn a_tip_that_moves_between_two_answers_is_noticed() {
     let chain = Regtest::new();
     let output = first_output(&mined(&chain, 1, 50_000));
-    let blocks = chain.blocks_from(chain.height() - 1);
+    let blocks = chain.blocks_from(chain.height().saturating_sub(1));
     for (block, kind) in [(&blocks[0], Some("changed")), (&blocks[1], None)] {
         let entry = json!({
             "bestblock": block.block_hash(),

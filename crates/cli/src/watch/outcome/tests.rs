@@ -1,6 +1,7 @@
 //! Which windows a trace can be of, and what a window is said to have come to.
 
 use bitcoin::hashes::Hash as _;
+use coxswain_rules::units::Height;
 
 use super::*;
 
@@ -103,7 +104,7 @@ fn trace(span: Option<(u64, u64)>, recorded: Option<u64>) -> Trace {
         deed: Deed::Action(Action::Redemption),
         txid: Some(Txid::all_zeros()),
         items: 1,
-        height: Some(7),
+        height: Some(Height(7)),
         recorded: recorded.map(BlockNumber),
         span: span.map(|(first, last)| Span { first, last, or_before: false }),
     }

@@ -19,7 +19,7 @@ use coxswain_ethereum::{
     submit::{SubmitError, Terms},
 };
 use coxswain_maintainer::{ItemError, ItemState, PassError};
-use coxswain_rules::{Amount, KeyHash, wallet_script};
+use coxswain_rules::{Amount, KeyHash, units::Height, wallet_script};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
 
 use super::bench::{Bench, FEE, Kind, item, minutes, sent};
@@ -193,7 +193,7 @@ async fn inc_12_a_coinbase_that_pays_the_wallet_is_dropped() {
     };
     let others = [sweep(&mut bench, &other).await, sweep(&mut bench, &third).await];
     let mut maintainer = bench.maintainer(0).await;
-    let item = maintainer.prove(coinbase, Some(210), true).await.unwrap().unwrap();
+    let item = maintainer.prove(coinbase, Some(Height(210)), true).await.unwrap().unwrap();
     assert!(matches!(item.state, ItemState::Coinbase), "{item:?}");
     assert_eq!(sorted(sent(&maintainer.pass(minutes(0)).await.unwrap())), ids(&others));
 }

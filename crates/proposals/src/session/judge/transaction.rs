@@ -3,7 +3,7 @@
 use coxswain_bitcoin::{Backend, Output};
 use coxswain_rules::{
     Case, FeeRuling, FeeTerms, Objection, Snapshot, Subject, TransactionError, UnsignedTransaction, Utxo,
-    network::DustChange, units::Confirmations, wallet_script,
+    network::DustChange, wallet_script,
 };
 
 use super::Obstacle;
@@ -27,12 +27,7 @@ impl<B: Backend> Session<'_, B> {
                 for (Output { outpoint, .. }, known) in outputs.into_iter().zip(known) {
                     let (confirmations, least) = (known.confirmations, FUNDING_CONFIRMATIONS);
                     if confirmations < least {
-                        return Err(Objection::OutputUnconfirmed {
-                            outpoint,
-                            confirmations: Confirmations(confirmations),
-                            least: Confirmations(least),
-                        }
-                        .into());
+                        return Err(Objection::OutputUnconfirmed { outpoint, confirmations, least }.into());
                     }
                 }
                 Ok(())

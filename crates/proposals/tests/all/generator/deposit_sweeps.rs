@@ -109,7 +109,7 @@ async fn inc_3_vaults_are_swept_apart_and_none_starves() {
         vaults.push((first == vault, swept.len()));
 
         let transaction = stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap().unwrap();
-        stage.bitcoin.buries(&transaction, 6);
+        stage.bitcoin.buries(&transaction, Confirmations(6));
         // Two windows with sweeps are two days apart.
         stage.pass(2 * DAY).await;
     }
@@ -129,7 +129,7 @@ async fn inc_8_twenty_deposits_with_a_thousand_outputs_each_are_one_batch_and_la
     let (proposed, excluded) = stage.propose(&wallet, Action::DepositSweep).await;
     assert_eq!((swept(&proposed).len(), excluded), (20, vec![]));
     let transaction = stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap().unwrap();
-    stage.bitcoin.buries(&transaction, 6);
+    stage.bitcoin.buries(&transaction, Confirmations(6));
 
     for _ in 0..20 {
         stage.deposit(&wallet, spec(2_499)).await;
@@ -227,11 +227,11 @@ async fn inc_10_deposits_without_a_transaction_cost_bounded_work_and_the_others_
 async fn inc_10_a_late_transaction_is_found() {
     let (mut stage, wallet, there) = flooded(0).await;
     stage.bitcoin.state().known.get_mut(&there.outpoint.txid).unwrap().confirmations =
-        FUNDING_CONFIRMATIONS - 1;
+        Confirmations(FUNDING_CONFIRMATIONS.0 - 1);
     let generation = stage.generate(wallet.key_hash(), &[Action::DepositSweep]).await;
     let unconfirmed = Why::Unconfirmed {
-        confirmations: Confirmations(FUNDING_CONFIRMATIONS - 1),
-        least: Confirmations(FUNDING_CONFIRMATIONS),
+        confirmations: Confirmations(FUNDING_CONFIRMATIONS.0 - 1),
+        least: FUNDING_CONFIRMATIONS,
     };
     assert_eq!(*why(&generation.attempts[0].excluded, &deposit(&there)), unconfirmed);
 

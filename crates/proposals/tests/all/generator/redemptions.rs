@@ -2,7 +2,9 @@
 
 use coxswain_bindings::Bridge;
 use coxswain_proposals::{ActionOutcome, Item, Nothing, SessionError, Why};
-use coxswain_rules::{Action, Amount, RuleId, ScriptBuf, network::DustChange, redemption_share};
+use coxswain_rules::{
+    Action, Amount, RuleId, ScriptBuf, network::DustChange, redemption_share, units::Confirmations,
+};
 use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
 
 use crate::generator::support::{DAY, HOUR, Stage, outpoints, paid, swept, why};
@@ -140,7 +142,7 @@ async fn what_was_paid_and_asked_for_again_is_paid_once_more() {
     let (proposed, _) = stage.propose(&wallet, Action::Redemption).await;
     assert_eq!(paid(&proposed), [again.clone(), once]);
     let transaction = stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap().unwrap();
-    stage.bitcoin.buries(&transaction, 1);
+    stage.bitcoin.buries(&transaction, Confirmations(1));
 
     let generation = stage.generate(wallet.key_hash(), &[Action::Redemption]).await;
     assert_eq!(generation.attempts[0].outcome, ActionOutcome::Nothing(Nothing::NoneLeft));

@@ -7,7 +7,7 @@ use coxswain_ethereum::Endpoints;
 use coxswain_proposals::{ActionOutcome, Item, Nothing, SessionError, Why};
 use coxswain_rules::{
     Action, Amount, KeyHash, OutPoint, Subject, WalletState,
-    units::{BlockNumber, UnixTime},
+    units::{BlockNumber, Confirmations, UnixTime},
 };
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ async fn funds_are_not_moved_while_redemptions_or_deposits_wait() {
     assert!(matches!(stage.nothing(&wallet, Action::MovingFunds).await, Nothing::RedemptionsPending(_)));
     let (proposed, _) = stage.propose(&wallet, Action::Redemption).await;
     let transaction = stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap().unwrap();
-    stage.bitcoin.buries(&transaction, 1);
+    stage.bitcoin.buries(&transaction, Confirmations(1));
 
     assert_eq!(stage.nothing(&wallet, Action::MovingFunds).await, Nothing::DepositsSweepable(1));
     stage.bitcoin.state().down = true;
@@ -148,7 +148,7 @@ async fn funds_are_not_moved_while_redemptions_or_deposits_wait() {
     let proposed = generation.proposed().unwrap();
     assert_eq!(crate::generator::support::swept(proposed), [deposit.outpoint]);
     let transaction = stage.world.carry_out(&wallet, &proposed.case.subject).await.unwrap().unwrap();
-    stage.bitcoin.buries(&transaction, 1);
+    stage.bitcoin.buries(&transaction, Confirmations(1));
     let generation = stage.generate(wallet.key_hash(), &checklist).await;
     assert!(generation.commitment().is_some(), "{generation:?}");
     assert_eq!(generation.attempts.len(), 4, "a commitment ends the list");
@@ -160,7 +160,7 @@ async fn moved(stage: &mut Stage, seed: u64, targets: &[KeyHash]) -> bitcoin::Tr
     stage.world.retire(&source).await.unwrap();
     stage.world.commit_targets(&source, targets).await.unwrap();
     let transaction = stage.world.move_funds(&source, targets, FEE).await.unwrap();
-    stage.bitcoin.buries(&transaction, 6);
+    stage.bitcoin.buries(&transaction, Confirmations(6));
     transaction
 }
 
@@ -193,7 +193,7 @@ async fn moved_funds_are_swept_into_the_main_utxo_or_make_one() {
             assert_eq!(stage.nothing(&target, Action::MovedFundsSweep).await, spent);
         }
         let transaction = stage.world.carry_out(&target, &proposed.case.subject).await.unwrap().unwrap();
-        stage.bitcoin.buries(&transaction, 1);
+        stage.bitcoin.buries(&transaction, Confirmations(1));
     }
     assert_eq!(stage.nothing(&target, Action::MovedFundsSweep).await, Nothing::NoneLeft);
 }
@@ -278,7 +278,7 @@ async fn inc_32_moved_funds_are_found_behind_an_event_older_than_any_look_back()
     stage.bitcoin.state().spent.remove(&old);
     let (proposed, _) = stage.propose(&target, Action::MovedFundsSweep).await;
     let sweep = stage.world.carry_out(&target, &proposed.case.subject).await.unwrap().unwrap();
-    stage.bitcoin.buries(&sweep, 1);
+    stage.bitcoin.buries(&sweep, Confirmations(1));
     let head = stage.height().await;
     stage.events = stage.events_from(head - 60);
     assert_eq!(stage.swept_move(&target).await, new);

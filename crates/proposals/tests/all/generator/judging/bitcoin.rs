@@ -49,7 +49,7 @@ async fn an_output_that_is_spent_is_an_objection() {
     stage.world.retire(&source).await.unwrap();
     stage.world.commit_targets(&source, &[target.key_hash()]).await.unwrap();
     let moving = stage.world.move_funds(&source, &[target.key_hash()], FEE).await.unwrap();
-    stage.bitcoin.buries(&moving, 6);
+    stage.bitcoin.buries(&moving, Confirmations(6));
     let moved = OutPoint::new(moving.compute_txid(), 0);
     stage.pass(RIPE).await;
     let of_deposits = sweep(&deposits, FAIR);
@@ -70,15 +70,11 @@ async fn funding_with_too_few_confirmations_is_an_objection_until_it_has_enough(
     let deposit = stage.deposit(&wallet, DepositSpec::default()).await;
     stage.pass(RIPE).await;
     let proposal = sweep([&deposit], FAIR);
-    for confirmations in [0, FUNDING_CONFIRMATIONS - 1] {
+    for confirmations in [Confirmations::NONE, Confirmations(FUNDING_CONFIRMATIONS.0 - 1)] {
         stage.bitcoin.state().known.get_mut(&deposit.outpoint.txid).unwrap().confirmations = confirmations;
         let (step, objection) = stage.objection(&wallet, &proposal).await;
         let (outpoint, least) = (deposit.outpoint, FUNDING_CONFIRMATIONS);
-        let expected = Objection::OutputUnconfirmed {
-            outpoint,
-            confirmations: Confirmations(confirmations),
-            least: Confirmations(least),
-        };
+        let expected = Objection::OutputUnconfirmed { outpoint, confirmations, least };
         assert_eq!((step, &objection), (Step::Funding, &expected));
         assert!(lifts(&objection));
     }

@@ -2,7 +2,9 @@
 
 use coxswain_bindings::Bridge;
 use coxswain_proposals::{Assessment, SessionError, Step};
-use coxswain_rules::{Amount, Assurance, FeeObjection, FeeRuling, Objection, OutPoint, TransactionError};
+use coxswain_rules::{
+    Amount, Assurance, FeeObjection, FeeRuling, Objection, OutPoint, TransactionError, units::Confirmations,
+};
 use coxswain_testkit::{DepositSpec, Wallet, standard_scripts};
 
 use super::{FAIR, moved_funds_sweep, redemption, sweep};
@@ -21,7 +23,7 @@ async fn moved(stage: &mut Stage) -> (Wallet, OutPoint, u64) {
     stage.world.retire(&source).await.unwrap();
     stage.world.commit_targets(&source, &[target.key_hash()]).await.unwrap();
     let moving = stage.world.move_funds(&source, &[target.key_hash()], FEE).await.unwrap();
-    stage.bitcoin.buries(&moving, 6);
+    stage.bitcoin.buries(&moving, Confirmations(6));
     let now = stage.world.bridge.movingFundsParameters().call().await.unwrap();
     let call = Bridge::updateMovingFundsParametersCall {
         movingFundsTxMaxTotalFee: now.movingFundsTxMaxTotalFee,

@@ -1,7 +1,7 @@
 //! Step 3 for a wallet without a main UTXO: what of its own may wait shows only in what it alone can spend.
 
 use coxswain_proposals::{SessionError, Step};
-use coxswain_rules::{Objection, OutPoint};
+use coxswain_rules::{Objection, OutPoint, units::Confirmations};
 use coxswain_testkit::{DepositOutput, DepositSpec};
 
 use super::{FAIR, moved_funds_sweep, sweep};
@@ -39,7 +39,7 @@ async fn moved_funds_that_are_spent_are_a_transaction_that_waits() {
     stage.world.retire(&source).await.unwrap();
     stage.world.commit_targets(&source, &[target.key_hash()]).await.unwrap();
     let moving = stage.world.move_funds(&source, &[target.key_hash()], FEE).await.unwrap();
-    stage.bitcoin.buries(&moving, 6);
+    stage.bitcoin.buries(&moving, Confirmations(6));
     let moved = OutPoint::new(moving.compute_txid(), 0);
     stage.pass(RIPE).await;
     let proposals = [sweep([&deposit], FAIR), moved_funds_sweep(moved, FAIR)];

@@ -10,7 +10,10 @@ use coxswain_bitcoin::{
     Answers, Backend, BackendError, Coinbase, Cursor, FeeRates, Fees, Known, MerkleBranch, Mined, Output,
     Search, Tip,
 };
-use coxswain_rules::{Assurance, Assured, OutPoint, RelayMinimum, Txid};
+use coxswain_rules::{
+    Assurance, Assured, OutPoint, RelayMinimum, Txid,
+    units::{Confirmations, Height},
+};
 use coxswain_testkit::Deposit;
 
 #[derive(Clone, Debug)]
@@ -54,7 +57,7 @@ impl FakeBitcoin {
     }
 
     /// A transaction is in a block, this deep.
-    pub(crate) fn buries(&self, transaction: &bitcoin::Transaction, confirmations: u32) {
+    pub(crate) fn buries(&self, transaction: &bitcoin::Transaction, confirmations: Confirmations) {
         let known = Known { transaction: transaction.clone(), confirmations };
         let mut state = self.state();
         state.spent.extend(transaction.input.iter().map(|input| input.previous_output));
@@ -62,7 +65,7 @@ impl FakeBitcoin {
     }
 
     pub(crate) fn funds<'a>(&self, deposits: impl IntoIterator<Item = &'a Deposit>) {
-        deposits.into_iter().for_each(|deposit| self.buries(&deposit.funding, 6));
+        deposits.into_iter().for_each(|deposit| self.buries(&deposit.funding, Confirmations(6)));
     }
 
     fn asked(&self, call: &'static str, items: usize) -> Result<MutexGuard<'_, State>, BackendError> {
@@ -125,7 +128,7 @@ impl Backend for FakeBitcoin {
         Err(down("branches"))
     }
 
-    async fn coinbase(&self, _: u32) -> Result<Coinbase, BackendError> {
+    async fn coinbase(&self, _: Height) -> Result<Coinbase, BackendError> {
         Err(down("coinbase"))
     }
 
@@ -133,7 +136,7 @@ impl Backend for FakeBitcoin {
         Err(down("spender"))
     }
 
-    async fn headers(&self, _: u32, _: u32) -> Result<Vec<block::Header>, BackendError> {
+    async fn headers(&self, _: Height, _: u32) -> Result<Vec<block::Header>, BackendError> {
         Err(down("headers"))
     }
 

@@ -13,7 +13,7 @@ use coxswain_proposals::{
 use coxswain_rules::{
     Action, Amount, HeartbeatProposal, KeyHash, Proposal, Subject,
     network::Parameters,
-    units::{BlockNumber, Blocks},
+    units::{BlockNumber, Blocks, Confirmations},
 };
 use coxswain_testkit::{Deposit, DepositSpec, Wallet, World, our_validator};
 
@@ -56,7 +56,7 @@ impl Stage {
         let deposit = self.world.reveal(&wallet, spec).await.unwrap();
         self.bitcoin.funds([&deposit]);
         let sweep = self.world.sweep(&wallet, &[deposit], FEE).await.unwrap();
-        self.bitcoin.buries(&sweep, 6);
+        self.bitcoin.buries(&sweep, Confirmations(6));
         wallet
     }
 
