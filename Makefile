@@ -75,7 +75,7 @@ test-contracts: $(NPM)
 
 test-rust: contracts
 	@cargo test --locked --workspace --features coxswain-demo/devnet --quiet
-	@cargo test --locked --quiet --package coxswain-signing --features threshold --lib threshold::
+	@cargo test --locked --quiet --package coxswain-signing --package coxswain-node --features coxswain-signing/threshold,coxswain-node/threshold --lib threshold::
 
 SEED := $(or $(SEED),$(shell date +%s))
 test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, btcd and ElectrumX, and the page in Chromium: real peers (needs Go and Python)
@@ -132,6 +132,7 @@ bench: contracts ## Measure with criterion: leader, decoding, follower, predicat
 	cargo bench --locked --quiet -p coxswain-network
 	cargo bench --locked --quiet -p coxswain-bitcoin --bench headers
 	cargo bench --locked --quiet -p coxswain-signing --features threshold --bench threshold
+	COXSWAIN_MEASURE=1 cargo test --locked --release --quiet -p coxswain-node --features threshold --lib -- loopback::what --nocapture
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench round_trips
 	cargo bench --locked --quiet --profile dev -p coxswain-cli --bench passes
 	cargo bench --locked --quiet -p coxswain-cli --bench node

@@ -136,9 +136,9 @@ pub(crate) async fn keep(
 /// By what an action was agreed on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AgreedBy {
-    window: Window,
-    safe_block_hash: B256,
-    leader: Address,
+    pub(super) window: Window,
+    pub(super) safe_block_hash: B256,
+    pub(super) leader: Address,
     pub(super) message: Bytes,
 }
 
@@ -160,7 +160,7 @@ impl AgreedBy {
         FactKey { topic: TOPIC, owner: wallet.0, name: block.to_string() }
     }
 
-    async fn record(&self, journal: &Journal, wallet: KeyHash) -> Result<(), Failure> {
+    pub(super) async fn record(&self, journal: &Journal, wallet: KeyHash) -> Result<(), Failure> {
         let (key, body) = (Self::key(wallet, self.window.block()), serde_json::to_string(self)?);
         Ok(journal.fact(Fact { key, body, replaces: false }).await?)
     }

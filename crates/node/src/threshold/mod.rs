@@ -2,6 +2,8 @@
 //! the network and the journal. Behind the feature `threshold`: the library below is not audited, so that it is for test chains.
 
 mod leader;
+#[cfg(test)]
+mod loopback;
 mod record;
 mod signer;
 mod wire;
