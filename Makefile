@@ -2,6 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+comma := ,
 .PHONY: help demo world devnet man release package deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
 
 NODE_MIN := 20
@@ -33,11 +34,13 @@ world: contracts ## Run a world to try everything in, until Ctrl-C: chains, wall
 	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-world $(WORLD_FLAGS)
 
 DEVNET_FLAGS ?=
-devnet: contracts ## Run five nodes of a wallet and a maintainer on local chains, until Ctrl-C, with a page that shows them (DEVNET_FLAGS=--help)
+SHARES ?=
+devnet: contracts ## Run five nodes of a wallet and a maintainer on local chains, until Ctrl-C, with a page that shows them (SHARES=1: they sign with shares; DEVNET_FLAGS=--help)
 	@echo "building the devnet (minutes at first, seconds afterwards)" >&2
-	@cargo build --locked --package coxswain-demo --package coxswain-cli --features coxswain-demo/devnet \
+	@cargo build --locked --package coxswain-demo --package coxswain-cli \
+		--features coxswain-demo/devnet$(if $(SHARES),$(comma)coxswain-cli/threshold) \
 		--bin coxswain-devnet --bin coxswain-world --bin coxswain
-	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-devnet $(DEVNET_FLAGS)
+	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-devnet $(if $(SHARES),--shares) $(DEVNET_FLAGS)
 
 ##@ Ship it
 man: $(TOOLS) ## Write the man pages to target/man
@@ -91,7 +94,7 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@cargo run --quiet --locked -p coxswain-proposals --example check-judging
 	@cargo build --quiet --locked -p coxswain-service --example show-page
 	@node crates/service/browser/check.mjs target/tools/page target/debug/examples/show-page
-	@cargo build --quiet --locked --package coxswain-demo --package coxswain-cli --features coxswain-demo/devnet \
+	@cargo build --quiet --locked --package coxswain-demo --package coxswain-cli --features coxswain-demo/devnet,coxswain-cli/threshold \
 		--bin coxswain-devnet --bin coxswain-world --bin coxswain
 	@node crates/service/browser/devnet.mjs target/tools/page target/debug
 	@cargo run --quiet --locked -p coxswain-maintainer --example check-proving

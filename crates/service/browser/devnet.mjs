@@ -1,6 +1,6 @@
-// Drives a devnet and the page of its first node, as a person would who has five minutes: a deposit is swept and proven, then one
-// operator lies and one is dead, then Bitcoin's server is. Each must show within two windows: on the page, in /health and in
-// `coxswain why`, at the width of a desk and of a phone. Nothing may be said on the console, and axe-core may find nothing.
+// Drives a devnet and the page of its first node, as a person would who has five minutes: a deposit is swept by a group that signs with
+// shares, and proven, then one operator lies and one is dead, then Bitcoin's server is. Each must show within two windows: on the page, in
+// /health and in `coxswain why`, at the width of a desk and of a phone. Nothing may be said on the console, and axe-core may find nothing.
 // devnet.mjs TOOLS PROGRAMS. Run by `make test-peers`; PAGE_SHOTS=FOLDER keeps the screenshots.
 
 import assert from "node:assert/strict";
@@ -20,7 +20,7 @@ const WINDOW = 60 * PACE;
 const folder = mkdtempSync(join(tmpdir(), "devnet-"));
 const devnet = spawn(
   resolve(programs, "coxswain-devnet"),
-  ["--port-base", String(BASE), "--pace", String(PACE), "--dir", folder],
+  ["--shares", "--port-base", String(BASE), "--pace", String(PACE), "--dir", folder],
   { stdio: ["pipe", "pipe", "inherit"] },
 );
 const ended = new Promise((done) => devnet.once("exit", (code) => done(code)));

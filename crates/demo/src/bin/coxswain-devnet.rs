@@ -32,6 +32,9 @@ struct Arguments {
     /// How long a block takes here, in milliseconds; with 0, blocks come by `coxswain-world mine` alone
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1_000)]
     pace: u64,
+    /// Nobody has the wallet's key: each node has shares for its seats, and five seats sign. Needs a coxswain built with threshold signing
+    #[arg(long)]
+    shares: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -58,7 +61,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let folder = fs::canonicalize(&arguments.dir)?;
     let life = Life::set_up(ports, tell).await?;
     life.equip().await?;
-    let plan = life.plan(folder);
+    let plan = life.plan(folder, arguments.shares);
     tell("starting the nodes and the maintainer");
     let operators = Operators::start_all(plan.clone()).await?;
     life.write_variables(&plan)?;

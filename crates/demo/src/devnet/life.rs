@@ -71,11 +71,12 @@ impl Life {
         Ok(Self { world, wallet, validator, proxy, ports, relay, electrum, core, bitcoin, requests: 0 })
     }
 
-    /// What the operators need to know.
-    pub fn plan(&self, folder: PathBuf) -> Plan {
+    /// What the operators need to know, and whether they sign with shares of the wallet's key.
+    pub fn plan(&self, folder: PathBuf, shares: bool) -> Plan {
         Plan {
             ports: self.ports,
             folder,
+            shares,
             ethereum: self.world.chain.endpoint(),
             relay: format!("http://127.0.0.1:{}", self.ports.relay()),
             bitcoin: self.bitcoin.clone(),

@@ -20,8 +20,10 @@ use crate::world::free;
 
 /// The operators.
 const OPERATORS: RangeInclusive<u8> = 1..=5;
-/// How many seats each holds: nine in all, of which five sign.
+/// How many seats each holds: nine in all.
 const SEATS: [usize; 5] = [3, 2, 2, 1, 1];
+/// How many of them sign, where they have shares of the wallet's key.
+const THRESHOLD: u8 = 5;
 /// The maintainer's number, by which its key is known.
 const MAINTAINER: u8 = 9;
 

@@ -12,14 +12,16 @@ use std::{
 use alloy_primitives::{Address, hex};
 use coxswain_network::Identity;
 use coxswain_testkit::{PASSWORD, Wallet, keystore};
-use eyre::{Result, WrapErr};
+use eyre::{Result, WrapErr, ensure};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use super::{MAINTAINER, OPERATORS, Ports, name, seats, secret};
+use super::{MAINTAINER, OPERATORS, Ports, THRESHOLD, name, seats, secret};
 use crate::world::programs;
 
+/// The folder with the operators' shares of the wallet's key.
+const SHARES: &str = "shares";
 /// How often, and how long apart, it is looked whether a port is free.
 const PORT_TRIES: u32 = 100;
 const PORT_PAUSE: Duration = Duration::from_millis(50);
@@ -31,6 +33,8 @@ pub struct Plan {
     pub ports: Ports,
     /// The folder for configurations, journals and logs.
     pub folder: PathBuf,
+    /// Whether each node has shares of the wallet's key, and nobody the key. Otherwise each has the key.
+    pub shares: bool,
     /// The chain's endpoint.
     pub ethereum: String,
     /// The same by a second server.
@@ -101,6 +105,10 @@ impl Plan {
                 fs::remove_file(&path).wrap_err_with(|| format!("can't remove {}", path.display()))?;
             }
         }
+        let shares = self.path(SHARES);
+        if shares.exists() {
+            fs::remove_dir_all(&shares).wrap_err_with(|| format!("can't remove {}", shares.display()))?;
+        }
         private(&self.path("password"), &format!("{PASSWORD}\n"))?;
         private(&self.path("wallet.key"), &hex::encode(self.wallet.secret()))?;
         for number in OPERATORS.chain([MAINTAINER]) {
@@ -109,6 +117,29 @@ impl Plan {
             let text = if number == MAINTAINER { self.maintainers() } else { self.node(number)? };
             fs::write(self.path(&format!("{name}.toml")), text)?;
         }
+        Ok(())
+    }
+
+    /// Has the program share out the wallet's key, into a folder an operator. The key's file goes.
+    fn deal(&self, program: &Path) -> Result<()> {
+        let group: String = Self::group()?.iter().map(|member| format!("{member}\n")).collect();
+        fs::write(self.path("group.txt"), group)?;
+        let key = self.path("wallet.key");
+        let passphrase = self.path("wallet.passphrase");
+        private(&passphrase, PASSWORD)?;
+        let mut command = Command::new(program);
+        command.args(["share", "deal", "--chain-id", "31337", "--threshold", &THRESHOLD.to_string()]);
+        command.arg("--operators").arg(self.path("group.txt")).arg("--passphrase-file").arg(passphrase);
+        command.arg("--key-file").arg(&key).arg("--out").arg(self.path(SHARES));
+        without_variables(&mut command);
+        let dealt = command.stdin(Stdio::null()).output();
+        let dealt = dealt.wrap_err_with(|| format!("can't run {}", program.display()))?;
+        fs::remove_file(&key)?;
+        let told = String::from_utf8_lossy(&dealt.stderr);
+        ensure!(
+            dealt.status.success(),
+            "the wallet's key can't be shared out: is this coxswain built with threshold signing (make devnet SHARES=1)?\n{told}"
+        );
         Ok(())
     }
 
@@ -123,11 +154,18 @@ impl Plan {
             .collect::<Result<_>>()?;
         let group = Self::group()?;
         let ids: Vec<_> = (1..=group.len()).collect();
+        let (shares, key) = if self.shares {
+            let own = self.path(SHARES).join(Self::identity(number)?.operator().address().to_string());
+            let passphrase = self.path("wallet.passphrase");
+            (format!("[signing]\nkeys = {own:?}\npassphrase_file = {passphrase:?}\n\n"), String::new())
+        } else {
+            (String::new(), format!("key_file = {:?}\n", self.path("wallet.key")))
+        };
         Ok(format!(
             "[ethereum]\nurls = [\"{ethereum}\", \"{relay}\"]\nvalidator = \"{validator}\"\nkeystore = {keystore:?}\npassword_file = \
              {password:?}\n\n[bitcoin]\nurls = {bitcoin}\n\n[network]\nlisten = [\"127.0.0.1:{link}\"]\npeers = {peers}\n\
              admission = \"list\"\n\n[journal]\npath = {journal:?}\n\n[status]\nlisten = \"127.0.0.1:{status}\"\n\n\
-             [[wallets]]\npublic_key = \"0x{key}\"\noperators = {group}\nkey_file = {key_file:?}\nmember_ids = {ids}\n",
+             {shares}[[wallets]]\npublic_key = \"0x{public_key}\"\noperators = {group}\n{key}member_ids = {ids}\n",
             ethereum = self.ethereum,
             relay = self.relay,
             validator = self.validator,
@@ -138,9 +176,8 @@ impl Plan {
             peers = json!(peers),
             journal = self.path(&format!("node{number}.db")),
             status = self.ports.status(number),
-            key = hex::encode(self.wallet.public_key().0.serialize()),
+            public_key = hex::encode(self.wallet.public_key().0.serialize()),
             group = json!(group),
-            key_file = self.path("wallet.key"),
             ids = json!(ids),
         ))
     }
@@ -171,6 +208,9 @@ impl Operators {
     pub async fn start_all(plan: Plan) -> Result<Self> {
         plan.write()?;
         let program = programs()?.join(format!("coxswain{}", std::env::consts::EXE_SUFFIX));
+        if plan.shares {
+            plan.deal(&program)?;
+        }
         let mut operators = Self { plan, program, running: BTreeMap::new() };
         for number in OPERATORS.chain([MAINTAINER]) {
             operators.start(number).await?;
@@ -194,11 +234,7 @@ impl Operators {
         let mut command = Command::new(&self.program);
         let what = if number == MAINTAINER { "maintain" } else { "start" };
         command.arg(what).arg("--config").arg(self.plan.path(&format!("{name}.toml")));
-        for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("COXSWAIN_") {
-                command.env_remove(variable);
-            }
-        }
+        without_variables(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().wrap_err_with(|| format!("can't run {}", self.program.display()))?;
         let started = format!("{name}: started, pid {}", child.id());
@@ -292,6 +328,15 @@ impl Drop for Operators {
                 Running::Process(child) => kill(child),
                 Running::Liar(task) => task.abort(),
             }
+        }
+    }
+}
+
+/// Takes the variables away that would change what the program does.
+fn without_variables(command: &mut Command) {
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("COXSWAIN_") {
+            command.env_remove(variable);
         }
     }
 }
