@@ -200,12 +200,13 @@ impl Trial {
         self.fleet.nodes[&NODE].point.borrow().is_some()
     }
 
-    /// Lets a block come, and waits until the node has taken it, or stands at its point.
-    async fn block(&mut self) {
+    /// Lets a block come, and waits until the node has taken it, or stands at its point, where it did not before: a thread that stands
+    /// may hold up what takes blocks.
+    async fn block(&mut self, stood: bool) {
         self.fleet.mine_unseen(1).await;
         // A commitment is mined at once.
         self.count_blocks().await;
-        let (height, stood) = (self.fleet.height, self.stands());
+        let height = self.fleet.height;
         let node = self.fleet.nodes.get_mut(&NODE).unwrap();
         let mut point = node.point.clone();
         tokio::select! {
@@ -257,8 +258,9 @@ impl Trial {
         loop {
             let record = self.action(key_hash, window);
             assert!(began.elapsed() < fleet::PATIENCE, "{at}: {record:#?}");
+            let stood = self.stands();
             match harm {
-                Harm::At(_) if left > 0 && self.stands() => {
+                Harm::At(_) if left > 0 && stood => {
                     self.second(at);
                     self.kill(at);
                     left -= 1;
@@ -271,7 +273,7 @@ impl Trial {
                     self.kill(at);
                     left -= 1;
                 }
-                Harm::Full(_) if left > 0 && self.stands() => {
+                Harm::Full(_) if left > 0 && stood => {
                     assert!(full.exists(), "{at}: there is room");
                     blocks_full += 1;
                     if blocks_full == 4 {
@@ -319,7 +321,7 @@ impl Trial {
                 // It has not said what it proposes yet. Or time goes not past the signing before that is done.
                 sleep(Duration::from_millis(50)).await;
             } else {
-                self.block().await;
+                self.block(stood).await;
             }
         }
         self.done += 1;
