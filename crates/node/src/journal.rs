@@ -21,6 +21,9 @@ const ROWS: &str = "journal_rows";
 pub struct WindowJournal {
     file: Arc<File>,
     health: Health,
+    /// By what actions were agreed on, which those who sign with shares must show.
+    #[cfg(all(unix, feature = "threshold"))]
+    messages: Option<Arc<crate::threshold::LeaderMessages>>,
 }
 
 /// Why the journal can't be read or written.
@@ -38,7 +41,19 @@ pub enum WindowJournalError {
 impl WindowJournal {
     /// Writes to this file.
     pub const fn new(file: Arc<File>, health: Health) -> Self {
-        Self { file, health }
+        Self {
+            file,
+            health,
+            #[cfg(all(unix, feature = "threshold"))]
+            messages: None,
+        }
+    }
+
+    /// Records by which of these messages actions were agreed on.
+    #[cfg(all(unix, feature = "threshold"))]
+    #[must_use]
+    pub(crate) fn keeping(self, messages: Option<Arc<crate::threshold::LeaderMessages>>) -> Self {
+        Self { messages, ..self }
     }
 }
 
@@ -58,10 +73,18 @@ impl Journal for WindowJournal {
             Condition::failed(says, "coxswain history --verify names them; look at the disk")
         };
         self.health.set_of(ROWS, wallet.to_string(), now(), condition);
+        #[cfg(all(unix, feature = "threshold"))]
+        if let (Some(messages), Ok(entries)) = (&self.messages, &restored) {
+            entries.iter().flatten().for_each(|entry| messages.restore(wallet, entry));
+        }
         restored.map_err(|error| WindowJournalError::Restore(error.to_string()))
     }
 
     async fn append(&self, wallet: KeyHash, entry: Entry) -> Result<(), Self::Error> {
+        #[cfg(all(unix, feature = "threshold"))]
+        if let Some(messages) = &self.messages {
+            messages.record(&self.file, &entry).await;
+        }
         let written = self.file.append(wallet, entry).await;
         let condition = match &written {
             // That another entry stands there is about this one, not about the journal.

@@ -265,6 +265,8 @@ async fn prepare(
     let (dispatch, results) = mpsc::channel(RESULTS);
     let settings = Settings { places: PLACES, patience: PATIENCE, clock: Arc::new(now) };
     let keeper = WindowJournal::new(Arc::clone(&journal), shown.health().clone());
+    #[cfg(all(unix, feature = "threshold"))]
+    let keeper = keeper.keeping(messages);
     let count = joined.len();
     let (gone, all_gone) = watch::channel(BTreeSet::new());
     let gone = Gone {
@@ -365,17 +367,6 @@ async fn prepare(
     if observes {
         tasks.critical("results", pass_over(results, tasks.stop()));
     } else {
-        #[cfg(all(unix, feature = "threshold"))]
-        let results = match messages {
-            Some(messages) => {
-                let (kept, all_kept) = mpsc::channel(RESULTS);
-                let keeping =
-                    crate::threshold::keep(messages, Arc::clone(&journal), results, kept, tasks.stop());
-                tasks.critical("leaders' messages", keeping);
-                all_kept
-            }
-            None => results,
-        };
         let stake = match registry {
             Some(registry) => {
                 let eligible = Eligible::new(&ethereum.urls, &wanted.expected(), registry, ethereum.quorum)?;

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 #[cfg(all(unix, feature = "threshold"))]
-use crate::threshold::{Keeping, LeaderMessages, ShareSettings, ThresholdSigner};
+use crate::threshold::{LeaderMessages, ShareSettings, ThresholdSigner};
 use crate::{
     actions::Signatory,
     channel::CoordinationChannel,
@@ -176,8 +176,7 @@ impl Joining<'_> {
         #[cfg(all(unix, feature = "threshold"))]
         let channel = match &self.shares {
             Some(sharing) => {
-                let (messages, group) = (Arc::clone(&sharing.messages), Arc::clone(&group));
-                channel.keeping(Keeping { messages, wallet, public_key, group })
+                channel.keeping(sharing.messages.keeping(wallet, public_key, Arc::clone(&group)))
             }
             None => channel,
         };

@@ -1,27 +1,23 @@
 //! The leaders' messages that actions were agreed on by. Whoever announces that it is ready carries one, and an announcement counts
-//! only with one that holds: so they are kept as they were signed, and are durable before the action is taken up.
+//! only with one that holds: so they are kept as they were signed, and are durable before the window's result is.
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alloy_primitives::{Address, B256, Bytes};
 use bitcoin::secp256k1::PublicKey;
 use coxswain_network::{Channel, Identity, Message};
 use coxswain_protocol::{
-    Agreement, Received, Seed, SigningGroup, Window, WindowResult,
+    Agreement, Entry, Received, Seed, SigningGroup, Window, WindowResult,
     wire::{OperatorKey, Proposed},
 };
 use coxswain_rules::{KeyHash, units::BlockNumber};
-use coxswain_service::{
-    journal::{Fact, FactKey, Journal, ReadError},
-    tasks::{Failure, Stop},
-};
+use coxswain_service::journal::{AppendError, Fact, FactKey, Journal, ReadError};
 use coxswain_signing::{ActionId, group::MAX_LEADER_MESSAGE};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 /// The leaders' messages, by wallet and window.
@@ -38,7 +34,14 @@ type Windows = BTreeMap<BlockNumber, Vec<(Address, ActionId, Arc<[u8]>)>>;
 pub(crate) struct LeaderMessages {
     chain_id: u64,
     identity: Identity,
-    wallets: Mutex<BTreeMap<KeyHash, Windows>>,
+    wallets: Mutex<BTreeMap<KeyHash, Kept>>,
+}
+
+/// What is kept of one wallet.
+struct Kept {
+    public_key: PublicKey,
+    group: Arc<SigningGroup>,
+    windows: Windows,
 }
 
 impl fmt::Debug for LeaderMessages {
@@ -52,8 +55,23 @@ impl LeaderMessages {
         Self { chain_id, identity, wallets: Mutex::default() }
     }
 
+    /// Keeps the messages of this wallet, too.
+    pub(crate) fn keeping(
+        self: &Arc<Self>,
+        wallet: KeyHash,
+        public_key: PublicKey,
+        group: Arc<SigningGroup>,
+    ) -> Keeping {
+        self.lock().insert(wallet, Kept { public_key, group, windows: Windows::new() });
+        Keeping { messages: Arc::clone(self), wallet }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<KeyHash, Kept>> {
+        self.wallets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps what has come.
-    pub(crate) fn hear(&self, wallet: KeyHash, received: &Received) {
+    fn hear(&self, wallet: KeyHash, received: &Received) {
         let Some(message) = received.message() else { return };
         let Proposed::Action(proposal) = &message.proposed else { return };
         if message.wallet != wallet || received.signed().len() > MAX_LEADER_MESSAGE {
@@ -61,8 +79,8 @@ impl LeaderMessages {
         }
         let block = message.coordination_block;
         let id = ActionId::of(self.chain_id, wallet, block, proposal);
-        let mut wallets = self.wallets.lock().unwrap_or_else(PoisonError::into_inner);
-        let windows = wallets.entry(wallet).or_default();
+        let mut wallets = self.lock();
+        let Some(Kept { windows, .. }) = wallets.get_mut(&wallet) else { return };
         let said = windows.entry(block).or_default();
         let author = received.author();
         let known = said.iter().filter(|(by, ..)| *by == author);
@@ -75,17 +93,38 @@ impl LeaderMessages {
     }
 
     /// Keeps what we say ourselves, signed as the network signs messages.
-    pub(crate) fn say(&self, wallet: KeyHash, public_key: &PublicKey, group: &SigningGroup, envelope: &[u8]) {
-        let topic = Channel::Coordination.topic(public_key);
+    fn say(&self, wallet: KeyHash, envelope: &[u8]) {
+        let of_wallet = self.lock().get(&wallet).map(|kept| (kept.public_key, Arc::clone(&kept.group)));
+        let Some((public_key, group)) = of_wallet else { return };
+        let topic = Channel::Coordination.topic(&public_key);
         let signed: Arc<[u8]> = Message::sign(&self.identity, 0, topic.as_bytes(), envelope).into();
-        if let Ok(received) = Received::open(self.identity.operator(), group, envelope, signed) {
+        if let Ok(received) = Received::open(self.identity.operator(), &group, envelope, signed) {
             self.hear(wallet, &received);
         }
     }
 
+    /// Keeps what the journal says that we have sent: a leader that has started again says nothing new, and signs by that.
+    pub(crate) fn restore(&self, wallet: KeyHash, entry: &Entry) {
+        match entry {
+            Entry::Sent(sent) => self.say(wallet, &sent.envelope),
+            Entry::Result(_) => {}
+        }
+    }
+
+    /// Makes durable by which message an action was agreed on, before the result is: whoever starts again with the result can show
+    /// the message.
+    pub(crate) async fn record(&self, journal: &Journal, entry: &Entry) {
+        let Entry::Result(result) = entry else { return };
+        if let Some(agreed) = AgreedBy::of(self, result)
+            && let Err(error) = agreed.record(journal, result.wallet).await
+        {
+            error!(wallet = %result.wallet, window = result.window.index(), %error, "the leader's message is not recorded: the action won't be signed here");
+        }
+    }
+
     fn of(&self, wallet: KeyHash, block: BlockNumber, leader: Address, id: ActionId) -> Option<Arc<[u8]>> {
-        let wallets = self.wallets.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = wallets.get(&wallet)?.get(&block)?;
+        let wallets = self.lock();
+        let said = wallets.get(&wallet)?.windows.get(&block)?;
         said.iter()
             .find(|(by, other, _)| (*by, *other) == (leader, id))
             .map(|(.., message)| Arc::clone(message))
@@ -95,10 +134,8 @@ impl LeaderMessages {
 /// Keeps the messages of one wallet.
 #[derive(Debug)]
 pub(crate) struct Keeping {
-    pub(crate) messages: Arc<LeaderMessages>,
-    pub(crate) wallet: KeyHash,
-    pub(crate) public_key: PublicKey,
-    pub(crate) group: Arc<SigningGroup>,
+    messages: Arc<LeaderMessages>,
+    wallet: KeyHash,
 }
 
 impl Keeping {
@@ -107,30 +144,17 @@ impl Keeping {
     }
 
     pub(crate) fn say(&self, envelope: &[u8]) {
-        self.messages.say(self.wallet, &self.public_key, &self.group, envelope);
+        self.messages.say(self.wallet, envelope);
     }
 }
 
-/// Records by which message each action was agreed on, and hands the results on.
-pub(crate) async fn keep(
-    messages: Arc<LeaderMessages>,
-    journal: Arc<Journal>,
-    mut from: mpsc::Receiver<Arc<WindowResult>>,
-    to: mpsc::Sender<Arc<WindowResult>>,
-    mut stop: Stop,
-) -> Result<(), Failure> {
-    while let Some(result) = from.recv().await {
-        if let Some(agreed) = AgreedBy::of(&messages, &result)
-            && let Err(error) = agreed.record(&journal, result.wallet).await
-        {
-            error!(wallet = %result.wallet, window = result.window.index(), %error, "the leader's message is not recorded: the action won't be signed here");
-        }
-        if to.send(result).await.is_err() {
-            break;
-        }
-    }
-    stop.requested().await;
-    Ok(())
+/// Why it is not recorded by what an action was agreed on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UnrecordedError {
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error("it can't be written down")]
+    Unwritable(#[from] serde_json::Error),
 }
 
 /// By what an action was agreed on.
@@ -160,9 +184,10 @@ impl AgreedBy {
         FactKey { topic: TOPIC, owner: wallet.0, name: block.to_string() }
     }
 
-    pub(super) async fn record(&self, journal: &Journal, wallet: KeyHash) -> Result<(), Failure> {
+    /// In place of what a judging before a restart may have left, whose result was not recorded.
+    pub(super) async fn record(&self, journal: &Journal, wallet: KeyHash) -> Result<(), UnrecordedError> {
         let (key, body) = (Self::key(wallet, self.window.block()), serde_json::to_string(self)?);
-        Ok(journal.fact(Fact { key, body, replaces: false }).await?)
+        Ok(journal.fact(Fact { key, body, replaces: true }).await?)
     }
 
     /// By what the action of the window that begins at this block was agreed on. `None` if that isn't recorded, or its row is damaged.
@@ -217,14 +242,17 @@ impl AgreedBy {
 
 #[cfg(test)]
 mod tests {
+    use coxswain_coordination::Journal as _;
     use coxswain_protocol::{
-        Seat, WindowParameters,
+        Basis, Schedule, Seat, Sent, WindowParameters,
         wire::{CoordinationMessage, Envelope, MESSAGE_TYPE},
     };
-    use coxswain_rules::{HeartbeatProposal, Proposal};
-    use coxswain_service::journal::Settings;
+    use coxswain_rules::{Action, HeartbeatProposal, Proposal};
+    use coxswain_service::{journal::Settings, status::Health};
+    use serde_json::json;
 
     use super::*;
+    use crate::WindowJournal;
 
     const WALLET: KeyHash = KeyHash([7; 20]);
 
@@ -308,12 +336,13 @@ mod tests {
 
     #[test]
     fn what_we_say_and_hear_is_kept_for_two_windows_two_messages_an_author() {
-        let messages = LeaderMessages::new(31337, identity(1));
+        let messages = Arc::new(LeaderMessages::new(31337, identity(1)));
+        let keeping = messages.keeping(WALLET, public_key(), Arc::new(group()));
         let leader = identity(1).operator().address();
         let block = window().block();
         for byte in 1..=3 {
             let said = envelope(1, |it| it.proposed = Proposed::Action(heartbeat(byte)));
-            messages.say(WALLET, &public_key(), &group(), &said);
+            keeping.say(&said);
         }
         let kept = |byte| messages.of(WALLET, block, leader, id(byte));
         assert!(kept(1).is_some() && kept(2).is_some() && kept(3).is_none());
@@ -321,14 +350,77 @@ mod tests {
             AgreedBy { window: window(), safe_block_hash: B256::ZERO, leader, message: Bytes::new() };
         assert!(agreed.proposes((WALLET, &public_key(), 31337), &group(), &kept(1).unwrap(), id(1)));
         for later in [900, 1800] {
-            messages.say(
-                WALLET,
-                &public_key(),
-                &group(),
-                &envelope(1, |it| it.coordination_block.0 += later),
-            );
+            keeping.say(&envelope(1, |it| it.coordination_block.0 += later));
         }
         assert!(kept(1).is_none(), "two windows have come since");
+    }
+
+    /// The result of a window that operator 1 led.
+    fn agreed_on(proposal: &Proposal) -> Arc<WindowResult> {
+        let assurances = json!({
+            "named_by": 1, "of": 1, "is_given": false, "state": null, "events": null, "bitcoin": null,
+        });
+        let validated = json!({ "proposal": proposal, "at": { "block": 1, "assurances": assurances } });
+        let basis = Basis {
+            safe_block_hash: B256::ZERO,
+            assurance: coxswain_rules::Assurance::Word,
+            leader: identity(1).operator().address(),
+        };
+        let schedule = Schedule::new(&window(), &WindowParameters::MAINNET.actions, Action::Heartbeat);
+        let result = json!({
+            "wallet": WALLET,
+            "window": window(),
+            "basis": basis,
+            "agreement": { "Action": [validated, schedule] },
+            "faults": [],
+            "notes": [],
+            "alarms": [],
+        });
+        Arc::new(serde_json::from_value(result).unwrap())
+    }
+
+    /// What a leader and a follower know of the window when it ends, and what they sign by once they have started again with the result
+    /// that was not handed over yet.
+    #[tokio::test]
+    async fn the_message_outlives_a_restart_before_the_result_is_handed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (leader, block) = (identity(1).operator().address(), window().block());
+        for (us, restarts) in [(1, false), (1, true), (2, false)] {
+            let settings = Settings::at(folder.path().join(format!("journal{us}{restarts}.db")));
+            let journal = Arc::new(Journal::open(&settings).unwrap());
+            let windows = |messages: &Arc<LeaderMessages>| {
+                WindowJournal::new(Arc::clone(&journal), Health::default())
+                    .keeping(Some(Arc::clone(messages)))
+            };
+            let begun = || {
+                let messages = Arc::new(LeaderMessages::new(31337, identity(us)));
+                let keeping = messages.keeping(WALLET, public_key(), Arc::new(group()));
+                (windows(&messages), keeping)
+            };
+            let (mut ours, keeping) = begun();
+            let said = envelope(1, |_| ());
+            if us == 1 {
+                let envelope = said.clone().into();
+                let sent = Sent { window: window(), envelope, first_sent: block, validity: None };
+                ours.append(WALLET, Entry::Sent(sent)).await.unwrap();
+                keeping.say(&said);
+            } else {
+                let topic = Channel::Coordination.topic(&public_key());
+                let signed = Message::sign(&identity(1), 5, topic.as_bytes(), &said);
+                keeping
+                    .hear(&Received::open(identity(1).operator(), &group(), &said, signed.into()).unwrap());
+            }
+            if restarts {
+                // It remembers what it has sent by its journal.
+                ours = begun().0;
+                ours.restore(WALLET).await.unwrap();
+            }
+            ours.append(WALLET, Entry::Result(agreed_on(&heartbeat(1)))).await.unwrap();
+            // Killed here: nobody has taken the result.
+            let kept = AgreedBy::read(&journal, WALLET, block).unwrap().expect("it is durable");
+            assert_eq!((kept.leader, kept.window), (leader, window()));
+            assert!(kept.proposes((WALLET, &public_key(), 31337), &group(), &kept.message, id(1)));
+        }
     }
 
     /// What can't be read now may be read later: nothing is given up for it.

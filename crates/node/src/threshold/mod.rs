@@ -8,5 +8,5 @@ mod record;
 mod signer;
 mod wire;
 
-pub(crate) use leader::{Keeping, LeaderMessages, keep};
+pub(crate) use leader::{Keeping, LeaderMessages};
 pub(crate) use signer::{ShareSettings, ThresholdSigner};
