@@ -52,7 +52,7 @@ pub struct Recorded {
 }
 
 /// What happens to a participant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Event {
     /// There is a new block.
     Block(BlockNumber),

@@ -7,6 +7,8 @@ mod attempt;
 mod bans;
 mod batches;
 mod events;
+#[cfg(test)]
+mod hostile_tests;
 mod keys;
 mod messages;
 mod participant;

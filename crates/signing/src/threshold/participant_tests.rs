@@ -22,8 +22,8 @@ use crate::{
     group::{Announcement, Draw, Lacking, SignedAnnouncement, SubsetList, WindowId, operator as address_of},
 };
 
-const START: u64 = 1000;
-const TIMES: SigningTimes = SigningTimes {
+pub(super) const START: u64 = 1000;
+pub(super) const TIMES: SigningTimes = SigningTimes {
     attempts: 5,
     delay: Blocks(1),
     announcement: Blocks(2),
@@ -33,23 +33,23 @@ const TIMES: SigningTimes = SigningTimes {
     last_round: Blocks(2),
 };
 
-fn seat(number: u8) -> Seat {
+pub(super) fn seat(number: u8) -> Seat {
     Seat::try_from(u64::from(number)).unwrap()
 }
 
-fn key(operator: u8) -> SecretKey {
+pub(super) fn key(operator: u8) -> SecretKey {
     SecretKey::from_slice(&[operator; 32]).unwrap()
 }
 
-fn address(operator: u8) -> Address {
+pub(super) fn address(operator: u8) -> Address {
     address_of(&key(operator).public_key(&Secp256k1::new()))
 }
 
-fn action(byte: u8) -> ActionId {
+pub(super) fn action(byte: u8) -> ActionId {
     ActionId(B256::repeat_byte(byte))
 }
 
-fn terms() -> Terms {
+pub(super) fn terms() -> Terms {
     let group = SigningGroup::new((1..=5).map(address).collect()).unwrap();
     let wallet = KeyHash([0x22; 20]);
     Terms {
@@ -74,26 +74,58 @@ fn proposes(message: &[u8], id: ActionId) -> bool {
 }
 
 /// Five operators, as far as they are there, and what stands between them.
-struct World<'a> {
-    terms: Terms,
-    there: BTreeMap<u8, Participant>,
-    recorded: BTreeMap<u8, Recorded>,
-    reports: BTreeMap<u8, Report>,
+pub(super) struct World<'a> {
+    pub(super) terms: Terms,
+    pub(super) there: BTreeMap<u8, Participant>,
+    pub(super) recorded: BTreeMap<u8, Recorded>,
+    pub(super) reports: BTreeMap<u8, Report>,
     tamper: &'a mut dyn FnMut(&mut RoundMessage) -> bool,
-    sent: BTreeMap<u8, usize>,
+    /// An operator that does what it likes, and what comes of what an honest one would do in its place. Its own end counts for nothing.
+    pub(super) cheat: Option<(u8, Cheat<'a>)>,
+    /// An operator's second face, which hears all that the first does and has said the same so far, and who sees it in the rounds.
+    pub(super) face: Option<(u8, Participant, BTreeSet<u8>)>,
+    pub(super) sent: BTreeMap<u8, usize>,
     opened: BTreeMap<u8, Vec<Batch>>,
-    alarms: Vec<Address>,
+    pub(super) alarms: Vec<Address>,
     randomness: u8,
 }
 
+/// What comes to whom.
+pub(super) type Cheat<'a> = Box<dyn FnMut(Command) -> Vec<(u8, Event)> + 'a>;
+
+fn of(operator: Address) -> u8 {
+    (1..=5).find(|number| address(*number) == operator).unwrap()
+}
+
+/// What comes of a command of an honest operator: all others get it.
+pub(super) fn spread(from: u8, command: Command) -> Vec<(u8, Event)> {
+    let others = |event: &dyn Fn() -> Event| {
+        (1..=5).filter(|number| *number != from).map(|to| (to, event())).collect()
+    };
+    match command {
+        Command::Announce(bytes) => others(&|| Event::Announcement(bytes.clone())),
+        Command::List(bytes) => others(&|| Event::List(bytes.clone())),
+        Command::Lacking(bytes) => others(&|| Event::Lacking(bytes.clone())),
+        Command::Signatures(signatures) => others(&|| Event::Signatures(signatures.clone())),
+        Command::Send(to, message) => vec![(of(to), Event::Round { operator: address(from), message })],
+        Command::Record(..) | Command::Open(_) | Command::TwoFaces(_) | Command::Finish(_) => Vec::new(),
+    }
+}
+
 impl<'a> World<'a> {
-    fn new(there: &[u8], terms: Terms, tamper: &'a mut dyn FnMut(&mut RoundMessage) -> bool) -> Self {
+    pub(super) fn new(
+        there: &[u8],
+        terms: Terms,
+        tamper: &'a mut dyn FnMut(&mut RoundMessage) -> bool,
+    ) -> Self {
         let mut world = Self {
             terms,
             there: BTreeMap::new(),
             recorded: BTreeMap::new(),
             reports: BTreeMap::new(),
             tamper,
+            cheat: None,
+            face: None,
             sent: BTreeMap::new(),
             opened: BTreeMap::new(),
             alarms: Vec::new(),
@@ -104,8 +136,14 @@ impl<'a> World<'a> {
     }
 
     /// Starts an operator, by its record.
-    fn start(&mut self, operator: u8) {
+    pub(super) fn start(&mut self, operator: u8) {
         self.randomness += 1;
+        let participant = self.participant(operator);
+        self.there.insert(operator, participant);
+    }
+
+    /// One that is in its place: with the same record, it says the same until it comes to the rounds.
+    pub(super) fn participant(&mut self, operator: u8) -> Participant {
         let mut random = [operator, self.randomness, 0, 0];
         let random = Box::new(move || {
             random[2] += 1;
@@ -115,29 +153,31 @@ impl<'a> World<'a> {
         });
         let recorded = self.recorded.entry(operator).or_default().clone();
         let own = vec![keys()[usize::from(operator) - 1].clone()];
-        let (message, proposes) = (b"one"[..].into(), Box::new(proposes));
+        let message = if self.terms.action_id == action(1) { b"one" } else { b"two" };
+        let (message, proposes) = (message[..].into(), Box::new(proposes));
         let mut participant =
             Participant::new(self.terms.clone(), own, key(operator), message, proposes, recorded, random);
         participant.handle(Event::Links((1..=5).map(address).collect()));
-        self.there.insert(operator, participant);
+        participant
     }
 
-    fn run_to(&mut self, from: u64, to: u64) {
+    pub(super) fn run_to(&mut self, from: u64, to: u64) {
         for block in from..=to {
-            for participant in self.there.values_mut() {
+            let face = self.face.as_mut().map(|(_, face, _)| face);
+            for participant in self.there.values_mut().chain(face) {
                 participant.handle(Event::Block(BlockNumber(block)));
             }
             self.settle();
         }
     }
 
-    fn run(&mut self) -> &BTreeMap<u8, Report> {
+    pub(super) fn run(&mut self) -> &BTreeMap<u8, Report> {
         self.run_to(START, self.terms.last_block.0 + 1);
         &self.reports
     }
 
     /// Carries out all commands, and what follows from them.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let mut events: VecDeque<(u8, Event)> = VecDeque::new();
         loop {
             let mut commands = Vec::new();
@@ -146,41 +186,52 @@ impl<'a> World<'a> {
                     commands.push((*operator, command));
                 }
             }
-            let of = |address_: Address| (1..=5).find(|number| address(*number) == address_).unwrap();
-            let others = |from: u8| (1..=5).filter(move |number| *number != from);
+            if let Some((from, face, seers)) = &mut self.face {
+                let seen =
+                    |command: &Command| matches!(command, Command::Send(to, _) if seers.contains(&of(*to)));
+                commands.retain(|(by, command)| by != from || !seen(command));
+                while let Some(command) = face.poll() {
+                    match command {
+                        Command::Record(number, _) => face.handle(Event::Recorded(number)),
+                        command if seen(&command) => commands.push((*from, command)),
+                        _ => {}
+                    }
+                }
+            }
             for (from, command) in commands {
+                let is_free = !matches!(command, Command::Record(..) | Command::Open(_) | Command::Finish(_));
+                if let Some((_, does)) = self.cheat.as_mut().filter(|(cheat, _)| is_free && *cheat == from) {
+                    events.extend(does(command));
+                    continue;
+                }
                 match command {
                     Command::Record(number, record) => {
                         self.keep(from, record);
                         events.push_back((from, Event::Recorded(number)));
                     }
-                    Command::Announce(bytes) => {
-                        events.extend(others(from).map(|to| (to, Event::Announcement(bytes.clone()))));
-                    }
-                    Command::List(bytes) => {
-                        events.extend(others(from).map(|to| (to, Event::List(bytes.clone()))))
-                    }
                     Command::Send(to, mut message) => {
                         *self.sent.entry(message.round).or_default() += 1;
                         if (self.tamper)(&mut message) {
-                            events.push_back((of(to), Event::Round { operator: address(from), message }));
+                            events.extend(spread(from, Command::Send(to, message)));
                         }
-                    }
-                    Command::Lacking(bytes) => {
-                        events.extend(others(from).map(|to| (to, Event::Lacking(bytes.clone()))));
-                    }
-                    Command::Signatures(signatures) => {
-                        events.extend(others(from).map(|to| (to, Event::Signatures(signatures.clone()))));
                     }
                     Command::Open(batch) => self.opened.entry(from).or_default().push(batch),
                     Command::TwoFaces(operator) => self.alarms.push(operator),
+                    Command::Finish(_) if self.cheat.as_ref().is_some_and(|(cheat, _)| *cheat == from) => {}
                     Command::Finish(report) => assert!(self.reports.insert(from, report).is_none()),
+                    spoken => events.extend(spread(from, spoken)),
                 }
             }
             if events.is_empty() {
                 return;
             }
             for (to, event) in events.drain(..) {
+                if let Some((operator, face, _)) = &mut self.face
+                    && *operator == to
+                    && !matches!(event, Event::Recorded(_))
+                {
+                    face.handle(event.clone());
+                }
                 if let Some(participant) = self.there.get_mut(&to) {
                     participant.handle(event);
                 }
@@ -210,7 +261,7 @@ impl<'a> World<'a> {
     }
 
     /// The attempt that was signed in, and by whom: all that have finished must say the same.
-    fn signed(&self) -> (u64, BTreeSet<u8>) {
+    pub(super) fn signed(&self) -> (u64, BTreeSet<u8>) {
         let mut found = BTreeSet::new();
         let secp = Secp256k1::verification_only();
         for report in self.reports.values() {
@@ -226,12 +277,12 @@ impl<'a> World<'a> {
     }
 }
 
-fn untouched(_: &mut RoundMessage) -> bool {
+pub(super) fn untouched(_: &mut RoundMessage) -> bool {
     true
 }
 
 /// As if these operators had failed before: the others are chosen first.
-fn marked(world: &mut World<'_>, operators: &[u8]) {
+pub(super) fn marked(world: &mut World<'_>, operators: &[u8]) {
     let there: Vec<u8> = world.there.keys().copied().collect();
     for number in there {
         world.recorded.entry(number).or_default().marks =
@@ -437,6 +488,7 @@ fn inputs_that_do_not_fit_at_once_go_in_batches_and_are_signed_together() {
         .collect();
     assert_eq!((world.opened.len(), opened.len()), (3, 1), "all know them by the same names");
     assert_eq!(opened.first().unwrap().iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2]);
+    drop(world);
     assert!(seen.is_sorted(), "one after the other: {seen:?}");
 }
 
@@ -462,6 +514,7 @@ fn a_cheat_in_any_batch_ends_the_attempt_before_round_3() {
         for victim in [1, 3] {
             assert_eq!(world.recorded[&victim].banned, [(seat(victim), [seat(2)].into())].into());
         }
+        drop(world);
         assert_eq!(third, 0, "batch {batch}, round {round}");
     }
 }
