@@ -39,7 +39,7 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    actions::{Carrier, ChainHands, Memories, Spenders, Times},
+    actions::{Carrier, ChainHands, Memories, PossiblySigned, Spenders, Times},
     advisor::SessionAdvisor,
     clock::now,
     commitments::{self, CommitmentDesk},
@@ -377,8 +377,21 @@ async fn prepare(
         let heads = standing_heads;
         let memories = Memories::default();
         let spenders = Spenders::default();
-        let hands =
-            ChainHands { events, sources, bitcoin: backends, heads, signatories, stake, memories, spenders };
+        let possible = PossiblySigned::new(Arc::clone(&journal));
+        let watching =
+            possible.clone().run(wallets.clone(), backends.clone(), action_clock.clone(), tasks.stop());
+        tasks.minor("possibly signed", watching);
+        let hands = ChainHands {
+            events,
+            sources,
+            bitcoin: backends,
+            heads,
+            signatories,
+            stake,
+            memories,
+            spenders,
+            possible,
+        };
         let times = Times::of(&chain.parameters().actions);
         let carrier = Carrier::new(hands, Arc::clone(&journal), chain.id, times, ACTION_PATIENCE, wallets)?;
         let tally = carrier.tally();

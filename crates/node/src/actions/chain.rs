@@ -24,6 +24,7 @@ use super::{
     carrier::Hands,
     machine::{Judged, Place, Prepared, Seen, Signing},
     milestone::{Alive, SignedTransaction},
+    possible::{Possible, PossiblySigned},
     spenders::{SpenderError, Spenders},
 };
 
@@ -60,6 +61,8 @@ pub struct ChainHands<S> {
     pub memories: Memories,
     /// What is looked for on Bitcoin.
     pub spenders: Spenders,
+    /// What may be signed, whoever has signed it.
+    pub possible: PossiblySigned,
 }
 
 /// The state of a wallet that is kept from one session to the next.
@@ -300,6 +303,13 @@ impl<S: WalletSigner + 'static> Hands for ChainHands<S> {
         let Some(signatory) = self.signatories.get(&job.wallet) else {
             return Signing::Failed("there is no signer".to_owned());
         };
+        if let Some(unsigned) = &prepared.unsigned {
+            let possible = Possible::of(job.action_id, unsigned, prepared.height);
+            // It may be in nobody's way any more at the next block.
+            if let Err(error) = self.possible.begin(job.wallet, job.has_main_utxo, possible).await {
+                return Signing::Unrecorded(error.to_string());
+            }
+        }
         let report = signatory.signer.sign(job, &signatory.group, clock).await;
         for blame in &report.blames {
             warn!(wallet = %job.wallet, action = %job.action_id, ?blame, "a seat is blamed");
