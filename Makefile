@@ -123,7 +123,9 @@ soak: contracts ## Flood and attack nodes for a minute each, kill journals, node
 	@COXSWAIN_WINDOWS=20 cargo test --quiet --locked -p coxswain-cli --test all -- start::five --nocapture
 	@COXSWAIN_FLOOD_SECONDS=60 cargo test --quiet --locked -p coxswain-cli --test all -- members::inc_18 --nocapture
 	@COXSWAIN_DEPOSITS=20 COXSWAIN_KILLS=50 cargo test --quiet --locked -p coxswain-cli --features threshold --test shares -- --nocapture --test-threads 1
-	@COXSWAIN_FLIPS=all cargo test --release --quiet --locked -p coxswain-signing --features threshold --lib -- threshold::
+	@COXSWAIN_HITS=10 COXSWAIN_KILLS=50 COXSWAIN_SEED=$(SEED) cargo test --quiet --locked -p coxswain-cli \
+		--features points,threshold --test share_kills -- --nocapture --test-threads 1
+	@COXSWAIN_FLIPS=all COXSWAIN_GAMES=200 cargo test --release --quiet --locked -p coxswain-signing --features threshold --lib -- threshold::
 	@echo "soak: nothing failed"
 
 audit: contracts ## Run every technique of the audit at length (up to 90 minutes), and sum them up

@@ -40,6 +40,7 @@ impl Member {
         config.peers =
             dialled.iter().map(|other| fleet.address(*other).parse::<PeerAddress>().unwrap()).collect();
         config.admission = AdmissionRule::Any;
+        config.direct = fleet.plan.threshold.is_some();
         let (network, driver) = Driver::bind(config).await.unwrap();
         let (mut channels, mut receivers) = (BTreeMap::new(), BTreeMap::new());
         for wallet in &fleet.wallets {

@@ -119,6 +119,11 @@ impl Node {
         }
     }
 
+    /// The newest block that it has taken.
+    pub(crate) fn heights(&self) -> watch::Receiver<u64> {
+        self.height.clone()
+    }
+
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }

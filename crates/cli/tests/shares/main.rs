@@ -10,10 +10,13 @@
 
 #[path = "../fleet/mod.rs"]
 mod fleet;
+mod hostile;
 #[path = "../lives/mod.rs"]
 mod lives;
+#[path = "../rogue/mod.rs"]
+mod rogue;
 
-use std::{env, time::Duration};
+use std::{env, fs, os::unix::process::ExitStatusExt, process::Command, time::Duration};
 
 use alloy_primitives::hex;
 use bitcoin::{Amount, Transaction};
@@ -24,7 +27,7 @@ use coxswain_testkit::{DepositSpec, Wallet, World, standard_scripts};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    fleet::{Fleet, Plan},
+    fleet::{Fleet, Node, Plan},
     lives::{Life, agreed, carried_out},
 };
 
@@ -40,7 +43,7 @@ async fn proven(fleet: &mut Fleet, wallet: &Wallet, action: Action) -> Transacti
 }
 
 /// How often a node has told this.
-fn told(fleet: &Fleet, what: &str) -> usize {
+pub(crate) fn told(fleet: &Fleet, what: &str) -> usize {
     let lines = fleet.nodes.values().flat_map(|node| node.lines());
     lines.filter(|line| line.contains(what)).count()
 }
@@ -60,6 +63,18 @@ fn is_told(fleet: &Fleet, wallet: &Wallet, lines: &[String]) -> bool {
     text.contains(&hex::encode(wallet.secret()))
         || text.contains(fleet::shares::PASSPHRASE)
         || (1..=NODES).any(shares)
+}
+
+/// Ends a node by a signal that leaves a core dump of other processes, from which shares could be read. Gives what it has told.
+fn aborted(mut node: Node) -> Vec<String> {
+    let pid = node.process().id();
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    assert!(Command::new("kill").args(["-ABRT", &pid.to_string()]).status().unwrap().success());
+    let status = node.wait();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
+    node.kill()
 }
 
 /// `COXSWAIN_DEPOSITS` says how many are swept beside a main UTXO.
@@ -94,9 +109,8 @@ async fn five_processes_sign_with_shares_and_so_do_three_and_two_do_not() {
 
     // Two are gone.
     let mut lines = Vec::new();
-    for number in [4, 5] {
-        lines.extend(fleet.nodes.remove(&number).unwrap().kill());
-    }
+    lines.extend(aborted(fleet.nodes.remove(&4).unwrap()));
+    lines.extend(fleet.nodes.remove(&5).unwrap().kill());
     let [script, ..] = standard_scripts(1);
     let (depositor, amount) = (fleet.world.depositor, Amount::from_sat(2_000_000));
     fleet.world.request_redemption(&wallet, depositor, script.clone(), amount).await.unwrap();
@@ -125,7 +139,7 @@ async fn five_processes_sign_with_shares_and_so_do_three_and_two_do_not() {
 /// INC-38: a file that can't be used is a fault that names it and says how to mend it, and the node goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_38_each_file_of_shares_that_cannot_be_used_is_named_and_the_node_goes_on() {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
 
     let world = World::start().await.unwrap();
     let (first, second) = (world.wallet(1).await.unwrap(), world.wallet(2).await.unwrap());
@@ -171,6 +185,9 @@ async fn inc_38_each_file_of_shares_that_cannot_be_used_is_named_and_the_node_go
         };
         fleet.until(&format!("node {number} signs for the other wallet"), signs).await;
     }
+    // Nor does what is said of a file that can't be used say what is in it.
+    let lines: Vec<_> = fleet.nodes.values().flat_map(|node| node.lines()).collect();
+    assert!(!is_told(&fleet, &second, &lines) && !lines.join("\n").contains(&hex::encode(first.secret())));
     fleet.stop();
 }
 

@@ -181,8 +181,8 @@ mod tests {
             block: BlockNumber(block),
         };
         let operator = Address::repeat_byte(1);
+        let journal = Arc::new(Journal::open(&settings).unwrap());
         {
-            let journal = Arc::new(Journal::open(&settings).unwrap());
             let job = record(&journal, 31337, 7, 900);
             job.keep(&Record::Announced(at(1), 1, [5; 32])).await.unwrap();
             // The same again is nothing new, and another nonce is refused.
@@ -193,6 +193,7 @@ mod tests {
             job.keep(&Record::Marks([operator].into())).await.unwrap();
             job.keep(&Record::Marks([operator, Address::repeat_byte(2)].into())).await.unwrap();
         }
+        Arc::into_inner(journal).unwrap().close();
         let journal = Arc::new(Journal::open(&settings).unwrap());
         let restored = record(&journal, 31337, 7, 900).restored().unwrap();
         assert_eq!(restored.announced, [(at(1), 1, [5; 32])].into());

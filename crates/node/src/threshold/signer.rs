@@ -372,11 +372,18 @@ impl Run<'_> {
             Command::Signatures(signatures) => (wire::SIGNATURES, Some(wire::put_signatures(&signatures))),
             Command::Open(batch) => return self.open(batch),
             Command::Send(to, message) => {
+                let (before, after) = match message.round {
+                    1 => ("signing/round-1/before", "signing/round-1/after"),
+                    2 => ("signing/round-2/before", "signing/round-2/after"),
+                    _ => ("signing/round-3/before", "signing/round-3/after"),
+                };
+                point(before);
                 if let Some(session) = &self.session
                     && let Err(error) = session.send(to, &wire::frame(&message))
                 {
                     warn!(wallet = %self.signer.wallet, %to, round = message.round, %error, "not sent");
                 }
+                point(after);
                 return;
             }
             Command::TwoFaces(operator) => {
@@ -387,12 +394,17 @@ impl Run<'_> {
             Command::Record(..) | Command::Finish(_) => return,
         };
         let Some(payload) = payload else { return };
+        if kind == wire::SIGNATURES {
+            point("signing/signatures/before");
+        }
         self.sequence += 1;
         let sent = wire::envelope(&self.signer.identity, kind, &payload, self.sequence)
             .is_some_and(|envelope| self.sender.send(&envelope).is_ok());
         if !sent {
             let kind = String::from_utf8_lossy(kind);
             warn!(wallet = %self.signer.wallet, %kind, bytes = payload.len(), "not sent");
+        } else if kind == wire::SIGNATURES {
+            point("signing/signatures/after");
         }
     }
 }
