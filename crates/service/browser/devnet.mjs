@@ -13,8 +13,8 @@ import { looks, open, shoot, textOf } from "./pages.mjs";
 
 const [tools, programs] = process.argv.slice(2);
 const BASE = 19_400;
-// As a devnet has it, unless told otherwise: a window takes a minute.
-const PACE = Number(process.env.DEVNET_PACE || 1000);
+// As a devnet has it whose nodes sign with shares, unless told otherwise: a window takes two minutes.
+const PACE = Number(process.env.DEVNET_PACE || 2000);
 const WINDOW = 60 * PACE;
 
 const folder = mkdtempSync(join(tmpdir(), "devnet-"));

@@ -29,9 +29,9 @@ struct Arguments {
     /// The folder for configurations, journals and logs; those of an earlier devnet are removed from it
     #[arg(long, value_name = "FOLDER", default_value = "target/devnet")]
     dir: PathBuf,
-    /// How long a block takes here, in milliseconds; with 0, blocks come by `coxswain-world mine` alone
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1_000)]
-    pace: u64,
+    /// How long a block takes here, in milliseconds; with 0, blocks come by `coxswain-world mine` alone [default: 1000; with --shares 2000]
+    #[arg(long, value_name = "MILLISECONDS")]
+    pace: Option<u64>,
     /// Nobody has the wallet's key: each node has shares for its seats, and five seats sign. Needs a coxswain built with threshold signing
     #[arg(long)]
     shares: bool,
@@ -77,6 +77,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
     }
     anstream::println!("Ctrl-C ends all. Logs, journals and configurations are in {dir}.\n");
     anstream::println!("page: {}", ports.page(1));
-    let pace = (arguments.pace > 0).then(|| Duration::from_millis(arguments.pace));
+    // A round of signing with shares has one block.
+    let pace = arguments.pace.unwrap_or(if arguments.shares { 2_000 } else { 1_000 });
+    let pace = (pace > 0).then(|| Duration::from_millis(pace));
     match life.go_on(pace, operators, read_orders(), tell).await? {}
 }

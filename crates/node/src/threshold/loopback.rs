@@ -171,7 +171,7 @@ impl Group {
             coordination_block: window.block(),
             action_id,
             has_main_utxo: true,
-            preimages: preimages(inputs),
+            preimages: preimages(inputs, self.windows),
             start_block: window.end(),
             last_block: window.end().saturating_add(Blocks(10_000)),
         }
@@ -230,8 +230,8 @@ impl Group {
     }
 }
 
-/// What is signed for each of so many inputs.
-fn preimages(inputs: usize) -> Preimages {
+/// What is signed for each of so many inputs, in this window alone: else the signatures of the one before are these.
+fn preimages(inputs: usize, window: u64) -> Preimages {
     let input = |index: usize| TxIn {
         previous_output: OutPoint::new(Txid::all_zeros(), u32::try_from(index).unwrap()),
         script_sig: ScriptBuf::new(),
@@ -250,7 +250,7 @@ fn preimages(inputs: usize) -> Preimages {
     let code = ScriptBuf::from_bytes(vec![0x76, 0xa9, 0x51, 0xac]);
     let mut cache = SighashCache::new(&transaction);
     let preimage = |index| {
-        let (mut out, value) = (Vec::new(), Amount::from_sat(10_000));
+        let (mut out, value) = (Vec::new(), Amount::from_sat(window));
         let all = EcdsaSighashType::All;
         cache.segwit_v0_encode_signing_data_to(&mut out, index, &code, value, all).unwrap();
         out
