@@ -7,6 +7,7 @@ use coxswain_node::{
     actions::ActionRecord,
     inquiry::{self, Broken, Doing, Why},
     left_out::LeftOut,
+    troubles::{Trouble, Troubles},
 };
 use coxswain_protocol::{Entry, Fault, WindowResult};
 use coxswain_rules::{KeyHash, units::BlockNumber};
@@ -19,6 +20,7 @@ use serde::Serialize;
 use crate::{
     arguments::{FaultsArguments, HistoryArguments, JournalArguments, WhyArguments},
     configure::journal_path,
+    page::date,
     report::{EXIT_OK, EXIT_UNDECIDED, Report, Text, strong},
 };
 
@@ -389,6 +391,9 @@ pub struct WhyReport {
     heard: Vec<String>,
     silent: Vec<String>,
     missed: Vec<String>,
+    /// What is wrong with the node, as it recorded last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    troubles: Option<Troubles>,
     damaged: usize,
 }
 
@@ -455,6 +460,7 @@ impl WhyReport {
             heard: all(&why.heard),
             silent: all(&why.silent),
             missed: all(&why.missed),
+            troubles: why.troubles,
             damaged: why.damaged,
         }
     }
@@ -497,6 +503,19 @@ impl fmt::Display for WhyReport {
         }
         if self.damaged > 0 {
             write!(f, "\n{} rows of it can't be read: coxswain history --verify", self.damaged)?;
+        }
+        let Some(Troubles { at, all, more }) = &self.troubles else { return Ok(()) };
+        let well = if all.is_empty() { " nothing" } else { "" };
+        write!(f, "\nwhat was wrong with the node at {}:{well}", date(*at))?;
+        for Trouble { name, subject, state, since, says, remedy } in all {
+            let subject = subject.iter().map(|subject| format!(" {subject}")).collect::<String>();
+            write!(f, "\n  {state}: {name}{subject}, since {}: {says}", date(*since))?;
+            if !remedy.is_empty() {
+                write!(f, "\n    {remedy}")?;
+            }
+        }
+        if *more > 0 {
+            write!(f, "\n  and {more} more: the node's /health has all")?;
         }
         Ok(())
     }

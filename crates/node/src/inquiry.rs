@@ -1,6 +1,7 @@
 //! What the journal tells of a node's wallets: what keeps one busy, what its windows came to, who was heard.
 //!
-//! Beside windows and actions stand two kinds of facts: how the node started last, and which operators were heard in a window.
+//! Beside windows and actions stand three kinds of facts: how the node started last, which operators were heard in a window, and
+//! what is wrong with the node ([`Troubles`]).
 
 use std::{collections::BTreeSet, fmt, ops::ControlFlow, sync::Arc};
 
@@ -16,7 +17,10 @@ use coxswain_rules::{
 use coxswain_service::journal::{Fact, FactKey, Place, ReadError, Reader, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::actions::{ActionRecord, End, Milestone};
+use crate::{
+    actions::{ActionRecord, End, Milestone},
+    troubles::Troubles,
+};
 
 /// How the node started last.
 const STARTED: &str = "started";
@@ -122,6 +126,8 @@ pub struct Why {
     pub silent: BTreeSet<Address>,
     /// Those that were heard in them, but not in the very last one.
     pub missed: BTreeSet<Address>,
+    /// What is wrong with the node, other wallets' own troubles apart, as it recorded last.
+    pub troubles: Option<Troubles>,
     /// How many rows of the wallet can't be read.
     pub damaged: usize,
 }
@@ -152,6 +158,12 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
     let of_wallet =
         |started: &Started| started.wallets.iter().find(|of| of.wallet == wallet).map(|of| of.others.clone());
     let others = started.as_ref().and_then(of_wallet);
+    let all_wallets = started.iter().flat_map(|started| &started.wallets).map(|of| of.wallet);
+    let other_wallets: Vec<_> = all_wallets.filter(|other| *other != wallet).collect();
+    let troubles = Troubles::read(reader)?.map(|troubles| troubles.without(&other_wallets));
+    let subject = Some(wallet.to_string());
+    let is_in_trouble =
+        troubles.iter().flat_map(|troubles| &troubles.all).any(|trouble| trouble.subject == subject);
     let newest = results.first().map(|result| result.window.index());
     let heard_in = reader.facts(HEARD, Some(wallet.0))?;
     let heard_in = heard_in.iter().filter_map(|body| serde_json::from_str::<HeardIn>(body).ok());
@@ -178,7 +190,11 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
     };
     Ok(Why {
         wallet,
-        is_known: !results.is_empty() || !actions.is_empty() || others.is_some() || damaged > 0,
+        is_known: !results.is_empty()
+            || !actions.is_empty()
+            || others.is_some()
+            || is_in_trouble
+            || damaged > 0,
         doing,
         next_window,
         last_fault: results.iter().flat_map(|result| &result.faults).next().cloned(),
@@ -187,6 +203,7 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
         heard,
         silent,
         missed,
+        troubles,
         damaged,
     })
 }

@@ -36,6 +36,7 @@ mod summaries;
 pub mod template;
 #[cfg(all(unix, feature = "threshold"))]
 mod threshold;
+pub mod troubles;
 mod wallets;
 mod watch;
 

@@ -327,6 +327,7 @@ async fn prepare(
         bitcoin: backends.clone(),
         others: all_others,
         journal: Arc::clone(&journal),
+        operator: account.address(),
     };
     tasks.minor("heard", record_heard(all_heard, Arc::clone(&journal)));
     tasks.minor("watch", watched.run(tasks.stop()));

@@ -35,6 +35,7 @@ use crate::{
     blamed::{self, blamed},
     clock::now,
     proposed::Proposed,
+    troubles::Recorder,
 };
 
 /// How often servers and peers are looked at.
@@ -94,6 +95,7 @@ pub(crate) struct Watched {
     pub(crate) bitcoin: Backends,
     pub(crate) others: Others,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) operator: Address,
 }
 
 /// Says what the window clock has noticed of the chain.
@@ -157,6 +159,7 @@ impl Watched {
         ]
         .map(|name| self.status.metrics().gauge(name, "When the servers were looked at last."));
         let mut proposed = Proposed::new(self.status.metrics());
+        let mut recorder = Recorder::new(Arc::clone(&self.journal), self.operator);
         let look = async {
             loop {
                 self.peers();
@@ -167,6 +170,7 @@ impl Watched {
                 tokio::join!(self.ethereum(), self.bitcoin());
                 #[allow(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
                 looked.iter().for_each(|gauge| gauge.set(now().0 as f64));
+                recorder.record(self.status.health(), now()).await;
                 sleep(every).await;
             }
         };

@@ -134,7 +134,8 @@ try {
   const warned = await until("a server is gone", async () => {
     const entry = (await health())[1].find((of) => of.name === "bitcoin_endpoint" && of.subject.endsWith(`:${BASE + 1}`));
     assert.equal(entry.state, "warning");
-    return says(["page", `LOOK: bitcoin_endpoint 127.0.0.1:${BASE + 1}`]);
+    const server = `bitcoin_endpoint 127.0.0.1:${BASE + 1}`;
+    return says(["page", `LOOK: ${server}`], ["why", `warning: ${server}`]);
   }, 2);
   order("kill core");
   const gone = await until("Bitcoin is gone", async () => {
@@ -142,8 +143,7 @@ try {
     assert.equal(status, 503);
     assert.equal(entries.find((of) => of.name === "bitcoin").state, "failed");
     for (const [page] of pages) assert.match(await page.title(), /^FAILED: /);
-    // Windows need not suffer: where nothing is due, and for a heartbeat, nobody asks Bitcoin.
-    return says(["page", "FAILED: bitcoin", "0 of 2 servers answer"]);
+    return says(["page", "FAILED: bitcoin", "0 of 2 servers answer"], ["why", "failed: bitcoin", "0 of 2 servers answer"]);
   }, 3);
   await look("no-bitcoin");
 

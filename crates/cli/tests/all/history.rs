@@ -1,48 +1,24 @@
 //! How a node says that it is, and what its journal tells: by real processes, while they run.
 
-use std::{net::SocketAddr, process::Command};
+use std::process::Command;
 
 use bitcoin::Amount;
 use coxswain_node::inquiry::HeardIn;
 use coxswain_rules::{KeyHash, units::Blocks};
 use coxswain_service::journal::Reader;
-use coxswain_testkit::{DepositSpec, Relay, World, write_private};
+use coxswain_testkit::{DepositSpec, World, write_private};
 use serde_json::Value;
 
 use crate::{
     fleet::{
         Fleet, Plan, keystore, operator,
         status::{asked, free, until},
+        wire::Wire,
     },
     support::coxswain,
 };
 
 const FEE: Amount = Amount::from_sat(10_000);
-
-/// Stands between the node and a server, until it is cut.
-struct Wire {
-    at: SocketAddr,
-    to: String,
-    relay: Option<Relay>,
-}
-
-impl Wire {
-    async fn to(server: &str) -> Self {
-        let url: url::Url = server.parse().unwrap();
-        let to = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-        let relay = Relay::open("127.0.0.1:0", &to).await.unwrap();
-        Self { at: relay.at(), to, relay: Some(relay) }
-    }
-
-    /// Nobody answers there any more, and what was connected is closed.
-    async fn cut(&mut self) {
-        self.relay.take().unwrap().close().await;
-    }
-
-    async fn mend(&mut self) {
-        self.relay = Some(Relay::open(self.at, &self.to).await.unwrap());
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_25_inc_29_health_turns_red_and_green_and_the_journal_tells_why() {
@@ -105,8 +81,27 @@ async fn inc_25_inc_29_health_turns_red_and_green_and_the_journal_tells_why() {
     until(at, 200, &[("ethereum", "ok"), ("ethereum_endpoint", "ok")]).await;
     electrum.cut().await;
     until(at, 503, &[("bitcoin", "failed")]).await;
+    // What the journal alone tells goes the same way, as of when it was written.
+    let troubles = async |wanted: bool| {
+        let (journal, wallet) = (fleet.journal(1).display().to_string(), wallet.key_hash().to_string());
+        let of_bitcoin = |why: &Value| {
+            let all = why["troubles"]["all"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let named = |name: &str| all.iter().any(|it| it["name"] == name);
+            [named("bitcoin"), named("bitcoin_endpoint")]
+        };
+        let told = async {
+            while of_bitcoin(&coxswain(&["why", &wallet, "--journal", &journal, "--json"], "").await.json())
+                != [wanted; 2]
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(crate::fleet::PATIENCE, told).await.unwrap();
+    };
+    troubles(true).await;
     electrum.mend().await;
     until(at, 200, &[("bitcoin", "ok")]).await;
+    troubles(false).await;
     let told = fleet.nodes[&1].lines();
     let reds =
         told.iter().filter(|line| line.contains("\"health\":\"bitcoin\"") && line.contains("ERROR")).count();

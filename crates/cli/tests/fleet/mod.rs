@@ -7,6 +7,7 @@ mod actions;
 mod member;
 pub(crate) mod shares;
 pub(crate) mod status;
+pub(crate) mod wire;
 
 #[allow(unused_imports, reason = "each test uses a part")]
 pub(crate) use member::{Member, envelope, read};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use coxswain_rules::units::UnixTime;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::Page;
@@ -16,7 +16,7 @@ use super::Page;
 const MAX_SUBJECTS: usize = 1024;
 
 /// How well something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It is as it has to be.
