@@ -53,4 +53,6 @@ mod share;
 #[cfg(feature = "node")]
 mod start;
 mod support;
+#[cfg(feature = "node")]
+mod troubles;
 mod watch;
