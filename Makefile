@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 comma := ,
-.PHONY: help demo world devnet man release package deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
+.PHONY: help demo world devnet man release package deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests check-image lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -147,6 +147,10 @@ bench: contracts ## Measure with criterion: leader, decoding, follower, predicat
 check-manifests: ## Hold the manifests under deploy/kubernetes against Kubernetes' schemas and our rules, and test the alerts (needs Go and Python)
 	@tools/check-manifests
 	@tools/check-alerts
+
+PROFILE ?= release
+check-image: $(TOOLS) ## Carry out the Dockerfile's stages in fresh Debians, without a container engine, and run the program as it would: PROFILE=dev is faster (needs mmdebstrap)
+	@node tools/check-image.mjs $(PROFILE)
 
 lint: contracts ## Check format and lints of Solidity and Rust, warnings denied, and that no modules depend on each other in a circle
 	@node tools/check-circles.mjs
