@@ -255,8 +255,9 @@ fn a_misfit_is_a_fault_only_if_it_came_in_the_active_phase() {
     assert_eq!((faults(ACTIVE_END - 1), faults(ACTIVE_END)), (1, 0));
 }
 
+/// Faults add up: what it said was wrong, and it never said what would have been right.
 #[test]
-fn inc_20_an_action_off_the_checklist_is_a_mistake() {
+fn inc_20_an_action_off_the_checklist_is_a_mistake_and_who_says_nothing_else_is_idle() {
     let wallet = Wallet::new();
     let mut follower = start(&wallet);
     let heard = follower.hear(wallet.proposal(1, act(deposit_sweep())));
