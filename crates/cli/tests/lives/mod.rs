@@ -178,6 +178,8 @@ async fn redeemed(fleet: &mut Fleet, wallet: &Wallet, follow: &impl AsyncFn(&Wor
     let depositor = fleet.world.depositor;
     let amount = Amount::from_sat(2_000_000);
     fleet.world.request_redemption(wallet, depositor, script.clone(), amount).await.unwrap();
+    // It is deep enough then, however soon the next window begins, and old enough.
+    fleet.world.chain.mine(32).await.unwrap();
     fleet.world.chain.advance(3 * HOUR).await.unwrap();
     fleet.catch_up().await;
     let (index, redemption) = carried_out(fleet, wallet, Action::Redemption, Some(5)).await;

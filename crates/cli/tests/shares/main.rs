@@ -114,6 +114,8 @@ async fn five_processes_sign_with_shares_and_so_do_three_and_two_do_not() {
     let [script, ..] = standard_scripts(1);
     let (depositor, amount) = (fleet.world.depositor, Amount::from_sat(2_000_000));
     fleet.world.request_redemption(&wallet, depositor, script.clone(), amount).await.unwrap();
+    // It is deep enough then, however soon the next window begins, and old enough.
+    fleet.world.chain.mine(32).await.unwrap();
     fleet.world.chain.advance(3 * HOUR).await.unwrap();
     fleet.catch_up().await;
     let redemption = proven(&mut fleet, &wallet, Action::Redemption).await;
