@@ -40,6 +40,19 @@ pub struct Tick {
     pub set_back: u64,
 }
 
+/// One wallet's task.
+///
+/// ```text
+///              a tick             the journal is read
+/// no member ─────────► restore ───────────────────────► a member: ticks, answers, messages in,
+///   ▲                   │                                │        commands carried out
+///   ├───────────────────┘ it can't be: again at          │
+///   │                     the next tick                  │
+///   └────── the clock is set back: all is given up, ◄────┤
+///           what the journal has in hand is finished     │
+///                                                        └─► the clock is dropped, or the wallet is gone:
+///                                                            likewise, and it ends
+/// ```
 pub(crate) struct Executor<A, J, C> {
     office: Arc<Office<A, J>>,
     wallet: KeyHash,

@@ -17,7 +17,26 @@ use crate::{
     order::Deadline,
 };
 
-/// What became of a transaction in a pass.
+/// What became of a transaction in a pass. Each pass looks at it anew, in this order:
+///
+/// ```text
+/// does it fit a kind? ── no ──► Coinbase, Proven (it is booked), UnknownSpend
+///   │
+/// is it in a block?   ── no ──► Unconfirmed
+///   │
+/// is it our turn?     ── no ──► Paused, OthersTurn
+///   │
+/// is there a proof?   ── no ──► NotProvable
+///   │
+/// do we send?         ── no ──► Ready
+///   │                 ── another does ──► OthersCall
+///   │
+/// is it mined, deep?  ── no ──► Overtaken (it is booked by now)
+///   │
+///   └──► Sent
+/// ```
+///
+/// Each step may end in Failed. Where that is the transaction's own fault, it is set aside for growing pauses.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ItemState {

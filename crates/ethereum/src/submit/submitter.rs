@@ -230,6 +230,18 @@ struct Pending {
 }
 
 /// Sends an account's transactions, one after another.
+///
+/// ```text
+/// rehearse ──► nonce, fees ──► sign ──► record ──► broadcast ──► wait ──► mined ──► settle ──► Mined
+///  ▲  │                         ▲                                 │         │         │
+///  │  └► WouldRevert,           └──── its time is up: more is ◄───┤         │         └► NotDeep
+///  │     TooMuchGas                   offered; if the call would  │         └► Reverted, WouldRevert
+///  │                                  revert by now, an empty     │            (the empty transfer is mined)
+///  │                                  transfer in its stead       └► NotMined: patience is at its end, and the
+///  └── the nonce was taken: three times, then NotAlone               next call takes the nonce
+/// ```
+///
+/// What is signed and not mined is `pending`, also after a restart: whatever is sent next goes under its nonce, for more.
 pub struct Submitter<L> {
     endpoints: Endpoints,
     account: Account,

@@ -249,6 +249,8 @@ impl Machine {
     }
 
     fn reach(&mut self, milestone: Milestone) {
+        let state = &self.record.state().milestone;
+        debug_assert!(state.leads_to(&milestone), "{state:?} does not lead to {milestone:?}");
         self.record.reached.push(Reached { at: self.block, milestone });
         (self.asked_at, self.why) = (None, None);
     }

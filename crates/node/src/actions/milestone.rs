@@ -22,6 +22,21 @@ pub struct Reached {
 }
 
 /// What an action has come to.
+///
+/// ```text
+/// Agreed ───────────► Assembled ───► Signed ───► Broadcast ───► InMempool ───► Confirmed ───► Over: proven
+///   │                 ▲       │                     │               │           ▲     │
+///   └──► Waiting ─────┘       └──► Over: alive      └───► Stuck ◄───┘           │     └──► Broadcast, InMempool:
+///        (moving funds)            (a heartbeat)            └───────────────────┘          its block was replaced
+///
+/// Agreed, Waiting, Assembled ──► Signed      others were faster, and it is found on Bitcoin
+/// Signed ──► InMempool, Confirmed            what lies between was not seen
+/// Broadcast, InMempool ──► Confirmed
+/// Stuck ──► Stuck                            24 more blocks have come
+/// Assembled ──► Assembled                    it was assembled anew, and is another one
+/// Confirmed ──► Confirmed                    in another block
+/// all but Over ──► Over                      rejected, skipped, expired, failed, replaced …
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Milestone {
     /// A window has agreed on it.
@@ -170,12 +185,40 @@ const HEARTBEATS: u32 = 3;
 
 impl Alive {
     /// Whether somebody should look: too few seats were ready, heartbeat after heartbeat.
-    pub const fn is_alarm(&self) -> bool {
+    pub(crate) const fn is_alarm(&self) -> bool {
         self.low_in_a_row >= HEARTBEATS
     }
 }
 
 impl Milestone {
+    /// Whether the other may follow it, as the diagram above has it.
+    pub(super) const fn leads_to(&self, next: &Self) -> bool {
+        match self {
+            Self::Agreed(_) => {
+                matches!(next, Self::Waiting | Self::Assembled(_) | Self::Signed(_) | Self::Over(_))
+            }
+            Self::Waiting | Self::Assembled(_) => {
+                matches!(next, Self::Assembled(_) | Self::Signed(_) | Self::Over(_))
+            }
+            Self::Signed(_) => matches!(
+                next,
+                Self::Broadcast { .. } | Self::InMempool { .. } | Self::Confirmed { .. } | Self::Over(_)
+            ),
+            Self::Broadcast { .. } => matches!(
+                next,
+                Self::InMempool { .. } | Self::Stuck(_) | Self::Confirmed { .. } | Self::Over(_)
+            ),
+            Self::InMempool { .. } | Self::Stuck(_) => {
+                matches!(next, Self::Stuck(_) | Self::Confirmed { .. } | Self::Over(_))
+            }
+            Self::Confirmed { .. } => matches!(
+                next,
+                Self::Confirmed { .. } | Self::Broadcast { .. } | Self::InMempool { .. } | Self::Over(_)
+            ),
+            Self::Over(_) => false,
+        }
+    }
+
     /// Its name in documents and output.
     pub const fn name(&self) -> &'static str {
         match self {

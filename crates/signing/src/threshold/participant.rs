@@ -41,6 +41,22 @@ enum After {
 }
 
 /// One operator's seats in one job.
+///
+/// ```text
+/// attempt by attempt, each at its blocks:
+///
+/// Record(Announced) ──► Announce ──► List ──► Record(Attempt) ──► a batch: Open ──► round 1 ──► round 2
+///   not if an operator        the convener's, the      │            ▲                              │
+///   says two things, or       best of those heard      │            └──── the next batch ◄─────────┤
+///   a ban isn't recorded                               │                                           │ the last
+///                                                      └──► over: no quorum, or                    ▼
+///                                                           one who is out is on it             round 3
+///                                                                                                  │
+///   a message lacks or is wrong ──► Lacking, Record(Ban) ──► the next attempt               Signatures ──► Finish: signed
+///
+/// signatures that hold, from whomever ──► Finish: signed
+/// no attempt left ──► Finish: exhausted, or not ready      the last block is over ──► Finish: deadline
+/// ```
 pub struct Participant {
     terms: Terms,
     keys: BTreeMap<Seat, Arc<SeatKey>>,
