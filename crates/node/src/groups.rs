@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
-use crate::{clock::now, configuration::WalletSettings, error::StartError};
+use crate::{clock::now, configuration::WalletSettings, error::StartError, standing::next_head};
 
 /// How long to wait before a doubtful answer is asked for again at the start.
 pub(crate) const RETRY: Duration = Duration::from_secs(3);
@@ -214,14 +214,7 @@ impl Gone {
     ) -> Result<(), Failure> {
         // The wallets without an answer in this window.
         let (mut open, mut window) = (self.wallets.clone(), None);
-        loop {
-            tokio::select! {
-                () = stop.requested() => return Ok(()),
-                changed = heads.changed() => if changed.is_err() {
-                    return Ok(());
-                },
-            }
-            let Some(standing) = heads.borrow_and_update().clone() else { continue };
+        while let Some(standing) = next_head(&mut heads, &mut stop).await {
             let now_in = standing.height.0 / self.frequency.0.max(1);
             if window.replace(now_in) != Some(now_in) {
                 open.clone_from(&self.wallets);
@@ -251,6 +244,7 @@ impl Gone {
             }
             open = unanswered;
         }
+        Ok(())
     }
 
     /// Whether the wallet was gone so many blocks ago. `None` if that is one server's word.

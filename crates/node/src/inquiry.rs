@@ -27,7 +27,7 @@ const STARTED: &str = "started";
 /// Who was heard in a window.
 const HEARD: &str = "heard";
 /// In how many windows it is remembered who was heard.
-pub const HEARD_WINDOWS: u64 = 10;
+pub(crate) const HEARD_WINDOWS: u64 = 10;
 
 /// How a node started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,7 @@ mod records;
 pub mod replay;
 mod shown;
 mod signer;
+mod standing;
 mod start;
 mod summaries;
 pub mod template;

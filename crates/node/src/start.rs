@@ -51,6 +51,7 @@ use crate::{
     page::Shows,
     records::SentTransactions,
     shown::Shown,
+    standing::next_head,
     summaries,
     wallets::{Joined, Joining, sharing},
     watch::{CHECK_ADDRESS, Watched, check_address, follow_heads, notice},
@@ -165,7 +166,7 @@ async fn prepare(
         Sources::new(events.clone(), chain.id, validator, backends.clone(), chain.parameters(), fallback)
             .through(panel.clone(), tbtc.assurance);
 
-    let mut config = Config::new(identity.clone(), SystemTime::now());
+    let mut config = Config::new(identity.clone(), SystemTime::UNIX_EPOCH + coxswain_service::now());
     config.listen = network.listen;
     let known = network.peers.iter().map(PeerAddress::peer).collect();
     config.peers = network.peers;
@@ -454,14 +455,7 @@ async fn tick(
     clock: watch::Sender<Tick>,
     mut stop: Stop,
 ) -> Result<(), coxswain_service::tasks::Failure> {
-    loop {
-        tokio::select! {
-            () = stop.requested() => return Ok(()),
-            changed = heads.changed() => if changed.is_err() {
-                return Ok(());
-            },
-        }
-        let Some(standing) = heads.borrow_and_update().clone() else { continue };
+    while let Some(standing) = next_head(&mut heads, &mut stop).await {
         let tick = Tick { block: standing.height, set_back: standing.set_back };
         clock.send_if_modified(|last| {
             let moved = *last != tick;
@@ -478,6 +472,7 @@ async fn tick(
             moved
         });
     }
+    Ok(())
 }
 
 /// Records who was heard, until no channel tells any more.

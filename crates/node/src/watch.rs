@@ -35,6 +35,7 @@ use crate::{
     blamed::{self, blamed},
     clock::now,
     proposed::Proposed,
+    standing::next_head,
     troubles::Recorder,
 };
 
@@ -127,18 +128,12 @@ pub(crate) async fn follow_heads(
     let first =
         Condition::failed("no block has been decided on yet", "wait, or look at the Ethereum servers");
     health.set(HEAD, now(), first);
-    loop {
-        tokio::select! {
-            () = stop.requested() => return Ok(()),
-            changed = heads.changed() => if changed.is_err() {
-                return Ok(());
-            },
-        }
-        let Some(standing) = heads.borrow_and_update().clone() else { continue };
+    while let Some(standing) = next_head(&mut heads, &mut stop).await {
         let named = &standing.named;
         let says = format!("block {}, named by {} of {} servers", standing.height, named.named_by, named.of);
         health.set(HEAD, now(), Condition::ok(says));
     }
+    Ok(())
 }
 
 impl Watched {
