@@ -20,7 +20,7 @@ const DEPTH: Blocks = Blocks(7);
 /// For how many blocks' time the servers must be under the clock before it goes back.
 const PATIENCE: u32 = 75;
 /// How many blocks under the height that enough have reached a server may be.
-pub const MAX_BEHIND: Blocks = Blocks(10);
+pub(crate) const MAX_BEHIND: Blocks = Blocks(10);
 
 /// How a network's blocks follow on the clock; `None` if their times are not the clock's, as on local chains, whose clocks jump.
 pub type Pace = Option<BlockTimes>;

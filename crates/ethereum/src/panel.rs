@@ -203,7 +203,7 @@ impl Panel {
     ///
     /// # Errors
     /// If there is none.
-    pub async fn at_tag(&self, tag: BlockSelector) -> Result<Named, ChainError> {
+    pub(crate) async fn at_tag(&self, tag: BlockSelector) -> Result<Named, ChainError> {
         let tagged = join_all(self.servers.iter().map(|server| server.tagged(tag))).await;
         let mut heights: Vec<_> =
             tagged.iter().filter_map(|tagged| tagged.as_ref().ok()).map(HashedHeader::number).collect();

@@ -33,7 +33,7 @@ pub struct Deadline {
 
 impl Deadline {
     /// Whether it is so near that nothing may come before. A request that timed out already isn't.
-    pub fn is_urgent(&self) -> bool {
+    pub(crate) fn is_urgent(&self) -> bool {
         let relay = self.blocks_left.map(|blocks| i64::from(blocks).saturating_mul(BLOCK));
         let redemption = self.redemption.filter(|left| *left > 0);
         relay.into_iter().chain(redemption).any(|left| left < URGENT)
@@ -91,7 +91,7 @@ impl Pause {
 
 impl Pauses {
     /// Whether the transaction is to be left alone at this time.
-    pub fn is_paused(&self, txid: Txid, now: Duration) -> bool {
+    pub(crate) fn is_paused(&self, txid: Txid, now: Duration) -> bool {
         self.0.get(&txid).is_some_and(|pause| pause.left(now).is_some())
     }
 

@@ -13,7 +13,7 @@ use crate::{
 use coxswain_protocol::wire::OperatorKey;
 
 /// The most bytes that an act's envelope can have.
-pub const MAX_ACT_BYTES: usize = 1024;
+pub(crate) const MAX_ACT_BYTES: usize = 1024;
 /// What both sides say they speak.
 const PROTOCOL: &[u8] = b"keep";
 

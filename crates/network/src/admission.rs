@@ -119,7 +119,7 @@ impl AdmissionRule {
             if let Ok(address) = entry.parse::<Address>() {
                 return Ok(address);
             }
-            let peer = entry.parse().ok().and_then(|peer| crate::operator_of(&peer));
+            let peer = entry.parse().ok().and_then(|peer| crate::identity::operator_of(&peer));
             peer.map(|operator| operator.address()).ok_or_else(|| AdmissionError(entry.to_owned()))
         };
         Ok(Self::List(entries.into_iter().map(operator).collect::<Result<_, _>>()?))

@@ -4,7 +4,7 @@
 /// The most bytes that a frame is read with: as many as Go reads.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
 /// The most bytes that a frame is skipped with.
-pub const MAX_SKIPPED_BYTES: usize = 8 << 20;
+pub(crate) const MAX_SKIPPED_BYTES: usize = 8 << 20;
 /// The most bytes that are set aside before they have come.
 const FIRST_CAPACITY: usize = 4096;
 

@@ -320,8 +320,8 @@ impl Behaviour {
     }
 
     fn handler(&self, peer: PeerId, address: &Multiaddr) -> Result<Handler, ConnectionDenied> {
-        let operator =
-            crate::operator_of(&peer).ok_or_else(|| ConnectionDenied::new(NoOperatorError(peer)))?;
+        let operator = crate::identity::operator_of(&peer)
+            .ok_or_else(|| ConnectionDenied::new(NoOperatorError(peer)))?;
         Ok(Handler::new(self.network.clone(), operator, address))
     }
 }

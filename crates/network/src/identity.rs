@@ -104,14 +104,14 @@ pub(crate) fn public_key_bytes(operator: &OperatorKey) -> [u8; PUBLIC_KEY_BYTES]
 }
 
 /// The peer id of an operator's key.
-pub fn peer_id_of(operator: &OperatorKey) -> PeerId {
+pub(crate) fn peer_id_of(operator: &OperatorKey) -> PeerId {
     let multihash = Multihash::wrap(IDENTITY_MULTIHASH, &public_key_bytes(operator))
         .expect("37 bytes fit a multihash of 64");
     PeerId::from_multihash(multihash).expect("a peer id may hold a key of up to 42 bytes")
 }
 
 /// Returns the operator's key that a peer id holds. `None` if it is another kind of peer id.
-pub fn operator_of(peer: &PeerId) -> Option<OperatorKey> {
+pub(crate) fn operator_of(peer: &PeerId) -> Option<OperatorKey> {
     OperatorKey::from_compressed(compressed_of(&peer.to_bytes())?).ok()
 }
 

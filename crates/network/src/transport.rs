@@ -268,7 +268,8 @@ pub(crate) async fn initiate<S: AsyncRead + AsyncWrite + Unpin>(
     let act3 = initiator.finish(certified, &act2)?;
     // On its own, and flushed: Go throws away whatever follows act 3 in the same TLS record.
     write(stream, &act3).await.map_err(|error| HandshakeError::Ended(Act::Three, error))?;
-    Ok(crate::operator_of(certified).ok_or(ActError { act: Act::Two, problem: ActProblem::PeerId })?)
+    Ok(crate::identity::operator_of(certified)
+        .ok_or(ActError { act: Act::Two, problem: ActProblem::PeerId })?)
 }
 
 /// Plays the acts as the side that was dialled.

@@ -96,7 +96,7 @@ impl Memory {
     }
 
     /// When deposits of this vault were swept last; 0 for never.
-    pub fn last_sweep(&self, vault: Address) -> UnixTime {
+    pub(crate) fn last_sweep(&self, vault: Address) -> UnixTime {
         self.last_sweeps.get(&vault).copied().unwrap_or_default()
     }
 

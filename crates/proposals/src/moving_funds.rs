@@ -14,13 +14,13 @@ pub const MARGIN: Duration = Duration::from_secs(24 * 3600);
 /// The same for a wallet that others are about to move their funds to.
 pub const TARGET_MARGIN: Duration = Duration::from_secs(14 * 24 * 3600);
 /// How many blocks a commitment is looked back for.
-pub const COMMITMENT_LOOK_BACK: Blocks = Blocks(216_000);
+pub(crate) const COMMITMENT_LOOK_BACK: Blocks = Blocks(216_000);
 
 /// The time that must have come before the wallet's funds are moved, by the chain's clock: every member enforces it.
 ///
 /// # Errors
 /// When the snapshot lacks the wallet, or the source of a commitment that names it.
-pub fn earliest_move(
+pub(crate) fn earliest_move(
     snapshot: &Snapshot,
     wallet: KeyHash,
     head: BlockNumber,
@@ -56,7 +56,7 @@ pub(crate) fn naming(
 }
 
 /// How many wallets a balance is to be moved to.
-pub fn target_count(live_wallets: u32, balance: Amount, max_transfer: Amount) -> u64 {
+pub(crate) fn target_count(live_wallets: u32, balance: Amount, max_transfer: Amount) -> u64 {
     let wanted = match max_transfer.to_sat() {
         0 => 1,
         max_transfer => balance.to_sat().div_ceil(max_transfer),

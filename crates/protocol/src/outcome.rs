@@ -263,7 +263,7 @@ pub enum Alarm {
 impl WindowResult {
     /// Whether the window counts as a failure of the leader for which nobody is blamed. `None` if it says nothing of the
     /// leader, for example if we did not hear.
-    pub const fn blameless_failure(&self) -> Option<bool> {
+    pub(crate) const fn blameless_failure(&self) -> Option<bool> {
         match &self.agreement {
             Agreement::NoOp | Agreement::Action(..) => Some(false),
             Agreement::None(why) => match why {

@@ -79,7 +79,7 @@ impl WindowParameters {
     pub const LOCAL: Self = Self(Parameters::LOCAL);
 
     /// Whether deposit sweeps and moved funds sweeps are on every wallet's checklist in a window.
-    pub const fn allows_sweeps(&self, window: &Window) -> bool {
+    pub(crate) const fn allows_sweeps(&self, window: &Window) -> bool {
         self.allows_moving_funds(window) || self.sweeps_in_every_window(window)
     }
 

@@ -210,7 +210,7 @@ pub enum FeeObjection {
 impl FeeObjection {
     /// Whether the fee is under half the minimum or over twice the maximum: no honest member's view of Bitcoin differs that
     /// much. Otherwise the members disagree, and nobody is to blame.
-    pub fn is_gross(&self) -> bool {
+    pub(crate) fn is_gross(&self) -> bool {
         match *self {
             Self::TooLow { fee, least } => fee.to_sat().saturating_mul(2) < least.to_sat(),
             Self::TooHigh { fee, most } => fee.to_sat() > most.to_sat().saturating_mul(2),

@@ -56,7 +56,8 @@ pub use proposal::{
 pub use quorum::{Dissent, Dissents, Quorum, QuorumError, servers};
 pub use reason::{Cause, Reason, Rejection, SweepRequestState, Value, WalletState, rule_of_deployed_reason};
 pub use rule::RuleId;
-pub use shares::{largest_deposit_share, redemption_share};
+pub(crate) use shares::largest_deposit_share;
+pub use shares::redemption_share;
 pub use snapshot::{
     DepositParameters, DepositRecord, MissingError, MovingFundsParameters, RedemptionParameters,
     RedemptionRecord, Snapshot, SweepRequestRecord, WalletRecord,

@@ -4,7 +4,7 @@ use bitcoin::Amount;
 
 /// The largest share of a sweep's fee: deposits bear equal shares, and one of them what doesn't divide. None without
 /// deposits.
-pub fn largest_deposit_share(fee: Amount, deposits: usize) -> Option<Amount> {
+pub(crate) fn largest_deposit_share(fee: Amount, deposits: usize) -> Option<Amount> {
     redemption_share(fee, deposits, deposits.checked_sub(1)?)
 }
 

@@ -74,7 +74,8 @@ impl Stop {
     }
 
     /// Whether the task is to end.
-    pub fn is_requested(&self) -> bool {
+    #[cfg(test)]
+    fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 }

@@ -195,7 +195,7 @@ impl HeaderChain {
     }
 
     /// The median time of its eleven newest headers. Where fewer are known, the least that it can be; `None` if that is nothing.
-    pub fn median_time(&self) -> Option<u32> {
+    pub(crate) fn median_time(&self) -> Option<u32> {
         median_of(self.headers.iter().rev().take(MEDIAN_OF).map(|header| header.time))
     }
 

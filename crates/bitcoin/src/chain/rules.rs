@@ -28,7 +28,7 @@ impl HeaderRules {
     };
 
     /// Whether an epoch begins at this height.
-    pub const fn retargets_at(&self, height: Height) -> bool {
+    pub(crate) const fn retargets_at(&self, height: Height) -> bool {
         height.0.is_multiple_of(self.interval.get())
     }
 
@@ -43,7 +43,7 @@ impl HeaderRules {
     }
 
     /// Whether these bits can follow, whatever the epoch took.
-    pub fn may_follow(&self, bits: CompactTarget, next: CompactTarget) -> bool {
+    pub(crate) fn may_follow(&self, bits: CompactTarget, next: CompactTarget) -> bool {
         let target = Target::from_compact(next);
         let [hardest, easiest] =
             [0, i64::MAX].map(|seconds| Target::from_compact(self.next_bits(bits, seconds)));

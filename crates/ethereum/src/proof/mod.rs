@@ -18,7 +18,7 @@ mod trie;
 mod witness;
 
 pub use prover::{ProofError, Proven, Prover, ServerError};
-pub use run::{Call, ExecutionError, GAS_LIMIT, MAX_ACCOUNTS, MAX_SLOTS, Run, run};
+pub use run::{Call, ExecutionError, GAS_LIMIT, MAX_SLOTS, Run, run};
 pub use state::{AccountProof, AccountProofError, Codes, Shortfall, State, StorageProof};
-pub use trie::{TrieError, value_at};
+pub use trie::TrieError;
 pub use witness::{Recorder, Replayed, Witness, WitnessError};

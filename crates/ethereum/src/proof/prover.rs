@@ -137,7 +137,7 @@ impl Prover {
     ///
     /// # Errors
     /// As with [`call`](Self::call).
-    pub async fn call_recorded(
+    pub(crate) async fn call_recorded(
         &self,
         call: &Call,
         header: &HashedHeader,
@@ -213,7 +213,7 @@ impl Prover {
     ///
     /// # Errors
     /// If no endpoint proves it.
-    pub async fn has_code(&self, address: Address, header: &HashedHeader) -> Result<bool, ProofError> {
+    pub(crate) async fn has_code(&self, address: Address, header: &HashedHeader) -> Result<bool, ProofError> {
         let mut state = State::under(header.fields().state_root);
         let account = BTreeMap::from([(address, BTreeSet::new())]);
         let mut failures = Vec::new();

@@ -26,7 +26,7 @@ use crate::rpc::{Called, HashedHeader};
 /// How much gas a call may burn: as much as nodes allow an `eth_call`.
 pub const GAS_LIMIT: u64 = 50_000_000;
 /// How many accounts a call may touch.
-pub const MAX_ACCOUNTS: usize = 64;
+pub(crate) const MAX_ACCOUNTS: usize = 64;
 /// How many storage slots a call may touch.
 pub const MAX_SLOTS: usize = 4096;
 

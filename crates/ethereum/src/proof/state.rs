@@ -177,7 +177,7 @@ impl State {
     }
 
     /// Whether there is code at the address, if that is proven.
-    pub fn has_code(&self, address: Address) -> Option<bool> {
+    pub(crate) fn has_code(&self, address: Address) -> Option<bool> {
         self.account(address).map(|account| account.is_some_and(|account| account.code_hash != KECCAK_EMPTY))
     }
 

@@ -56,7 +56,7 @@ pub enum TrieError {
 ///
 /// # Errors
 /// If the nodes prove neither.
-pub fn value_at(root: B256, key: B256, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, TrieError> {
+pub(crate) fn value_at(root: B256, key: B256, nodes: &[Bytes]) -> Result<Option<Vec<u8>>, TrieError> {
     if root == EMPTY_ROOT_HASH {
         return Ok(None);
     }

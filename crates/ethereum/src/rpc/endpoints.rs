@@ -197,11 +197,9 @@ impl Endpoints {
             _ => "eth_getBlockByNumber",
         };
         let (member, block) = match selector {
-            BlockSelector::Hash(hash) => self.ask(method, (hash, false), None, useful).await?,
-            BlockSelector::Number(number) => {
-                self.ask(method, (U64::from(number.0), false), None, useful).await?
-            }
-            tag => self.ask(method, (tag.to_string(), false), None, useful).await?,
+            BlockSelector::Hash(hash) => self.ask(method, (hash, false), useful).await?,
+            BlockSelector::Number(number) => self.ask(method, (U64::from(number.0), false), useful).await?,
+            tag => self.ask(method, (tag.to_string(), false), useful).await?,
         };
         let Some(answer) = block else { return Ok(None) };
         let is_named = is_named(&answer);
@@ -214,7 +212,6 @@ impl Endpoints {
                 answer: block.to_string(),
             });
         }
-        member.saw(block);
         Ok(Some(block))
     }
 
@@ -229,7 +226,7 @@ impl Endpoints {
             header.inner.number == number.0 && HashedHeader::new(header.inner.clone(), header.hash).is_some()
         };
         let useful = |header: &Option<RpcHeader>| header.as_ref().is_some_and(is_sound);
-        let (member, block) = self.ask(METHOD, (U64::from(number.0), false), None, useful).await?;
+        let (member, block) = self.ask(METHOD, (U64::from(number.0), false), useful).await?;
         match block {
             Some(header) if is_sound(&header) => Ok(Some(header.inner)),
             None => Ok(None),
@@ -255,7 +252,7 @@ impl Endpoints {
         Params: RpcSend + 'static,
         Answer: RpcRecv,
     {
-        self.ask(method, params, None, |_| true).await.map(|(_, answer)| answer)
+        self.ask(method, params, |_| true).await.map(|(_, answer)| answer)
     }
 
     /// As [`request`](Self::request), but the next endpoint is asked too when an answer is not useful. The first answer is
@@ -273,25 +270,7 @@ impl Endpoints {
         Params: RpcSend + 'static,
         Answer: RpcRecv,
     {
-        self.ask(method, params, None, useful).await.map(|(_, answer)| answer)
-    }
-
-    /// As [`request`](Self::request), for what doesn't name its block by hash: only an endpoint that has this block is
-    /// asked.
-    ///
-    /// # Errors
-    /// As with [`request`](Self::request); an endpoint without the block is [`UnfitError::NoBlock`].
-    pub async fn request_at<Params, Answer>(
-        &self,
-        block: Block,
-        method: &'static str,
-        params: Params,
-    ) -> Result<Answer, RequestError>
-    where
-        Params: RpcSend + 'static,
-        Answer: RpcRecv,
-    {
-        self.ask(method, params, Some(block), |_| true).await.map(|(_, answer)| answer)
+        self.ask(method, params, useful).await.map(|(_, answer)| answer)
     }
 
     /// What enough servers answer, asked side by side, each of them at its own word. Answers are compared as `normal` makes them,
@@ -382,14 +361,13 @@ impl Endpoints {
         &self,
         method: &'static str,
         params: Params,
-        at: Option<Block>,
         useful: impl Fn(&Answer) -> bool,
     ) -> Result<(&Member, Answer), RequestError>
     where
         Params: RpcSend + 'static,
         Answer: RpcRecv,
     {
-        let attempt = || self.ask_each(method, &params, at, &useful);
+        let attempt = || self.ask_each(method, &params, &useful);
         attempt
             .retry(
                 ExponentialBuilder::default()
@@ -406,7 +384,6 @@ impl Endpoints {
         &self,
         method: &'static str,
         params: &Params,
-        at: Option<Block>,
         useful: &impl Fn(&Answer) -> bool,
     ) -> Result<(&Member, Answer), RequestError>
     where
@@ -424,13 +401,7 @@ impl Endpoints {
                 unfit.push(reason);
                 continue;
             }
-            let answer = async {
-                if let Some(block) = at {
-                    member.require(block).await?;
-                }
-                member.connection.request::<Params, Answer>(method, params.clone()).await
-            };
-            match answer.await {
+            match member.connection.request::<Params, Answer>(method, params.clone()).await {
                 Ok(answer) if useful(&answer) => return Ok((member, answer)),
                 Ok(answer) => other = other.or(Some((member, answer))),
                 Err(error) if !error.may_pass_elsewhere() => return Err(error),

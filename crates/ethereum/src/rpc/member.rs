@@ -92,8 +92,6 @@ pub enum Condition {
 pub(super) struct Member {
     pub(super) connection: Connection,
     condition: Mutex<Condition>,
-    /// The block that it was last seen to have.
-    has: Mutex<Option<B256>>,
     /// The block that it was last seen to name at its height.
     names: Mutex<Option<B256>>,
 }
@@ -101,12 +99,7 @@ pub(super) struct Member {
 impl Member {
     /// Not checked yet.
     pub(super) fn new(connection: Connection) -> Self {
-        Self {
-            connection,
-            condition: Mutex::new(Condition::Unknown),
-            has: Mutex::default(),
-            names: Mutex::default(),
-        }
+        Self { connection, condition: Mutex::new(Condition::Unknown), names: Mutex::default() }
     }
 
     /// How it was last found.
@@ -117,32 +110,6 @@ impl Member {
     /// It was found like this.
     pub(super) fn found(&self, condition: Condition) {
         *self.condition.lock().unwrap_or_else(PoisonError::into_inner) = condition;
-    }
-
-    /// It was seen to have this block.
-    pub(super) fn saw(&self, block: Block) {
-        *self.has.lock().unwrap_or_else(PoisonError::into_inner) = Some(block.hash);
-    }
-
-    /// Checks that the endpoint has the block. Asks only if another block was seen there last.
-    pub(super) async fn require(&self, block: Block) -> Result<(), RequestError> {
-        if *self.has.lock().unwrap_or_else(PoisonError::into_inner) == Some(block.hash) {
-            return Ok(());
-        }
-        match self
-            .connection
-            .request::<_, Option<RpcBlock>>("eth_getBlockByHash", (block.hash, false))
-            .await?
-        {
-            Some(found) if found.hash() == block.hash => {
-                self.saw(block);
-                Ok(())
-            }
-            Some(_) | None => {
-                let endpoint = self.connection.name().to_owned();
-                Err(RequestError::NoneFit(vec![UnfitError::NoBlock { endpoint, block }]))
-            }
-        }
     }
 
     /// Whether it named the block when it was last asked.
@@ -200,7 +167,6 @@ impl Member {
         if let Some(&(address, _)) = codes.iter().find(|(_, is_empty)| *is_empty) {
             return Err(UnfitError::NoCode { endpoint: endpoint(), address });
         }
-        self.saw(head);
         Ok((actual, head))
     }
 }

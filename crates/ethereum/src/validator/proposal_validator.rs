@@ -180,7 +180,7 @@ impl ProposalValidator {
     ///
     /// # Errors
     /// When it reads another one, or there is no usable answer.
-    pub async fn assured_bridge(
+    pub(crate) async fn assured_bridge(
         &self,
         panel: &Panel,
         expected: Option<Address>,

@@ -116,10 +116,10 @@ async fn a_no_drops_a_connected_peer_and_an_error_none() {
 #[tokio::test(start_paused = true)]
 async fn two_unknown_keys_a_second_are_looked_up_and_members_never_wait() {
     let told = Arc::new(Told::default());
-    let bench = Bench::new(&operator(1), &[&operator(1), &operator(2)], open_rules(64));
+    let joined = Joined::new(&operator(1), &[&operator(1), &operator(2)], open_rules(64));
     let configured = [operator(3).operator().address()].into();
     let admission =
-        Arc::new(Admission::new(AdmissionRule::Eligible(told.clone()), configured, bench.network.clone()));
+        Arc::new(Admission::new(AdmissionRule::Eligible(told.clone()), configured, joined.network.clone()));
     let start = Instant::now();
     let strangers: Vec<_> = (10..40)
         .map(|number| {

@@ -174,7 +174,7 @@ async fn good_handshakes_are_as_recorded_in_both_roles() {
         // What follows act 3 isn't touched.
         let mut stream = Script::new(&[&good.act1.frame, &good.act3.frame, "132f6d756c"]);
         let learned = respond(&mut stream, &b, &a.peer_id(), nonce(&good.nonce2_wire)).await.unwrap();
-        assert_eq!(crate::peer_id_of(&learned).to_base58(), good.responder_learned_peer_id);
+        assert_eq!(crate::identity::peer_id_of(&learned).to_base58(), good.responder_learned_peer_id);
         assert_eq!(stream.output, unhex(&good.act2.frame));
         assert_eq!(stream.left(), 5);
     }
@@ -220,7 +220,7 @@ async fn refused_handshakes_are_as_recorded() {
                 assert_eq!(!stream.output.is_empty(), case.act2_was_sent.unwrap() && !ours_differs, "{name}");
                 match case.fails_at.as_deref().unwrap() {
                     "" => {
-                        let learned = crate::peer_id_of(&outcome.unwrap()).to_base58();
+                        let learned = crate::identity::peer_id_of(&outcome.unwrap()).to_base58();
                         assert!(case.accepted);
                         assert_eq!(Some(learned), case.learned_peer_id, "{name}");
                     }

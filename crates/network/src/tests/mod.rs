@@ -61,14 +61,14 @@ fn envelope_of(operator: &Identity, payload: &[u8], kind: &[u8], sequence: u64) 
 }
 
 /// A node that has joined the wallet's channel, with a peer that is written by hand.
-struct Bench {
+struct Joined {
     network: Network,
     sender: Sender,
     receiver: Receiver,
     start: Instant,
 }
 
-impl Bench {
+impl Joined {
     fn new(me: &Identity, members: &[&Identity], rules: Box<dyn ChannelRules>) -> Self {
         let network = Hub::node(me.clone(), 1);
         let (sender, receiver) = network.join(&wallet(), Channel::Coordination, &group(members), rules);

@@ -55,9 +55,9 @@ async fn reactions_are_as_recorded_or_better() {
     assert!(recorded.how_made.starts_with("Hand-made RPC frames"));
     assert_eq!(recorded.topic, topic());
     let (a, b, c) = (key(&recorded.a), key(&recorded.b), key(&recorded.c));
-    let mut bench = Bench::new(&a, &[&a, &b], open_rules(1000));
-    let link = bench.connect(&b);
-    bench.hear(link, &subscriptions([(true, recorded.topic.as_bytes())]));
+    let mut joined = Joined::new(&a, &[&a, &b], open_rules(1000));
+    let link = joined.connect(&b);
+    joined.hear(link, &subscriptions([(true, recorded.topic.as_bytes())]));
     let mut reader = FrameReader::default();
     for (number, case) in (0..).zip(&recorded.cases) {
         let name = format!("{}: {}", case.name, case.what);
@@ -73,7 +73,7 @@ async fn reactions_are_as_recorded_or_better() {
             let mut bytes = stream;
             let mut banished = false;
             while let Some(frame) = reader.take(&mut bytes).expect("the stream goes on") {
-                banished |= bench.network.frame(link, &frame, bench.start);
+                banished |= joined.network.frame(link, &frame, joined.start);
             }
             banished
         };
@@ -88,11 +88,11 @@ async fn reactions_are_as_recorded_or_better() {
         let ends_in_go = ["garbage_rpc", "over_max"].contains(&&case.name[..]);
         assert_eq!(case.same_stream_still_works, !ends_in_go, "{name}");
         take(&frame(&publication(&message(&b, 1000 + number, b"still here"))));
-        assert_eq!(bench.delivered().await, ours + 1, "{name}");
+        assert_eq!(joined.delivered().await, ours + 1, "{name}");
     }
     assert_eq!(recorded.cases.len(), 20);
     assert_eq!(c.peer_id(), operator_c().peer_id());
-    let counts = bench.network.status().counts;
+    let counts = joined.network.status().counts;
     assert_eq!((counts.malformed_frames, counts.skipped_frames, counts.oversize), (1, 1, 1));
     assert_eq!((counts.not_a_member, counts.foreign_topic), (1, 1));
     // Unsigned, signed by another, signed without the prefix.

@@ -45,10 +45,10 @@ fn windows() -> Box<dyn ChannelRules> {
 }
 
 /// Members 1 to 5; the node is 1.
-fn bench() -> (Bench, Vec<Identity>) {
+fn of_five() -> (Joined, Vec<Identity>) {
     let members: Vec<_> = (1..=5).map(operator).collect();
-    let bench = Bench::new(&members[0], &members.iter().collect::<Vec<_>>(), windows());
-    (bench, members)
+    let joined = Joined::new(&members[0], &members.iter().collect::<Vec<_>>(), windows());
+    (joined, members)
 }
 
 fn hello() -> Vec<u8> {
@@ -57,11 +57,11 @@ fn hello() -> Vec<u8> {
 
 #[test]
 fn a_stream_begins_with_all_subscriptions_in_one_frame() {
-    let (bench, members) = bench();
-    let link = bench.connect(&members[1]);
-    assert_eq!(bench.written(link), [hello()]);
+    let (joined, members) = of_five();
+    let link = joined.connect(&members[1]);
+    assert_eq!(joined.written(link), [hello()]);
     let empty = Hub::node(operator(1), 1);
-    let (link, _) = empty.lock().link_up(*operator(2).operator(), None, bench.start);
+    let (link, _) = empty.lock().link_up(*operator(2).operator(), None, joined.start);
     empty.lock().writing(link);
     let frame = empty.lock().next_frame(link).unwrap();
     assert_eq!(frame.bytes[..], [0], "a hello of nothing is a frame of length 0");
@@ -69,48 +69,48 @@ fn a_stream_begins_with_all_subscriptions_in_one_frame() {
 
 #[test]
 fn changes_are_told_one_by_one() {
-    let (bench, members) = bench();
-    let link = bench.connect(&members[1]);
-    bench.written(link);
+    let (joined, members) = of_five();
+    let link = joined.connect(&members[1]);
+    joined.written(link);
     let group = group(&[&members[0], &members[1]]);
-    let (sender, receiver) = bench.network.join(&wallet(), Channel::Signing, &group, open_rules(16));
+    let (sender, receiver) = joined.network.join(&wallet(), Channel::Signing, &group, open_rules(16));
     let name = Channel::Signing.topic(&wallet());
-    assert_eq!(bench.written(link), [subscriptions([(true, name.as_bytes())])]);
+    assert_eq!(joined.written(link), [subscriptions([(true, name.as_bytes())])]);
     drop(receiver);
-    assert_eq!(bench.written(link), [subscriptions([(false, name.as_bytes())])]);
+    assert_eq!(joined.written(link), [subscriptions([(false, name.as_bytes())])]);
     assert!(sender.send(b"x").is_err());
 }
 
 #[test]
 fn hello_again_when_the_other_opens_a_new_stream() {
-    let (bench, members) = bench();
-    let link = bench.connect(&members[1]);
-    assert_eq!(bench.written(link), [hello()]);
-    assert!(bench.written(link).is_empty());
-    bench.network.lock().stream_closed(link, bench.start);
-    bench.network.lock().stream_opened(link, bench.start);
-    assert_eq!(bench.written(link), [hello()]);
+    let (joined, members) = of_five();
+    let link = joined.connect(&members[1]);
+    assert_eq!(joined.written(link), [hello()]);
+    assert!(joined.written(link).is_empty());
+    joined.network.lock().stream_closed(link, joined.start);
+    joined.network.lock().stream_opened(link, joined.start);
+    assert_eq!(joined.written(link), [hello()]);
 }
 
 #[test]
 fn hello_again_after_one_of_two_connections_is_lost_and_nothing_is_swallowed() {
-    let (bench, members) = bench();
-    let first = bench.connect(&members[1]);
-    bench.written(first);
+    let (joined, members) = of_five();
+    let first = joined.connect(&members[1]);
+    joined.written(first);
     // The newer one is written to from now on: the older may only look alive.
-    let second = bench.connect(&members[1]);
-    assert!(bench.written(first).is_empty());
-    assert_eq!(bench.written(second), [hello()]);
+    let second = joined.connect(&members[1]);
+    assert!(joined.written(first).is_empty());
+    assert_eq!(joined.written(second), [hello()]);
     // It does nothing that would have it offered again.
     let sent = envelope(&members[0], &[5, 0], 1);
-    bench.sender.send(&sent).unwrap();
-    let taken = bench.network.lock().next_frame(second).unwrap();
-    assert!(bench.network.lock().next_frame(second).is_none());
+    joined.sender.send(&sent).unwrap();
+    let taken = joined.network.lock().next_frame(second).unwrap();
+    assert!(joined.network.lock().next_frame(second).is_none());
     // It breaks before the frame is written to its end.
-    bench.network.lock().unwritten(second, [taken].into_iter());
-    bench.network.lock().link_down(second, bench.start);
-    bench.network.lock().writing(first);
-    let written = bench.written(first);
+    joined.network.lock().unwritten(second, [taken].into_iter());
+    joined.network.lock().link_down(second, joined.start);
+    joined.network.lock().writing(first);
+    let written = joined.written(first);
     assert_eq!(written[0], hello());
     let rpc = Rpc::decode(&written[1]).unwrap();
     assert_eq!(Message::decode(rpc.messages[0]).unwrap().data(), sent);
@@ -118,96 +118,96 @@ fn hello_again_after_one_of_two_connections_is_lost_and_nothing_is_swallowed() {
 
 #[test]
 fn hello_again_after_one_of_two_connections_is_lost_while_nothing_was_being_written() {
-    let (bench, members) = bench();
-    let first = bench.connect(&members[1]);
-    bench.written(first);
-    let second = bench.connect(&members[1]);
-    bench.written(second);
-    bench.network.lock().link_down(second, bench.start);
-    bench.network.lock().writing(first);
-    assert_eq!(bench.written(first), [hello()]);
+    let (joined, members) = of_five();
+    let first = joined.connect(&members[1]);
+    joined.written(first);
+    let second = joined.connect(&members[1]);
+    joined.written(second);
+    joined.network.lock().link_down(second, joined.start);
+    joined.network.lock().writing(first);
+    assert_eq!(joined.written(first), [hello()]);
 }
 
 #[tokio::test]
 async fn many_topics_neither_silence_us_nor_the_other() {
-    let (mut bench, members) = bench();
-    let link = bench.connect(&members[1]);
+    let (mut joined, members) = of_five();
+    let link = joined.connect(&members[1]);
     // The other has three topics for each of a hundred wallets: 44 KiB of hello.
     let names: Vec<_> = (0..300).map(|number| format!("tbtc-{number:0130}-coordination")).collect();
     let all = names.iter().map(|name| (true, name.as_bytes())).chain([(true, topic().leak().as_bytes())]);
-    bench.hear(link, &subscriptions(all));
-    bench.message(link, &message(&members[1], 1, &[5, 1]));
-    assert_eq!(bench.delivered().await, 1);
+    joined.hear(link, &subscriptions(all));
+    joined.message(link, &message(&members[1], 1, &[5, 1]));
+    assert_eq!(joined.delivered().await, 1);
     // Of those, only the one that we share is kept.
-    assert_eq!(bench.network.status().peers[0].shared_channels, 1);
+    assert_eq!(joined.network.status().peers[0].shared_channels, 1);
     // And we have 131.
     let keys: Vec<PublicKey> = (100..230)
         .map(|number| PublicKey::from_slice(&operator(number).operator().compressed()).unwrap())
         .collect();
-    let joined: Vec<_> = keys
+    let channels: Vec<_> = keys
         .iter()
-        .map(|key| bench.network.join(key, Channel::Coordination, &group(&[&members[0]]), open_rules(64)))
+        .map(|key| joined.network.join(key, Channel::Coordination, &group(&[&members[0]]), open_rules(64)))
         .collect();
-    let third = bench.connect(&members[2]);
-    let written = bench.written(third);
+    let third = joined.connect(&members[2]);
+    let written = joined.written(third);
     assert_eq!(Rpc::decode(&written[0]).unwrap().subscriptions.len(), 131);
     // Whoever heard changes so far hears no more of them than a hello would tell.
-    assert!(bench.written(link).len() <= 131);
-    drop(joined);
+    assert!(joined.written(link).len() <= 131);
+    drop(channels);
 }
 
 #[test]
 fn a_wallets_operators_are_sent_to_unasked_and_nobody_else() {
-    let (bench, members) = bench();
-    let member = bench.connect(&members[1]);
-    let stranger = bench.connect(&operator(77));
-    bench.hear(stranger, &hello());
-    bench.written(member);
-    bench.written(stranger);
-    bench.sender.send(&envelope(&members[0], &[5, 1], 1)).unwrap();
-    assert_eq!((bench.written(member).len(), bench.written(stranger).len()), (1, 0));
+    let (joined, members) = of_five();
+    let member = joined.connect(&members[1]);
+    let stranger = joined.connect(&operator(77));
+    joined.hear(stranger, &hello());
+    joined.written(member);
+    joined.written(stranger);
+    joined.sender.send(&envelope(&members[0], &[5, 1], 1)).unwrap();
+    assert_eq!((joined.written(member).len(), joined.written(stranger).len()), (1, 0));
 }
 
 #[tokio::test]
 async fn messages_are_passed_on_to_all_operators_but_sender_and_author() {
-    let (mut bench, members) = bench();
-    let links: Vec<_> = members[1..].iter().map(|member| bench.connect(member)).collect();
-    links.iter().for_each(|link| drop(bench.written(*link)));
+    let (mut joined, members) = of_five();
+    let links: Vec<_> = members[1..].iter().map(|member| joined.connect(member)).collect();
+    links.iter().for_each(|link| drop(joined.written(*link)));
     let said = message(&members[1], 1, &[5, 1]);
     // The author's, passed on by member 3.
-    bench.message(links[1], &said);
-    assert_eq!(bench.delivered().await, 1);
-    let written: Vec<_> = links.iter().map(|link| bench.written(*link)).collect();
+    joined.message(links[1], &said);
+    assert_eq!(joined.delivered().await, 1);
+    let written: Vec<_> = links.iter().map(|link| joined.written(*link)).collect();
     assert_eq!(written, [vec![], vec![], vec![publication(&said)], vec![publication(&said)]]);
     // At most once, whoever sends it again.
-    links.iter().for_each(|link| bench.message(*link, &said));
-    assert_eq!(bench.delivered().await, 0);
-    assert!(links.iter().all(|link| bench.written(*link).is_empty()));
-    assert_eq!(bench.network.status().counts.seen, 4);
+    links.iter().for_each(|link| joined.message(*link, &said));
+    assert_eq!(joined.delivered().await, 0);
+    assert!(links.iter().all(|link| joined.written(*link).is_empty()));
+    assert_eq!(joined.network.status().counts.seen, 4);
 }
 
 #[tokio::test]
 async fn our_own_message_that_comes_back_is_neither_heard_nor_passed_on() {
-    let (mut bench, members) = bench();
-    let links = [bench.connect(&members[1]), bench.connect(&members[2])];
-    bench.sender.send(&envelope(&members[0], &[5, 1], 1)).unwrap();
-    let written = bench.written(links[0]);
-    bench.written(links[1]);
-    bench.hear(links[0], written.last().unwrap());
-    assert_eq!(bench.delivered().await, 0);
-    assert!(bench.written(links[1]).is_empty());
+    let (mut joined, members) = of_five();
+    let links = [joined.connect(&members[1]), joined.connect(&members[2])];
+    joined.sender.send(&envelope(&members[0], &[5, 1], 1)).unwrap();
+    let written = joined.written(links[0]);
+    joined.written(links[1]);
+    joined.hear(links[0], written.last().unwrap());
+    assert_eq!(joined.delivered().await, 0);
+    assert!(joined.written(links[1]).is_empty());
 }
 
 #[tokio::test]
 async fn the_same_id_with_other_content_is_a_message_of_its_own() {
-    let (mut bench, members) = bench();
-    let (from, to) = (bench.connect(&members[1]), bench.connect(&members[2]));
-    bench.written(to);
+    let (mut joined, members) = of_five();
+    let (from, to) = (joined.connect(&members[1]), joined.connect(&members[2]));
+    joined.written(to);
     for payload in [[5, 1], [5, 2]] {
-        bench.message(from, &message(&members[1], 7, &payload));
+        joined.message(from, &message(&members[1], 7, &payload));
     }
-    assert_eq!(bench.delivered().await, 2);
-    assert_eq!(bench.written(to).len(), 2);
+    assert_eq!(joined.delivered().await, 2);
+    assert_eq!(joined.written(to).len(), 2);
 }
 
 /// A message with more fields, signed with them.
@@ -230,18 +230,18 @@ fn with_unknown_fields(author: &Identity, payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn unknown_fields_are_part_of_what_is_signed_and_passed_on() {
-    let (mut bench, members) = bench();
-    let (from, to) = (bench.connect(&members[1]), bench.connect(&members[2]));
-    bench.written(to);
+    let (mut joined, members) = of_five();
+    let (from, to) = (joined.connect(&members[1]), joined.connect(&members[2]));
+    joined.written(to);
     let said = with_unknown_fields(&members[1], &[5, 1]);
-    bench.message(from, &said);
-    assert_eq!(bench.delivered().await, 1);
-    assert_eq!(bench.written(to), [publication(&said)]);
+    joined.message(from, &said);
+    assert_eq!(joined.delivered().await, 1);
+    assert_eq!(joined.written(to), [publication(&said)]);
     // Without them it is a forgery.
     let cut = said[..said.len() - 13].to_vec();
-    bench.message(from, &cut);
-    assert_eq!(bench.delivered().await, 0);
-    assert_eq!(bench.network.status().counts.bad_signature, 1);
+    joined.message(from, &cut);
+    assert_eq!(joined.delivered().await, 0);
+    assert_eq!(joined.network.status().counts.bad_signature, 1);
 }
 
 #[tokio::test]
@@ -249,9 +249,9 @@ async fn a_high_s_is_heard_and_passed_on() {
     /// The curve's order.
     const ORDER: [u8; 32] =
         alloy_primitives::hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
-    let (mut bench, members) = bench();
-    let (from, to) = (bench.connect(&members[1]), bench.connect(&members[2]));
-    bench.written(to);
+    let (mut joined, members) = of_five();
+    let (from, to) = (joined.connect(&members[1]), joined.connect(&members[2]));
+    joined.written(to);
     let said = message(&members[1], 7, &[5, 1]);
     let low = Message::decode(&said).unwrap();
     let signed = low.signed_bytes();
@@ -266,148 +266,148 @@ async fn a_high_s_is_heard_and_passed_on() {
     let body = said.len() - signature.len() - 2;
     let mut high = said[..body].to_vec();
     crate::protobuf::put_bytes(&mut high, 5, &der);
-    bench.message(from, &high);
-    assert_eq!(bench.delivered().await, 1);
-    assert_eq!(bench.written(to), [publication(&high)]);
+    joined.message(from, &high);
+    assert_eq!(joined.delivered().await, 1);
+    assert_eq!(joined.written(to), [publication(&high)]);
     // Signed the other way it is the same message.
-    bench.message(from, &said);
-    assert_eq!(bench.delivered().await, 0);
+    joined.message(from, &said);
+    assert_eq!(joined.delivered().await, 0);
 }
 
 #[tokio::test]
 async fn inc_48_old_messages_are_not_charged_to_their_author() {
-    let (mut bench, members) = bench();
-    let links: Vec<_> = members[1..].iter().map(|member| bench.connect(member)).collect();
-    links.iter().for_each(|link| drop(bench.written(*link)));
+    let (mut joined, members) = of_five();
+    let links: Vec<_> = members[1..].iter().map(|member| joined.connect(member)).collect();
+    links.iter().for_each(|link| drop(joined.written(*link)));
     // 64 old messages of the leader, replayed by another.
     let old: Vec<_> = (0..64).map(|number| message(&members[1], number, &[4, 1])).collect();
     for _ in 0..3 {
-        old.iter().for_each(|message| bench.message(links[1], message));
+        old.iter().for_each(|message| joined.message(links[1], message));
     }
-    assert_eq!(bench.delivered().await, 0);
-    let counts = bench.network.status().counts;
+    assert_eq!(joined.delivered().await, 0);
+    let counts = joined.network.status().counts;
     // They are checked once, and neither passed on nor counted.
     assert_eq!((counts.ignored, counts.seen, counts.throttled), (64, 128, 0));
-    assert!(links.iter().all(|link| bench.written(*link).is_empty()));
+    assert!(links.iter().all(|link| joined.written(*link).is_empty()));
     for number in 100..164 {
-        bench.message(links[0], &message(&members[1], number, &[5, 0]));
+        joined.message(links[0], &message(&members[1], number, &[5, 0]));
     }
-    assert_eq!(bench.delivered().await, 64);
+    assert_eq!(joined.delivered().await, 64);
 }
 
 #[tokio::test]
 async fn the_65th_message_of_a_window_is_dropped_but_the_first_two_different_ones_never_are() {
-    let (mut bench, members) = bench();
-    let (from, to) = (bench.connect(&members[1]), bench.connect(&members[2]));
-    bench.written(to);
+    let (mut joined, members) = of_five();
+    let (from, to) = (joined.connect(&members[1]), joined.connect(&members[2]));
+    joined.written(to);
     for number in 0..64 {
-        bench.message(from, &message(&members[1], number, &[5, 0, 1]));
+        joined.message(from, &message(&members[1], number, &[5, 0, 1]));
     }
-    assert_eq!(bench.delivered().await, 64);
-    bench.message(from, &message(&members[1], 64, &[5, 0, 2]));
-    assert_eq!(bench.delivered().await, 0);
-    assert_eq!(bench.network.status().counts.over_quota, 1);
-    bench.written(to);
+    assert_eq!(joined.delivered().await, 64);
+    joined.message(from, &message(&members[1], 64, &[5, 0, 2]));
+    assert_eq!(joined.delivered().await, 0);
+    assert_eq!(joined.network.status().counts.over_quota, 1);
+    joined.written(to);
     // The first message of each of the first two different proposals, whatever the quota.
     for (number, proposal) in [(65, 1), (66, 1), (67, 2), (68, 2), (69, 3)] {
-        bench.message(from, &message(&members[1], number, &[5, proposal]));
+        joined.message(from, &message(&members[1], number, &[5, proposal]));
     }
-    assert_eq!(bench.delivered().await, 2);
-    assert_eq!(bench.written(to).len(), 2);
-    assert_eq!(bench.network.status().counts.over_quota, 4);
+    assert_eq!(joined.delivered().await, 2);
+    assert_eq!(joined.written(to).len(), 2);
+    assert_eq!(joined.network.status().counts.over_quota, 4);
     // Nobody else's quota is touched.
-    bench.message(from, &message(&members[3], 1, &[5, 0]));
-    assert_eq!(bench.delivered().await, 1);
+    joined.message(from, &message(&members[3], 1, &[5, 0]));
+    assert_eq!(joined.delivered().await, 1);
 }
 
 #[tokio::test]
 async fn the_first_two_different_messages_are_offered_again_same_bytes() {
-    let (mut bench, members) = bench();
-    let from = bench.connect(&members[1]);
+    let (mut joined, members) = of_five();
+    let from = joined.connect(&members[1]);
     let said: Vec<_> =
         (1..4).map(|proposal| message(&members[1], u64::from(proposal), &[5, proposal])).collect();
-    said.iter().for_each(|message| bench.message(from, message));
-    bench.sender.send(&envelope(&members[0], &[5, 9], 1)).unwrap();
-    assert_eq!(bench.delivered().await, 3);
-    let ours = bench.written(from).pop().unwrap();
+    said.iter().for_each(|message| joined.message(from, message));
+    joined.sender.send(&envelope(&members[0], &[5, 9], 1)).unwrap();
+    assert_eq!(joined.delivered().await, 3);
+    let ours = joined.written(from).pop().unwrap();
     // To who comes later, but not to its author, and to no stranger.
-    let late = bench.connect(&members[2]);
-    assert_eq!(bench.written(late), [hello(), ours.clone(), publication(&said[0]), publication(&said[1])]);
-    let author = bench.connect(&members[1]);
-    assert_eq!(bench.written(author), [hello(), ours.clone()]);
-    let stranger = bench.connect(&operator(77));
-    assert_eq!(bench.written(stranger), [hello()]);
+    let late = joined.connect(&members[2]);
+    assert_eq!(joined.written(late), [hello(), ours.clone(), publication(&said[0]), publication(&said[1])]);
+    let author = joined.connect(&members[1]);
+    assert_eq!(joined.written(author), [hello(), ours.clone()]);
+    let stranger = joined.connect(&operator(77));
+    assert_eq!(joined.written(stranger), [hello()]);
     // And when the phase ends.
-    bench.sender.offer_again();
-    assert_eq!(bench.written(late), [ours.clone(), publication(&said[0]), publication(&said[1])]);
-    assert_eq!(bench.written(author), [ours]);
+    joined.sender.offer_again();
+    assert_eq!(joined.written(late), [ours.clone(), publication(&said[0]), publication(&said[1])]);
+    assert_eq!(joined.written(author), [ours]);
 }
 
 #[tokio::test]
 async fn inc_18_each_author_has_its_own_rate_on_a_connection() {
-    let (mut bench, members) = bench();
-    let relay = bench.connect(&members[1]);
+    let (mut joined, members) = of_five();
+    let relay = joined.connect(&members[1]);
     // An honest node passes on a member's flood. A hundred signatures are checked at once.
     for number in 0..500 {
-        bench.message(relay, &message(&members[2], number, &[4, 1]));
+        joined.message(relay, &message(&members[2], number, &[4, 1]));
     }
-    let counts = bench.network.status().counts;
+    let counts = joined.network.status().counts;
     assert_eq!((counts.ignored, counts.throttled), (100, 400));
     // The relay's own messages, and the leader's through it, get through.
-    bench.message(relay, &message(&members[1], 1, &[5, 1]));
-    bench.message(relay, &message(&members[3], 1, &[5, 1]));
-    assert_eq!(bench.delivered().await, 2);
+    joined.message(relay, &message(&members[1], 1, &[5, 1]));
+    joined.message(relay, &message(&members[3], 1, &[5, 1]));
+    assert_eq!(joined.delivered().await, 2);
     // And twenty a second after.
-    bench.start += Duration::from_secs(1);
+    joined.start += Duration::from_secs(1);
     for number in 500..600 {
-        bench.message(relay, &message(&members[2], number, &[4, 1]));
+        joined.message(relay, &message(&members[2], number, &[4, 1]));
     }
-    assert_eq!(bench.network.status().counts.ignored, 120);
+    assert_eq!(joined.network.status().counts.ignored, 120);
 }
 
 #[tokio::test]
 async fn forgeries_close_a_strangers_connection_and_no_members() {
-    let (bench, members) = bench();
-    let (stranger, member) = (bench.connect(&operator(77)), bench.connect(&members[1]));
-    let mut bench = bench;
+    let (joined, members) = of_five();
+    let (stranger, member) = (joined.connect(&operator(77)), joined.connect(&members[1]));
+    let mut joined = joined;
     for number in 0..130 {
         let mut forged = message(&members[2], number, &[5, 1]);
         let last = forged.len() - 1;
         forged[last] ^= 1;
-        bench.start += Duration::from_millis(50);
-        bench.message(stranger, &forged);
-        bench.message(member, &forged);
-        let banished = bench.network.lock().is_banished(stranger);
+        joined.start += Duration::from_millis(50);
+        joined.message(stranger, &forged);
+        joined.message(member, &forged);
+        let banished = joined.network.lock().is_banished(stranger);
         assert_eq!(banished, number >= 100, "after {number}");
     }
-    assert!(!bench.network.lock().is_banished(member));
-    let status = bench.network.status();
+    assert!(!joined.network.lock().is_banished(member));
+    let status = joined.network.status();
     assert_eq!(status.counts.banished, 1);
     assert!(status.peers.iter().all(|peer| peer.rejected >= 101));
 }
 
 #[tokio::test]
 async fn what_a_go_node_cant_judge_is_held_against_its_author_only() {
-    let (bench, members) = bench();
-    let (relay, author) = (bench.connect(&members[1]), bench.connect(&members[2]));
-    bench.message(relay, &message(&members[2], 1, &[9]));
-    bench.message(relay, &Message::sign(&members[2], 2, topic().as_bytes(), &[0xff]));
+    let (joined, members) = of_five();
+    let (relay, author) = (joined.connect(&members[1]), joined.connect(&members[2]));
+    joined.message(relay, &message(&members[2], 1, &[9]));
+    joined.message(relay, &Message::sign(&members[2], 2, topic().as_bytes(), &[0xff]));
     let rejected = |member: &Identity| {
-        let peers = bench.network.status().peers;
+        let peers = joined.network.status().peers;
         peers.iter().find(|peer| peer.operator == member.operator().address()).unwrap().rejected
     };
     assert_eq!((rejected(&members[1]), rejected(&members[2])), (0, 0));
-    bench.message(author, &message(&members[2], 3, &[9]));
+    joined.message(author, &message(&members[2], 3, &[9]));
     assert_eq!((rejected(&members[1]), rejected(&members[2])), (0, 1));
-    let counts = bench.network.status().counts;
+    let counts = joined.network.status().counts;
     assert_eq!((counts.rejected, counts.bad_envelope), (2, 1));
 }
 
 #[tokio::test]
 async fn messages_over_our_cap_are_handed_over_and_not_passed_on() {
-    let (mut bench, members) = bench();
-    let (from, to) = (bench.connect(&members[1]), bench.connect(&members[2]));
-    bench.written(to);
+    let (mut joined, members) = of_five();
+    let (from, to) = (joined.connect(&members[1]), joined.connect(&members[2]));
+    joined.written(to);
     // The payload's length takes two bytes more.
     let around = envelope(&members[1], &[], 1).len() + 2;
     for (length, passed_on) in [(MAX_MESSAGE_BYTES, 1), (MAX_MESSAGE_BYTES + 1, 0)] {
@@ -415,9 +415,9 @@ async fn messages_over_our_cap_are_handed_over_and_not_passed_on() {
         payload[..2].copy_from_slice(&[5, 1]);
         let envelope = envelope(&members[1], &payload, 1);
         assert_eq!(envelope.len(), length, "the envelope's own length");
-        bench.message(from, &Message::sign(&members[1], 1, topic().as_bytes(), &envelope));
-        assert_eq!(bench.delivered().await, 1);
-        assert_eq!(bench.written(to).len(), passed_on);
+        joined.message(from, &Message::sign(&members[1], 1, topic().as_bytes(), &envelope));
+        assert_eq!(joined.delivered().await, 1);
+        assert_eq!(joined.written(to).len(), passed_on);
     }
 }
 
@@ -445,18 +445,18 @@ fn padded(author: &Identity, payload: &[u8], length: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_around_an_envelope_counts_toward_the_cap() {
-    let (mut bench, members) = bench();
-    let (from, to) = (bench.connect(&members[1]), bench.connect(&members[2]));
-    bench.written(to);
+    let (mut joined, members) = of_five();
+    let (from, to) = (joined.connect(&members[1]), joined.connect(&members[2]));
+    joined.written(to);
     for (length, payload, passed_on) in [(MAX_SIGNED_BYTES, [5, 1], 1), (MAX_SIGNED_BYTES + 1, [5, 2], 0)] {
-        bench.message(from, &padded(&members[1], &payload, length));
-        assert_eq!((bench.delivered().await, bench.written(to).len()), (1, passed_on), "{length}");
+        joined.message(from, &padded(&members[1], &payload, length));
+        assert_eq!((joined.delivered().await, joined.written(to).len()), (1, passed_on), "{length}");
     }
-    assert_eq!(bench.network.status().counts.oversize, 1);
+    assert_eq!(joined.network.status().counts.oversize, 1);
     // And it takes no place among the first two different ones.
-    bench.message(from, &message(&members[1], 3, &[5, 2]));
-    let late = bench.connect(&members[3]);
-    assert_eq!(bench.written(late).len(), 1 + 2);
+    joined.message(from, &message(&members[1], 3, &[5, 2]));
+    let late = joined.connect(&members[3]);
+    assert_eq!(joined.written(late).len(), 1 + 2);
 }
 
 #[tokio::test]
@@ -464,78 +464,78 @@ async fn inc_49_what_came_a_block_early_is_heard_when_it_is_offered_again() {
     let members: Vec<_> = (1..=3).map(operator).collect();
     let window = Arc::new(AtomicU8::new(5));
     let rules = Box::new(Windows { window: window.clone() });
-    let mut bench = Bench::new(&members[0], &members.iter().collect::<Vec<_>>(), rules);
-    let link = bench.connect(&members[1]);
+    let mut joined = Joined::new(&members[0], &members.iter().collect::<Vec<_>>(), rules);
+    let link = joined.connect(&members[1]);
     let (early, old) = (message(&members[2], 1, &[6, 1]), message(&members[2], 2, &[4, 1]));
-    bench.message(link, &early);
-    bench.message(link, &old);
-    assert_eq!(bench.delivered().await, 0);
+    joined.message(link, &early);
+    joined.message(link, &old);
+    assert_eq!(joined.delivered().await, 0);
     window.store(6, Ordering::Relaxed);
-    bench.message(link, &early);
-    bench.message(link, &old);
-    assert_eq!(bench.delivered().await, 1);
-    let counts = bench.network.status().counts;
+    joined.message(link, &early);
+    joined.message(link, &old);
+    assert_eq!(joined.delivered().await, 1);
+    let counts = joined.network.status().counts;
     assert_eq!((counts.ignored, counts.seen), (2, 1));
 }
 
 #[tokio::test]
 async fn a_key_is_absent_or_right() {
-    let (mut bench, members) = bench();
-    let link = bench.connect(&members[1]);
+    let (mut joined, members) = of_five();
+    let link = joined.connect(&members[1]);
     for (number, key, heard) in [(1, &members[1], 1), (2, &members[2], 0)] {
         let mut message = message(&members[1], number, &[5, 0]);
         let key = crate::identity::public_key_bytes(key.operator());
         crate::protobuf::put_bytes(&mut message, 6, &key);
-        bench.message(link, &message);
-        assert_eq!(bench.delivered().await, heard);
+        joined.message(link, &message);
+        assert_eq!(joined.delivered().await, heard);
     }
 }
 
 #[tokio::test]
 async fn a_malformed_message_doesnt_spoil_the_others_of_its_frame() {
-    let (mut bench, members) = bench();
-    let link = bench.connect(&members[1]);
+    let (mut joined, members) = of_five();
+    let link = joined.connect(&members[1]);
     let body = [publication(&[0xff]), publication(&message(&members[1], 1, &[5, 1]))].concat();
-    bench.hear(link, &body);
-    assert_eq!(bench.delivered().await, 1);
+    joined.hear(link, &body);
+    assert_eq!(joined.delivered().await, 1);
     // The 1,000th message of a frame is looked at, the next one isn't.
     let filler = publication(&[]).repeat(999);
     let last = publication(&message(&members[1], 2, &[5, 1]));
     let beyond = publication(&message(&members[1], 3, &[5, 1]));
-    bench.hear(link, &[filler, last, beyond].concat());
-    assert_eq!(bench.delivered().await, 1);
-    let counts = bench.network.status().counts;
+    joined.hear(link, &[filler, last, beyond].concat());
+    assert_eq!(joined.delivered().await, 1);
+    let counts = joined.network.status().counts;
     assert_eq!((counts.malformed_messages, counts.excess), (1, 1));
 }
 
 #[tokio::test]
 async fn a_slow_reader_loses_a_floods_end_and_nobody_elses_message() {
     let members: Vec<_> = (1..=3).map(operator).collect();
-    let mut bench = Bench::new(&members[0], &members.iter().collect::<Vec<_>>(), open_rules(usize::MAX));
-    let (flood, honest) = (bench.connect(&members[1]), bench.connect(&members[2]));
+    let mut joined = Joined::new(&members[0], &members.iter().collect::<Vec<_>>(), open_rules(usize::MAX));
+    let (flood, honest) = (joined.connect(&members[1]), joined.connect(&members[2]));
     for number in 0..400 {
-        bench.start += Duration::from_millis(50);
-        bench.message(flood, &message(&members[1], number, &[0; 64]));
+        joined.start += Duration::from_millis(50);
+        joined.message(flood, &message(&members[1], number, &[0; 64]));
     }
-    bench.message(honest, &message(&members[2], 1, &[5, 1]));
-    let first = [bench.receiver.recv().await.unwrap(), bench.receiver.recv().await.unwrap()];
+    joined.message(honest, &message(&members[2], 1, &[5, 1]));
+    let first = [joined.receiver.recv().await.unwrap(), joined.receiver.recv().await.unwrap()];
     assert!(first.iter().any(|heard| heard.author == *members[2].operator()));
-    assert_eq!(bench.delivered().await, 255);
-    assert_eq!(bench.network.status().counts.dropped_delivering, 400 - 256);
+    assert_eq!(joined.delivered().await, 255);
+    assert_eq!(joined.network.status().counts.dropped_delivering, 400 - 256);
 }
 
 #[test]
 fn what_waits_for_a_peer_is_bounded_and_our_own_comes_first() {
     let members: Vec<_> = (1..=3).map(operator).collect();
-    let mut bench = Bench::new(&members[0], &members.iter().collect::<Vec<_>>(), open_rules(usize::MAX));
-    let (flood, slow) = (bench.connect(&members[1]), bench.connect(&members[2]));
+    let mut joined = Joined::new(&members[0], &members.iter().collect::<Vec<_>>(), open_rules(usize::MAX));
+    let (flood, slow) = (joined.connect(&members[1]), joined.connect(&members[2]));
     for number in 0..400 {
-        bench.start += Duration::from_millis(50);
-        bench.message(flood, &message(&members[1], number, &[0; 64]));
+        joined.start += Duration::from_millis(50);
+        joined.message(flood, &message(&members[1], number, &[0; 64]));
     }
-    bench.sender.send(&envelope(&members[0], &[5, 1], 1)).unwrap();
-    assert_eq!(bench.network.status().counts.dropped_sending, 400 - 256);
-    let written = bench.written(slow);
+    joined.sender.send(&envelope(&members[0], &[5, 1], 1)).unwrap();
+    assert_eq!(joined.network.status().counts.dropped_sending, 400 - 256);
+    let written = joined.written(slow);
     assert_eq!(written.len(), 1 + 256 + 1);
     let second = Rpc::decode(&written[1]).unwrap();
     assert_eq!(
@@ -546,35 +546,35 @@ fn what_waits_for_a_peer_is_bounded_and_our_own_comes_first() {
 
 #[tokio::test]
 async fn who_joins_again_takes_over() {
-    let (mut bench, members) = bench();
-    let link = bench.connect(&members[1]);
+    let (mut joined, members) = of_five();
+    let link = joined.connect(&members[1]);
     let group = group(&members.iter().collect::<Vec<_>>());
-    let (_sender, mut receiver) = bench.network.join(&wallet(), Channel::Coordination, &group, windows());
-    assert_eq!(bench.receiver.recv().await, None);
-    drop(bench.receiver);
-    bench.network.frame(link, &Frame::Whole(publication(&message(&members[1], 1, &[5, 1]))), bench.start);
+    let (_sender, mut receiver) = joined.network.join(&wallet(), Channel::Coordination, &group, windows());
+    assert_eq!(joined.receiver.recv().await, None);
+    drop(joined.receiver);
+    joined.network.frame(link, &Frame::Whole(publication(&message(&members[1], 1, &[5, 1]))), joined.start);
     assert!(receiver.recv().await.is_some());
 }
 
 #[test]
 fn a_link_is_up_from_hello_to_the_end_of_its_stream() {
-    let (mut bench, members) = bench();
+    let (mut joined, members) = of_five();
     let member = members[1].operator().address();
-    let link = bench.connect(&members[1]);
-    assert_eq!(bench.network.linked_since(member), None);
-    bench.hear(link, &hello());
-    let since = bench.start;
-    assert_eq!(bench.network.linked_since(member), Some(since));
-    bench.start += Duration::from_secs(1);
+    let link = joined.connect(&members[1]);
+    assert_eq!(joined.network.linked_since(member), None);
+    joined.hear(link, &hello());
+    let since = joined.start;
+    assert_eq!(joined.network.linked_since(member), Some(since));
+    joined.start += Duration::from_secs(1);
     // A second connection, and the end of the first, break nothing once the second has its hello.
-    let second = bench.connect(&members[1]);
-    bench.hear(second, &hello());
-    bench.network.lock().link_down(link, bench.start);
-    assert_eq!(bench.network.linked_since(member), Some(since));
-    bench.network.lock().stream_closed(second, bench.start);
-    assert_eq!(bench.network.linked_since(member), None);
-    bench.network.lock().stream_opened(second, bench.start);
-    assert_eq!(bench.network.linked_since(member), None);
-    bench.hear(second, &hello());
-    assert_eq!(bench.network.linked_since(member), Some(bench.start));
+    let second = joined.connect(&members[1]);
+    joined.hear(second, &hello());
+    joined.network.lock().link_down(link, joined.start);
+    assert_eq!(joined.network.linked_since(member), Some(since));
+    joined.network.lock().stream_closed(second, joined.start);
+    assert_eq!(joined.network.linked_since(member), None);
+    joined.network.lock().stream_opened(second, joined.start);
+    assert_eq!(joined.network.linked_since(member), None);
+    joined.hear(second, &hello());
+    assert_eq!(joined.network.linked_since(member), Some(joined.start));
 }

@@ -8,8 +8,10 @@ use serde::Deserialize;
 
 use super::*;
 use crate::{
-    FrameReader, Rpc, Subscription, identity::public_key_bytes, message::subscriptions, open, operator_of,
-    peer_id_of,
+    FrameReader, Rpc, Subscription,
+    identity::{operator_of, peer_id_of, public_key_bytes},
+    message::subscriptions,
+    open,
 };
 
 fn secret(text: &str) -> Identity {
@@ -231,15 +233,15 @@ async fn whole_signed_frames_are_as_recorded() {
     }
 
     // And both are heard: other messages around the same envelope.
-    let mut bench = Bench::new(&receiver, &[&author, &receiver], open_rules(64));
-    let link = bench.connect(&author);
+    let mut joined = Joined::new(&receiver, &[&author, &receiver], open_rules(64));
+    let link = joined.connect(&author);
     for stream in [hello, first, again] {
-        bodies(&stream).iter().for_each(|body| bench.hear(link, body));
+        bodies(&stream).iter().for_each(|body| joined.hear(link, body));
     }
     for _ in 0..2 {
-        let heard = bench.receiver.recv().await.unwrap();
+        let heard = joined.receiver.recv().await.unwrap();
         assert_eq!((heard.author, &heard.envelope[..]), (*author.operator(), &envelope[..]));
         assert_eq!(peer_id_of(&heard.author), author.peer_id());
     }
-    assert!(bench.network.linked_since(author.operator().address()).is_some());
+    assert!(joined.network.linked_since(author.operator().address()).is_some());
 }

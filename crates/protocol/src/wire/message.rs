@@ -38,7 +38,7 @@ impl Proposed {
     }
 
     /// Bytes that the proposal takes on the heap.
-    pub fn heap_bytes(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         let proposal = match self {
             Self::NoOp => return 0,
             Self::Unknown { payload, .. } => return payload.len(),

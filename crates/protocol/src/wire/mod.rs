@@ -32,7 +32,7 @@ pub const MAX_ITEMS: usize = 255;
 /// The most bytes that an output script can have.
 pub const MAX_SCRIPT_BYTES: usize = 10_000;
 /// The most bytes that a fee can have, leading zeros included.
-pub const MAX_FEE_BYTES: usize = 8;
+pub(crate) const MAX_FEE_BYTES: usize = 8;
 
 /// The name of a message or field. (An alias: derived code takes a plain reference for a piece of what is read.)
 type Name = &'static str;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 pub use health::{Change, Condition, Entry, Health, State};
 pub use metrics::{Counter, Gauge, Metrics, Page};
-pub use server::{MAX_CONNECTIONS, serve};
+pub use server::serve;
 pub use settings::StatusSettings;
 
 /// Writes a part of `/diagnostics`.

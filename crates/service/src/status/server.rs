@@ -29,7 +29,7 @@ use super::{
 };
 
 /// How many connections are served at a time. Others wait in the system's queue.
-pub const MAX_CONNECTIONS: usize = 32;
+pub(crate) const MAX_CONNECTIONS: usize = 32;
 /// How long a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may last.
