@@ -8,13 +8,24 @@ const fn game(seed: u64) -> Game {
     Game { seed, windows: 10, members: 10 }
 }
 
-#[test]
-fn every_rule_holds_in_every_game_and_every_trouble_occurs_in_some() {
-    let games = std::env::var("COXSWAIN_SIM_GAMES").map_or(120, |count| count.parse().expect("a count"));
+/// Plays so many games, unless told otherwise, in which every rule must hold.
+fn play<E: std::fmt::Display>(games: u64, run: impl Fn(Game) -> Result<Summary, E>) -> Summary {
+    let games = std::env::var("COXSWAIN_SIM_GAMES").map_or(games, |count| count.parse().expect("a count"));
     let mut total = Summary::default();
     for seed in 0..games {
         total.add(&run(game(seed)).unwrap_or_else(|violation| panic!("{violation}")));
     }
+    total
+}
+
+fn all_occur(names: &[&str], total: &Summary) {
+    let missing: Vec<_> = names.iter().filter(|name| !total.counts.contains_key(**name)).collect();
+    assert!(missing.is_empty(), "never: {missing:?}, in {total:?}");
+}
+
+#[test]
+fn every_rule_holds_in_every_game_and_every_trouble_occurs_in_some() {
+    let total = play(120, run);
     // A game in which nothing goes wrong proves nothing.
     let names = [
         "result: action",
@@ -74,17 +85,12 @@ fn every_rule_holds_in_every_game_and_every_trouble_occurs_in_some() {
         "ignored: late",
         "ignored: settled",
     ];
-    let missing: Vec<_> = names.into_iter().filter(|name| !total.counts.contains_key(*name)).collect();
-    assert!(missing.is_empty(), "never: {missing:?}, in {total:?}");
+    all_occur(&names, &total);
 }
 
 #[test]
 fn every_rule_holds_in_games_of_members_that_are_driven_as_in_a_node() {
-    let games = std::env::var("COXSWAIN_SIM_GAMES").map_or(40, |count| count.parse().expect("a count"));
-    let mut total = Summary::default();
-    for seed in 0..games {
-        total.add(&run_coordinated(game(seed)).unwrap_or_else(|violation| panic!("{violation}")));
-    }
+    let total = play(40, run_coordinated);
     let names = [
         "result: action",
         "result: no-op",
@@ -105,8 +111,7 @@ fn every_rule_holds_in_games_of_members_that_are_driven_as_in_a_node() {
         "write torn",
         "write unanswered",
     ];
-    let missing: Vec<_> = names.into_iter().filter(|name| !total.counts.contains_key(*name)).collect();
-    assert!(missing.is_empty(), "never: {missing:?}, in {total:?}");
+    all_occur(&names, &total);
 }
 
 #[test]
