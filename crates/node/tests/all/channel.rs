@@ -1,13 +1,11 @@
 //! A wallet's channel with the protocol's own acceptance, hostile members on it: in memory, and on sockets.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use bitcoin::{hashes::Hash, secp256k1::PublicKey};
+use bitcoin::hashes::Hash;
 use coxswain_network::{
     AdmissionRule, Config, Counts, Dialer, Driver, Hub, Identity, Link, Network, PeerAddress,
 };
@@ -22,18 +20,11 @@ use coxswain_rules::{
 };
 use tokio::time::timeout;
 
+use crate::{identity, wallet_key};
+
 /// Where windows begin: 60 blocks each, of which 20 are active and 10 passive.
 const OLD: BlockNumber = BlockNumber(600);
 const NOW: BlockNumber = BlockNumber(660);
-
-fn wallet() -> PublicKey {
-    let key = "0471e30bca60f6548d7b42582a478ea37ada63b402af7b3ddd57f0c95bb6843175aa0d2053a91a050a6797d85c38f2909cb7027f2344a01986aa2f9f8ca7a0c289";
-    key.parse().unwrap()
-}
-
-fn identity(number: u8) -> Identity {
-    Identity::from_secret([number; 32]).unwrap()
-}
 
 /// One of the wallet's operators.
 struct Node {
@@ -47,11 +38,10 @@ struct Node {
 impl Node {
     /// Operators 1, 2 and 3 hold the seats of the same numbers.
     fn join(number: u8, network: Network, sockets: Option<(PeerAddress, Dialer)>) -> Self {
-        let identity = identity(number);
-        let holders = [1, 2, 3].map(|number| self::identity(number).operator().address());
+        let holders = [1, 2, 3].map(|number| identity(number).operator().address());
         let group = Arc::new(SigningGroup::new(holders.into()).unwrap());
-        let channel = CoordinationChannel::join(&network, WindowParameters::LOCAL, &wallet(), group);
-        Self { identity, network, channel, sockets }
+        let channel = CoordinationChannel::join(&network, WindowParameters::LOCAL, &wallet_key(), group);
+        Self { identity: identity(number), network, channel, sockets }
     }
 
     /// Says that the wallet proposes this, in the window of this block.
@@ -61,7 +51,7 @@ impl Node {
         let message = CoordinationMessage {
             seat: Seat::try_from(u64::from(number)).unwrap(),
             coordination_block: block,
-            wallet: KeyHash(bitcoin::PublicKey::new(wallet()).pubkey_hash().to_byte_array()),
+            wallet: KeyHash(bitcoin::PublicKey::new(wallet_key()).pubkey_hash().to_byte_array()),
             proposed: Proposed::Unknown { number: 6, payload: [proposal].as_slice().into() },
         };
         let payload = message.encode().unwrap();

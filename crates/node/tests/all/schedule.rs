@@ -1,7 +1,5 @@
 //! Windows on both sides of the block at which the checklist's schedule changes, over real sockets, a hostile member among them.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -9,11 +7,11 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use bitcoin::{hashes::Hash, secp256k1::PublicKey};
+use bitcoin::hashes::Hash;
 use coxswain_coordination::{
     Advisor, Coordinator, Count, Forgetful, Metrics, Settings, Tick, Unread, Wallet,
 };
-use coxswain_network::{AdmissionRule, Config, Driver, Identity, Network};
+use coxswain_network::{AdmissionRule, Config, Driver, Network};
 use coxswain_node::{WalletChannel, channel::CoordinationChannel};
 use coxswain_protocol::{
     Agreement, Assignment, Assurance, Assurances, ContentVerdict, FaultKind, Generation, Mistake, SafeHashes,
@@ -30,6 +28,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::{identity, wallet_key};
+
 /// The last window before the change, and the first one after it.
 const BEFORE: u64 = 10;
 const AFTER: u64 = 11;
@@ -45,17 +45,8 @@ fn network() -> WindowParameters {
     parameters.try_into().unwrap()
 }
 
-fn key() -> PublicKey {
-    let key = "0471e30bca60f6548d7b42582a478ea37ada63b402af7b3ddd57f0c95bb6843175aa0d2053a91a050a6797d85c38f2909cb7027f2344a01986aa2f9f8ca7a0c289";
-    key.parse().unwrap()
-}
-
 fn wallet() -> KeyHash {
-    KeyHash(bitcoin::PublicKey::new(key()).pubkey_hash().to_byte_array())
-}
-
-fn identity(number: u8) -> Identity {
-    Identity::from_secret([number; 32]).unwrap()
+    KeyHash(bitcoin::PublicKey::new(wallet_key()).pubkey_hash().to_byte_array())
 }
 
 fn group() -> Arc<SigningGroup> {
@@ -142,7 +133,7 @@ async fn on_sockets(number: u8, peers: &mut Vec<String>) -> Network {
 }
 
 fn join(network: &Network) -> CoordinationChannel {
-    CoordinationChannel::join(network, self::network(), &key(), group())
+    CoordinationChannel::join(network, self::network(), &wallet_key(), group())
 }
 
 async fn linked(network: &Network) {

@@ -7,7 +7,7 @@ use coxswain_protocol::WindowParameters;
 use coxswain_rules::{Action, units::Height};
 use coxswain_service::journal::ReadStep;
 
-use crate::fixture::{CHAIN, NETWORK, WALLET, agreed, block, handed, seen, signed, transaction, txid, valid};
+use super::fixture::{CHAIN, NETWORK, WALLET, agreed, block, handed, seen, signed, transaction, txid, valid};
 
 fn times() -> Times {
     Times::of(&NETWORK.actions)

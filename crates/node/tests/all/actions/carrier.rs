@@ -28,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::fixture::{CHAIN, NETWORK, WALLET, handed, result, seen, transaction, valid};
+use super::fixture::{CHAIN, NETWORK, WALLET, handed, result, seen, transaction, valid};
 
 const OTHER: KeyHash = KeyHash([2; 20]);
 const PATIENCE: Duration = Duration::from_secs(60);
