@@ -28,14 +28,6 @@ mod follow;
 mod jsonrpc;
 mod limits;
 mod merkle;
-#[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::cast_precision_loss,
-    reason = "a test's helpers fail like the test itself"
-)]
-mod mutator;
 mod server;
 mod spend;
 mod spender;

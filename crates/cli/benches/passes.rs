@@ -9,7 +9,7 @@ mod proving;
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use coxswain_testkit::{FaultyEndpoint, Reply};
-use proving::{Bench, Program};
+use proving::{Program, Unproven};
 use tokio::time::sleep;
 
 const WALLETS: u64 = 200;
@@ -23,8 +23,8 @@ struct Counted {
     bitcoin: usize,
 }
 
-fn count(endpoint: &FaultyEndpoint, bench: &Bench) -> Counted {
-    let asked = bench.electrum.methods();
+fn count(endpoint: &FaultyEndpoint, unproven: &Unproven) -> Counted {
+    let asked = unproven.electrum.methods();
     let bitcoin = asked.iter().filter(|method| !POLLED.contains(&method.as_str())).count();
     Counted { requests: endpoint.requests(), ethereum: endpoint.methods().len(), bitcoin }
 }
@@ -52,34 +52,34 @@ async fn passed(program: &mut Program, count: f64) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let mut bench = Bench::new(WALLETS).await;
-    bench.authorise().await;
-    let upstream = bench.world.chain.endpoint().parse().unwrap();
+    let mut unproven = Unproven::new(WALLETS).await;
+    unproven.authorise().await;
+    let upstream = unproven.world.chain.url();
     let endpoint = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
     let url = endpoint.url().to_string();
-    let nothing = count(&endpoint, &bench);
+    let nothing = count(&endpoint, &unproven);
     let variables = [("COXSWAIN_ETHEREUM__URLS", url.as_str()), ("COXSWAIN_ETHEREUM__POLL", "1s")];
-    let mut program = bench.start("only = \"spv\"\nevery = \"60m\"", &variables);
+    let mut program = unproven.start("only = \"spv\"\nevery = \"60m\"", &variables);
     println!("{WALLETS} wallets                        requests    calls   Bitcoin  passes");
     passed(&mut program, 1.0).await;
-    let first = count(&endpoint, &bench);
+    let first = count(&endpoint, &unproven);
     tell("the first pass, and the start", &nothing, &first, 1.0);
 
-    bench.world.bitcoin.mine_empty(1).unwrap();
+    unproven.world.bitcoin.mine_empty(1).unwrap();
     passed(&mut program, 2.0).await;
-    let idle = count(&endpoint, &bench);
+    let idle = count(&endpoint, &unproven);
     tell("a pass with nothing to prove", &first, &idle, 1.0);
 
     // A block every second, so that what is sent becomes deep.
     for wallet in 0..UNPROVEN {
-        bench.sweep(wallet).await;
+        unproven.sweep(wallet).await;
     }
-    bench.world.chain.mine_every(1).await.unwrap();
-    bench.settle(&program).await;
+    unproven.world.chain.mine_every(1).await.unwrap();
+    unproven.settle(&program).await;
     let before = passes(&mut program).await;
-    bench.world.bitcoin.mine_empty(1).unwrap();
+    unproven.world.bitcoin.mine_empty(1).unwrap();
     passed(&mut program, before + 1.0).await;
-    let proven = count(&endpoint, &bench);
+    let proven = count(&endpoint, &unproven);
     let what = format!("{UNPROVEN} unproven, until all is proven");
     tell(&what, &idle, &proven, passes(&mut program).await - 2.0);
 
@@ -95,5 +95,5 @@ async fn main() {
         }
     }
     assert_eq!(program.terminate().code(), Some(0));
-    assert_eq!(bench.sent().await, (UNPROVEN, 0));
+    assert_eq!(unproven.sent().await, (UNPROVEN, 0));
 }

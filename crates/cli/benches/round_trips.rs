@@ -26,9 +26,7 @@ use coxswain_cli::{
 use coxswain_ethereum::{BlockSelector, Chain, Endpoints, EventLog, EventReader, ProposalValidator};
 use coxswain_proposals::{Memory, Session, Sources};
 use coxswain_rules::{Action, Amount, network::Parameters, units::BlockNumber};
-use coxswain_testkit::{
-    BitcoinServer, DepositSpec, FaultyEndpoint, Reply, Serving, Wallet, World, our_validator,
-};
+use coxswain_testkit::{BitcoinServer, DepositSpec, FaultyEndpoint, Reply, Serving, Wallet, World};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -53,7 +51,7 @@ async fn main() {
     println!("revealed  state   Bitcoin   what       Ethereum requests  Bitcoin batches      ms  one by one");
     let mut world = World::start().await.unwrap();
     let wallet = world.wallet(1).await.unwrap();
-    let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+    let validator = world.validator;
     let first = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
     world.sweep(&wallet, &[first], Amount::from_sat(10_000)).await.unwrap();
     let mut revealed = 0;
@@ -69,7 +67,7 @@ async fn main() {
         let core = BitcoinServer::core(&world.bitcoin, serving(), |_, _| Reply::Forward);
         for (kind, server) in [("Electrum", electrum.await.unwrap()), ("Core", core.await.unwrap())] {
             for proves in [true, false] {
-                let upstream = world.chain.endpoint().parse().unwrap();
+                let upstream = world.chain.url();
                 let meet = move |method: &str| match method {
                     "eth_getProof" if !proves => {
                         Reply::Error(json!({ "code": -32601, "message": "the method does not exist" }))
@@ -77,7 +75,7 @@ async fn main() {
                     _ => Reply::Forward,
                 };
                 let (bitcoin_url, batches) = counted(server.url()).await;
-                let bench = Bench {
+                let counted = Counted {
                     world: &world,
                     wallet: &wallet,
                     validator,
@@ -88,14 +86,14 @@ async fn main() {
                     bitcoin_url,
                     batches,
                 };
-                bench.generate().await;
-                bench.programs().await;
+                counted.generate().await;
+                counted.programs().await;
             }
         }
     }
 }
 
-struct Bench<'a> {
+struct Counted<'a> {
     world: &'a World,
     wallet: &'a Wallet,
     validator: Address,
@@ -107,7 +105,7 @@ struct Bench<'a> {
     batches: Arc<AtomicUsize>,
 }
 
-impl Bench<'_> {
+impl Counted<'_> {
     /// In a process that runs: endpoints are checked and connections are open, but no event or deposit is known yet.
     async fn generate(&self) {
         let endpoint = Endpoints::new(self.ethereum.url().clone()).unwrap();

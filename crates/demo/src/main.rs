@@ -18,7 +18,7 @@ use coxswain_demo::{
     proposals::{DemoProposal, proposals},
 };
 use coxswain_ethereum::BlockSelector;
-use coxswain_testkit::{Scene, our_validator};
+use coxswain_testkit::Scene;
 use eyre::Result;
 
 use crate::table::{Row, table};
@@ -39,10 +39,10 @@ async fn demo() -> Result<ExitCode> {
     let tell = |step: &str| anstream::eprintln!("{:5.1} s  {step}", start.elapsed().as_secs_f64());
     let scene = Scene::set(tell).await?;
     tell("deploying our validator");
-    let validator = scene.world.deploy_validator(&our_validator()?).await?;
+    let validator = scene.world.validator;
     let target = Target {
         ethereum: EthereumArguments {
-            rpc_url: vec![scene.world.chain.endpoint().parse()?],
+            rpc_url: vec![scene.world.chain.url()],
             network: None,
             validator: Some(validator),
             bridge: Some(*scene.world.bridge.address()),

@@ -13,7 +13,7 @@ use alloy_primitives::Address;
 use coxswain_rules::Amount;
 use coxswain_testkit::{
     BitcoinServer, DepositSpec, Error, Funding, Regtest, Reply, Scene, Serving, TestChain, World,
-    deployed_validator, our_validator, standard_scripts,
+    deployed_validator, standard_scripts,
 };
 use eyre::{Result, WrapErr, ensure};
 use tokio::process::Command;
@@ -95,7 +95,7 @@ impl Standing {
         world.bitcoin = Regtest::recent();
         tell("deploying the redemption watchtower, our validator, and the one deployed on mainnet");
         let watchtower = world.enable_watchtower().await?;
-        let ours = world.deploy_validator(&our_validator()?).await?;
+        let ours = world.validator;
         let deployed = world.deploy_validator(&deployed_validator()?).await?;
         let mut scene = Scene::on(world, &mut tell).await?;
 

@@ -19,9 +19,6 @@ pub mod decision;
 mod error;
 pub mod events;
 pub mod heads;
-#[cfg(test)]
-#[path = "../tests/all/fuzz/mutator.rs"]
-mod mutator;
 mod panel;
 #[cfg(feature = "proven")]
 pub mod proof;

@@ -5,15 +5,15 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     dead_code,
-    reason = "what fails, fails the check; it shares the tests' bench"
+    reason = "what fails, fails the check; it shares the tests' world"
 )]
 
-#[path = "../tests/all/world/bench.rs"]
-mod bench;
 #[path = "../tests/all/world/kinds.rs"]
 mod kinds;
+#[path = "../tests/all/world/unproven.rs"]
+mod unproven;
 
-use bench::Kind;
+use unproven::Kind;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {

@@ -31,7 +31,7 @@ use coxswain_rules::{
     network::Parameters,
     units::{BlockNumber, UnixTime},
 };
-use coxswain_testkit::{BitcoinServer, FaultyEndpoint, Reply, Serving, World, our_validator};
+use coxswain_testkit::{BitcoinServer, FaultyEndpoint, Reply, Serving, World};
 use tokio::sync::{Notify, mpsc, watch};
 
 const ANVIL: u64 = 31_337;
@@ -83,35 +83,31 @@ async fn main() {
     println!("wallets  heartbeat  records     Ethereum  Bitcoin        ms  MiB at most");
     let world = World::start().await.unwrap();
     let mut wallets = Vec::new();
-    let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
     for count in counts {
         for seed in wallets.len() as u64 + 1..=count {
             wallets.push(world.wallet(seed).await.unwrap().key_hash());
         }
         for heartbeat_probability in [0.0, 0.0625] {
             for together in [true, false] {
-                let bench =
-                    Bench { world: &world, wallets: &wallets, validator, heartbeat_probability, together };
-                bench.run().await;
+                Setting { world: &world, wallets: &wallets, heartbeat_probability, together }.run().await;
             }
         }
     }
 }
 
-struct Bench<'a> {
+struct Setting<'a> {
     world: &'a World,
     wallets: &'a [KeyHash],
-    validator: alloy_primitives::Address,
     heartbeat_probability: f64,
     together: bool,
 }
 
-impl Bench<'_> {
+impl Setting<'_> {
     async fn run(&self) {
         let parameters =
             Parameters { heartbeat_probability: self.heartbeat_probability, ..Parameters::LOCAL };
         let network = WindowParameters::try_from(parameters).unwrap();
-        let upstream: url::Url = self.world.chain.endpoint().parse().unwrap();
+        let upstream: url::Url = self.world.chain.url();
         let ethereum = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
         let asked = Arc::<AtomicUsize>::default();
         let counted = Arc::clone(&asked);
@@ -130,7 +126,7 @@ impl Bench<'_> {
         let head = endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number;
         let next = network.frequency.0 * (head.0 / network.frequency.0 + 1);
         self.world.chain.mine(next - 1 - head.0).await.unwrap();
-        let wanted = Wanted { network: None, validator: Some(self.validator), bridge: None };
+        let wanted = Wanted { network: None, validator: Some(self.world.validator), bridge: None };
         let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Latest).await.unwrap();
         let panel = tbtc.panel.clone();
         let events =

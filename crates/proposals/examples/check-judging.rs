@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256};
 use bitcoin::{FeeRate, Network, Transaction};
-use coxswain_bindings::Bridge;
 use coxswain_bitcoin::{Backend, Backends, Endpoint, Expected, Limits};
 use coxswain_ethereum::{
     BlockSelector, Chain, Endpoints, EventLog, EventReader, ProposalValidator, SnapshotKeys,
@@ -21,8 +20,7 @@ use coxswain_rules::{
     units::{BlockNumber, Blocks, Confirmations, UnixTime},
 };
 use coxswain_testkit::{
-    Btcd, Deposit, DepositOutput, DepositSpec, Funding, Wallet, World, deployed_validator, our_validator,
-    standard_scripts,
+    Btcd, Deposit, DepositOutput, DepositSpec, Funding, Wallet, World, deployed_validator, standard_scripts,
 };
 
 /// anvil's.
@@ -47,8 +45,8 @@ impl Peers {
     async fn start() -> Self {
         let node = Btcd::start().await.unwrap();
         let world = World::start().await.unwrap().with_node(node).await.unwrap();
-        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        let ethereum = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let validator = world.validator;
+        let ethereum = Endpoints::new(world.chain.url()).unwrap();
         let log = EventLog::new(*world.bridge.address(), BlockNumber(0));
         let events = EventReader::new(ethereum, log, NETWORK.final_depth);
         Self { world, validator, events, raised: BTreeSet::new() }
@@ -136,37 +134,12 @@ impl Peers {
 
     /// Wallets may sweep moved funds at any fee.
     async fn allow_any_fee(&self) {
-        let now = self.world.bridge.movingFundsParameters().call().await.unwrap();
-        let call = Bridge::updateMovingFundsParametersCall {
-            movingFundsTxMaxTotalFee: now.movingFundsTxMaxTotalFee,
-            movingFundsDustThreshold: now.movingFundsDustThreshold,
-            movingFundsTimeoutResetDelay: now.movingFundsTimeoutResetDelay,
-            movingFundsTimeout: now.movingFundsTimeout,
-            movingFundsTimeoutSlashingAmount: now.movingFundsTimeoutSlashingAmount,
-            movingFundsTimeoutNotifierRewardMultiplier: now.movingFundsTimeoutNotifierRewardMultiplier,
-            movingFundsCommitmentGasOffset: now.movingFundsCommitmentGasOffset,
-            movedFundsSweepTxMaxTotalFee: 1 << 40,
-            movedFundsSweepTimeout: now.movedFundsSweepTimeout,
-            movedFundsSweepTimeoutSlashingAmount: now.movedFundsSweepTimeoutSlashingAmount,
-            movedFundsSweepTimeoutNotifierRewardMultiplier: now
-                .movedFundsSweepTimeoutNotifierRewardMultiplier,
-        };
-        self.world.govern(&call).await.unwrap();
+        self.world.change_moving_funds(|call| call.movedFundsSweepTxMaxTotalFee = 1 << 40).await.unwrap();
     }
 
     /// The treasury takes all of the requests to come.
     async fn take_all(&self) {
-        let now = self.world.bridge.redemptionParameters().call().await.unwrap();
-        let call = Bridge::updateRedemptionParametersCall {
-            redemptionDustThreshold: now.redemptionDustThreshold,
-            redemptionTreasuryFeeDivisor: 1,
-            redemptionTxMaxFee: now.redemptionTxMaxFee,
-            redemptionTxMaxTotalFee: now.redemptionTxMaxTotalFee,
-            redemptionTimeout: now.redemptionTimeout,
-            redemptionTimeoutSlashingAmount: now.redemptionTimeoutSlashingAmount,
-            redemptionTimeoutNotifierRewardMultiplier: now.redemptionTimeoutNotifierRewardMultiplier,
-        };
-        self.world.govern(&call).await.unwrap();
+        self.world.change_redemptions(|call| call.redemptionTreasuryFeeDivisor = 1).await.unwrap();
     }
 }
 

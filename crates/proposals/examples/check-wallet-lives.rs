@@ -16,8 +16,7 @@ use coxswain_rules::{
     units::{BlockNumber, Confirmations},
 };
 use coxswain_testkit::{
-    Btcd, Deposit, DepositOutput, DepositSpec, ElectrumX, Funding, Wallet, World, our_validator,
-    standard_scripts,
+    Btcd, Deposit, DepositOutput, DepositSpec, ElectrumX, Funding, Wallet, World, standard_scripts,
 };
 
 /// anvil's.
@@ -40,8 +39,8 @@ impl Peers {
         let node = Btcd::start().await.unwrap();
         let server = ElectrumX::start(&node).await.unwrap();
         let world = World::start().await.unwrap().with_node(node).await.unwrap();
-        let address = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        let ethereum = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let address = world.validator;
+        let ethereum = Endpoints::new(world.chain.url()).unwrap();
         let validator = ProposalValidator::new(ethereum.clone(), CHAIN, address);
         let events = EventReader::new(
             ethereum,

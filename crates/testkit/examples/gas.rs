@@ -5,9 +5,7 @@
 use alloy::{primitives::Address, providers::Provider, rpc::types::TransactionRequest};
 use coxswain_ethereum::calldata;
 use coxswain_rules::{Action, Amount, Case, RedemptionProposal, Subject};
-use coxswain_testkit::{
-    DepositSpec, Scene, TestChain, World, deployed_validator, our_validator, standard_scripts, sweep,
-};
+use coxswain_testkit::{DepositSpec, Scene, TestChain, World, deployed_validator, standard_scripts, sweep};
 
 const FEE: Amount = Amount::from_sat(10_000);
 const REDEEMED: Amount = Amount::from_sat(1_000_000);
@@ -49,7 +47,7 @@ async fn main() -> Result<()> {
         ("moving funds", scene.case(Action::MovingFunds)?),
         ("moved funds sweep", scene.case(Action::MovedFundsSweep)?),
     ];
-    let ours = scene.world.deploy_validator(&our_validator()?).await?;
+    let ours = scene.world.validator;
     let deployed = scene.world.deploy_validator(&deployed_validator()?).await?;
     for (name, case) in cases {
         let (ours, deployed) =

@@ -93,12 +93,13 @@ impl TestChain {
         Ok(Self { anvil, provider })
     }
 
-    /// Where the chain is reached over HTTP.
+    /// Where the chain is reached over HTTP, as a person writes it.
     pub fn endpoint(&self) -> String {
         self.anvil.endpoint()
     }
 
-    pub(crate) fn endpoint_url(&self) -> Url {
+    /// Where the chain is reached over HTTP.
+    pub fn url(&self) -> Url {
         self.anvil.endpoint_url()
     }
 

@@ -52,14 +52,10 @@ impl Scene {
     /// # Errors
     /// When a step fails.
     pub async fn on(mut world: World, mut tell: impl FnMut(&str)) -> Result<Self, Error> {
-        let (working, retiring, retired) =
-            (world.wallet(1).await?, world.wallet(2).await?, world.wallet(3).await?);
-
         tell("funding three wallets: deposits revealed, swept and proven by SPV");
-        for wallet in [&working, &retiring, &retired] {
-            let deposit = world.reveal(wallet, DepositSpec::default()).await?;
-            world.sweep(wallet, &[deposit], FEE).await?;
-        }
+        let working = world.funded_wallet(1).await?;
+        let retiring = world.funded_wallet(2).await?;
+        let retired = world.funded_wallet(3).await?;
 
         tell("requesting redemptions");
         let redeemer = world.depositor;

@@ -11,12 +11,12 @@ use alloy::{
 use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
 use coxswain_ethereum::{BlockSelector, ChainError, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
-    KeyHash, OutPoint, Snapshot, Utxo, main_utxo_hash,
+    Amount, KeyHash, OutPoint, Snapshot, Utxo, main_utxo_hash,
     network::{DustChange, Parameters},
     units::Height,
 };
 
-use crate::{Btcd, Error, Regtest, TestChain, Wallet, artifacts, bytecode};
+use crate::{Btcd, DepositSpec, Error, Regtest, TestChain, Wallet, artifacts, bytecode, our_validator};
 
 sol! {
     /// tBTC's Bank: who owns how many satoshis in the Bridge.
@@ -30,6 +30,9 @@ sol! {
         function updateBridge(address bridge) external;
     }
 }
+
+/// What a wallet pays for its first sweep.
+const FEE: Amount = Amount::from_sat(10_000);
 
 /// A local chain with the real Bridge on it, and all that acts around it.
 ///
@@ -58,6 +61,8 @@ pub struct World {
     pub wallet_registry: Address,
     /// A vault that the Bridge trusts, and that takes what it is given.
     pub vault: Address,
+    /// Our validator, of this Bridge.
+    pub validator: Address,
     /// What wallets do with change that is dust; as in the preset for local chains, unless it is set otherwise.
     pub dust_change: DustChange,
     /// Whether what wallets do is proven to the Bridge at once. If not, a maintainer must prove it.
@@ -119,6 +124,7 @@ impl World {
         let trust = Bridge::setVaultStatusCall { vault, isTrusted: true };
         chain.send(governance, bridge, &trust).await?;
         chain.fund(wallet_registry).await?;
+        let validator = deploy_validator(&chain, governance, &our_validator()?, bridge).await?;
 
         Ok(Self {
             bridge: Bridge::new(bridge, chain.provider().clone()),
@@ -132,6 +138,7 @@ impl World {
             operator,
             wallet_registry,
             vault,
+            validator,
             dust_change: Parameters::LOCAL.dust_change,
             proves: true,
             main_utxos: BTreeMap::new(),
@@ -174,6 +181,20 @@ impl World {
         Ok(wallet)
     }
 
+    /// Creates the wallet with this number, and has it sweep one deposit: it has a main UTXO.
+    pub async fn funded_wallet(&mut self, seed: u64) -> Result<Wallet, Error> {
+        let wallet = self.wallet(seed).await?;
+        let deposit = self.reveal(&wallet, DepositSpec::default()).await?;
+        self.sweep(&wallet, &[deposit], FEE).await?;
+        Ok(wallet)
+    }
+
+    /// Whether the Bridge knows all that the wallet did: its main UTXO there is what its last transaction made.
+    pub async fn is_in_step(&self, wallet: &Wallet) -> Result<bool, Error> {
+        let hash = self.bridge.wallets(wallet.key_hash().into()).call().await?.mainUtxoHash;
+        Ok(self.main_utxo(wallet).map(|utxo| main_utxo_hash(&utxo)).unwrap_or_default() == hash)
+    }
+
     /// The wallet's main UTXO, which the Bridge knows only by its hash. `None` before the wallet's first sweep.
     pub fn main_utxo(&self, wallet: &Wallet) -> Option<Utxo> {
         self.main_utxos.get(&wallet.key_hash()).copied()
@@ -205,7 +226,7 @@ impl World {
 
     /// The Bridge's state now, as far as these keys name it.
     pub async fn snapshot(&self, keys: &SnapshotKeys) -> Result<Snapshot, Error> {
-        let endpoint = Endpoints::new(self.chain.endpoint_url())?;
+        let endpoint = Endpoints::new(self.chain.url())?;
         let latest = endpoint.block(BlockSelector::Latest).await.map_err(ChainError::from)?;
         let block = latest.ok_or(Error::Absent("latest block"))?;
         let chain_id = endpoint.chain_id().await.map_err(ChainError::from)?;
@@ -231,7 +252,16 @@ impl World {
 
     /// Deploys a validator for this Bridge from its creation code, to which the Bridge's address is appended.
     pub async fn deploy_validator(&self, creation_code: &Bytes) -> Result<Address, Error> {
-        let code = [creation_code.to_vec(), self.bridge.address().abi_encode()].concat();
-        self.chain.deploy("validator", self.governance, code.into()).await
+        deploy_validator(&self.chain, self.governance, creation_code, *self.bridge.address()).await
     }
+}
+
+async fn deploy_validator(
+    chain: &TestChain,
+    deployer: Address,
+    creation_code: &Bytes,
+    bridge: Address,
+) -> Result<Address, Error> {
+    let code = [creation_code.to_vec(), bridge.abi_encode()].concat();
+    chain.deploy("validator", deployer, code.into()).await
 }

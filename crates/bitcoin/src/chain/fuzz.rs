@@ -2,10 +2,10 @@
 
 use bitcoin::{Work, block::Header, consensus::encode};
 use coxswain_rules::units::Height;
+use coxswain_testkit::Mutator;
 use serde_json::Value;
 
 use super::{HeaderChain, HeaderRules, Start};
-use crate::mutator::Mutator;
 
 /// Mainnet's own, over a retarget: the first is where a chain starts, and the others stand on it.
 fn recorded() -> (Start, Vec<u8>) {
@@ -24,7 +24,7 @@ fn headers() {
     let whole = HeaderChain::from_bytes(start, HeaderRules::MAINNET, &bytes, u32::MAX);
     assert_eq!(whole.to_bytes(), bytes);
     let mut mutator = Mutator::new(vec![bytes.clone(), bytes[..bytes.len().min(800)].to_vec()]);
-    while let Some(input) = mutator.next() {
+    while let Some(input) = mutator.next_input() {
         let chain = HeaderChain::from_bytes(start, HeaderRules::MAINNET, &input, u32::MAX);
         // No one has work for another header than the real ones.
         assert!(bytes.starts_with(&chain.to_bytes()));

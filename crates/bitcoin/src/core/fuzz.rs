@@ -2,9 +2,10 @@
 
 use bitcoin::{BlockHash, FeeRate, Txid};
 use coxswain_rules::units::Height;
+use coxswain_testkit::Mutator;
 
 use super::wire::*;
-use crate::{Sighting, mutator::Mutator};
+use crate::Sighting;
 
 const TIP: Height = Height(960_000);
 
@@ -15,7 +16,7 @@ fn core_batches() {
     let txid: Txid = "387bbf94eaab46bdcf4d51cd163f5242f158643065b9ddaaf6fc0924c7d6970c".parse().unwrap();
     let hash: BlockHash = "684d99049a65c459a267486e8e09d0ac1a6b71a30c3aad05c8febb14d3c3ab91".parse().unwrap();
     let calls = [chain_info(), raw(txid, None)];
-    while let Some(input) = mutator.next() {
+    while let Some(input) = mutator.next_input() {
         let Ok(answers) =
             in_order(&calls[..1], "a.example:1", &input).or_else(|_| in_order(&calls, "a.example:1", &input))
         else {

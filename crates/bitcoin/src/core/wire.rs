@@ -89,7 +89,7 @@ pub(super) struct ChainInfo {
 
 /// In bitcoins per 1,000 virtual bytes.
 #[derive(Deserialize)]
-pub(super) struct Relay {
+pub(super) struct RelayRates {
     /// `getmempoolinfo`, while the mempool is full.
     pub(super) mempoolminfee: Option<f64>,
     /// `getmempoolinfo`.
@@ -151,7 +151,7 @@ pub(super) fn sighted(
 
 /// The highest of the rates that these name for relaying: each is a bound.
 pub(super) fn highest(relays: &[Answer]) -> Option<FeeRate> {
-    let relays = relays.iter().filter_map(|answer| answer.read::<Relay>().ok());
+    let relays = relays.iter().filter_map(|answer| answer.read::<RelayRates>().ok());
     let rates = relays.flat_map(|relay| [relay.mempoolminfee, relay.minrelaytxfee, relay.relayfee]);
     rates.filter_map(|rate| check::fee_rate(rate?)).max()
 }

@@ -1,7 +1,9 @@
 //! What Electrum servers say, mutated: nothing panics, and nothing that is read contradicts what was asked for.
 
+use coxswain_testkit::Mutator;
+
 use super::*;
-use crate::{jsonrpc::Reply, mutator::Mutator};
+use crate::jsonrpc::Reply;
 
 #[test]
 fn electrum_lines() {
@@ -9,7 +11,7 @@ fn electrum_lines() {
     let mut mutator = Mutator::new(corpus.lines().map(|line| line.as_bytes().to_vec()).collect());
     let txid: Txid = "387bbf94eaab46bdcf4d51cd163f5242f158643065b9ddaaf6fc0924c7d6970c".parse().unwrap();
     let call = get(txid, true);
-    while let Some(input) = mutator.next() {
+    while let Some(input) = mutator.next_input() {
         let Ok(reply) = serde_json::from_slice::<Reply>(&input) else { continue };
         // An answer to something else is none.
         if reply.place(0) != Some(0) {

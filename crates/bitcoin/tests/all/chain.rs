@@ -18,6 +18,7 @@ use coxswain_bitcoin::chain::{
     FlawError, HeaderChain, HeaderError, HeaderRules, StaleError, Standing, Start,
 };
 use coxswain_rules::units::{Confirmations, Height};
+use coxswain_testkit::worked;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -39,18 +40,14 @@ fn short() -> HeaderRules {
 
 /// A header with work. `version` makes it differ from others in its place.
 fn mine(parent: BlockHash, time: u32, bits: CompactTarget, version: i32) -> Header {
-    let mut header = Header {
+    worked(Header {
         version: Version::from_consensus(version),
         prev_blockhash: parent,
         merkle_root: TxMerkleNode::all_zeros(),
         time,
         bits,
         nonce: 0,
-    };
-    while !Target::from_compact(bits).is_met_by(header.block_hash()) {
-        header.nonce += 1;
-    }
-    header
+    })
 }
 
 /// A miner by the rules, with a chain of its own, from height 0.

@@ -23,9 +23,8 @@ use coxswain_bitcoin::{
     },
 };
 use coxswain_rules::units::Height;
-use coxswain_testkit::{BitcoinServer, Regtest, Reply, Serving};
+use coxswain_testkit::{BitcoinServer, RecordedRetarget, Regtest, Reply, Serving, worked};
 use proptest::prelude::*;
-use serde::Deserialize;
 
 fn backend(server: &BitcoinServer) -> Backends {
     let endpoint = Endpoint::new(server.url(), Limits::default()).unwrap();
@@ -322,54 +321,18 @@ async fn a_proof_that_blocks_come_into_is_read_again() {
     assert_eq!(asked_for, 3);
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vectors {
-    what: String,
-    retargets: Vec<Recorded>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Recorded {
-    first_of_old_epoch: RecordedHeader,
-    headers: Vec<RecordedHeader>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecordedHeader {
-    height: Height,
-    header: String,
-    hash: BlockHash,
-}
-
-impl RecordedHeader {
-    fn read(&self) -> Header {
-        let header: Header = encode::deserialize_hex(&self.header).unwrap();
-        assert_eq!(header.block_hash(), self.hash);
-        header
-    }
-}
-
 /// Mainnet's retargets: the proof of each, its length, and the old epoch's first header.
 fn retargets() -> Vec<(RetargetProof, u32, Header)> {
-    let Vectors { what, retargets } =
-        serde_json::from_str(include_str!("../../vectors/retargets.json")).unwrap();
-    assert!(what.contains("two difficulty retargets") && retargets.len() == 2);
-    let proofs = retargets.iter().zip([9, 6]).map(|(recorded, length)| {
-        let (start, listed) = (&recorded.first_of_old_epoch, &recorded.headers);
-        let height = start.height.saturating_add(EPOCH);
-        assert!(
-            listed
-                .iter()
-                .map(|header| header.height)
-                .eq((listed[0].height.0..).map(Height).take(listed.len()))
-        );
-        let headers: Vec<_> = listed.iter().map(RecordedHeader::read).collect();
-        let skipped = usize::try_from(height.saturating_sub(length).0 - listed[0].height.0).unwrap();
-        let headers = headers.into_iter().skip(skipped).take(2 * length as usize).collect();
-        (RetargetProof { height, headers }, length, start.read())
+    let proofs = RecordedRetarget::all().into_iter().zip([9, 6]).map(|(recorded, length)| {
+        let RecordedRetarget { first_of_old_epoch: (start, first), headers: listed } = recorded;
+        let height = start.saturating_add(EPOCH);
+        let lowest = listed[0].0;
+        let heights = (lowest.0..).map(Height).take(listed.len());
+        assert!(listed.iter().map(|(height, _)| *height).eq(heights));
+        let skipped = usize::try_from(height.saturating_sub(length).0 - lowest.0).unwrap();
+        let headers = listed.into_iter().map(|(_, header)| header);
+        let headers = headers.skip(skipped).take(2 * length as usize).collect();
+        (RetargetProof { height, headers }, length, first)
     });
     proofs.collect()
 }
@@ -436,13 +399,13 @@ fn a_retarget_waits_for_the_relays_clock() {
 fn a_retarget_to_another_difficulty_is_refused() {
     let rules = HeaderRules { limit: Target::MAX_ATTAINABLE_REGTEST, ..HeaderRules::MAINNET };
     let easy = CompactTarget::from_consensus(0x2000_ffff);
-    let start = mined(BlockHash::all_zeros(), easy, 1_000_000);
+    let start = worked(header(BlockHash::all_zeros(), easy, 1_000_000));
     // The epoch took half its time.
     let end = start.time + 1_209_600 / 2;
     let chain = |bits: [CompactTarget; 4]| {
         let (mut parent, mut headers) = (BlockHash::all_zeros(), Vec::new());
         for (bits, time) in bits.into_iter().zip([end - 1, end, end + 1, end + 2]) {
-            headers.push(mined(parent, bits, time));
+            headers.push(worked(header(parent, bits, time)));
             parent = headers.last().unwrap().block_hash();
         }
         RetargetProof { height: Height(2 * EPOCH), headers }
@@ -455,13 +418,4 @@ fn a_retarget_to_another_difficulty_is_refused() {
     assert_eq!(check([next, easy, next, next]), other(0, easy, next));
     assert_eq!(check([easy, easy, easy, next]), other(2, next, easy));
     assert_eq!(check([easy, easy, next, easy]), other(3, next, easy));
-}
-
-/// A header with the work that its bits name.
-fn mined(parent: BlockHash, bits: CompactTarget, time: u32) -> Header {
-    let mut header = header(parent, bits, time);
-    while !header.target().is_met_by(header.block_hash()) {
-        header.nonce += 1;
-    }
-    header
 }

@@ -13,47 +13,30 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator};
+use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator};
 use serde_json::{Value, json};
 
-use crate::support::{Run, coxswain};
+use crate::support::{Run, coxswain, coxswain_of};
 
-struct Bench {
-    scene: Scene,
-    rpc_url: String,
-    validator: Address,
+async fn validate(scene: &Scene, document: &Value, more: &[&str]) -> Run {
+    coxswain_of(&scene.world, "validate", document, more).await
 }
 
-impl Bench {
-    async fn set_up() -> Self {
-        let scene = Scene::set(|_| ()).await.unwrap();
-        let validator = scene.world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        Self { rpc_url: scene.world.chain.endpoint(), scene, validator }
-    }
+fn heartbeat(scene: &Scene) -> Value {
+    json!({
+        "action": "heartbeat",
+        "wallet": scene.working.key_hash().to_string(),
+        "message": "0xffffffffffffffff0123456789abcdef",
+    })
+}
 
-    async fn validate(&self, document: &Value, more: &[&str]) -> Run {
-        let validator = self.validator.to_string();
-        let mut arguments = vec!["validate", "--rpc-url", &self.rpc_url, "--validator", &validator];
-        arguments.extend(more);
-        coxswain(&arguments, &document.to_string()).await
-    }
-
-    fn heartbeat(&self) -> Value {
-        json!({
-            "action": "heartbeat",
-            "wallet": self.scene.working.key_hash().to_string(),
-            "message": "0xffffffffffffffff0123456789abcdef",
-        })
-    }
-
-    fn sweep(&self, deposits: Vec<Value>) -> Value {
-        json!({
-            "action": "deposit-sweep",
-            "wallet": self.scene.working.key_hash().to_string(),
-            "fee": 20_000,
-            "deposits": deposits,
-        })
-    }
+fn sweep(scene: &Scene, deposits: Vec<Value>) -> Value {
+    json!({
+        "action": "deposit-sweep",
+        "wallet": scene.working.key_hash().to_string(),
+        "fee": 20_000,
+        "deposits": deposits,
+    })
 }
 
 fn deposit(deposit: &Deposit) -> Value {
@@ -81,37 +64,38 @@ fn with_script(deposit: &Deposit) -> Value {
 
 #[tokio::test]
 async fn a_valid_proposal_exits_0_and_names_validator_chain_and_block() {
-    let bench = Bench::set_up().await;
-    let run = bench.validate(&bench.heartbeat(), &[]).await;
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let run = validate(&scene, &heartbeat(&scene), &[]).await;
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
     assert!(run.stdout.starts_with("VALID"), "{run:?}");
     assert!(
-        run.stdout.contains(&format!("asked of {} on chain 31337\n           at block", bench.validator)),
+        run.stdout
+            .contains(&format!("asked of {} on chain 31337\n           at block", scene.world.validator)),
         "{run:?}"
     );
 
-    let json = bench.validate(&bench.heartbeat(), &["--json", "--network", "local"]).await.json();
+    let json = validate(&scene, &heartbeat(&scene), &["--json", "--network", "local"]).await.json();
     assert_eq!(json["verdict"], "valid");
     assert_eq!(json["action"], "heartbeat");
-    assert_eq!(json["wallet"], bench.scene.working.key_hash().to_string());
-    assert_eq!(json["validator"], bench.validator.to_string());
+    assert_eq!(json["wallet"], scene.working.key_hash().to_string());
+    assert_eq!(json["validator"], scene.world.validator.to_string());
     assert_eq!(json["chainId"], 31337);
-    assert_eq!(json["block"]["timestamp"], bench.scene.world.chain.now().await.unwrap());
+    assert_eq!(json["block"]["timestamp"], scene.world.chain.now().await.unwrap());
 }
 
 #[tokio::test]
 async fn a_rejected_proposal_exits_1_and_names_rule_item_actual_and_bound() {
-    let bench = Bench::set_up().await;
-    let mut document = bench.heartbeat();
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let mut document = heartbeat(&scene);
     document["message"] = json!("0x00");
-    let run = bench.validate(&document, &[]).await;
+    let run = validate(&scene, &document, &[]).await;
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.stdout.starts_with("REJECTED"), "{run:?}");
     assert!(run.stdout.contains("HB-1 does not hold"), "{run:?}");
 
-    let first = &bench.scene.deposits[0];
-    let document = bench.sweep(vec![deposit(first), deposit(&bench.scene.unspendable)]);
-    let run = bench.validate(&document, &["--json"]).await;
+    let first = &scene.deposits[0];
+    let document = sweep(&scene, vec![deposit(first), deposit(&scene.unspendable)]);
+    let run = validate(&scene, &document, &["--json"]).await;
     assert_eq!(run.code, 1, "{run:?}");
     let json = run.json();
     assert_eq!(
@@ -119,9 +103,9 @@ async fn a_rejected_proposal_exits_1_and_names_rule_item_actual_and_bound() {
         (&json!("rejected"), &json!("DS-11"), &json!(1))
     );
 
-    let mut document = bench.sweep(vec![deposit(first)]);
+    let mut document = sweep(&scene, vec![deposit(first)]);
     document["fee"] = json!("100001");
-    let json = bench.validate(&document, &["--json"]).await.json();
+    let json = validate(&scene, &document, &["--json"]).await.json();
     assert_eq!(
         (&json["rule"], &json["actual"], &json["bound"]),
         (&json!("DS-6"), &json!(100_001), &json!(100_000))
@@ -131,41 +115,41 @@ async fn a_rejected_proposal_exits_1_and_names_rule_item_actual_and_bound() {
 
 #[tokio::test]
 async fn a_sweeps_extra_info_comes_from_the_file_or_from_the_chains_events() {
-    let bench = Bench::set_up().await;
-    let deposits = &bench.scene.deposits;
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let deposits = &scene.deposits;
     for documents in [
         deposits.iter().map(deposit).collect(),
         deposits.iter().map(with_script).collect(),
         vec![deposit(&deposits[0]), with_script(&deposits[1])],
     ] {
-        let run = bench.validate(&bench.sweep(documents), &[]).await;
+        let run = validate(&scene, &sweep(&scene, documents), &[]).await;
         assert_eq!(run.code, 0, "{run:?}");
     }
 
     let mut elsewhere = deposit(&deposits[0]);
     elsewhere["revealBlock"] = json!(1);
-    let run = bench.validate(&bench.sweep(vec![elsewhere]), &["--json"]).await;
+    let run = validate(&scene, &sweep(&scene, vec![elsewhere]), &["--json"]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-reveal")), "{run:?}");
 
     let mut nowhere = deposit(&deposits[0]);
     nowhere.as_object_mut().unwrap().remove("revealBlock");
-    let run = bench.validate(&bench.sweep(vec![nowhere]), &[]).await;
+    let run = validate(&scene, &sweep(&scene, vec![nowhere]), &[]).await;
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.stderr.contains("deposits[0].revealBlock"), "{run:?}");
 }
 
 #[tokio::test]
 async fn what_was_probably_meant_is_hinted_at() {
-    let bench = Bench::set_up().await;
+    let scene = Scene::set(|_| ()).await.unwrap();
     let hints = async |document: &Value| {
-        let run = bench.validate(document, &["--json"]).await;
+        let run = validate(&scene, document, &["--json"]).await;
         assert_ne!(run.code, 0, "{run:?}");
         let hints = run.json()["hints"].as_array().cloned().unwrap_or_default();
-        let text = bench.validate(document, &[]).await.stdout;
+        let text = validate(&scene, document, &[]).await.stdout;
         assert_eq!(text.matches("\n           hint: ").count(), hints.len(), "{text}");
         hints.iter().map(|hint| hint.as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let known = &bench.scene.deposits[0];
+    let known = &scene.deposits[0];
     let turned = {
         let mut bytes = alloy_primitives::hex::decode(known.outpoint.txid.to_string()).unwrap();
         bytes.reverse();
@@ -177,7 +161,7 @@ async fn what_was_probably_meant_is_hinted_at() {
     let expected = format!(
         "deposit 0: the same bytes reversed are known: a txid is written in Bitcoin's display order, {right}"
     );
-    assert_eq!(hints(&bench.sweep(vec![deposit])).await, [expected]);
+    assert_eq!(hints(&sweep(&scene, vec![deposit])).await, [expected]);
 
     // One block beside the reveal, and a block that is not there yet.
     for (block, words) in [
@@ -189,11 +173,11 @@ async fn what_was_probably_meant_is_hinted_at() {
     ] {
         let mut deposit = self::deposit(known);
         deposit["revealBlock"] = json!(block);
-        let hints = hints(&bench.sweep(vec![deposit])).await;
+        let hints = hints(&sweep(&scene, vec![deposit])).await;
         assert!(hints.iter().any(|hint| hint.contains(&words)), "{words}: {hints:?}");
     }
 
-    let mut mistyped = bench.heartbeat();
+    let mut mistyped = heartbeat(&scene);
     mistyped["wallet"] = json!(format!("0x{}", "12".repeat(20)));
     mistyped["action"] = json!("redemption");
     mistyped.as_object_mut().unwrap().remove("message").unwrap();
@@ -205,9 +189,9 @@ async fn what_was_probably_meant_is_hinted_at() {
         "{found:?}"
     );
 
-    let script = &bench.scene.requests[0].script;
+    let script = &scene.requests[0].script;
     let mut prefixed = mistyped;
-    prefixed["wallet"] = json!(bench.scene.working.key_hash().to_string());
+    prefixed["wallet"] = json!(scene.working.key_hash().to_string());
     prefixed["redeemerOutputScripts"] = json!([format!("0x{:02x}{script:x}", script.len())]);
     let found = hints(&prefixed).await;
     assert_eq!(
@@ -217,29 +201,29 @@ async fn what_was_probably_meant_is_hinted_at() {
         )]
     );
 
-    let moved = bench.scene.moved;
+    let moved = scene.moved;
     let mut bytes = alloy_primitives::hex::decode(moved.txid.to_string()).unwrap();
     bytes.reverse();
     let sweep = json!({
-        "action": "moved-funds-sweep", "wallet": bench.scene.working.key_hash().to_string(), "fee": 4_000,
+        "action": "moved-funds-sweep", "wallet": scene.working.key_hash().to_string(), "fee": 4_000,
         "movingFundsTxid": alloy_primitives::hex::encode(bytes), "movingFundsOutputIndex": moved.vout,
     });
     let found = hints(&sweep).await;
     assert!(found[0].ends_with(&moved.txid.to_string()), "{found:?}");
 
     // What is known and broken otherwise needs no hint.
-    let mut message = bench.heartbeat();
+    let mut message = heartbeat(&scene);
     message["message"] = json!("0x00");
     assert_eq!(hints(&message).await, [""; 0]);
 }
 
 #[tokio::test]
 async fn the_deployed_validator_can_be_asked_too() {
-    let bench = Bench::set_up().await;
-    let deployed =
-        bench.scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap().to_string();
-    let arguments = ["validate", "--rpc-url", &bench.rpc_url, "--validator", &deployed, "--json"];
-    let mut document = bench.sweep(vec![deposit(&bench.scene.deposits[0])]);
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let deployed = scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap().to_string();
+    let arguments =
+        ["validate", "--rpc-url", &scene.world.chain.endpoint(), "--validator", &deployed, "--json"];
+    let mut document = sweep(&scene, vec![deposit(&scene.deposits[0])]);
     assert_eq!(coxswain(&arguments, &document.to_string()).await.code, 0);
     document["fee"] = json!(0);
     let run = coxswain(&arguments, &document.to_string()).await;
@@ -249,29 +233,29 @@ async fn the_deployed_validator_can_be_asked_too() {
 
 #[tokio::test]
 async fn a_block_is_named_by_number_hash_or_tag() {
-    let bench = Bench::set_up().await;
+    let scene = Scene::set(|_| ()).await.unwrap();
     // A block's age is the clock's, and moves on between two calls.
     let at = |json: &Value| ["number", "hash", "timestamp"].map(|field| json["block"][field].clone());
-    let run = bench.validate(&bench.heartbeat(), &["--json"]).await;
+    let run = validate(&scene, &heartbeat(&scene), &["--json"]).await;
     let (head, expected) = (run.json()["block"].clone(), at(&run.json()));
     let (number, hash) = (head["number"].to_string(), head["hash"].as_str().unwrap());
     for block in [number.as_str(), hash, "latest"] {
-        let json = bench.validate(&bench.heartbeat(), &["--json", "--block", block]).await.json();
+        let json = validate(&scene, &heartbeat(&scene), &["--json", "--block", block]).await.json();
         assert_eq!(at(&json), expected, "{block}");
     }
     // Before the validator was there.
-    let run = bench.validate(&bench.heartbeat(), &["--json", "--block", "1"]).await;
+    let run = validate(&scene, &heartbeat(&scene), &["--json", "--block", "1"]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-code")), "{run:?}");
-    let run = bench.validate(&bench.heartbeat(), &["--json", "--block", "999999"]).await;
+    let run = validate(&scene, &heartbeat(&scene), &["--json", "--block", "999999"]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-block")), "{run:?}");
-    let run = bench.validate(&bench.heartbeat(), &["--block", "soon"]).await;
+    let run = validate(&scene, &heartbeat(&scene), &["--block", "soon"]).await;
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.stderr.contains("`soon` is no block"), "{run:?}");
 }
 
 #[tokio::test]
 async fn faults_exit_3_and_name_their_cause() {
-    let bench = Bench::set_up().await;
+    let scene = Scene::set(|_| ()).await.unwrap();
     // A server that proves what it doesn't say has said it.
     let meet = |fault: Reply| {
         move |method: &str| match method {
@@ -279,19 +263,19 @@ async fn faults_exit_3_and_name_their_cause() {
             _ => Reply::Forward,
         }
     };
-    let validator = bench.validator.to_string();
+    let validator = scene.world.validator.to_string();
     for (fault, cause, words) in [
         (Reply::Cut, "interrupted", "was lost before the answer came"),
         (Reply::Body("<html>".to_owned()), "garbage", "can't be understood"),
         (Reply::Result(json!("0x")), "garbage", "it is empty"),
         (Reply::Status(404), "http-status", "HTTP status 404"),
     ] {
-        let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet(fault)).await.unwrap();
+        let node = FaultyEndpoint::start(scene.world.chain.url(), meet(fault)).await.unwrap();
         let arguments = ["validate", "--rpc-url", node.url().as_str(), "--validator", &validator];
-        let run = coxswain(&arguments, &bench.heartbeat().to_string()).await;
+        let run = coxswain(&arguments, &heartbeat(&scene).to_string()).await;
         assert_eq!(run.code, 3, "{run:?}");
         assert!(run.stdout.starts_with("UNDECIDED") && run.stdout.contains(words), "{run:?}");
-        let run = coxswain(&[&arguments[..], &["--json"]].concat(), &bench.heartbeat().to_string()).await;
+        let run = coxswain(&[&arguments[..], &["--json"]].concat(), &heartbeat(&scene).to_string()).await;
         assert_eq!(
             (&run.json()["verdict"], &run.json()["cause"]),
             (&json!("undecided"), &json!(cause)),
@@ -299,7 +283,7 @@ async fn faults_exit_3_and_name_their_cause() {
         );
     }
 
-    let run = bench.validate(&bench.heartbeat(), &["--json", "--network", "mainnet"]).await;
+    let run = validate(&scene, &heartbeat(&scene), &["--json", "--network", "mainnet"]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("wrong-chain")), "{run:?}");
     assert!(
         run.json()["reason"].as_str().unwrap().contains("serves chain 31337, which is not mainnet"),
@@ -307,14 +291,15 @@ async fn faults_exit_3_and_name_their_cause() {
     );
 
     let nobody = Address::repeat_byte(0xab).to_string();
-    let arguments = ["validate", "--rpc-url", &bench.rpc_url, "--json", "--validator", &nobody];
-    let run = coxswain(&arguments, &bench.heartbeat().to_string()).await;
+    let arguments =
+        ["validate", "--rpc-url", &scene.world.chain.endpoint(), "--json", "--validator", &nobody];
+    let run = coxswain(&arguments, &heartbeat(&scene).to_string()).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-code")), "{run:?}");
 
-    let run = bench.validate(&bench.heartbeat(), &["--json", "--bridge", &nobody]).await;
+    let run = validate(&scene, &heartbeat(&scene), &["--json", "--bridge", &nobody]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("other-bridge")), "{run:?}");
-    let bridge = bench.scene.world.bridge.address().to_string();
-    assert_eq!(bench.validate(&bench.heartbeat(), &["--bridge", &bridge]).await.code, 0);
+    let bridge = scene.world.bridge.address().to_string();
+    assert_eq!(validate(&scene, &heartbeat(&scene), &["--bridge", &bridge]).await.code, 0);
 }
 
 #[tokio::test]
@@ -367,18 +352,18 @@ async fn usage_and_malformed_input_exit_2_with_nothing_on_stdout() {
 
 #[tokio::test]
 async fn inc_25_the_next_endpoint_is_asked_when_one_is_dead_or_dies() {
-    let bench = Bench::set_up().await;
-    let validator = bench.validator.to_string();
-    let heartbeat = bench.heartbeat().to_string();
-    let honest =
-        async || FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let validator = scene.world.validator.to_string();
+    let heartbeat = heartbeat(&scene).to_string();
+    let honest = async || FaultyEndpoint::start(scene.world.chain.url(), |_| Reply::Forward).await.unwrap();
     let third = honest().await;
     let validate = async |first: &str, others: &[&str]| {
         let mut arguments = vec!["validate", "--validator", &validator, "--json", "--rpc-url", first];
         arguments.extend(others.iter().flat_map(|url| ["--rpc-url", *url]));
         coxswain(&arguments, &heartbeat).await
     };
-    let (two, three) = ([bench.rpc_url.as_str()], [bench.rpc_url.as_str(), third.url().as_str()]);
+    let honest = scene.world.chain.endpoint();
+    let (two, three) = ([honest.as_str()], [honest.as_str(), third.url().as_str()]);
     // Of two, the word of the one that answers is taken where the other says nothing at all, and shown to be that.
     let run = validate("http://127.0.0.1:1", &two).await;
     assert_eq!(run.code, 0, "{run:?}");
@@ -396,7 +381,7 @@ async fn inc_25_the_next_endpoint_is_asked_when_one_is_dead_or_dies() {
                 Ok(_) => Reply::Forward,
                 Err(_) => Reply::Cut,
             };
-            FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet).await.unwrap()
+            FaultyEndpoint::start(scene.world.chain.url(), meet).await.unwrap()
         };
         let node = dying().await;
         let run = validate(node.url().as_str(), &three).await;
@@ -417,21 +402,24 @@ async fn inc_25_the_next_endpoint_is_asked_when_one_is_dead_or_dies() {
         run.json()["reason"].as_str().unwrap().starts_with("no endpoint is fit to be asked: "),
         "{run:?}"
     );
-    let run = coxswain(&["window", "--rpc-url", "http://127.0.0.1:1", "--rpc-url", &bench.rpc_url], "").await;
+    let run = coxswain(
+        &["window", "--rpc-url", "http://127.0.0.1:1", "--rpc-url", &scene.world.chain.endpoint()],
+        "",
+    )
+    .await;
     assert_eq!(run.code, 0, "{run:?}");
 }
 
 #[tokio::test]
 async fn inc_47_what_is_known_less_well_than_required_is_undecided() {
-    let bench = Bench::set_up().await;
-    let valid = bench.heartbeat();
-    let mut broken = bench.heartbeat();
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let valid = heartbeat(&scene);
+    let mut broken = heartbeat(&scene);
     broken["message"] = json!("0x00");
-    let honest =
-        async || FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let honest = async || FaultyEndpoint::start(scene.world.chain.url(), |_| Reply::Forward).await.unwrap();
     // One server alone names the block: all that is read at it is its word, whatever it proves.
     for (document, code) in [(&valid, 0), (&broken, 1)] {
-        let run = bench.validate(document, &["--json"]).await;
+        let run = validate(&scene, document, &["--json"]).await;
         assert_eq!(run.code, code, "{run:?}");
         assert_eq!(
             run.json()["assurance"],
@@ -439,35 +427,36 @@ async fn inc_47_what_is_known_less_well_than_required_is_undecided() {
             "{run:?}"
         );
         for required in ["agreed", "proven"] {
-            let run = bench.validate(document, &["--json", "--require", required]).await;
+            let run = validate(&scene, document, &["--json", "--require", required]).await;
             assert_eq!((run.code, &run.json()["cause"]), (3, &json!("too-weak")), "{run:?}");
         }
     }
     // Unless its hash is given.
-    let hash = bench.validate(&valid, &["--json"]).await.json()["block"]["hash"].as_str().unwrap().to_owned();
-    let run = bench.validate(&valid, &["--require", "proven", "--block", &hash]).await;
+    let hash =
+        validate(&scene, &valid, &["--json"]).await.json()["block"]["hash"].as_str().unwrap().to_owned();
+    let run = validate(&scene, &valid, &["--require", "proven", "--block", &hash]).await;
     assert_eq!(run.code, if cfg!(feature = "proven") { 0 } else { 3 }, "{run:?}");
     // Two name it.
     let other = honest().await;
     let more = ["--rpc-url", other.url().as_str(), "--json", "--require"];
-    let run = bench.validate(&valid, &[&more[..], &["agreed"]].concat()).await;
+    let run = validate(&scene, &valid, &[&more[..], &["agreed"]].concat()).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(run.json()["assurance"]["block"], json!({ "namedBy": 2, "of": 2 }));
-    let run = bench.validate(&broken, &[&more[..], &["proven"]].concat()).await;
+    let run = validate(&scene, &broken, &[&more[..], &["proven"]].concat()).await;
     assert_eq!(run.code, if cfg!(feature = "proven") { 1 } else { 3 }, "{run:?}");
-    let run = bench.validate(&valid, &["--require", "word"]).await;
+    let run = validate(&scene, &valid, &["--require", "word"]).await;
     assert_eq!(run.code, 2, "{run:?}");
     // A setting raises how many must agree: both must, though one is dead.
     let dead = ["--rpc-url", "http://127.0.0.1:1"];
-    assert_eq!(bench.validate(&valid, &dead).await.code, 0);
-    let run = bench.validate(&valid, &[&dead[..], &["--quorum", "2"]].concat()).await;
+    assert_eq!(validate(&scene, &valid, &dead).await.code, 0);
+    let run = validate(&scene, &valid, &[&dead[..], &["--quorum", "2"]].concat()).await;
     assert_eq!(run.code, 3, "{run:?}");
-    let run = bench.validate(&valid, &["--quorum", "2"]).await;
+    let run = validate(&scene, &valid, &["--quorum", "2"]).await;
     assert_eq!(run.code, 2, "a quorum of 2 of 1 server can't be met: {run:?}");
     let (third, urls) = (honest().await, [&more[..2], &["--json"]].concat());
     let of = async |more: &[&str]| {
         let urls = [&urls[..], &["--rpc-url", third.url().as_str()], more].concat();
-        bench.validate(&valid, &urls).await.json()["assurance"]["block"]["of"].clone()
+        validate(&scene, &valid, &urls).await.json()["assurance"]["block"]["of"].clone()
     };
     assert_eq!((of(&[]).await, of(&["--loopback-is-one"]).await), (json!(3), json!(2)));
 }
@@ -477,26 +466,32 @@ const BEST: &str = if cfg!(feature = "proven") { "proven" } else { "word" };
 
 #[tokio::test]
 async fn an_unknown_chain_needs_a_validator() {
-    let bench = Bench::set_up().await;
+    let scene = Scene::set(|_| ()).await.unwrap();
     let meet =
         |method: &str| if method == "eth_chainId" { Reply::Result(json!("0x7")) } else { Reply::Forward };
-    let node = FaultyEndpoint::start(bench.rpc_url.parse().unwrap(), meet).await.unwrap();
-    for url in [node.url().as_str(), &bench.rpc_url] {
-        let run = coxswain(&["validate", "--rpc-url", url], &bench.heartbeat().to_string()).await;
+    let node = FaultyEndpoint::start(scene.world.chain.url(), meet).await.unwrap();
+    for url in [node.url().as_str(), &scene.world.chain.endpoint()] {
+        let run = coxswain(&["validate", "--rpc-url", url], &heartbeat(&scene).to_string()).await;
         assert_eq!(run.code, 2, "{run:?}");
         assert!(run.stderr.contains("give its address with --validator"), "{run:?}");
     }
     let arguments =
-        ["validate", "--rpc-url", node.url().as_str(), "--validator", &bench.validator.to_string()];
-    assert_eq!(coxswain(&arguments, &bench.heartbeat().to_string()).await.code, 0);
+        ["validate", "--rpc-url", node.url().as_str(), "--validator", &scene.world.validator.to_string()];
+    assert_eq!(coxswain(&arguments, &heartbeat(&scene).to_string()).await.code, 0);
 }
 
 #[tokio::test]
 async fn a_proposal_is_read_from_a_file_too() {
-    let bench = Bench::set_up().await;
+    let scene = Scene::set(|_| ()).await.unwrap();
     let file = std::env::temp_dir().join(format!("coxswain-{}.json", std::process::id()));
-    std::fs::write(&file, bench.heartbeat().to_string()).unwrap();
-    let arguments = ["validate", "--rpc-url", &bench.rpc_url, "--validator", &bench.validator.to_string()];
+    std::fs::write(&file, heartbeat(&scene).to_string()).unwrap();
+    let arguments = [
+        "validate",
+        "--rpc-url",
+        &scene.world.chain.endpoint(),
+        "--validator",
+        &scene.world.validator.to_string(),
+    ];
     let run = coxswain(&[&arguments[..], &[file.to_str().unwrap()]].concat(), "").await;
     std::fs::remove_file(&file).unwrap();
     assert_eq!(run.code, 0, "{run:?}");

@@ -7,24 +7,23 @@
 )]
 
 use coxswain_rules::Action;
-use coxswain_testkit::{BitcoinServer, FaultyEndpoint, Reply, Scene, Serving, our_validator};
+use coxswain_testkit::{BitcoinServer, FaultyEndpoint, Reply, Scene, Serving};
 use serde_json::{Value, json};
 
-use crate::support::{Run, coxswain};
+use crate::support::{Run, coxswain, coxswain_of};
 
-struct Bench {
+/// The scene, with its Bitcoin behind a node.
+struct Completed {
     scene: Scene,
-    validator: String,
     core: BitcoinServer,
 }
 
-impl Bench {
+impl Completed {
     async fn set_up() -> Self {
         let scene = Scene::set(|_| ()).await.unwrap();
-        let validator = scene.world.deploy_validator(&our_validator().unwrap()).await.unwrap().to_string();
         let bitcoin = &scene.world.bitcoin;
         let core = BitcoinServer::core(bitcoin, Serving::default(), |_, _| Reply::Forward).await.unwrap();
-        Self { scene, validator, core }
+        Self { scene, core }
     }
 
     /// Deposits by name and reveal block alone.
@@ -50,23 +49,21 @@ impl Bench {
     }
 
     async fn run(&self, command: &str, document: &Value, more: &[&str]) -> Run {
-        let rpc_url = self.scene.world.chain.endpoint();
-        let arguments = [command, "--validator", &self.validator, "--rpc-url", &rpc_url];
-        coxswain(&[&arguments, more].concat(), &document.to_string()).await
+        coxswain_of(&self.scene.world, command, document, more).await
     }
 }
 
 #[tokio::test]
 async fn what_a_document_leaves_out_is_looked_up() {
-    let bench = Bench::set_up().await;
-    let bitcoin = bench.core.url().to_string();
-    for document in [bench.sweep(), bench.moving_funds()] {
+    let completed = Completed::set_up().await;
+    let bitcoin = completed.core.url().to_string();
+    for document in [completed.sweep(), completed.moving_funds()] {
         for command in ["validate", "explain"] {
-            let run = bench.run(command, &document, &["--bitcoin-url", &bitcoin]).await;
+            let run = completed.run(command, &document, &["--bitcoin-url", &bitcoin]).await;
             assert_eq!(run.code, 0, "{command}: {run:?}");
         }
         // A person who forgot is told what is missing.
-        let run = bench.run("validate", &document, &[]).await;
+        let run = completed.run("validate", &document, &[]).await;
         assert_eq!(run.code, 2, "{run:?}");
         assert!(run.stderr.contains("neither given, nor a Bitcoin endpoint to look it up"), "{run:?}");
     }
@@ -74,13 +71,13 @@ async fn what_a_document_leaves_out_is_looked_up() {
 
 #[tokio::test]
 async fn all_reveals_are_one_request_and_the_main_utxo_another() {
-    let bench = Bench::set_up().await;
-    let upstream = bench.scene.world.chain.endpoint().parse().unwrap();
+    let completed = Completed::set_up().await;
+    let upstream = completed.scene.world.chain.url();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
-    let (rpc_url, bitcoin) = (node.url().to_string(), bench.core.url().to_string());
-    let arguments =
-        ["validate", "--validator", &bench.validator, "--rpc-url", &rpc_url, "--bitcoin", &bitcoin];
-    let run = coxswain(&arguments, &bench.sweep().to_string()).await;
+    let (rpc_url, bitcoin) = (node.url().to_string(), completed.core.url().to_string());
+    let validator = completed.scene.world.validator.to_string();
+    let arguments = ["validate", "--validator", &validator, "--rpc-url", &rpc_url, "--bitcoin", &bitcoin];
+    let run = coxswain(&arguments, &completed.sweep().to_string()).await;
     assert_eq!(run.code, 0, "{run:?}");
     let methods = node.methods();
     assert_eq!(methods.iter().filter(|method| *method == "eth_getLogs").count(), 2, "{methods:?}");
@@ -88,9 +85,9 @@ async fn all_reveals_are_one_request_and_the_main_utxo_another() {
 
 #[tokio::test]
 async fn what_can_not_be_looked_up_is_undecided() {
-    let bench = Bench::set_up().await;
-    let bitcoin = bench.core.url().to_string();
-    let mut unknown = bench.sweep();
+    let completed = Completed::set_up().await;
+    let bitcoin = completed.core.url().to_string();
+    let mut unknown = completed.sweep();
     unknown["deposits"][0]["txid"] = json!("11".repeat(32));
     unknown["deposits"][0]["script"] = json!({
         "blindingFactor": "0xf9f0c90d00039523",
@@ -98,24 +95,26 @@ async fn what_can_not_be_looked_up_is_undecided() {
         "refundPublicKeyHash": "0x28e081f285138ccbe389c1eb8985716230129f89",
         "refundLocktime": "0x60bcea61",
     });
-    let run = bench.run("validate", &unknown, &["--bitcoin-url", &bitcoin, "--json"]).await;
+    let run = completed.run("validate", &unknown, &["--bitcoin-url", &bitcoin, "--json"]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("no-transaction")), "{run:?}");
-    let run = bench.run("validate", &bench.sweep(), &["--bitcoin-url", "tcp://127.0.0.1:1", "--json"]).await;
+    let run = completed
+        .run("validate", &completed.sweep(), &["--bitcoin-url", "tcp://127.0.0.1:1", "--json"])
+        .await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("bitcoin")), "{run:?}");
 }
 
 #[tokio::test]
 async fn with_bitcoin_the_other_steps_are_shown_beside_the_contracts_verdict() {
-    let bench = Bench::set_up().await;
-    let bitcoin = bench.core.url().to_string();
+    let completed = Completed::set_up().await;
+    let bitcoin = completed.core.url().to_string();
     let more = ["--bitcoin-url", bitcoin.as_str(), "--json"];
     // The contract accepts what no member would sign yet: the exit code is the contract's.
-    let sweep = (bench.sweep(), "evidence", "reveal-too-shallow", json!([]));
+    let sweep = (completed.sweep(), "evidence", "reveal-too-shallow", json!([]));
     let passed = ["evidence", "contract", "main-utxo", "funding", "outputs", "fee"];
-    let moving_funds = (bench.moving_funds(), "margin", "moving-funds-too-early", json!(passed));
+    let moving_funds = (completed.moving_funds(), "margin", "moving-funds-too-early", json!(passed));
     for (document, step, objection, passed) in [sweep, moving_funds] {
         for command in ["validate", "explain"] {
-            let run = bench.run(command, &document, &more).await;
+            let run = completed.run(command, &document, &more).await;
             let (json, judging) = (run.json(), run.json()["judging"].clone());
             assert_eq!((run.code, &json["verdict"]), (0, &json!("valid")), "{run:?}");
             assert_eq!(
@@ -127,25 +126,26 @@ async fn with_bitcoin_the_other_steps_are_shown_beside_the_contracts_verdict() {
             assert_eq!(judging["passed"], passed);
         }
     }
-    let run = bench.run("validate", &bench.sweep(), &more[..2]).await;
+    let run = completed.run("validate", &completed.sweep(), &more[..2]).await;
     let beside =
         "as a member of the wallet would judge it: rejected at evidence, by word: the reveal of deposit";
     assert!(run.stdout.starts_with("VALID") && run.stdout.contains(beside), "{run:?}");
 
-    bench.scene.world.chain.mine(32).await.unwrap();
-    let run = bench.run("validate", &bench.sweep(), &more).await;
+    completed.scene.world.chain.mine(32).await.unwrap();
+    let run = completed.run("validate", &completed.sweep(), &more).await;
     assert_eq!((run.code, &run.json()["judging"]["verdict"]), (0, &json!("valid")), "{run:?}");
     // What stands for the estimate decides what a leader should pay.
     assert_eq!(run.json()["judging"].get("warning"), None, "{run:?}");
-    let run =
-        bench.run("validate", &bench.sweep(), &[&more[..], &["--fallback-fee-rate", "9999"]].concat()).await;
+    let run = completed
+        .run("validate", &completed.sweep(), &[&more[..], &["--fallback-fee-rate", "9999"]].concat())
+        .await;
     let judging = &run.json()["judging"];
     assert_eq!((run.code, &judging["verdict"]), (0, &json!("valid")), "{run:?}");
     let warning = judging["warning"].as_str().unwrap();
     assert!(warning.starts_with("the fee is 20000 sat, a leader should pay"), "{warning}");
-    let mut free = bench.sweep();
+    let mut free = completed.sweep();
     free["fee"] = json!(0);
-    let run = bench.run("validate", &free, &more).await;
+    let run = completed.run("validate", &free, &more).await;
     let judging = &run.json()["judging"];
     assert_eq!(
         (run.code, &judging["step"], &judging["objection"]),
@@ -153,7 +153,7 @@ async fn with_bitcoin_the_other_steps_are_shown_beside_the_contracts_verdict() {
     );
 
     // Without it, they are not taken.
-    let case = bench.scene.case(Action::Heartbeat).unwrap();
-    let run = bench.run("validate", &coxswain_cli::document::write(&case), &["--json"]).await;
+    let case = completed.scene.case(Action::Heartbeat).unwrap();
+    let run = completed.run("validate", &coxswain_cli::document::write(&case), &["--json"]).await;
     assert_eq!((run.code, run.json().get("judging")), (0, None), "{run:?}");
 }

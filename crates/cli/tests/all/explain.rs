@@ -13,55 +13,42 @@ use coxswain_rules::{Action, Case, RuleId, Subject};
 use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator, sweep};
 use serde_json::{Value, json};
 
-use crate::support::{Run, coxswain};
+use crate::support::{Run, coxswain, coxswain_of};
 
-struct Bench {
-    scene: Scene,
-    rpc_url: String,
-    validator: Address,
+async fn explain(scene: &Scene, document: &Value, more: &[&str]) -> Run {
+    coxswain_of(&scene.world, "explain", document, more).await
 }
 
-impl Bench {
-    async fn set_up() -> Self {
-        let scene = Scene::set(|_| ()).await.unwrap();
-        let validator = scene.world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        Self { rpc_url: scene.world.chain.endpoint(), scene, validator }
-    }
+/// Of another validator, or through another endpoint.
+async fn explain_of(validator: Address, rpc_url: &str, document: &Value, more: &[&str]) -> Run {
+    let validator = validator.to_string();
+    let arguments = [&["explain", "--rpc-url", rpc_url, "--validator", &validator], more].concat();
+    coxswain(&arguments, &document.to_string()).await
+}
 
-    async fn explain(&self, document: &Value, more: &[&str]) -> Run {
-        self.explain_of(self.validator, &self.rpc_url, document, more).await
-    }
+fn valid(scene: &Scene, action: Action) -> Value {
+    document(&scene.case(action).unwrap())
+}
 
-    async fn explain_of(&self, validator: Address, rpc_url: &str, document: &Value, more: &[&str]) -> Run {
-        let validator = validator.to_string();
-        let arguments = [&["explain", "--rpc-url", rpc_url, "--validator", &validator], more].concat();
-        coxswain(&arguments, &document.to_string()).await
-    }
+fn sweep_of(scene: &Scene, deposits: &[Deposit]) -> Value {
+    document(&Case { wallet: scene.working.key_hash(), subject: sweep(deposits) })
+}
 
-    fn document(&self, action: Action) -> Value {
-        document(&self.scene.case(action).unwrap())
-    }
-
-    fn sweep(&self, deposits: &[Deposit]) -> Value {
-        document(&Case { wallet: self.scene.working.key_hash(), subject: sweep(deposits) })
-    }
-
-    /// The endpoint, which meets what asks the validator for a verdict with this reply.
-    async fn falsified(&self, reply: Reply) -> FaultyEndpoint {
-        let validator = json!(self.validator.to_string().to_lowercase());
-        let bridge = json!(hex::encode_prefixed(&keccak256("bridge()")[..4]));
-        // What it proves would contradict it.
-        let unproven = json!({ "code": -32000, "message": "missing trie node" });
-        let meet = move |method: &str, params: &Value| {
-            let call = &params[0];
-            match method {
-                "eth_getProof" => Reply::Error(unproven.clone()),
-                _ if call["to"] == validator && call["input"] != bridge => reply.clone(),
-                _ => Reply::Forward,
-            }
-        };
-        FaultyEndpoint::start_inspecting(self.rpc_url.parse().unwrap(), meet).await.unwrap()
-    }
+/// The endpoint, which meets what asks the validator for a verdict with this reply.
+async fn falsified(scene: &Scene, reply: Reply) -> FaultyEndpoint {
+    let validator = json!(scene.world.validator.to_string().to_lowercase());
+    let bridge = json!(hex::encode_prefixed(&keccak256("bridge()")[..4]));
+    // What it proves would contradict it.
+    let unproven = json!({ "code": -32000, "message": "missing trie node" });
+    let meet = move |method: &str, params: &Value| {
+        let call = &params[0];
+        match method {
+            "eth_getProof" => Reply::Error(unproven.clone()),
+            _ if call["to"] == validator && call["input"] != bridge => reply.clone(),
+            _ => Reply::Forward,
+        }
+    };
+    FaultyEndpoint::start_inspecting(scene.world.chain.url(), meet).await.unwrap()
 }
 
 /// The case as a document.
@@ -120,17 +107,17 @@ fn findings<'a>(json: &'a Value, outcome: &str) -> Vec<(&'a str, Option<u64>)> {
 
 #[tokio::test]
 async fn a_valid_proposal_of_each_action_holds_by_every_rule_and_the_contract_agrees() {
-    let bench = Bench::set_up().await;
+    let scene = Scene::set(|_| ()).await.unwrap();
     for action in Action::ALL {
-        let run = bench.explain(&bench.document(action), &[]).await;
+        let run = explain(&scene, &valid(&scene, action), &[]).await;
         assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
         assert!(run.stdout.starts_with("VALID"), "{run:?}");
         assert!(run.stdout.contains("the rules as evaluated here say the same"), "{run:?}");
 
-        let json = bench.explain(&bench.document(action), &["--json"]).await.json();
+        let json = explain(&scene, &valid(&scene, action), &["--json"]).await.json();
         assert_eq!((&json["verdict"], &json["agreement"]), (&json!("valid"), &json!("full")), "{action}");
-        assert_eq!(json["bridge"], bench.scene.world.bridge.address().to_string());
-        assert_eq!(json["validator"], bench.validator.to_string());
+        assert_eq!(json["bridge"], scene.world.bridge.address().to_string());
+        assert_eq!(json["validator"], scene.world.validator.to_string());
         let held = findings(&json, "holds");
         assert_eq!(held.len(), json["rules"].as_array().unwrap().len(), "{json:#}");
         for rule in RuleId::ALL.iter().filter(|rule| rule.action() == action) {
@@ -146,31 +133,31 @@ async fn a_valid_proposal_of_each_action_holds_by_every_rule_and_the_contract_ag
 
 #[tokio::test]
 async fn every_broken_rule_is_shown_not_only_the_first() {
-    let bench = Bench::set_up().await;
+    let scene = Scene::set(|_| ()).await.unwrap();
     let nobody = json!(Address::repeat_byte(9).to_string().to_lowercase());
 
-    let mut heartbeat = bench.document(Action::Heartbeat);
+    let mut heartbeat = valid(&scene, Action::Heartbeat);
     heartbeat["message"] = json!("0x00");
 
-    let mut sweep = bench.sweep(&[bench.scene.deposits[0].clone(), bench.scene.unspendable.clone()]);
+    let mut sweep = sweep_of(&scene, &[scene.deposits[0].clone(), scene.unspendable.clone()]);
     sweep["fee"] = json!(0);
     sweep["deposits"][0]["txid"] = json!("11".repeat(32));
     let again = sweep["deposits"][1].clone();
     sweep["deposits"].as_array_mut().unwrap().push(again);
 
-    let mut empty = bench.document(Action::Redemption);
+    let mut empty = valid(&scene, Action::Redemption);
     empty["redeemerOutputScripts"] = json!([]);
 
-    let mut redemption = bench.document(Action::Redemption);
-    let young = hex::encode_prefixed(bench.scene.young_request.script.as_bytes());
+    let mut redemption = valid(&scene, Action::Redemption);
+    let young = hex::encode_prefixed(scene.young_request.script.as_bytes());
     redemption["redeemerOutputScripts"].as_array_mut().unwrap().extend([json!("0x51"), json!(young)]);
     redemption["fee"] = json!(10_0000_0000_u64);
 
-    let mut moving = bench.document(Action::MovingFunds);
-    moving["wallet"] = json!(bench.scene.working.key_hash().to_string());
+    let mut moving = valid(&scene, Action::MovingFunds);
+    moving["wallet"] = json!(scene.working.key_hash().to_string());
     moving["fee"] = json!(10_0000_0000_u64);
 
-    let mut moved = bench.document(Action::MovedFundsSweep);
+    let mut moved = valid(&scene, Action::MovedFundsSweep);
     moved["wallet"] = nobody;
     moved["fee"] = json!(0);
 
@@ -217,14 +204,14 @@ async fn every_broken_rule_is_shown_not_only_the_first() {
         (moved, vec![("MS-1", None), ("MS-3", None), ("MS-4", None)], vec![]),
     ];
     for (document, broken, not_evaluable) in cases {
-        let run = bench.explain(&document, &["--json"]).await;
+        let run = explain(&scene, &document, &["--json"]).await;
         assert_eq!(run.code, 1, "{run:?}");
         let json = run.json();
         assert_eq!((&json["verdict"], &json["agreement"]), (&json!("rejected"), &json!("full")), "{json:#}");
         assert_eq!(json["rule"], broken[0].0, "the contract names the first");
         assert_eq!(findings(&json, "broken"), broken, "{json:#}");
         assert_eq!(findings(&json, "not-evaluable"), not_evaluable, "{json:#}");
-        let run = bench.explain(&document, &[]).await;
+        let run = explain(&scene, &document, &[]).await;
         assert!(run.code == 1 && run.stdout.starts_with("REJECTED"), "{run:?}");
         for (rule, _) in broken {
             assert!(run.stdout.contains(&format!("broken         {rule:5}  ")), "{rule}: {}", run.stdout);
@@ -237,19 +224,18 @@ async fn every_broken_rule_is_shown_not_only_the_first() {
 
 #[tokio::test]
 async fn a_rule_shows_what_it_compared() {
-    let bench = Bench::set_up().await;
-    let mut document = bench.document(Action::Redemption);
-    document["redeemerOutputScripts"] =
-        json!([hex::encode_prefixed(bench.scene.young_request.script.as_bytes())]);
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let mut document = valid(&scene, Action::Redemption);
+    document["redeemerOutputScripts"] = json!([hex::encode_prefixed(scene.young_request.script.as_bytes())]);
     document["fee"] = json!(100_001);
-    let json = bench.explain(&document, &["--json"]).await.json();
+    let json = explain(&scene, &document, &["--json"]).await.json();
     let finding = |id: &str| {
         json["rules"].as_array().unwrap().iter().find(|finding| finding["rule"] == id).unwrap().clone()
     };
     let now = json["block"]["timestamp"].as_u64().unwrap();
     // The validator's deployment lies in between, in a block of the same second or a later one.
-    let requested_in = BlockSelector::Number(bench.scene.young_request.request_block);
-    let endpoint = Endpoints::new(bench.rpc_url.parse().unwrap()).unwrap();
+    let requested_in = BlockSelector::Number(scene.young_request.request_block);
+    let endpoint = Endpoints::new(scene.world.chain.url()).unwrap();
     let eligible_after = endpoint.block(requested_in).await.unwrap().unwrap().timestamp.0 + 600;
     assert_eq!(finding("RD-1")["actual"], "Live");
     assert_eq!((&finding("RD-5")["actual"], &finding("RD-5")["bound"]), (&json!(100_001), &json!(1_000_000)));
@@ -259,8 +245,8 @@ async fn a_rule_shows_what_it_compared() {
     );
     assert_eq!((&finding("RD-9")["actual"], &finding("RD-9")["bound"]), (&json!(100_001), &json!(100_000)));
     assert_eq!(finding("RD-9")["item"], 0);
-    let text = bench.explain(&document, &[]).await.stdout;
-    let script = format!("item 0, to script 0x{:x}", bench.scene.young_request.script);
+    let text = explain(&scene, &document, &[]).await.stdout;
+    let script = format!("item 0, to script 0x{:x}", scene.young_request.script);
     let fee = "at most its txMaxFee: 100001, bound 100000\n";
     let (minutes, seconds) = ((eligible_after - now) / 60, (eligible_after - now) % 60);
     let now = " UTC, the block's own time, bound 20";
@@ -280,18 +266,18 @@ fn revert(error: &str, arguments: &[u64]) -> Reply {
 
 #[tokio::test]
 async fn a_disagreement_is_shouted_and_exits_3() {
-    let bench = Bench::set_up().await;
-    let valid = bench.document(Action::MovedFundsSweep);
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let valid = valid(&scene, Action::MovedFundsSweep);
     let mut dear = valid.clone();
     dear["fee"] = json!(10_0000_0000_u64);
     let max_fee =
-        bench.scene.world.bridge.movingFundsParameters().call().await.unwrap().movedFundsSweepTxMaxTotalFee;
+        scene.world.bridge.movingFundsParameters().call().await.unwrap().movedFundsSweepTxMaxTotalFee;
     let yes = Reply::Result(json!(B256::with_last_byte(1)));
     let processed = || revert("SweepRequestNotPending(uint8)", &[2]);
     let too_high = |fee, max_fee| revert("FeeTooHigh(uint256,uint256)", &[fee, max_fee]);
 
-    let honest = bench.falsified(too_high(10_0000_0000, max_fee)).await;
-    let run = bench.explain_of(bench.validator, honest.url().as_str(), &dear, &["--json"]).await;
+    let honest = falsified(&scene, too_high(10_0000_0000, max_fee)).await;
+    let run = explain_of(scene.world.validator, honest.url().as_str(), &dear, &["--json"]).await;
     assert_eq!(
         (run.code, &run.json()["agreement"]),
         (1, &json!("full")),
@@ -305,8 +291,8 @@ async fn a_disagreement_is_shouted_and_exits_3() {
         (&dear, processed(), "rejects the proposal (MS-2", "reject it (MS-5"),
         (&dear, too_high(10_0000_0000, max_fee + 1), "rejects the proposal (MS-5", "reject it (MS-5"),
     ] {
-        let node = bench.falsified(reply).await;
-        let explain = |more| bench.explain_of(bench.validator, node.url().as_str(), document, more);
+        let node = falsified(&scene, reply).await;
+        let explain = |more| explain_of(scene.world.validator, node.url().as_str(), document, more);
         let run = explain(&[]).await;
         assert_eq!(run.code, 3, "{run:?}");
         assert!(run.stdout.starts_with("UNDECIDED"), "{run:?}");
@@ -329,14 +315,14 @@ async fn a_disagreement_is_shouted_and_exits_3() {
 
 #[tokio::test]
 async fn inc_1_the_deployed_validators_difference_is_known_and_its_verdict_stands() {
-    let bench = Bench::set_up().await;
-    let deployed = bench.scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap();
-    let sound = bench.scene.deposits[0].clone();
-    let document = bench.sweep(&[sound, bench.scene.unspendable.clone()]);
-    let run = bench.explain_of(deployed, &bench.rpc_url, &document, &[]).await;
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let deployed = scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap();
+    let sound = scene.deposits[0].clone();
+    let document = sweep_of(&scene, &[sound, scene.unspendable.clone()]);
+    let run = explain_of(deployed, &scene.world.chain.endpoint(), &document, &[]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stdout.starts_with("VALID") && run.stdout.contains("KNOWN DIFFERENCE"), "{run:?}");
-    let json = bench.explain_of(deployed, &bench.rpc_url, &document, &["--json"]).await.json();
+    let json = explain_of(deployed, &scene.world.chain.endpoint(), &document, &["--json"]).await.json();
     assert_eq!((&json["verdict"], &json["agreement"]), (&json!("valid"), &json!("known-difference")));
     assert_eq!(findings(&json, "broken"), [("DS-11", Some(1))]);
 
@@ -344,7 +330,7 @@ async fn inc_1_the_deployed_validators_difference_is_known_and_its_verdict_stand
     let mut repeated = document.clone();
     let again = repeated["deposits"][0].clone();
     repeated["deposits"].as_array_mut().unwrap().push(again);
-    let run = bench.explain_of(deployed, &bench.rpc_url, &repeated, &["--json"]).await;
+    let run = explain_of(deployed, &scene.world.chain.endpoint(), &repeated, &["--json"]).await;
     let json = run.json();
     assert_eq!(
         (run.code, &json["rule"], &json["agreement"]),
@@ -354,46 +340,46 @@ async fn inc_1_the_deployed_validators_difference_is_known_and_its_verdict_stand
     // Where nothing is known to differ, it agrees.
     let mut free = document.clone();
     free["fee"] = json!(0);
-    let run = bench.explain_of(deployed, &bench.rpc_url, &free, &["--json"]).await;
+    let run = explain_of(deployed, &scene.world.chain.endpoint(), &free, &["--json"]).await;
     assert_eq!((run.code, &run.json()["agreement"]), (1, &json!("full")), "{run:?}");
 
     // Ours may not make that difference, nor may the deployed one make another.
-    let yes = bench.falsified(Reply::Result(json!(B256::with_last_byte(1)))).await;
-    let run = bench.explain_of(bench.validator, yes.url().as_str(), &document, &["--json"]).await;
+    let yes = falsified(&scene, Reply::Result(json!(B256::with_last_byte(1)))).await;
+    let run = explain_of(scene.world.validator, yes.url().as_str(), &document, &["--json"]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("disagreement")), "{run:?}");
     let mut script = document.clone();
     script["deposits"][0]["script"]["blindingFactor"] = json!("0xeeeeeeeeeeeeeeee");
-    let run = bench.explain_of(deployed, &bench.rpc_url, &script, &["--json"]).await;
+    let run = explain_of(deployed, &scene.world.chain.endpoint(), &script, &["--json"]).await;
     assert_eq!((run.code, &run.json()["agreement"]), (1, &json!("full")), "{run:?}");
 }
 
 #[tokio::test]
 async fn what_leaves_it_undecided_is_named() {
-    let bench = Bench::set_up().await;
-    let document = bench.document(Action::Heartbeat);
-    let bridge = bench.scene.world.bridge.address().to_string();
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let document = valid(&scene, Action::Heartbeat);
+    let bridge = scene.world.bridge.address().to_string();
 
     // As with `validate`: then nothing is said of rules.
-    let run = bench.explain(&document, &["--json", "--network", "mainnet"]).await;
+    let run = explain(&scene, &document, &["--json", "--network", "mainnet"]).await;
     assert_eq!(
         (run.code, &run.json()["cause"], run.json().get("rules")),
         (3, &json!("wrong-chain"), None),
         "{run:?}"
     );
-    let run = bench.explain(&document, &["--json", "--bridge", &Address::repeat_byte(7).to_string()]).await;
+    let run = explain(&scene, &document, &["--json", "--bridge", &Address::repeat_byte(7).to_string()]).await;
     assert_eq!((run.code, &run.json()["cause"]), (3, &json!("other-bridge")), "{run:?}");
-    assert_eq!(bench.explain(&document, &["--bridge", &bridge]).await.code, 0);
+    assert_eq!(explain(&scene, &document, &["--bridge", &bridge]).await.code, 0);
 
     // The contract has no verdict, but the rules say what they say.
-    let node = bench.falsified(Reply::Result(json!("0x01"))).await;
-    let run = bench.explain_of(bench.validator, node.url().as_str(), &document, &["--json"]).await;
+    let node = falsified(&scene, Reply::Result(json!("0x01"))).await;
+    let run = explain_of(scene.world.validator, node.url().as_str(), &document, &["--json"]).await;
     let json = run.json();
     assert_eq!(
         (run.code, &json["verdict"], &json["cause"]),
         (3, &json!("undecided"), &json!("unknown-answer"))
     );
     assert_eq!((findings(&json, "holds"), json.get("agreement")), (vec![("HB-1", None)], None));
-    let run = bench.explain_of(bench.validator, node.url().as_str(), &document, &[]).await;
+    let run = explain_of(scene.world.validator, node.url().as_str(), &document, &[]).await;
     assert!(run.stdout.starts_with("UNDECIDED") && run.stdout.contains("holds          HB-1"), "{run:?}");
 
     // The contract has a verdict, but the Bridge can't be read.
@@ -402,12 +388,12 @@ async fn what_leaves_it_undecided_is_named() {
         (_, Some(_)) if params[0].get("to").is_none_or(Value::is_null) => Reply::Result(json!("0x")),
         _ => Reply::Forward,
     };
-    let node = FaultyEndpoint::start_inspecting(bench.rpc_url.parse().unwrap(), meet).await.unwrap();
-    let run = bench.explain_of(bench.validator, node.url().as_str(), &document, &["--json"]).await;
+    let node = FaultyEndpoint::start_inspecting(scene.world.chain.url(), meet).await.unwrap();
+    let run = explain_of(scene.world.validator, node.url().as_str(), &document, &["--json"]).await;
     let json = run.json();
     assert_eq!((run.code, &json["verdict"], &json["cause"]), (3, &json!("undecided"), &json!("garbage")));
     assert_eq!((&json["contract"]["verdict"], json.get("rules")), (&json!("valid"), None), "{json:#}");
-    let run = bench.explain_of(bench.validator, node.url().as_str(), &document, &[]).await;
+    let run = explain_of(scene.world.validator, node.url().as_str(), &document, &[]).await;
     assert!(
         run.stdout.starts_with("UNDECIDED") && run.stdout.contains("the rules can't be evaluated"),
         "{run:?}"
@@ -415,9 +401,9 @@ async fn what_leaves_it_undecided_is_named() {
 
     // A validator of a Bridge that is none answers heartbeats all the same.
     let none = [our_validator().unwrap().to_vec(), B256::with_last_byte(0xab).to_vec()].concat();
-    let world = &bench.scene.world;
+    let world = &scene.world;
     let of_none = world.chain.deploy("validator", world.governance, none.into()).await.unwrap();
-    let run = bench.explain_of(of_none, &bench.rpc_url, &document, &["--json"]).await;
+    let run = explain_of(of_none, &scene.world.chain.endpoint(), &document, &["--json"]).await;
     let json = run.json();
     assert_eq!((run.code, &json["cause"]), (3, &json!("no-code")), "{run:?}");
     assert_eq!(json["contract"]["verdict"], "valid");
@@ -425,10 +411,10 @@ async fn what_leaves_it_undecided_is_named() {
 
 #[tokio::test]
 async fn usage_is_as_with_validate() {
-    let bench = Bench::set_up().await;
-    let mut document = bench.document(Action::Heartbeat);
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let mut document = valid(&scene, Action::Heartbeat);
     document["message"] = json!("zz");
-    let run = bench.explain(&document, &[]).await;
+    let run = explain(&scene, &document, &[]).await;
     assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
     assert!(run.stderr.contains("message: "), "{run:?}");
     assert_eq!(coxswain(&["explain"], "").await.code, 2);
@@ -452,16 +438,16 @@ async fn usage_is_as_with_validate() {
 
 #[tokio::test]
 async fn a_sweeps_extra_info_may_come_from_the_chains_events() {
-    let bench = Bench::set_up().await;
-    let deposit = &bench.scene.deposits[1];
-    let mut document = bench.sweep(std::slice::from_ref(deposit));
+    let scene = Scene::set(|_| ()).await.unwrap();
+    let deposit = &scene.deposits[1];
+    let mut document = sweep_of(&scene, std::slice::from_ref(deposit));
     document["deposits"][0] = json!({
         "txid": deposit.outpoint.txid.to_string(),
         "outputIndex": deposit.outpoint.vout,
         "revealBlock": deposit.reveal_block,
         "fundingTransaction": serialize_hex(&deposit.funding),
     });
-    let run = bench.explain(&document, &[]).await;
+    let run = explain(&scene, &document, &[]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stdout.contains(&format!("item 0, output {}", deposit.outpoint)), "{run:?}");
 }

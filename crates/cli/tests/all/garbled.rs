@@ -31,7 +31,7 @@ async fn inc_24_inc_28_a_server_that_answers_garbage_or_for_another_chain_decide
         (OTHER_CHAIN, "eth_chainId") => Reply::Result(json!("0x5")),
         _ => Reply::Forward,
     };
-    let server = FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), meet).await.unwrap();
+    let server = FaultyEndpoint::start(world.chain.url(), meet).await.unwrap();
     let mut plan = Plan::of(1);
     plan.ethereum.insert(1, vec![server.url().to_string()]);
     let mut fleet = Fleet::new(world, &[wallet.public_key().0], plan).await;

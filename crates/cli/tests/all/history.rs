@@ -2,7 +2,6 @@
 
 use std::process::Command;
 
-use bitcoin::Amount;
 use coxswain_node::inquiry::HeardIn;
 use coxswain_rules::{KeyHash, units::Blocks};
 use coxswain_service::journal::Reader;
@@ -18,14 +17,10 @@ use crate::{
     support::coxswain,
 };
 
-const FEE: Amount = Amount::from_sat(10_000);
-
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_25_inc_29_health_turns_red_and_green_and_the_journal_tells_why() {
     let mut world = World::start().await.unwrap();
-    let wallet = world.wallet(1).await.unwrap();
-    let deposit = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-    world.sweep(&wallet, &[deposit], FEE).await.unwrap();
+    let wallet = world.funded_wallet(1).await.unwrap();
     world.reveal(&wallet, DepositSpec::default()).await.unwrap();
     let mut plan = Plan::of(2);
     let mut wires = Vec::new();

@@ -7,9 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bitcoin::Amount;
 use coxswain_testkit::{
-    BitcoinLie, BitcoinServer, DepositSpec, FaultyEndpoint, Regtest, Reply, Serving, World, our_validator,
+    BitcoinLie, BitcoinServer, DepositSpec, FaultyEndpoint, Regtest, Reply, Serving, World,
 };
 use serde_json::{Value, json};
 
@@ -150,19 +149,17 @@ async fn servers_that_say_nothing_are_waited_for_as_long_as_asked() {
 }
 
 /// A wallet on the real Bridge that has something to propose, to validate and to prove, with an honest Ethereum node.
-struct Bench {
+struct Commands {
     world: World,
     commands: Vec<(Vec<String>, String)>,
 }
 
-impl Bench {
+impl Commands {
     async fn set_up() -> Self {
         let mut world = World::start().await.unwrap();
-        let wallet = world.wallet(1).await.unwrap();
+        let wallet = world.funded_wallet(1).await.unwrap();
         let deposit = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-        world.sweep(&wallet, &[deposit], Amount::from_sat(10_000)).await.unwrap();
-        let deposit = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap().to_string();
+        let validator = world.validator.to_string();
         world.chain.mine(32).await.unwrap();
         world.chain.advance(3 * 3600).await.unwrap();
         // Without what must be looked up on Bitcoin.
@@ -234,16 +231,16 @@ async fn bitcoin_servers(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inc_47_gigabytes_from_three_bitcoin_servers_take_less_than_200_mib() {
-    let bench = Bench::set_up().await;
+    let commands = Commands::set_up().await;
     let mut most = 0;
     for (is_electrum, is_valid, bytes) in
         [(true, false, 0), (true, true, (8 << 20) - 200), (false, false, 0), (false, true, 80_000)]
     {
         let meet = gigabytes(is_valid, bytes);
-        let (_servers, urls) = bitcoin_servers(&bench.world.bitcoin, is_electrum, meet).await;
-        for number in 0..bench.commands.len() {
-            let what = (&bench.commands[number].0[0], is_electrum, is_valid);
-            let run = bench.run(number, &urls, &["--timeout", "10s"]).await;
+        let (_servers, urls) = bitcoin_servers(&commands.world.bitcoin, is_electrum, meet).await;
+        for number in 0..commands.commands.len() {
+            let what = (&commands.commands[number].0[0], is_electrum, is_valid);
+            let run = commands.run(number, &urls, &["--timeout", "10s"]).await;
             let expected = if what.0 == "doctor" { 1 } else { 3 };
             assert_eq!(run.code, expected, "{what:?}");
             let peak = run.peak_kilobytes;
@@ -257,7 +254,7 @@ async fn inc_47_gigabytes_from_three_bitcoin_servers_take_less_than_200_mib() {
 /// Each way for all Bitcoin servers to be dead, and the question at which they are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inc_25_dead_bitcoin_servers_end_a_command_in_time() {
-    let bench = Bench::set_up().await;
+    let commands = Commands::set_up().await;
     let stall = |from: &'static str| {
         move |method: &str, _: &Value| match method {
             _ if method == from || from == "all" => Reply::Stall,
@@ -266,19 +263,19 @@ async fn inc_25_dead_bitcoin_servers_end_a_command_in_time() {
     };
     let mut dead = Vec::new();
     for from in ["all", "blockchain.headers.subscribe", "blockchain.transaction.get", "blockchain.relayfee"] {
-        dead.push((from, bitcoin_servers(&bench.world.bitcoin, true, stall(from)).await));
+        dead.push((from, bitcoin_servers(&commands.world.bitcoin, true, stall(from)).await));
     }
     for from in ["all", "getblockchaininfo", "getrawtransaction", "getmempoolinfo"] {
-        dead.push((from, bitcoin_servers(&bench.world.bitcoin, false, stall(from)).await));
+        dead.push((from, bitcoin_servers(&commands.world.bitcoin, false, stall(from)).await));
     }
     let cut = |_: &str, _: &Value| Reply::Cut;
-    dead.push(("cut", bitcoin_servers(&bench.world.bitcoin, true, cut).await));
+    dead.push(("cut", bitcoin_servers(&commands.world.bitcoin, true, cut).await));
     let nobody = (1..=3).map(|port| format!("tcp://127.0.0.1:{port}")).collect();
     dead.push(("nobody", (Vec::new(), nobody)));
     for (from, (_servers, urls)) in dead {
         for number in 0..3 {
-            let run = bench.run(number, &urls, &["--timeout", "1s"]).await;
-            let command = &bench.commands[number].0[0];
+            let run = commands.run(number, &urls, &["--timeout", "1s"]).await;
+            let command = &commands.commands[number].0[0];
             // Which questions a command asks decides what it can still tell.
             let is_dead = ["all", "cut", "nobody"].contains(&from);
             assert!(run.code != 0 || !is_dead, "{from}: {command}");
@@ -292,17 +289,17 @@ async fn inc_25_dead_bitcoin_servers_end_a_command_in_time() {
 /// Whoever is outvoted, or refuted, is named where people and programs look.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inc_47_the_liar_is_named_in_reports_and_by_the_doctor() {
-    let bench = Bench::set_up().await;
-    let upstream: url::Url = bench.world.chain.endpoint().parse().unwrap();
+    let commands = Commands::set_up().await;
+    let upstream: url::Url = commands.world.chain.url();
     let yes = |method: &str| match method {
         "eth_call" => Reply::Result(json!(format!("0x{:064x}", 1))),
         _ => Reply::Forward,
     };
     let honest = FaultyEndpoint::start(upstream.clone(), |_| Reply::Forward).await.unwrap();
     let liar = FaultyEndpoint::start(upstream, yes).await.unwrap();
-    let fees = |_: &Regtest| BitcoinLie::Fees(0.09).meet(&bench.world.bitcoin);
+    let fees = |_: &Regtest| BitcoinLie::Fees(0.09).meet(&commands.world.bitcoin);
     let serving = || Serving { estimate: Some(0.000_1), ..Serving::default() };
-    let chain = &bench.world.bitcoin;
+    let chain = &commands.world.bitcoin;
     let bitcoin = [
         BitcoinServer::electrum(chain, serving(), |_, _| Reply::Forward).await.unwrap(),
         BitcoinServer::core(chain, serving(), |_, _| Reply::Forward).await.unwrap(),
@@ -310,7 +307,7 @@ async fn inc_47_the_liar_is_named_in_reports_and_by_the_doctor() {
     ];
     let names = [liar.url(), bitcoin[2].url()].map(|url| format!("127.0.0.1:{}", url.port().unwrap()));
     for number in 0..3 {
-        let (command, stdin) = &bench.commands[number];
+        let (command, stdin) = &commands.commands[number];
         let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         let urls: Vec<_> = [liar.url(), honest.url()].map(ToString::to_string).into();
         let bitcoin_urls: Vec<_> = bitcoin.iter().map(|server| server.url().to_string()).collect();

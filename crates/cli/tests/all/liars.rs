@@ -5,7 +5,7 @@ use alloy_primitives::Address;
 use coxswain_rules::Action;
 use coxswain_testkit::{
     BitcoinLie, BitcoinServer, DOUBLE_BRIDGE, DOUBLE_REGISTRY, FaultyEndpoint, Registry, Reply, Scene,
-    Serving, our_validator,
+    Serving,
 };
 use serde_json::{Value, json};
 
@@ -124,64 +124,55 @@ async fn is_seen_through(
     }
 }
 
-struct Bench {
-    scene: Scene,
-    validator: Address,
+/// The scene, once its events are deep. Funds are moved a day after the commitment.
+async fn set() -> Scene {
+    let scene = Scene::set(|_| ()).await.unwrap();
+    scene.world.chain.mine(32).await.unwrap();
+    scene.world.chain.advance(25 * 3600).await.unwrap();
+    scene
 }
 
-impl Bench {
-    async fn set_up() -> Self {
-        let scene = Scene::set(|_| ()).await.unwrap();
-        let validator = scene.world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        scene.world.chain.mine(32).await.unwrap();
-        // Funds are moved a day after the commitment.
-        scene.world.chain.advance(25 * 3600).await.unwrap();
-        Self { scene, validator }
-    }
+/// What `propose` needs, but for the servers: of the wallet that has this to do.
+fn proposes(scene: &Scene, action: Action) -> Vec<String> {
+    let wallet = match action {
+        Action::MovingFunds => &scene.retiring,
+        _ => &scene.working,
+    };
+    let (wallet, validator) = (wallet.key_hash().to_string(), scene.world.validator.to_string());
+    let action = action.name();
+    ["propose", "--json", "--action", action, "--wallet", &wallet, "--validator", &validator]
+        .map(str::to_owned)
+        .into()
+}
 
-    fn ethereum(&self) -> url::Url {
-        self.scene.world.chain.endpoint().parse().unwrap()
-    }
-
-    /// What `propose` needs, but for the servers: of the wallet that has this to do.
-    fn proposes(&self, action: Action) -> Vec<String> {
-        let wallet = match action {
-            Action::MovingFunds => &self.scene.retiring,
-            _ => &self.scene.working,
-        };
-        let (wallet, validator) = (wallet.key_hash().to_string(), self.validator.to_string());
-        let action = action.name();
-        ["propose", "--json", "--action", action, "--wallet", &wallet, "--validator", &validator]
-            .map(str::to_owned)
-            .into()
-    }
-
-    async fn bitcoin(&self, meet: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static) -> BitcoinServer {
-        let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
-        BitcoinServer::electrum(&self.scene.world.bitcoin, serving, meet).await.unwrap()
-    }
+async fn bitcoin(
+    scene: &Scene,
+    meet: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static,
+) -> BitcoinServer {
+    let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
+    BitcoinServer::electrum(&scene.world.bitcoin, serving, meet).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inc_47_one_liar_about_ethereum_among_three_among_two_and_alone_changes_no_proposal_and_no_window() {
-    let bench = Bench::set_up().await;
-    let honest = FaultyEndpoint::start(bench.ethereum(), |_| Reply::Forward).await.unwrap();
-    let other = FaultyEndpoint::start(bench.ethereum(), |_| Reply::Forward).await.unwrap();
-    let electrum = bench.bitcoin(|_, _| Reply::Forward).await;
+    let scene = set().await;
+    let honest = FaultyEndpoint::start(scene.world.chain.url(), |_| Reply::Forward).await.unwrap();
+    let other = FaultyEndpoint::start(scene.world.chain.url(), |_| Reply::Forward).await.unwrap();
+    let electrum = bitcoin(&scene, |_, _| Reply::Forward).await;
     let operators = tempfile::NamedTempFile::new().unwrap();
     let seats: String = (1..=10).map(|seat| format!("{}\n", Address::repeat_byte(seat))).collect();
     std::fs::write(operators.path(), seats).unwrap();
-    let wallet = bench.scene.working.key_hash().to_string();
+    let wallet = scene.working.key_hash().to_string();
     let leader =
         ["leader", "--json", "--network", "local", "--block", "60", "--wallet", &wallet, "--operators"];
     let leader = [&leader[..], &[operators.path().to_str().unwrap()]].concat();
     for (number, (what, meet)) in LIES.into_iter().enumerate() {
-        let liar = FaultyEndpoint::start_inspecting(bench.ethereum(), meet).await.unwrap();
+        let liar = FaultyEndpoint::start_inspecting(scene.world.chain.url(), meet).await.unwrap();
         let urls = [honest.url().as_str(), other.url().as_str(), liar.url().as_str()];
         for place in 0..3 {
             // Each lie at each place, and each action with each place.
             let action = Action::ALL[(number + place) % Action::ALL.len()];
-            let mut command = bench.proposes(action);
+            let mut command = proposes(&scene, action);
             command.extend(["--bitcoin-url".to_owned(), electrum.url().to_string()]);
             let command: Vec<_> = command.iter().map(String::as_str).collect();
             is_seen_through(what, place, urls, "--rpc-url", &command).await;
@@ -194,10 +185,10 @@ async fn inc_47_one_liar_about_ethereum_among_three_among_two_and_alone_changes_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inc_47_one_liar_about_bitcoin_among_three_among_two_and_alone_changes_no_proposal() {
-    let bench = Bench::set_up().await;
-    let ethereum = bench.scene.world.chain.endpoint();
+    let scene = set().await;
+    let ethereum = scene.world.chain.endpoint();
     let (honest, other) =
-        (bench.bitcoin(|_, _| Reply::Forward).await, bench.bitcoin(|_, _| Reply::Forward).await);
+        (bitcoin(&scene, |_, _| Reply::Forward).await, bitcoin(&scene, |_, _| Reply::Forward).await);
     let lies = [
         BitcoinLie::EasyChain,
         BitcoinLie::Absent,
@@ -210,9 +201,9 @@ async fn inc_47_one_liar_about_bitcoin_among_three_among_two_and_alone_changes_n
     let actions: Vec<_> = Action::ALL.into_iter().filter(|action| *action != Action::Heartbeat).collect();
     for (number, lie) in lies.into_iter().enumerate() {
         let what = format!("{lie:?}");
-        let liar = bench.bitcoin(lie.meet(&bench.scene.world.bitcoin)).await;
+        let liar = bitcoin(&scene, lie.meet(&scene.world.bitcoin)).await;
         for place in 0..3 {
-            let mut command = bench.proposes(actions[(number + place) % actions.len()]);
+            let mut command = proposes(&scene, actions[(number + place) % actions.len()]);
             command.extend(["--rpc-url".to_owned(), ethereum.clone()]);
             let command: Vec<_> = command.iter().map(String::as_str).collect();
             let urls = [honest.url().as_str(), other.url().as_str(), liar.url().as_str()];

@@ -13,21 +13,21 @@ use coxswain_bindings::Bridge;
 use coxswain_testkit::{FaultyEndpoint, Reply};
 use tokio::time::{sleep, timeout};
 
-use crate::proving::{ACCOUNT, Bench, PATIENCE, entry};
+use crate::proving::{ACCOUNT, PATIENCE, Unproven, entry};
 
 #[tokio::test]
 async fn a_running_maintainer_proves_what_wallets_do_says_how_it_is_and_drains() {
-    let mut bench = Bench::new(2).await;
-    bench.authorise().await;
-    bench.world.chain.mine_every(1).await.unwrap();
+    let mut unproven = Unproven::new(2).await;
+    unproven.authorise().await;
+    unproven.world.chain.mine_every(1).await.unwrap();
     for wallet in [0, 1, 0] {
-        bench.sweep(wallet).await;
+        unproven.sweep(wallet).await;
     }
-    let mut program = bench.start("", &[]);
-    bench.settle(&program).await;
+    let mut program = unproven.start("", &[]);
+    unproven.settle(&program).await;
     // What is done while it runs is seen by its new block.
-    bench.sweep(1).await;
-    bench.settle(&program).await;
+    unproven.sweep(1).await;
+    unproven.settle(&program).await;
     let health = program.health(|code, health| code == 200 && entry(health, "spv")["state"] == "ok").await;
     assert_eq!(entry(&health, "difficulty")["says"], "not applicable: the relay counts no epochs");
     assert_eq!(entry(&health, "balance")["state"], "ok");
@@ -57,76 +57,76 @@ async fn a_running_maintainer_proves_what_wallets_do_says_how_it_is_and_drains()
         assert!(program.number(name).await.is_some_and(|value| value > 0.0), "{name}");
     }
     assert_eq!(program.terminate().code(), Some(0));
-    assert_eq!(bench.sent().await, (4, 0));
+    assert_eq!(unproven.sent().await, (4, 0));
 }
 
 #[tokio::test]
 async fn whoever_may_not_prove_or_has_too_little_is_a_state_of_health_and_sends_nothing() {
-    let mut bench = Bench::new(1).await;
-    bench.world.chain.mine_every(1).await.unwrap();
-    bench.sweep(0).await;
-    let mut program = bench.start("only = \"spv\"\nevery = \"1s\"", &[]);
+    let mut unproven = Unproven::new(1).await;
+    unproven.world.chain.mine_every(1).await.unwrap();
+    unproven.sweep(0).await;
+    let mut program = unproven.start("only = \"spv\"\nevery = \"1s\"", &[]);
     let health =
         program.health(|code, health| code == 503 && entry(health, "spv")["state"] == "failed").await;
     let says = entry(&health, "spv")["says"].as_str().unwrap();
     assert!(says.contains("no authorised SPV maintainer"), "{says}");
     assert!(entry(&health, "difficulty").is_null(), "one module alone: {health}");
 
-    bench.world.chain.endow(ACCOUNT, U256::from(1_000_000)).await.unwrap();
-    bench.authorise().await;
+    unproven.world.chain.endow(ACCOUNT, U256::from(1_000_000)).await.unwrap();
+    unproven.authorise().await;
     let poor = |_: u16, health: &serde_json::Value| {
         entry(health, "spv")["state"] == "ok" && entry(health, "balance")["state"] == "failed"
     };
     let health = program.health(poor).await;
     assert!(entry(&health, "balance")["says"].as_str().unwrap().contains("nothing is sent"), "{health}");
-    assert_eq!(bench.sent().await, (0, 0));
+    assert_eq!(unproven.sent().await, (0, 0));
 
     // Under half an ether there is an alarm, and proofs go on.
     let alarming = U256::from(400_000_000_000_000_000_u64);
-    bench.world.chain.endow(ACCOUNT, alarming).await.unwrap();
+    unproven.world.chain.endow(ACCOUNT, alarming).await.unwrap();
     program.health(|code, health| code == 200 && entry(health, "balance")["state"] == "warning").await;
-    bench.settle(&program).await;
-    assert_eq!((program.terminate().code(), bench.sent().await), (Some(0), (1, 0)));
+    unproven.settle(&program).await;
+    assert_eq!((program.terminate().code(), unproven.sent().await), (Some(0), (1, 0)));
 }
 
 #[tokio::test]
 async fn a_key_that_the_bridge_itself_does_not_trust_is_told_so() {
-    let mut bench = Bench::new(1).await;
-    bench.world.chain.mine_every(1).await.unwrap();
-    bench.sweep(0).await;
+    let mut unproven = Unproven::new(1).await;
+    unproven.world.chain.mine_every(1).await.unwrap();
+    unproven.sweep(0).await;
     let direct = [("COXSWAIN_ETHEREUM__DIRECT", "true")];
-    let mut program = bench.start("only = \"spv\"\nevery = \"1s\"", &direct);
+    let mut program = unproven.start("only = \"spv\"\nevery = \"1s\"", &direct);
     let health = program.health(|_, health| entry(health, "spv")["state"] == "failed").await;
     let says = entry(&health, "spv")["says"].as_str().unwrap();
     assert!(says.contains("no authorised SPV maintainer"), "{says}");
     let trust = Bridge::setSpvMaintainerStatusCall { spvMaintainer: ACCOUNT, isTrusted: true };
-    bench.world.govern(&trust).await.unwrap();
-    bench.settle(&program).await;
-    assert_eq!((program.terminate().code(), bench.sent().await), (Some(0), (1, 0)));
+    unproven.world.govern(&trust).await.unwrap();
+    unproven.settle(&program).await;
+    assert_eq!((program.terminate().code(), unproven.sent().await), (Some(0), (1, 0)));
 }
 
 #[tokio::test]
 async fn a_relay_without_a_previous_difficulty_is_a_state_of_health_where_work_counts() {
-    let mut bench = Bench::new(1).await;
-    bench.authorise().await;
-    bench.sweep(0).await;
+    let mut unproven = Unproven::new(1).await;
+    unproven.authorise().await;
+    unproven.sweep(0).await;
     // Of a network with work: the relay of tests knows no difficulty.
     let signet = [("COXSWAIN_BITCOIN__NETWORK", "signet")];
-    let mut program = bench.start("", &signet);
+    let mut program = unproven.start("", &signet);
     let health = program.health(|_, health| entry(health, "spv")["state"] == "failed").await;
     let says = entry(&health, "spv")["says"].as_str().unwrap();
     assert!(says.contains("knows no previous difficulty"), "{says}");
-    assert_eq!((program.terminate().code(), bench.sent().await), (Some(0), (0, 0)));
+    assert_eq!((program.terminate().code(), unproven.sent().await), (Some(0), (0, 0)));
 }
 
 #[tokio::test]
 async fn a_maintainer_that_cannot_start_ends_with_the_documented_code() {
-    let bench = Bench::new(0).await;
-    let ends = |more: &str, variables: &[(&str, &str)]| bench.start(more, variables).ends();
+    let unproven = Unproven::new(0).await;
+    let ends = |more: &str, variables: &[(&str, &str)]| unproven.start(more, variables).ends();
     assert_eq!(ends("only = \"both\"", &[]), 2);
     assert_eq!(ends("", &[("COXSWAIN_ETHEREUM__KEYSTORE", "/nowhere")]), 2);
     assert_eq!(ends("", &[("COXSWAIN_ETHEREUM__NETWORK", "mainnet")]), 3);
-    let running = bench.start("", &[]);
+    let running = unproven.start("", &[]);
     let mut running = running;
     running.health(|_, _| true).await;
     assert_eq!(ends("", &[]), 3, "another process holds the journal");
@@ -135,22 +135,22 @@ async fn a_maintainer_that_cannot_start_ends_with_the_documented_code() {
 
 #[tokio::test]
 async fn a_maintainer_drains_though_its_ethereum_server_hangs() {
-    let bench = Bench::new(1).await;
-    bench.authorise().await;
+    let unproven = Unproven::new(1).await;
+    unproven.authorise().await;
     let hangs = Arc::new(AtomicBool::new(false));
-    let (hanging, upstream) = (Arc::clone(&hangs), bench.world.chain.endpoint().parse().unwrap());
+    let (hanging, upstream) = (Arc::clone(&hangs), unproven.world.chain.url());
     let endpoint = FaultyEndpoint::start(upstream, move |_| {
         if hanging.load(Ordering::SeqCst) { Reply::Stall } else { Reply::Forward }
     });
     let endpoint = endpoint.await.unwrap();
     let url = endpoint.url().to_string();
-    let mut program = bench.start("every = \"60m\"", &[("COXSWAIN_ETHEREUM__URLS", &url)]);
+    let mut program = unproven.start("every = \"60m\"", &[("COXSWAIN_ETHEREUM__URLS", &url)]);
     program.health(|_, health| entry(health, "spv")["state"] == "ok").await;
     // The next pass asks it, and waits.
     hangs.store(true, Ordering::SeqCst);
     let balances = || endpoint.methods().iter().filter(|method| *method == "eth_getBalance").count();
     let asked = balances();
-    bench.world.bitcoin.mine_empty(1).unwrap();
+    unproven.world.bitcoin.mine_empty(1).unwrap();
     let asks = async {
         while balances() == asked {
             sleep(Duration::from_millis(20)).await;

@@ -39,7 +39,7 @@ async fn begin() -> (Fleet, KeyHash, Vec<FaultyEndpoint>) {
     let mut plan = Plan::of(4).played(HOSTILE);
     let mut servers = Vec::new();
     for number in HONEST {
-        let server = FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward);
+        let server = FaultyEndpoint::start(world.chain.url(), |_| Reply::Forward);
         let server = server.await.unwrap();
         plan.ethereum.insert(number, vec![world.chain.endpoint(), server.url().to_string()]);
         servers.push(server);

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use bitcoin::Amount;
 use coxswain_protocol::{Assignment, Window, WindowParameters};
 use coxswain_rules::{Action, network::Parameters};
 use coxswain_testkit::{DepositSpec, TestChain, World};
@@ -14,7 +13,6 @@ use crate::{
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
-const FEE: Amount = Amount::from_sat(10_000);
 /// So many wallets that we lead one of them in any window.
 const WALLETS: u64 = 8;
 /// In each fourth window funds may be moved.
@@ -36,9 +34,7 @@ async fn on_mainnet_a_node_that_leads_and_has_a_commitment_to_send_sends_nothing
     world.reveal(&target, DepositSpec::default()).await.unwrap();
     let mut wallets = Vec::new();
     for seed in 1..=WALLETS {
-        let wallet = world.wallet(seed).await.unwrap();
-        let deposit = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-        world.sweep(&wallet, &[deposit], FEE).await.unwrap();
+        let wallet = world.funded_wallet(seed).await.unwrap();
         world.retire(&wallet).await.unwrap();
         wallets.push(wallet);
     }

@@ -8,41 +8,35 @@
 
 use std::collections::BTreeSet;
 
-use alloy_primitives::Address;
 use bitcoin::{Amount, Psbt, Transaction, TxOut, consensus::encode};
-use coxswain_bindings::Bridge;
 use coxswain_cli::Document;
 use coxswain_testkit::{
     BitcoinServer, Deposit, DepositOutput, DepositSpec, Funding, Reply, Serving, Wallet, World,
-    our_validator, standard_scripts,
+    standard_scripts,
 };
 use serde_json::{Value, json};
 
-use crate::support::{Run, coxswain};
+use crate::support::{Run, coxswain, coxswain_of};
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
-const FEE: Amount = Amount::from_sat(10_000);
 const REDEEMED: Amount = Amount::from_sat(2_000_000);
 
-struct Bench {
+/// A wallet for which there may be something to propose.
+struct Proposer {
     world: World,
     wallet: Wallet,
-    validator: Address,
     electrum: BitcoinServer,
 }
 
-impl Bench {
+impl Proposer {
     /// A wallet that has swept one deposit.
     async fn set_up() -> Self {
         let mut world = World::start().await.unwrap();
-        let wallet = world.wallet(1).await.unwrap();
-        let deposit = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-        world.sweep(&wallet, &[deposit], FEE).await.unwrap();
-        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+        let wallet = world.funded_wallet(1).await.unwrap();
         let serving = Serving { estimate: Some(0.000_1), ..Serving::default() };
         let electrum = BitcoinServer::electrum(&world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
-        Self { world, wallet, validator, electrum }
+        Self { world, wallet, electrum }
     }
 
     async fn deposit(&mut self, spec: DepositSpec) -> Deposit {
@@ -62,7 +56,7 @@ impl Bench {
     }
 
     async fn propose(&self, more: &[&str]) -> Run {
-        let (wallet, validator) = (self.wallet.key_hash().to_string(), self.validator.to_string());
+        let (wallet, validator) = (self.wallet.key_hash().to_string(), self.world.validator.to_string());
         let rpc_url = self.world.chain.endpoint();
         let bitcoin = self.electrum.url().to_string();
         let mut arguments = vec!["propose", "--wallet", &wallet, "--validator", &validator];
@@ -72,9 +66,7 @@ impl Bench {
     }
 
     async fn validate(&self, proposal: &Value) -> Run {
-        let validator = self.validator.to_string();
-        let rpc_url = self.world.chain.endpoint();
-        coxswain(&["validate", "--rpc-url", &rpc_url, "--validator", &validator], &proposal.to_string()).await
+        coxswain_of(&self.world, "validate", proposal, &[]).await
     }
 }
 
@@ -89,51 +81,41 @@ fn left_out(run: &Run) -> BTreeSet<(String, String)> {
 
 #[tokio::test]
 async fn every_poison_at_once_is_left_out_by_name_and_the_rest_is_proposed() {
-    let mut bench = Bench::set_up().await;
-    let now = bench.world.chain.now().await.unwrap();
+    let mut proposer = Proposer::set_up().await;
+    let now = proposer.world.chain.now().await.unwrap();
     let locktime = u32::try_from(now + 15 * DAY + HOUR).unwrap();
     // INC-2
     let close =
-        bench.deposit(DepositSpec { refund_locktime: Some(locktime), ..DepositSpec::default() }).await;
-    bench.pass(9 * DAY + 4 * HOUR).await;
+        proposer.deposit(DepositSpec { refund_locktime: Some(locktime), ..DepositSpec::default() }).await;
+    proposer.pass(9 * DAY + 4 * HOUR).await;
     // INC-4
-    let late = bench.request(1).await;
-    bench.pass(4 * DAY + 20 * HOUR).await;
+    let late = proposer.request(1).await;
+    proposer.pass(4 * DAY + 20 * HOUR).await;
     // INC-5
-    let parameters = bench.world.bridge.redemptionParameters().call().await.unwrap();
-    let stingy = Bridge::updateRedemptionParametersCall {
-        redemptionDustThreshold: parameters.redemptionDustThreshold,
-        redemptionTreasuryFeeDivisor: parameters.redemptionTreasuryFeeDivisor,
-        redemptionTxMaxFee: 100,
-        redemptionTxMaxTotalFee: parameters.redemptionTxMaxTotalFee,
-        redemptionTimeout: parameters.redemptionTimeout,
-        redemptionTimeoutSlashingAmount: parameters.redemptionTimeoutSlashingAmount,
-        redemptionTimeoutNotifierRewardMultiplier: parameters.redemptionTimeoutNotifierRewardMultiplier,
-    };
-    bench.world.govern(&stingy).await.unwrap();
-    let poor = bench.request(2).await;
+    proposer.world.change_redemptions(|call| call.redemptionTxMaxFee = 100).await.unwrap();
+    let poor = proposer.request(2).await;
     // INC-1
     let unspendable =
-        bench.deposit(DepositSpec { output: DepositOutput::P2wpkh, ..DepositSpec::default() }).await;
-    let good = bench.deposit(DepositSpec::default()).await;
+        proposer.deposit(DepositSpec { output: DepositOutput::P2wpkh, ..DepositSpec::default() }).await;
+    let good = proposer.deposit(DepositSpec::default()).await;
     // INC-10
-    let absent = bench.deposit(DepositSpec { funding: Funding::Absent, ..DepositSpec::default() }).await;
-    let waiting = bench.deposit(DepositSpec { funding: Funding::Waiting, ..DepositSpec::default() }).await;
+    let absent = proposer.deposit(DepositSpec { funding: Funding::Absent, ..DepositSpec::default() }).await;
+    let waiting = proposer.deposit(DepositSpec { funding: Funding::Waiting, ..DepositSpec::default() }).await;
     // INC-3
-    let vault = bench.world.vault;
-    let other = bench.deposit(DepositSpec { vault, ..DepositSpec::default() }).await;
-    let fine = bench.deposit(DepositSpec { output: DepositOutput::P2sh, ..DepositSpec::default() }).await;
+    let vault = proposer.world.vault;
+    let other = proposer.deposit(DepositSpec { vault, ..DepositSpec::default() }).await;
+    let fine = proposer.deposit(DepositSpec { output: DepositOutput::P2sh, ..DepositSpec::default() }).await;
     // INC-11: the wallet's address is flooded.
     let dust = TxOut {
         value: Amount::from_sat(600),
-        script_pubkey: bitcoin::ScriptBuf::new_p2wpkh(&bench.wallet.public_key().wpubkey_hash()),
+        script_pubkey: bitcoin::ScriptBuf::new_p2wpkh(&proposer.wallet.public_key().wpubkey_hash()),
     };
-    let flood = bench.world.bitcoin.pay(&vec![dust; 3_000]).unwrap();
-    bench.world.bitcoin.mine(&[flood]).unwrap();
-    bench.pass(2 * HOUR + 60).await;
-    let young = bench.deposit(DepositSpec::default()).await;
+    let flood = proposer.world.bitcoin.pay(&vec![dust; 3_000]).unwrap();
+    proposer.world.bitcoin.mine(&[flood]).unwrap();
+    proposer.pass(2 * HOUR + 60).await;
+    let young = proposer.deposit(DepositSpec::default()).await;
 
-    let run = bench.propose(&[]).await;
+    let run = proposer.propose(&[]).await;
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
     assert!(run.stdout.starts_with("PROPOSAL   deposit-sweep of wallet 0x"), "{run:?}");
     let deposit = |deposit: &Deposit| format!("deposit {}", deposit.outpoint);
@@ -171,7 +153,7 @@ async fn every_poison_at_once_is_left_out_by_name_and_the_rest_is_proposed() {
     );
 
     // As JSON: the same, and a proposal that the contract accepts.
-    let json = bench.propose(&["--json"]).await.json();
+    let json = proposer.propose(&["--json"]).await.json();
     assert_eq!((&json["outcome"], &json["action"]), (&json!("proposal"), &json!("deposit-sweep")));
     let swept: Vec<_> =
         json["proposal"]["deposits"].as_array().unwrap().iter().map(|deposit| &deposit["txid"]).collect();
@@ -183,7 +165,7 @@ async fn every_poison_at_once_is_left_out_by_name_and_the_rest_is_proposed() {
         .map(|attempt| attempt["excluded"].as_array().unwrap().len())
         .sum();
     assert_eq!(excluded, expected.len());
-    assert_eq!(bench.validate(&json["proposal"]).await.code, 0);
+    assert_eq!(proposer.validate(&json["proposal"]).await.code, 0);
 
     let document: Document = json["proposal"].to_string().parse().unwrap();
 
@@ -194,7 +176,7 @@ async fn every_poison_at_once_is_left_out_by_name_and_the_rest_is_proposed() {
     assert_eq!(psbt.unsigned_tx, transaction);
     assert_eq!(psbt.fee().unwrap().to_sat(), json["fee"].as_u64().unwrap());
     let case = document.into_case().unwrap();
-    let signed = bench.world.carry_out(&bench.wallet, &case.subject).await.unwrap().unwrap();
+    let signed = proposer.world.carry_out(&proposer.wallet, &case.subject).await.unwrap().unwrap();
     let unsigned = |transaction: &Transaction| {
         let inputs = transaction.input.iter().map(|input| input.previous_output).collect::<Vec<_>>();
         (inputs, transaction.output.clone())
@@ -204,72 +186,75 @@ async fn every_poison_at_once_is_left_out_by_name_and_the_rest_is_proposed() {
 
 #[tokio::test]
 async fn the_exit_code_says_whether_there_is_a_proposal() {
-    let mut bench = Bench::set_up().await;
+    let mut proposer = Proposer::set_up().await;
     // Nothing to do but to heartbeat, which is last.
-    let run = bench.propose(&["--json"]).await;
+    let run = proposer.propose(&["--json"]).await;
     let json = run.json();
     assert_eq!((run.code, &json["outcome"], &json["action"]), (0, &json!("proposal"), &json!("heartbeat")));
     assert_eq!(json["attempts"].as_array().unwrap().len(), 5);
-    assert_eq!(bench.validate(&json["proposal"]).await.code, 0);
+    assert_eq!(proposer.validate(&json["proposal"]).await.code, 0);
     // The whole answer is a document too: coxswain propose --json | coxswain validate -
-    assert_eq!(bench.validate(&json).await.code, 0);
+    assert_eq!(proposer.validate(&json).await.code, 0);
     let message = json["proposal"]["message"].as_str().unwrap();
-    let run = bench.propose(&[]).await;
+    let run = proposer.propose(&[]).await;
     assert!(run.stdout.contains(&format!("\n           message {message}\n")), "{run:?}");
     // What holds of several actions is said once.
     assert!(run.stdout.contains("deposit-sweep, moved-funds-sweep: "), "{run:?}");
 
-    let run = bench.propose(&["--action", "redemption", "--action", "deposit-sweep"]).await;
+    let run = proposer.propose(&["--action", "redemption", "--action", "deposit-sweep"]).await;
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.stdout.starts_with("NOTHING"), "{run:?}");
-    let json = bench.propose(&["--action", "redemption", "--json"]).await.json();
+    let json = proposer.propose(&["--action", "redemption", "--json"]).await.json();
     assert_eq!(json["outcome"], "nothing");
-    let run = bench.validate(&json).await;
+    let run = proposer.validate(&json).await;
     assert!(run.code == 2 && run.stderr.contains("what coxswain propose came to is `nothing`"), "{run:?}");
 
     // A retiring wallet commits first.
-    let target = bench.world.wallet(2).await.unwrap().key_hash();
-    bench.world.retire(&bench.wallet).await.unwrap();
-    bench.world.chain.advance(DAY + HOUR).await.unwrap();
-    let run = bench.propose(&["--action", "moving-funds"]).await;
+    let target = proposer.world.wallet(2).await.unwrap().key_hash();
+    proposer.world.retire(&proposer.wallet).await.unwrap();
+    proposer.world.chain.advance(DAY + HOUR).await.unwrap();
+    let run = proposer.propose(&["--action", "moving-funds"]).await;
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.stdout.starts_with("COMMIT FIRST") && run.stdout.contains(&target.to_string()), "{run:?}");
-    let json = bench.propose(&["--action", "moving-funds", "--json"]).await.json();
+    let json = proposer.propose(&["--action", "moving-funds", "--json"]).await.json();
     assert_eq!(json["commitment"]["targetWallets"], json!([target.to_string()]));
-    bench.world.commit_targets(&bench.wallet, &[target]).await.unwrap();
-    let json = bench.propose(&["--action", "moving-funds", "--json"]).await.json();
-    assert_eq!(bench.validate(&json["proposal"]).await.code, 0);
+    proposer.world.commit_targets(&proposer.wallet, &[target]).await.unwrap();
+    let json = proposer.propose(&["--action", "moving-funds", "--json"]).await.json();
+    assert_eq!(proposer.validate(&json["proposal"]).await.code, 0);
 
     // Undecided: Bitcoin can't be reached.
-    let run = bench.propose(&["--action", "moving-funds", "--bitcoin-url", "tcp://127.0.0.1:1"]).await;
+    let run = proposer.propose(&["--action", "moving-funds", "--bitcoin-url", "tcp://127.0.0.1:1"]).await;
     assert_eq!(run.code, 0, "the first endpoint answers: {run:?}");
-    bench.electrum =
-        BitcoinServer::electrum(&bench.world.bitcoin, Serving::default(), |_, _| Reply::Cut).await.unwrap();
-    let run = bench.propose(&["--action", "moving-funds"]).await;
+    proposer.electrum =
+        BitcoinServer::electrum(&proposer.world.bitcoin, Serving::default(), |_, _| Reply::Cut)
+            .await
+            .unwrap();
+    let run = proposer.propose(&["--action", "moving-funds"]).await;
     assert_eq!(run.code, 3, "{run:?}");
     assert!(run.stdout.starts_with("UNDECIDED"), "{run:?}");
     assert_eq!(run.stdout.matches("moving-funds").count(), 0, "the reason is said once: {run:?}");
-    let json = bench.propose(&["--action", "moving-funds", "--json"]).await.json();
+    let json = proposer.propose(&["--action", "moving-funds", "--json"]).await.json();
     assert_eq!((&json["outcome"], &json["cause"]), (&json!("undecided"), &json!("bitcoin")));
     // Yet the heartbeat needs no Bitcoin. It is shown, though an action ahead of it may be possible.
-    let run = bench.propose(&["--action", "moving-funds", "--action", "heartbeat"]).await;
+    let run = proposer.propose(&["--action", "moving-funds", "--action", "heartbeat"]).await;
     assert_eq!(run.code, 3, "{run:?}");
     assert!(run.stdout.starts_with("PROPOSAL") && run.stdout.contains("heartbeat"), "{run:?}");
-    let json = bench.propose(&["--action", "moving-funds", "--action", "heartbeat", "--json"]).await.json();
+    let json =
+        proposer.propose(&["--action", "moving-funds", "--action", "heartbeat", "--json"]).await.json();
     assert_eq!(json["outcome"], "proposal");
-    let run = bench.propose(&["--action", "heartbeat", "--action", "moving-funds"]).await;
+    let run = proposer.propose(&["--action", "heartbeat", "--action", "moving-funds"]).await;
     assert_eq!(run.code, 0, "nothing is ahead of it: {run:?}");
 }
 
 #[tokio::test]
 async fn a_wallet_that_the_bridge_does_not_know_is_said_to_be_mistyped() {
-    let bench = Bench::set_up().await;
-    let mut text = bench.wallet.key_hash().to_string();
+    let proposer = Proposer::set_up().await;
+    let mut text = proposer.wallet.key_hash().to_string();
     text.replace_range(2..3, if text.starts_with("0x0") { "1" } else { "0" });
-    let (validator, rpc_url) = (bench.validator.to_string(), bench.world.chain.endpoint());
+    let (validator, rpc_url) = (proposer.world.validator.to_string(), proposer.world.chain.endpoint());
     let arguments = ["propose", "--wallet", &text, "--validator", &validator, "--rpc-url", &rpc_url];
     let run =
-        coxswain(&[&arguments[..], &["--bitcoin-url", bench.electrum.url().as_str()]].concat(), "").await;
+        coxswain(&[&arguments[..], &["--bitcoin-url", proposer.electrum.url().as_str()]].concat(), "").await;
     assert_ne!(run.code, 0, "{run:?}");
     assert_eq!(
         run.stdout.matches("the Bridge knows no such wallet: it may be mistyped").count(),

@@ -58,7 +58,7 @@ impl Servers {
                 }
                 meet(&mood.lock().unwrap(), method, params)
             };
-            FaultyEndpoint::start_inspecting(world.chain.endpoint().parse().unwrap(), meet).await.unwrap()
+            FaultyEndpoint::start_inspecting(world.chain.url(), meet).await.unwrap()
         };
         let endpoints = [server(false).await, server(true).await];
         let urls = endpoints.iter().map(|endpoint| endpoint.url().to_string()).collect();

@@ -21,14 +21,15 @@ const LENGTH: u64 = 30;
 /// Over the minimum age of a deposit.
 const OLD_ENOUGH: u64 = 2 * 3600 + 60;
 
-struct Bench {
+/// A wallet that is watched from outside.
+struct Watched {
     world: World,
     wallet: Wallet,
     electrum: BitcoinServer,
     operators: NamedTempFile,
 }
 
-impl Bench {
+impl Watched {
     async fn new() -> Self {
         let world = World::start().await.unwrap();
         let wallet = world.wallet(1).await.unwrap();
@@ -42,7 +43,7 @@ impl Bench {
     }
 
     async fn head(&self) -> Block {
-        let endpoints = Endpoints::new(self.world.chain.endpoint().parse().unwrap()).unwrap();
+        let endpoints = Endpoints::new(self.world.chain.url()).unwrap();
         endpoints.block(BlockSelector::Latest).await.unwrap().unwrap()
     }
 
@@ -76,23 +77,23 @@ impl Bench {
 
 /// Sweeps a deposit in window 1; is asked for two redemptions, which it doesn't pay in windows 2 and 3; sweeps another deposit in
 /// window 4, and does nothing in window 5. Returns the sweeps.
-async fn history(bench: &mut Bench) -> [String; 2] {
-    let deposit = bench.reveal().await;
-    bench.world.chain.advance(OLD_ENOUGH).await.unwrap();
-    bench.mine_to(WINDOW + LENGTH + 5).await;
-    let first = bench.sweep(deposit).await;
+async fn history(watched: &mut Watched) -> [String; 2] {
+    let deposit = watched.reveal().await;
+    watched.world.chain.advance(OLD_ENOUGH).await.unwrap();
+    watched.mine_to(WINDOW + LENGTH + 5).await;
+    let first = watched.sweep(deposit).await;
     let [one, two, ..] = standard_scripts(1);
     for script in [one, two] {
-        let (redeemer, amount) = (bench.world.depositor, Amount::from_sat(2_000_000));
-        bench.world.request_redemption(&bench.wallet, redeemer, script, amount).await.unwrap();
+        let (redeemer, amount) = (watched.world.depositor, Amount::from_sat(2_000_000));
+        watched.world.request_redemption(&watched.wallet, redeemer, script, amount).await.unwrap();
     }
-    bench.world.chain.advance(700).await.unwrap();
-    bench.mine_to(3 * WINDOW + LENGTH + 1).await;
-    let deposit = bench.reveal().await;
-    bench.world.chain.advance(OLD_ENOUGH).await.unwrap();
-    bench.mine_to(4 * WINDOW + LENGTH + 5).await;
-    let second = bench.sweep(deposit).await;
-    bench.mine_to(5 * WINDOW + LENGTH).await;
+    watched.world.chain.advance(700).await.unwrap();
+    watched.mine_to(3 * WINDOW + LENGTH + 1).await;
+    let deposit = watched.reveal().await;
+    watched.world.chain.advance(OLD_ENOUGH).await.unwrap();
+    watched.mine_to(4 * WINDOW + LENGTH + 5).await;
+    let second = watched.sweep(deposit).await;
+    watched.mine_to(5 * WINDOW + LENGTH).await;
     [first, second]
 }
 
@@ -102,10 +103,10 @@ fn windows(run: &Run) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_wallets_windows_are_told_from_the_chains_alone() {
-    let mut bench = Bench::new().await;
-    let [first, second] = history(&mut bench).await;
-    let url = bench.world.chain.endpoint();
-    let run = bench.run(&url, &["--json"]).await;
+    let mut watched = Watched::new().await;
+    let [first, second] = history(&mut watched).await;
+    let url = watched.world.chain.endpoint();
+    let run = watched.run(&url, &["--json"]).await;
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
     let lines = run.lines();
     assert_eq!((&lines[0]["kind"], &lines[0]["operators"]), (&json!("wallet"), &json!(4)));
@@ -137,10 +138,10 @@ async fn a_wallets_windows_are_told_from_the_chains_alone() {
     assert_eq!(windows[0]["possible"][0], json!({ "action": "redemption", "items": 0 }));
 
     // Each leader is the one that `coxswain leader` draws.
-    let wallet = bench.wallet.key_hash().to_string();
+    let wallet = watched.wallet.key_hash().to_string();
     for line in &windows {
         let block = line["block"].to_string();
-        let operators = bench.operators.path().to_str().unwrap();
+        let operators = watched.operators.path().to_str().unwrap();
         let arguments = ["leader", "--wallet", &wallet, "--operators", operators, "--rpc-url", &url];
         let leader = coxswain(&[&arguments[..], &["--block", &block, "--json"]].concat(), "").await.json();
         assert_eq!((&line["leader"], &line["seat"]), (&leader["leader"], &leader["seat"]));
@@ -148,23 +149,23 @@ async fn a_wallets_windows_are_told_from_the_chains_alone() {
         assert_eq!(leader["heartbeat"], json!(heartbeat));
     }
 
-    let run = bench.run(&url, &["--since", "3"]).await;
+    let run = watched.run(&url, &["--since", "3"]).await;
     let two = "nothing followed though 2 redemptions were payable since window 3 or before";
     assert!(run.code == 0 && run.stdout.contains(two), "{run:?}");
     assert!(run.stdout.contains("can't be told apart") && !run.stdout.contains("window 2"), "{run:?}");
     for (since, words) in [("0", "is no window"), ("6", "1 to 5 are")] {
-        let run = bench.run(&url, &["--since", since]).await;
+        let run = watched.run(&url, &["--since", since]).await;
         assert!(run.code == 2 && run.stderr.contains(words), "{run:?}");
     }
 }
 
 #[tokio::test]
 async fn without_an_archive_what_is_not_known_is_not_guessed() {
-    let mut bench = Bench::new().await;
-    history(&mut bench).await;
-    let block = bench.head().await;
+    let mut watched = Watched::new().await;
+    history(&mut watched).await;
+    let block = watched.head().await;
     let (head, height) = (block.hash.to_string(), format!("{:#x}", block.number.0));
-    let upstream = bench.world.chain.endpoint().parse().unwrap();
+    let upstream = watched.world.chain.url();
     let pruned = FaultyEndpoint::start_inspecting(upstream, move |method, parameters| {
         let is_of_head = || {
             let text = parameters.to_string();
@@ -179,7 +180,7 @@ async fn without_an_archive_what_is_not_known_is_not_guessed() {
     })
     .await
     .unwrap();
-    let run = bench.run(pruned.url().as_str(), &["--json"]).await;
+    let run = watched.run(pruned.url().as_str(), &["--json"]).await;
     assert_eq!(run.code, 0, "{run:?}");
     let windows = windows(&run);
     assert_eq!(windows[4]["outcome"], "nothing-followed", "nothing has happened since: {run:?}");
@@ -198,20 +199,20 @@ async fn without_an_archive_what_is_not_known_is_not_guessed() {
 
 #[tokio::test]
 async fn a_sweep_that_is_not_proven_is_of_no_window_for_certain() {
-    let mut bench = Bench::new().await;
-    let deposit = bench.reveal().await;
-    bench.world.chain.advance(OLD_ENOUGH).await.unwrap();
-    bench.world.proves = false;
-    bench.mine_to(WINDOW + LENGTH + 5).await;
-    let txid = bench.sweep(deposit).await;
-    let url = bench.world.chain.endpoint();
-    let line = windows(&bench.run(&url, &["--json"]).await).pop().unwrap();
+    let mut watched = Watched::new().await;
+    let deposit = watched.reveal().await;
+    watched.world.chain.advance(OLD_ENOUGH).await.unwrap();
+    watched.world.proves = false;
+    watched.mine_to(WINDOW + LENGTH + 5).await;
+    let txid = watched.sweep(deposit).await;
+    let url = watched.world.chain.endpoint();
+    let line = windows(&watched.run(&url, &["--json"]).await).pop().unwrap();
     assert_eq!((&line["window"], &line["outcome"]), (&json!(1), &json!("followed")), "{line}");
     assert_eq!(line["traces"][0]["transaction"].as_str(), Some(txid.as_str()));
     assert_eq!(line["traces"][0]["recorded"], Value::Null);
     // Nobody sees when it was sent: it may be window 2's as well.
-    bench.mine_to(2 * WINDOW + LENGTH).await;
-    let run = bench.run(&url, &[]).await;
+    watched.mine_to(2 * WINDOW + LENGTH).await;
+    let run = watched.run(&url, &[]).await;
     assert_eq!(run.stdout.matches("MAYBE").count(), 2, "{run:?}");
     assert_eq!(run.stdout.matches("not proven: of window 1 to 2").count(), 2, "{run:?}");
 }

@@ -35,9 +35,7 @@ use coxswain_protocol::{
 use coxswain_rules::{KeyHash, units::BlockNumber};
 use coxswain_service::journal::{FactKey, Reader};
 pub(crate) use coxswain_testkit::keystore;
-use coxswain_testkit::{
-    BitcoinServer, PASSWORD, Reply, Serving, Wallet, World, our_validator, write_private,
-};
+use coxswain_testkit::{BitcoinServer, PASSWORD, Reply, Serving, Wallet, World, write_private};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -266,10 +264,10 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Writes all configurations. Nobody runs yet; the chain stands at the block before a window's.
     pub(crate) async fn new(world: World, wallets: &[PublicKey], plan: Plan) -> Self {
-        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+        let validator = world.validator;
         world.chain.mine(32).await.unwrap();
         world.chain.advance(3 * HOUR).await.unwrap();
-        let endpoints = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let endpoints = Endpoints::new(world.chain.url()).unwrap();
         let height = endpoints.block(BlockSelector::Latest).await.unwrap().unwrap().number.0;
         let next = NETWORK.frequency.0 * (height / NETWORK.frequency.0 + 1);
         world.chain.mine(next - 1 - height).await.unwrap();

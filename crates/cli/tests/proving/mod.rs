@@ -16,7 +16,6 @@ use std::{
 use alloy_primitives::{Address, address};
 use bitcoin::{Amount, Transaction};
 use coxswain_bindings::maintainer_proxy::MaintainerProxy::authorizeSpvMaintainerCall;
-use coxswain_rules::main_utxo_hash;
 use coxswain_testkit::{BitcoinServer, DepositSpec, Reply, Serving, Wallet, World, write_private};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,7 +31,7 @@ pub(crate) const ACCOUNT: Address = address!("0x19E7E376E7C213B7E7e7e46cc70A5dD0
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A world in which wallets act, and nobody proves it but the processes.
-pub(crate) struct Bench {
+pub(crate) struct Unproven {
     pub(crate) world: World,
     pub(crate) wallets: Vec<Wallet>,
     pub(crate) proxy: Address,
@@ -40,16 +39,13 @@ pub(crate) struct Bench {
     pub(crate) folder: TempDir,
 }
 
-impl Bench {
+impl Unproven {
     /// With so many wallets that have a main UTXO each. The account has money, and no right yet.
     pub(crate) async fn new(wallets: u64) -> Self {
         let mut world = World::start().await.unwrap();
         let mut funded = Vec::new();
         for seed in 1..=wallets {
-            let wallet = world.wallet(seed).await.unwrap();
-            let deposit = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-            world.sweep(&wallet, &[deposit], FEE).await.unwrap();
-            funded.push(wallet);
+            funded.push(world.funded_wallet(seed).await.unwrap());
         }
         world.proves = false;
         let proxy = world.deploy_maintainer_proxy().await.unwrap();
@@ -75,9 +71,7 @@ impl Bench {
     }
 
     pub(crate) async fn is_in_step(&self, wallet: usize) -> bool {
-        let wallet = &self.wallets[wallet];
-        let known = self.world.bridge.wallets(wallet.key_hash().into()).call().await.unwrap();
-        self.world.main_utxo(wallet).is_some_and(|utxo| main_utxo_hash(&utxo) == known.mainUtxoHash)
+        self.world.is_in_step(&self.wallets[wallet]).await.unwrap()
     }
 
     /// Waits until all that was done is proven.

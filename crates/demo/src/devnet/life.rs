@@ -6,8 +6,8 @@ use alloy_primitives::Address;
 use coxswain_bindings::maintainer_proxy::MaintainerProxy::authorizeSpvMaintainerCall;
 use coxswain_rules::Amount;
 use coxswain_testkit::{
-    BitcoinServer, DepositSpec, Error, Regtest, Relay, Reply, Serving, TestChain, Wallet, World,
-    our_validator, standard_scripts,
+    BitcoinServer, DepositSpec, Error, Forwarder, Regtest, Reply, Serving, TestChain, Wallet, World,
+    standard_scripts,
 };
 use eyre::{Result, WrapErr};
 use tokio::{
@@ -40,7 +40,7 @@ pub struct Life {
     validator: Address,
     proxy: Address,
     ports: Ports,
-    relay: Option<Relay>,
+    relay: Option<Forwarder>,
     electrum: Option<BitcoinServer>,
     core: Option<BitcoinServer>,
     bitcoin: Vec<Url>,
@@ -57,7 +57,7 @@ impl Life {
         let mut world = World::on(TestChain::start_at(ports.ethereum())?).await?;
         world.bitcoin = Regtest::recent();
         tell("deploying the validator, and the maintainer's proxy");
-        let validator = world.deploy_validator(&our_validator()?).await?;
+        let validator = world.validator;
         let proxy = world.deploy_maintainer_proxy().await?;
         tell("creating a wallet, and revealing a deposit");
         let wallet = world.wallet(1).await?;
@@ -257,9 +257,12 @@ async fn next(blocks: &mut Option<Interval>) {
 
 /// A second way to the chain, as if there were two servers. Of one server alone the nodes would have nothing but its word, and blame
 /// nobody by it.
-async fn relay(ports: Ports) -> std::io::Result<Relay> {
-    Relay::open((Ipv4Addr::LOCALHOST, ports.relay()), format!("{}:{}", Ipv4Addr::LOCALHOST, ports.ethereum()))
-        .await
+async fn relay(ports: Ports) -> std::io::Result<Forwarder> {
+    Forwarder::open(
+        (Ipv4Addr::LOCALHOST, ports.relay()),
+        format!("{}:{}", Ipv4Addr::LOCALHOST, ports.ethereum()),
+    )
+    .await
 }
 
 async fn electrum(chain: &Regtest, ports: Ports) -> std::io::Result<BitcoinServer> {

@@ -3,12 +3,12 @@
 
 use alloy::rpc::types::Log;
 use coxswain_rules::units::BlockNumber;
+use coxswain_testkit::Mutator;
 
 use super::{
     BridgeEvent,
     event::{decode, in_order},
 };
-use crate::mutator::Mutator;
 
 #[test]
 fn logs() {
@@ -23,7 +23,7 @@ fn logs() {
 
     let mut mutator = Mutator::new(corpus.iter().map(|line| line.as_bytes().to_vec()).collect());
     let (mut read, mut changed) = (0_u64, 0_u64);
-    while let Some(input) = mutator.next() {
+    while let Some(input) = mutator.next_input() {
         let Ok(logs) = serde_json::from_slice::<Vec<Log>>(&input) else { continue };
         let events = in_order(bridge, logs, &blocks).and_then(|logs| {
             assert!(logs.keys().all(|at| blocks.contains(&at.block)));

@@ -6,24 +6,18 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use std::{
-    fs,
-    path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{fs, path::Path};
 
-use alloy::primitives::{Address, B256};
-use coxswain_ethereum::{
-    BlockSelector, ContractVerdict, Endpoints, Expected, ProposalValidator, RequestError,
-};
+use alloy::primitives::B256;
+use coxswain_ethereum::{BlockSelector, ContractVerdict, Endpoints, Expected, RequestError};
 use coxswain_rules::{
-    Amount, Case, DepositSweepProposal, HeartbeatProposal, KeyHash, OutPoint, RevealedDeposit, RuleId,
-    Subject, units::BlockNumber,
+    Amount, Case, DepositSweepProposal, KeyHash, OutPoint, RevealedDeposit, RuleId, Subject,
+    units::BlockNumber,
 };
-use coxswain_testkit::{FaultyEndpoint, Reply, TestChain, World, our_validator};
+use coxswain_testkit::{FaultyEndpoint, Reply, TestChain, World};
 use serde_json::{Value, json};
 
-const ANVIL: u64 = 31337;
+use crate::faults::{calls, count, faulty, first_call, heartbeat, verdict};
 
 /// `eth-getlogs-words-not-understood.txt` is read where the words are: `log_ranges`.
 const FILES: [&str; 6] = [
@@ -50,80 +44,36 @@ fn every_case_has_its_test() {
     assert_eq!(files, FILES);
 }
 
-fn heartbeat() -> Case {
-    let message = [[0xff; 8], [0; 8]].concat();
-    Case { wallet: KeyHash([1; 20]), subject: Subject::Heartbeat(HeartbeatProposal { message }) }
-}
-
 fn sweep() -> Case {
     let deposit = RevealedDeposit { outpoint: OutPoint::null(), reveal_block: BlockNumber(1) };
     let proposal = DepositSweepProposal { deposits: vec![deposit; 4], fee: Amount::ONE_SAT };
     Case { wallet: KeyHash([1; 20]), subject: Subject::DepositSweep { proposal, extra_info: vec![] } }
 }
 
-struct Bench {
-    world: World,
-    validator: Address,
-}
-
-impl Bench {
-    async fn set_up() -> Self {
-        let world = World::start().await.unwrap();
-        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        Self { world, validator }
-    }
-
-    async fn node(&self, meet: impl Fn(&str) -> Reply + Send + Sync + 'static) -> FaultyEndpoint {
-        FaultyEndpoint::start(self.world.chain.endpoint().parse().unwrap(), meet).await.unwrap()
-    }
-
-    async fn verdict<const N: usize>(&self, nodes: [&FaultyEndpoint; N], case: &Case) -> ContractVerdict {
-        let urls = nodes.map(|node| node.url().clone());
-        let endpoint = Endpoints::several(urls, Expected::default()).unwrap();
-        let validator = ProposalValidator::new(endpoint, ANVIL, self.validator);
-        validator.validate(case, BlockSelector::Latest).await.verdict
-    }
-}
-
-fn calls(reply: Reply) -> impl Fn(&str) -> Reply {
-    move |method| if method == "eth_call" { reply.clone() } else { Reply::Forward }
-}
-
-fn first_call(reply: Reply) -> impl Fn(&str) -> Reply {
-    let met = AtomicUsize::new(0);
-    move |method| {
-        let first = method == "eth_call" && met.fetch_add(1, Ordering::SeqCst) == 0;
-        if first { reply.clone() } else { Reply::Forward }
-    }
-}
-
-fn count(node: &FaultyEndpoint, method: &str) -> usize {
-    node.methods().iter().filter(|asked| *asked == method).count()
-}
-
 #[tokio::test]
 async fn a_bare_revert_is_no_verdict_and_the_next_endpoint_is_asked() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let told = case("eth-bare-revert-then-good.json");
     let bare = [
         told["answer_1"]["error"].clone(),
         json!({ "code": 3, "message": "execution reverted", "data": "0x" }),
     ];
     for error in bare {
-        let bare = bench.node(calls(Reply::Error(error.clone()))).await;
-        let good = bench.node(calls(Reply::Result(told["answer_2"]["result"].clone()))).await;
-        assert_eq!(bench.verdict([&bare, &good], &heartbeat()).await, ContractVerdict::Valid, "{error}");
+        let bare = faulty(&world, calls(Reply::Error(error.clone()))).await;
+        let good = faulty(&world, calls(Reply::Result(told["answer_2"]["result"].clone()))).await;
+        assert_eq!(verdict(&world, [&bare, &good], &heartbeat()).await, ContractVerdict::Valid, "{error}");
 
         let reason = told["answer_2_other_case"]["error"].clone();
-        let good = bench.node(calls(Reply::Error(reason))).await;
-        let ContractVerdict::Rejected(rejection) = bench.verdict([&bare, &good], &sweep()).await else {
+        let good = faulty(&world, calls(Reply::Error(reason))).await;
+        let ContractVerdict::Rejected(rejection) = verdict(&world, [&bare, &good], &sweep()).await else {
             panic!("{error}")
         };
         assert_eq!(rejection.rule, Some(RuleId::Ds8));
 
         // Nobody gives a reason: undecided, whoever else fails.
-        let dead = bench.node(calls(Reply::Cut)).await;
-        for verdict in [bench.verdict([&bare], &sweep()).await, bench.verdict([&bare, &dead], &sweep()).await]
+        let dead = faulty(&world, calls(Reply::Cut)).await;
+        for verdict in
+            [verdict(&world, [&bare], &sweep()).await, verdict(&world, [&bare, &dead], &sweep()).await]
         {
             assert!(
                 matches!(&verdict, ContractVerdict::Undecided(e) if e.kind() == "revert-without-reason"),
@@ -135,7 +85,7 @@ async fn a_bare_revert_is_no_verdict_and_the_next_endpoint_is_asked() {
 
 #[tokio::test]
 async fn a_block_that_is_not_there_yet_is_asked_for_again() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let told = case("eth-block-not-there-yet.json");
     let mut errors: Vec<_> =
         told["answers_once"].as_array().unwrap().iter().map(|answer| answer["error"].clone()).collect();
@@ -143,20 +93,20 @@ async fn a_block_that_is_not_there_yet_is_asked_for_again() {
     errors.push(json!({ "code": -32000, "message": "block 23456789 is not found" }));
     errors.push(json!({ "code": -32001, "message": "Header not found: 0x11" }));
     for error in errors {
-        let node = bench.node(first_call(Reply::Error(error.clone()))).await;
-        assert_eq!(bench.verdict([&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
+        let node = faulty(&world, first_call(Reply::Error(error.clone()))).await;
+        assert_eq!(verdict(&world, [&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
         assert_eq!(count(&node, "eth_call"), 2, "{error}");
     }
     // A contract's own words are no block's.
     let said = json!({ "code": 3, "message": "execution reverted: block not found", "data": "0x00" });
-    let node = bench.node(first_call(Reply::Error(said))).await;
-    let verdict = bench.verdict([&node], &heartbeat()).await;
+    let node = faulty(&world, first_call(Reply::Error(said))).await;
+    let verdict = verdict(&world, [&node], &heartbeat()).await;
     assert!(matches!(&verdict, ContractVerdict::Undecided(e) if e.kind() == "unknown-revert"), "{verdict:?}");
 }
 
 #[tokio::test]
 async fn an_empty_answer_for_a_block_that_is_missing_is_not_taken_for_no_code() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let told = case("eth-empty-answer-for-a-missing-block.json");
     let empty = told["answers_1"][0]["result"].clone();
     let missing = {
@@ -167,23 +117,23 @@ async fn an_empty_answer_for_a_block_that_is_missing_is_not_taken_for_no_code() 
             _ => Reply::Forward,
         }
     };
-    let first = bench.node(missing).await;
-    let good = bench.node(|_| Reply::Forward).await;
+    let first = faulty(&world, missing).await;
+    let good = faulty(&world, |_| Reply::Forward).await;
     // The check of an endpoint asks for code only where contracts are expected.
-    assert_eq!(bench.verdict([&first, &good], &heartbeat()).await, ContractVerdict::Valid);
-    let alone = bench.verdict([&first], &heartbeat()).await;
+    assert_eq!(verdict(&world, [&first, &good], &heartbeat()).await, ContractVerdict::Valid);
+    let alone = verdict(&world, [&first], &heartbeat()).await;
     let ContractVerdict::Undecided(undecided) = alone else { panic!("{alone:?}") };
     assert_eq!(undecided.kind(), "no-block", "the block is looked up first: {undecided}");
     assert!(undecided.is_retryable());
 
     // Another of its kind: the code is there, and the call all the same has answered nothing.
-    let first = bench.node(calls(Reply::Result(empty))).await;
-    assert_eq!(bench.verdict([&first, &good], &heartbeat()).await, ContractVerdict::Valid);
+    let first = faulty(&world, calls(Reply::Result(empty))).await;
+    assert_eq!(verdict(&world, [&first, &good], &heartbeat()).await, ContractVerdict::Valid);
 }
 
 #[tokio::test]
 async fn a_rate_limit_in_whatever_words_is_asked_again() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let told = case("eth-rate-limits-http-200.json");
     let mut errors: Vec<_> =
         told["answers_once"].as_array().unwrap().iter().map(|answer| answer["error"].clone()).collect();
@@ -191,31 +141,31 @@ async fn a_rate_limit_in_whatever_words_is_asked_again() {
     errors.push(json!({ "code": -32000, "message": "Rate limit exceeded, upgrade your plan" }));
     errors.push(json!({ "code": 429, "message": "slow down" }));
     for error in errors {
-        let node = bench.node(first_call(Reply::Error(error.clone()))).await;
-        assert_eq!(bench.verdict([&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
+        let node = faulty(&world, first_call(Reply::Error(error.clone()))).await;
+        assert_eq!(verdict(&world, [&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
         assert_eq!(count(&node, "eth_call"), 2, "{error}");
 
-        let busy = bench.node(calls(Reply::Error(error.clone()))).await;
-        let other = bench.node(|_| Reply::Forward).await;
-        assert_eq!(bench.verdict([&busy, &other], &heartbeat()).await, ContractVerdict::Valid, "{error}");
+        let busy = faulty(&world, calls(Reply::Error(error.clone()))).await;
+        let other = faulty(&world, |_| Reply::Forward).await;
+        assert_eq!(verdict(&world, [&busy, &other], &heartbeat()).await, ContractVerdict::Valid, "{error}");
         assert_eq!(count(&busy, "eth_call"), 1, "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_time_out_in_words_is_asked_again_or_elsewhere() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let told = case("eth-timeouts-in-words.json");
     let mut errors: Vec<_> =
         told["answers_http_200"].as_array().unwrap().iter().map(|answer| answer["error"].clone()).collect();
     assert_eq!(errors.len(), 5);
     errors.push(json!({ "code": -32603, "message": "Gateway Timeout" }));
     for error in errors {
-        let node = bench.node(first_call(Reply::Error(error.clone()))).await;
-        assert_eq!(bench.verdict([&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
-        let late = bench.node(calls(Reply::Error(error.clone()))).await;
-        let other = bench.node(|_| Reply::Forward).await;
-        assert_eq!(bench.verdict([&late, &other], &heartbeat()).await, ContractVerdict::Valid, "{error}");
+        let node = faulty(&world, first_call(Reply::Error(error.clone()))).await;
+        assert_eq!(verdict(&world, [&node], &heartbeat()).await, ContractVerdict::Valid, "{error}");
+        let late = faulty(&world, calls(Reply::Error(error.clone()))).await;
+        let other = faulty(&world, |_| Reply::Forward).await;
+        assert_eq!(verdict(&world, [&late, &other], &heartbeat()).await, ContractVerdict::Valid, "{error}");
     }
 }
 

@@ -34,7 +34,7 @@ async fn head(endpoint: &Endpoints) -> Block {
 }
 
 fn endpoint(world: &World) -> Endpoints {
-    Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap()
+    Endpoints::new(world.chain.url()).unwrap()
 }
 
 fn through(node: &FaultyEndpoint) -> Endpoints {
@@ -99,7 +99,7 @@ async fn limited(world: &World, most: u64, error: Value) -> (FaultyEndpoint, Ask
         record.lock().unwrap().push(((first, last), allowed));
         if allowed { Reply::Forward } else { Reply::Error(error.clone()) }
     };
-    let url = world.chain.endpoint().parse().unwrap();
+    let url = world.chain.url();
     (FaultyEndpoint::start_inspecting(url, meet).await.unwrap(), asked)
 }
 
@@ -128,8 +128,7 @@ async fn events_are_those_that_the_bridge_emitted() {
         &scene;
     let endpoint = endpoint(world);
     let head = head(&endpoint).await;
-    let node =
-        FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let node = FaultyEndpoint::start(world.chain.url(), |_| Reply::Forward).await.unwrap();
     let events = read(&through(&node), world).await;
     let named = "eth_getBlockByNumber";
     // The newest block, that it is named before the answer, and after it.
@@ -248,7 +247,7 @@ async fn inc_30_blocks_that_hold_too_much_are_read_in_smaller_parts_and_empty_on
         let refusal = json!({ "code": -32005, "message": "query returned more than 10000 results" });
         if allowed { Reply::Forward } else { Reply::Error(refusal) }
     };
-    let url = world.chain.endpoint().parse().unwrap();
+    let url = world.chain.url();
     let node = FaultyEndpoint::start_inspecting(url, meet).await.unwrap();
     assert_eq!(contents(&*read(&through(&node), &world).await, &wallets), whole);
     assert_covered(&asked, 0, last.0);
@@ -279,7 +278,7 @@ async fn failing_once(world: &World, most: u64, failing: usize) -> (FaultyEndpoi
             Reply::Error(json!({ "code": -32000, "message": "no such luck" }))
         }
     };
-    let url = world.chain.endpoint().parse().unwrap();
+    let url = world.chain.url();
     (FaultyEndpoint::start_inspecting(url, meet).await.unwrap(), asked)
 }
 
@@ -305,8 +304,7 @@ async fn events_follow_the_chain_through_a_reorganisation() {
     let first = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
     world.chain.mine(100).await.unwrap();
     let gone = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-    let node =
-        FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
+    let node = FaultyEndpoint::start(world.chain.url(), |_| Reply::Forward).await.unwrap();
     let through = through(&node);
     let at_gone = head(&through).await;
     let kept =
@@ -487,7 +485,7 @@ async fn inc_28_logs_that_were_not_asked_for_are_left_out_and_those_that_cannot_
             "eth_getLogs" => Reply::Result(logs.clone()),
             _ => Reply::Forward,
         };
-        let node = FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), meet).await.unwrap();
+        let node = FaultyEndpoint::start(world.chain.url(), meet).await.unwrap();
         let log = reader(through(&node), &world, 0).follow(block).await?;
         Ok(log.reveals(wallet.key_hash()).count())
     };

@@ -21,20 +21,15 @@ use coxswain_ethereum::{
     MAX_LAG, Panel, ProposalValidator, SnapshotKeys, SnapshotReader, UnfitError,
 };
 use coxswain_rules::{
-    Assurance, Case, HeartbeatProposal, KeyHash, Subject,
+    Assurance, Case, HeartbeatProposal, Subject,
     network::Preset,
     units::{BlockNumber, Blocks, UnixTime},
 };
-use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, TestChain, World, our_validator};
+use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, TestChain, World};
 use serde_json::json;
 use url::Url;
 
-const ANVIL: u64 = 31337;
-
-fn heartbeat() -> Case {
-    let message = [[0xff; 8], [0; 8]].concat();
-    Case { wallet: KeyHash([1; 20]), subject: Subject::Heartbeat(HeartbeatProposal { message }) }
-}
+use crate::{faults::heartbeat, validators::ANVIL};
 
 async fn node(url: &str, meet: impl Fn(&str) -> Reply + Send + Sync + 'static) -> FaultyEndpoint {
     FaultyEndpoint::start(url.parse().unwrap(), meet).await.unwrap()
@@ -169,7 +164,7 @@ async fn inc_47_one_claim_among_three_puts_no_honest_endpoint_behind() {
 #[tokio::test]
 async fn inc_24_what_is_expected_is_required_of_one_endpoint_too() {
     let world = World::start().await.unwrap();
-    let url: Url = world.chain.endpoint().parse().unwrap();
+    let url: Url = world.chain.url();
     let nobody = Address::repeat_byte(0xab);
     let expecting = |network, contracts: &[Address]| {
         Endpoints::several(
@@ -345,7 +340,7 @@ async fn inc_25_of_two_servers_one_is_not_silent_for_one_question_that_failed_a_
 async fn inc_25_every_way_to_die_leads_to_the_next_and_a_no_doesnt() {
     let world = World::start().await.unwrap();
     let url = world.chain.endpoint();
-    let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+    let validator = world.validator;
     let limit = json!({ "code": -32005, "message": "daily request count exceeded, request rate limited" });
     let missing = json!({ "code": -32000, "message": "missing trie node" });
     for fault in [

@@ -1,8 +1,6 @@
 //! What servers say, mutated: nothing panics, and what is false proves nothing. The corpus is what clients were recorded to
 //! answer. Envelopes of JSON-RPC and logs are fuzzed where they are read, in the crate itself.
 
-mod mutator;
-
 use std::{fs, path::Path};
 
 use alloy::{
@@ -12,9 +10,8 @@ use alloy::{
     rpc::types::Header as RpcHeader,
 };
 use coxswain_ethereum::{HashedHeader, reason, revert_of};
+use coxswain_testkit::Mutator;
 use serde_json::{Value, json};
-
-use self::mutator::Mutator;
 
 fn read(folder: &str) -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
@@ -41,7 +38,7 @@ fn revert_data() {
         bytes_in(&file, &mut corpus);
     }
     let mut mutator = Mutator::new(corpus);
-    while let Some(input) = mutator.next() {
+    while let Some(input) = mutator.next_input() {
         // A reason is read exactly, or not at all.
         let _ = reason(&input);
         let text = String::from_utf8_lossy(&input);
@@ -78,7 +75,7 @@ fn headers() {
     };
     let corpus: Vec<_> = (0..5).map(header).collect();
     let mut mutator = Mutator::new(corpus);
-    while let Some(input) = mutator.next() {
+    while let Some(input) = mutator.next_input() {
         if let Ok(RpcHeader { hash, inner, .. }) = serde_json::from_slice::<RpcHeader>(&input)
             && let Some(header) = HashedHeader::new(inner, hash)
         {
@@ -133,7 +130,7 @@ mod proofs {
         }
         let mut mutator = Mutator::new(corpus);
         let mut proven = 0_u64;
-        while let Some(input) = mutator.next() {
+        while let Some(input) = mutator.next_input() {
             let question = &questions[mutator.below(questions.len())];
             let mut answer = question.answer.clone();
             let slots = answer.storage_proof.len();
@@ -169,7 +166,7 @@ mod proofs {
         let corpus = files.iter().flat_map(|file| file["answers"].as_array().unwrap().clone());
         let corpus = corpus.map(|question| question["answer"].to_string().into_bytes()).collect();
         let mut mutator = Mutator::new(corpus);
-        while let Some(input) = mutator.next() {
+        while let Some(input) = mutator.next_input() {
             let Ok(answer) = serde_json::from_slice::<AccountProof>(&input) else { continue };
             let question = &questions[mutator.below(questions.len())];
             let mut state = State::under(question.root);

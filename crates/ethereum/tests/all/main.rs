@@ -10,6 +10,7 @@ mod agreement;
 mod cases;
 mod events;
 mod failover;
+mod faults;
 mod fuzz;
 mod panel;
 mod predicates;

@@ -162,13 +162,14 @@ const SAYS_OTHERWISE: [&str; 4] = [
     "another chain",
 ];
 
-struct Bench {
+/// A valid case and one that breaks a rule, and whom to ask about them.
+struct Asked {
     validators: Validators<()>,
     valid: Case,
     broken: Case,
 }
 
-impl Bench {
+impl Asked {
     async fn set_up() -> Self {
         let validators = Validators::observed(()).await;
         let valid = validators.case(Action::DepositSweep);
@@ -212,25 +213,25 @@ impl Bench {
 }
 
 fn honest(scene: &Scene) -> Url {
-    scene.world.chain.endpoint().parse().unwrap()
+    scene.world.chain.url()
 }
 
 #[tokio::test]
 async fn inc_47_one_liar_among_three_changes_nothing_wherever_it_stands() {
-    let bench = Bench::set_up().await;
-    let (first, second) = (bench.honest_node().await, bench.honest_node().await);
-    let honestly = bench.judged(&[bench.honest()], 0, &bench.broken).await.unwrap();
+    let asked = Asked::set_up().await;
+    let (first, second) = (asked.honest_node().await, asked.honest_node().await);
+    let honestly = asked.judged(&[asked.honest()], 0, &asked.broken).await.unwrap();
     assert!(matches!(honestly.1.fact, ContractVerdict::Rejected(_)), "{honestly:?}");
     for (what, meet) in lies() {
-        let liar = bench.node(meet).await;
+        let liar = asked.node(meet).await;
         for place in 0..3 {
             let mut urls = vec![first.url().clone(), second.url().clone()];
             urls.insert(place, liar.url().clone());
             for (case, expected) in
-                [(&bench.valid, &ContractVerdict::Valid), (&bench.broken, &honestly.1.fact)]
+                [(&asked.valid, &ContractVerdict::Valid), (&asked.broken, &honestly.1.fact)]
             {
                 let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
-                let (decision, verdict) = bench.judged_by(&panel, case).await.unwrap();
+                let (decision, verdict) = asked.judged_by(&panel, case).await.unwrap();
                 // Who says what isn't so is named, and nobody else.
                 let named: Vec<_> = panel.dissents().into_iter().map(|dissent| dissent.endpoint).collect();
                 let name = format!("127.0.0.1:{}", liar.url().port().unwrap());
@@ -255,12 +256,12 @@ async fn inc_47_one_liar_among_three_changes_nothing_wherever_it_stands() {
 
 #[tokio::test]
 async fn inc_47_of_two_a_liar_leaves_the_verdict_right_or_undecided_and_alone_it_is_its_word() {
-    let bench = Bench::set_up().await;
-    let honestly = bench.judged(&[bench.honest()], 0, &bench.broken).await.unwrap().1.fact;
+    let asked = Asked::set_up().await;
+    let honestly = asked.judged(&[asked.honest()], 0, &asked.broken).await.unwrap().1.fact;
     for (what, meet) in lies() {
-        let liar = bench.node(meet).await;
-        for urls in [[bench.honest(), liar.url().clone()], [liar.url().clone(), bench.honest()]] {
-            match bench.judged(&urls, 0, &bench.broken).await {
+        let liar = asked.node(meet).await;
+        for urls in [[asked.honest(), liar.url().clone()], [liar.url().clone(), asked.honest()]] {
+            match asked.judged(&urls, 0, &asked.broken).await {
                 Ok((_, Assured { fact: ContractVerdict::Undecided(_), .. })) | Err(_) => {}
                 Ok((decision, verdict)) => {
                     assert_eq!(verdict.fact, honestly, "{what}");
@@ -269,10 +270,10 @@ async fn inc_47_of_two_a_liar_leaves_the_verdict_right_or_undecided_and_alone_it
                     assert_eq!(decision.named_by, if is_silent { 1 } else { 2 }, "{what}");
                 }
             }
-            let dead_is_no_word = bench.judged(&urls, 2, &bench.broken).await;
+            let dead_is_no_word = asked.judged(&urls, 2, &asked.broken).await;
             assert!(what != "dead" || dead_is_no_word.is_err(), "a quorum of 2 needs both");
         }
-        match bench.judged(&[liar.url().clone()], 0, &bench.broken).await {
+        match asked.judged(&[liar.url().clone()], 0, &asked.broken).await {
             Ok((_, verdict)) if verdict.fact != honestly => {
                 let is_word = verdict.assurance == Assurance::Word;
                 assert!(is_word, "{what}: {verdict:?}");
@@ -285,17 +286,17 @@ async fn inc_47_of_two_a_liar_leaves_the_verdict_right_or_undecided_and_alone_it
 
 #[tokio::test]
 async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by_hashes() {
-    let bench = Bench::set_up().await;
-    let honestly = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let asked = Asked::set_up().await;
+    let honestly = Panel::new(&[asked.honest()], ANVIL, 0, false).unwrap();
     let (forty, eight) = (
         honestly.at_number(BlockNumber(40)).await.unwrap(),
         honestly.at_number(BlockNumber(8)).await.unwrap(),
     );
     assert_eq!((forty.header.number(), forty.named_by, forty.of), (BlockNumber(40), 1, 1));
-    let other = bench.honest_node().await;
+    let other = asked.honest_node().await;
     for (what, meet) in lies() {
-        let liar = bench.node(meet).await;
-        let urls = [liar.url().clone(), other.url().clone(), bench.honest()];
+        let liar = asked.node(meet).await;
+        let urls = [liar.url().clone(), other.url().clone(), asked.honest()];
         let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
         let named = panel.at_number(BlockNumber(40)).await.unwrap();
         assert_eq!(named.header, forty.header, "{what}");
@@ -313,8 +314,8 @@ async fn inc_47_a_block_that_is_asked_for_is_named_by_enough_and_its_ancestor_by
         assert!(matches!(nothing, ChainError::NoBlock { .. }), "{what}: {nothing}");
     }
     // Of two that name two blocks, neither is named by enough.
-    let forged = bench.node(lies().remove(2).1).await;
-    let panel = Panel::new(&[forged.url().clone(), bench.honest()], ANVIL, 0, false).unwrap();
+    let forged = asked.node(lies().remove(2).1).await;
+    let panel = Panel::new(&[forged.url().clone(), asked.honest()], ANVIL, 0, false).unwrap();
     assert!(panel.at_number(BlockNumber(40)).await.is_err());
 }
 
@@ -392,11 +393,11 @@ async fn inc_47_the_agreement_suite_with_one_liar_among_three_among_two_and_alon
 #[cfg(feature = "proven")]
 #[tokio::test]
 async fn inc_47_servers_that_say_other_than_what_is_proven_are_an_alarm() {
-    let bench = Bench::set_up().await;
+    let asked = Asked::set_up().await;
     let liar = |method: &str, _: &Value| if method == "eth_call" { yes() } else { Reply::Forward };
-    let (first, second) = (bench.node(Box::new(liar)).await, bench.node(Box::new(liar)).await);
-    let urls = [first.url().clone(), second.url().clone(), bench.honest()];
-    let (_, verdict) = bench.judged(&urls, 0, &bench.broken).await.unwrap();
+    let (first, second) = (asked.node(Box::new(liar)).await, asked.node(Box::new(liar)).await);
+    let urls = [first.url().clone(), second.url().clone(), asked.honest()];
+    let (_, verdict) = asked.judged(&urls, 0, &asked.broken).await.unwrap();
     let ContractVerdict::Undecided(undecided @ ChainError::Contradicted { .. }) = verdict.fact else {
         panic!("{verdict:?}")
     };
@@ -408,10 +409,10 @@ async fn inc_47_servers_that_say_other_than_what_is_proven_are_an_alarm() {
 
 #[tokio::test]
 async fn a_rejection_whose_values_cannot_be_is_an_answer_that_is_not_understood() {
-    let bench = Bench::set_up().await;
+    let asked = Asked::set_up().await;
     let (_, meet) = lies().into_iter().find(|(what, _)| what.starts_with("a rejection")).unwrap();
-    let liar = bench.node(meet).await;
-    let (_, verdict) = bench.judged(&[liar.url().clone()], 0, &bench.valid).await.unwrap();
+    let liar = asked.node(meet).await;
+    let (_, verdict) = asked.judged(&[liar.url().clone()], 0, &asked.valid).await.unwrap();
     let ContractVerdict::Undecided(undecided) = verdict.fact else { panic!("{verdict:?}") };
     assert_eq!(undecided.kind(), "impossible-rejection");
     assert!(undecided.to_string().contains("deposit 99 is not revealed"), "{undecided}");
@@ -430,17 +431,17 @@ fn by_number_only(method: &str, params: &Value) -> Reply {
 
 #[tokio::test]
 async fn a_server_that_takes_no_hash_is_asked_by_number_and_for_the_blocks_name_before_and_after() {
-    let bench = Bench::set_up().await;
+    let asked = Asked::set_up().await;
     let no_proof = |method: &str| match method {
         "eth_getProof" => Some(Reply::Error(json!({ "code": -32601, "message": "method not found" }))),
         _ => None,
     };
-    let node = bench
+    let node = asked
         .node(Box::new(move |method, params| {
             no_proof(method).unwrap_or_else(|| by_number_only(method, params))
         }))
         .await;
-    let (_, verdict) = bench.judged(&[node.url().clone()], 0, &bench.valid).await.unwrap();
+    let (_, verdict) = asked.judged(&[node.url().clone()], 0, &asked.valid).await.unwrap();
     assert_eq!(verdict.fact, ContractVerdict::Valid);
     let mut methods = node.methods();
     methods.retain(|method| matches!(method.as_str(), "eth_call" | "eth_getBlockByNumber"));
@@ -451,7 +452,7 @@ async fn a_server_that_takes_no_hash_is_asked_by_number_and_for_the_blocks_name_
 
     // The block's name changes while the call is answered: what it says is of nobody knows which.
     let called = std::sync::atomic::AtomicBool::new(false);
-    let moving = bench
+    let moving = asked
         .node(Box::new(move |method, params| match method {
             "eth_call" if params[1].is_string() => {
                 called.store(true, std::sync::atomic::Ordering::SeqCst);
@@ -463,7 +464,7 @@ async fn a_server_that_takes_no_hash_is_asked_by_number_and_for_the_blocks_name_
             _ => no_proof(method).unwrap_or_else(|| by_number_only(method, params)),
         }))
         .await;
-    let (_, verdict) = bench.judged(&[moving.url().clone()], 0, &bench.broken).await.unwrap();
+    let (_, verdict) = asked.judged(&[moving.url().clone()], 0, &asked.broken).await.unwrap();
     assert!(matches!(verdict.fact, ContractVerdict::Undecided(_)), "{verdict:?}");
 }
 
@@ -472,9 +473,9 @@ async fn a_server_that_takes_no_hash_is_asked_by_number_and_for_the_blocks_name_
 async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
     use coxswain_ethereum::{BlockSelector, Endpoints, Expected, Tbtc, Wanted};
 
-    let bench = Bench::set_up().await;
-    let chain = &bench.validators.scene.world.chain;
-    let head = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let asked = Asked::set_up().await;
+    let chain = &asked.validators.scene.world.chain;
+    let head = Panel::new(&[asked.honest()], ANVIL, 0, false).unwrap();
     let head = head.decide(&mut head.decider(None), UnixTime(0)).await.unwrap().header.number();
     chain.mine(1).await.unwrap();
     // Two of three are a block behind, and the third, like the second, keeps the state of its newest block only.
@@ -490,12 +491,12 @@ async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
         }
     };
     let nodes = [
-        bench.node(Box::new(newest(head.0))).await,
-        bench.node(Box::new(newest(head.0))).await,
-        bench.node(Box::new(newest(head.next().0))).await,
+        asked.node(Box::new(newest(head.0))).await,
+        asked.node(Box::new(newest(head.0))).await,
+        asked.node(Box::new(newest(head.next().0))).await,
     ];
     let urls = nodes.each_ref().map(|node| node.url().clone());
-    let wanted = Wanted { validator: Some(bench.validators.ours.address()), ..Wanted::default() };
+    let wanted = Wanted { validator: Some(asked.validators.ours.address()), ..Wanted::default() };
     let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
     let tbtc = Tbtc::resolve(&endpoints, &wanted, BlockSelector::Latest).await.unwrap();
     assert_eq!((tbtc.block().number, tbtc.assurance), (head.next(), Assurance::Proven));
@@ -507,14 +508,14 @@ async fn a_newer_block_is_taken_if_no_server_proves_the_one_decided_on() {
 
 #[tokio::test]
 async fn inc_47_blocks_are_named_by_enough_one_by_one() {
-    let bench = Bench::set_up().await;
-    let other = bench.honest_node().await;
+    let asked = Asked::set_up().await;
+    let other = asked.honest_node().await;
     let heights: Vec<_> = (0..70).map(BlockNumber).collect();
-    let honestly = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let honestly = Panel::new(&[asked.honest()], ANVIL, 0, false).unwrap();
     let expected = honestly.at_numbers(&heights).await.unwrap();
     for (what, meet) in lies() {
-        let liar = bench.node(meet).await;
-        let urls = [liar.url().clone(), other.url().clone(), bench.honest()];
+        let liar = asked.node(meet).await;
+        let urls = [liar.url().clone(), other.url().clone(), asked.honest()];
         let panel = Panel::new(&urls, ANVIL, 0, false).unwrap();
         let named = panel.at_numbers(&heights).await.unwrap();
         assert_eq!(named.len(), 70);
@@ -524,7 +525,7 @@ async fn inc_47_blocks_are_named_by_enough_one_by_one() {
         }
     }
     // Where two contradict each other, none is.
-    let forged = bench.node(lies().remove(2).1).await;
-    let panel = Panel::new(&[forged.url().clone(), bench.honest()], ANVIL, 0, false).unwrap();
+    let forged = asked.node(lies().remove(2).1).await;
+    let panel = Panel::new(&[forged.url().clone(), asked.honest()], ANVIL, 0, false).unwrap();
     assert!(panel.at_numbers(&heights).await.unwrap().iter().all(Result::is_err));
 }

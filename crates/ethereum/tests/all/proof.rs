@@ -39,7 +39,7 @@ impl Observer for Proving {
         case: &Case,
         said: &ContractVerdict,
     ) {
-        let endpoint = Endpoints::new(scene.world.chain.endpoint().parse().unwrap()).unwrap();
+        let endpoint = Endpoints::new(scene.world.chain.url()).unwrap();
         let header = header(&endpoint, at).await;
         let prover = self.prover.get_or_insert_with(|| Prover::new(&endpoint, ANVIL));
         assert_eq!(asked.prove_at(prover, case, &header).await, *said, "{case:?}");
@@ -75,24 +75,24 @@ async fn proven_verdicts_are_the_endpoints_since_osaka() {
 }
 
 /// A valid sweep, and whom to ask about it.
-struct Bench {
+struct Proved {
     validators: Validators<()>,
     case: Case,
     header: HashedHeader,
 }
 
-impl Bench {
+impl Proved {
     async fn set_up() -> Self {
         let validators = Validators::observed(()).await;
         let case = validators.case(Action::DepositSweep);
         let block = validators.ours.block(BlockSelector::Latest).await.unwrap();
-        let endpoint = Endpoints::new(validators.scene.world.chain.endpoint().parse().unwrap()).unwrap();
+        let endpoint = Endpoints::new(validators.scene.world.chain.url()).unwrap();
         let header = header(&endpoint, block).await;
         Self { validators, case, header }
     }
 
     fn honest(&self) -> url::Url {
-        self.validators.scene.world.chain.endpoint().parse().unwrap()
+        self.validators.scene.world.chain.url()
     }
 
     async fn node(&self, meet: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static) -> FaultyEndpoint {
@@ -157,7 +157,7 @@ fn bend(node: &mut Value) {
 
 #[tokio::test]
 async fn inc_47_false_proofs_prove_nothing_and_spoil_nothing() {
-    let bench = Bench::set_up().await;
+    let proved = Proved::set_up().await;
     let nodes = |change: fn(&mut Vec<Value>)| {
         move |answer: &mut Value| {
             proofs(answer).into_iter().for_each(|proof| change(proof.as_array_mut().unwrap()));
@@ -206,15 +206,15 @@ async fn inc_47_false_proofs_prove_nothing_and_spoil_nothing() {
         ("no proof at all", Box::new(|answer: &mut Value| answer["accountProof"] = Value::Null)),
     ];
     for (what, change) in changes {
-        let liar = bench.changing("eth_getProof", change).await;
-        let failure = bench.refused(what, &liar).await;
+        let liar = proved.changing("eth_getProof", change).await;
+        let failure = proved.refused(what, &liar).await;
         assert!(matches!(failure, ServerError::Invalid { .. }), "{what}: {failure}");
     }
 }
 
 #[tokio::test]
 async fn inc_47_what_a_proof_claims_is_not_gone_by() {
-    let bench = Bench::set_up().await;
+    let proved = Proved::set_up().await;
     let claims = |answer: &mut Value| {
         for (field, claim) in [
             ("balance", json!("0x1")),
@@ -229,8 +229,8 @@ async fn inc_47_what_a_proof_claims_is_not_gone_by() {
             slot["value"] = json!("0x0");
         }
     };
-    let liar = bench.changing("eth_getProof", claims).await;
-    assert_eq!(bench.verdict([liar.url().clone()]).await, ContractVerdict::Valid);
+    let liar = proved.changing("eth_getProof", claims).await;
+    assert_eq!(proved.verdict([liar.url().clone()]).await, ContractVerdict::Valid);
     // Other clients' shapes: slots in short hex, and no claims.
     let short = |answer: &mut Value| {
         for slot in answer["storageProof"].as_array_mut().unwrap() {
@@ -239,48 +239,48 @@ async fn inc_47_what_a_proof_claims_is_not_gone_by() {
         }
         *answer = json!({ "accountProof": answer["accountProof"], "storageProof": answer["storageProof"] });
     };
-    let bare = bench.changing("eth_getProof", short).await;
-    assert_eq!(bench.verdict([bare.url().clone()]).await, ContractVerdict::Valid);
+    let bare = proved.changing("eth_getProof", short).await;
+    assert_eq!(proved.verdict([bare.url().clone()]).await, ContractVerdict::Valid);
 }
 
 #[tokio::test]
 async fn inc_47_state_of_another_block_or_account_and_other_code_prove_nothing() {
-    let bench = Bench::set_up().await;
-    let earlier = format!("{:#x}", bench.header.number().0 - 1);
-    let swapped = bench
+    let proved = Proved::set_up().await;
+    let earlier = format!("{:#x}", proved.header.number().0 - 1);
+    let swapped = proved
         .node(move |method, params| match method {
             "eth_getProof" => Reply::Instead(json!([params[0], params[1], earlier])),
             _ => Reply::Forward,
         })
         .await;
-    let failure = bench.refused("the block before", &swapped).await;
+    let failure = proved.refused("the block before", &swapped).await;
     assert!(
         matches!(failure, ServerError::Invalid { error: AccountProofError::Account { .. }, .. }),
         "{failure}"
     );
 
-    let other = *bench.validators.scene.world.bank.address();
-    let elsewhere = bench
+    let other = *proved.validators.scene.world.bank.address();
+    let elsewhere = proved
         .node(move |method, params| match method {
             "eth_getProof" => Reply::Instead(json!([other, params[1], params[2]])),
             _ => Reply::Forward,
         })
         .await;
-    let failure = bench.refused("another account", &elsewhere).await;
+    let failure = proved.refused("another account", &elsewhere).await;
     assert!(
         matches!(failure, ServerError::Invalid { error: AccountProofError::Account { .. }, .. }),
         "{failure}"
     );
 
     // Code that says yes to everything: returns 1.
-    let yes = bench.changing("eth_getCode", |code| *code = json!("0x60015f5260205ff3")).await;
-    let failure = bench.refused("other code", &yes).await;
+    let yes = proved.changing("eth_getCode", |code| *code = json!("0x60015f5260205ff3")).await;
+    let failure = proved.refused("other code", &yes).await;
     assert!(
         matches!(failure, ServerError::Invalid { error: AccountProofError::Code { .. }, .. }),
         "{failure}"
     );
-    let none = bench.changing("eth_getCode", |code| *code = json!("0x")).await;
-    let failure = bench.refused("no code", &none).await;
+    let none = proved.changing("eth_getCode", |code| *code = json!("0x")).await;
+    let failure = proved.refused("no code", &none).await;
     assert!(
         matches!(failure, ServerError::Invalid { error: AccountProofError::Code { .. }, .. }),
         "{failure}"
@@ -289,7 +289,7 @@ async fn inc_47_state_of_another_block_or_account_and_other_code_prove_nothing()
 
 #[tokio::test]
 async fn hints_are_only_hints_and_batches_are_not_needed() {
-    let bench = Bench::set_up().await;
+    let proved = Proved::set_up().await;
     let nothing = json!({ "accessList": [], "gasUsed": "0x0" });
     let junk: Vec<_> = (0..200_u64)
         .map(|i| {
@@ -303,73 +303,73 @@ async fn hints_are_only_hints_and_batches_are_not_needed() {
         let meet = move |method: &str, _: &Value| {
             if method == "eth_createAccessList" { reply.clone() } else { Reply::Forward }
         };
-        let node = bench.node(meet).await;
-        assert_eq!(bench.verdict([node.url().clone()]).await, ContractVerdict::Valid);
+        let node = proved.node(meet).await;
+        assert_eq!(proved.verdict([node.url().clone()]).await, ContractVerdict::Valid);
     }
-    let single = bench
+    let single = proved
         .node(move |method, _| if method == "batch" { Reply::Error(refused.clone()) } else { Reply::Forward })
         .await;
-    assert_eq!(bench.verdict([single.url().clone()]).await, ContractVerdict::Valid);
-    let plain = bench.node(|_, _| Reply::Forward).await;
-    assert_eq!(bench.verdict([plain.url().clone()]).await, ContractVerdict::Valid);
+    assert_eq!(proved.verdict([single.url().clone()]).await, ContractVerdict::Valid);
+    let plain = proved.node(|_, _| Reply::Forward).await;
+    assert_eq!(proved.verdict([plain.url().clone()]).await, ContractVerdict::Valid);
     println!("{} requests, {} without batches", plain.requests(), single.requests());
     assert!(plain.requests() <= 12, "{:?}", plain.methods());
 }
 
 #[tokio::test]
 async fn a_sweep_of_twenty_is_proven_in_twelve_requests_at_most() {
-    let mut bench = Bench::set_up().await;
-    let Scene { world, working, .. } = &mut bench.validators.scene;
+    let mut proved = Proved::set_up().await;
+    let Scene { world, working, .. } = &mut proved.validators.scene;
     let mut deposits = Vec::new();
     for _ in 0..20 {
         deposits.push(world.reveal(working, DepositSpec::default()).await.unwrap());
     }
     world.chain.advance(2 * 3600 + 60).await.unwrap();
-    bench.case = Case { wallet: working.key_hash(), subject: sweep(&deposits) };
-    let block = bench.validators.ours.block(BlockSelector::Latest).await.unwrap();
-    bench.header = header(&Endpoints::new(bench.honest()).unwrap(), block).await;
-    let node = bench.node(|_, _| Reply::Forward).await;
-    assert_eq!(bench.verdict([node.url().clone()]).await, ContractVerdict::Valid);
+    proved.case = Case { wallet: working.key_hash(), subject: sweep(&deposits) };
+    let block = proved.validators.ours.block(BlockSelector::Latest).await.unwrap();
+    proved.header = header(&Endpoints::new(proved.honest()).unwrap(), block).await;
+    let node = proved.node(|_, _| Reply::Forward).await;
+    assert_eq!(proved.verdict([node.url().clone()]).await, ContractVerdict::Valid);
     println!("{} requests for {} questions", node.requests(), node.methods().len());
     assert!(node.requests() <= 12, "{:?}", node.methods());
 }
 
 #[tokio::test]
 async fn an_endpoint_that_serves_no_proofs_is_passed_over_and_what_was_proven_holds() {
-    let bench = Bench::set_up().await;
+    let proved = Proved::set_up().await;
     let unserved =
         json!({ "code": -32000, "message": "distance to target block exceeds maximum proof window" });
-    let pruned = bench
+    let pruned = proved
         .node(
             move |method, _| {
                 if method == "eth_getProof" { Reply::Error(unserved.clone()) } else { Reply::Forward }
             },
         )
         .await;
-    let failure = bench.refused("no proofs", &pruned).await;
+    let failure = proved.refused("no proofs", &pruned).await;
     assert!(matches!(failure, ServerError::Request(_)), "{failure}");
     // No code from the one, no proofs from the other, once the first has given its own.
-    let codeless = bench.changing("eth_getCode", |code| *code = json!("0x")).await;
-    let alone = bench.verdict([pruned.url().clone(), codeless.url().clone()]).await;
+    let codeless = proved.changing("eth_getCode", |code| *code = json!("0x")).await;
+    let alone = proved.verdict([pruned.url().clone(), codeless.url().clone()]).await;
     assert!(matches!(&alone, ContractVerdict::Undecided(error) if error.kind() == "unproven"), "{alone:?}");
 }
 
 #[tokio::test]
 async fn inc_24_a_validator_without_code_is_proven_to_have_none() {
-    let bench = Bench::set_up().await;
-    let endpoint = Endpoints::new(bench.honest()).unwrap();
+    let proved = Proved::set_up().await;
+    let endpoint = Endpoints::new(proved.honest()).unwrap();
     let nobody = Address::repeat_byte(0xab);
     let validator = ProposalValidator::new(endpoint.clone(), ANVIL, nobody);
-    let verdict = validator.prove_at(&Prover::new(&endpoint, ANVIL), &bench.case, &bench.header).await;
-    let no_code = ChainError::NoCode { address: nobody, block: bench.header.block() };
+    let verdict = validator.prove_at(&Prover::new(&endpoint, ANVIL), &proved.case, &proved.header).await;
+    let no_code = ChainError::NoCode { address: nobody, block: proved.header.block() };
     assert_eq!(verdict, ContractVerdict::Undecided(no_code));
 }
 
 #[tokio::test]
 async fn inc_47_a_header_is_gone_by_only_if_it_hashes() {
-    let bench = Bench::set_up().await;
-    let (fields, hash) = (bench.header.fields(), bench.header.hash());
-    assert_eq!(HashedHeader::new(fields.clone(), hash), Some(bench.header.clone()));
+    let proved = Proved::set_up().await;
+    let (fields, hash) = (proved.header.fields(), proved.header.hash());
+    assert_eq!(HashedHeader::new(fields.clone(), hash), Some(proved.header.clone()));
     let mut forged = fields.clone();
     forged.state_root = B256::repeat_byte(1);
     assert_eq!(HashedHeader::new(forged, hash), None);

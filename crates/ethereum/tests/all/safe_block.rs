@@ -22,7 +22,7 @@ const BLOCK: u64 = 3;
 /// A header, and the hash that the endpoint itself gives for its block.
 async fn header(chain: &TestChain) -> (Header, B256) {
     chain.mine(BLOCK).await.unwrap();
-    let endpoint = Endpoints::new(chain.endpoint().parse().unwrap()).unwrap();
+    let endpoint = Endpoints::new(chain.url()).unwrap();
     let block = endpoint.block(BlockSelector::Number(BlockNumber(BLOCK))).await.unwrap().unwrap();
     (endpoint.header(BlockNumber(BLOCK)).await.unwrap().unwrap(), block.hash)
 }
@@ -68,14 +68,14 @@ async fn inc_34_since_prague_the_legacy_header_ends_before_its_requests_hash() {
 async fn inc_16_a_header_that_does_not_hash_to_its_hash_is_refused() {
     let chain = TestChain::start().unwrap();
     chain.mine(BLOCK).await.unwrap();
-    let honest = Endpoints::new(chain.endpoint().parse().unwrap()).unwrap();
+    let honest = Endpoints::new(chain.url()).unwrap();
     let raw: Value = honest.request("eth_getBlockByNumber", (format!("{BLOCK:#x}"), false)).await.unwrap();
     let hash = B256::repeat_byte(1).to_string();
     for (field, value) in [("hash", hash.as_str()), ("gasUsed", "0x7"), ("number", "0x2")] {
         let mut forged = raw.clone();
         *forged.get_mut(field).unwrap() = value.into();
         let meet = move |_: &str| Reply::Result(forged.clone());
-        let node = FaultyEndpoint::start(chain.endpoint().parse().unwrap(), meet).await.unwrap();
+        let node = FaultyEndpoint::start(chain.url(), meet).await.unwrap();
         let endpoint = Endpoints::new(node.url().clone()).unwrap();
         let error = endpoint.header(BlockNumber(BLOCK)).await.unwrap_err();
         assert!(matches!(error, RequestError::Garbage { .. }), "{field}: {error}");

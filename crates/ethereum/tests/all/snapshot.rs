@@ -28,7 +28,7 @@ async fn head(endpoint: &Endpoints) -> Block {
 }
 
 fn endpoint(world: &World) -> Endpoints {
-    Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap()
+    Endpoints::new(world.chain.url()).unwrap()
 }
 
 fn reader(world: &World) -> SnapshotReader {
@@ -161,8 +161,7 @@ fn deposits(count: u32) -> SnapshotKeys {
 async fn a_call_reads_250_items() {
     let world = World::start().await.unwrap();
     for (items, calls) in [(0, 1), (250, 1), (251, 2), (1000, 4)] {
-        let node =
-            FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), |_| Reply::Forward).await.unwrap();
+        let node = FaultyEndpoint::start(world.chain.url(), |_| Reply::Forward).await.unwrap();
         let at = head(&endpoint(&world)).await;
         let bridge = *world.bridge.address();
         let reader = SnapshotReader::new(Endpoints::new(node.url().clone()).unwrap(), ANVIL, bridge);
@@ -253,7 +252,7 @@ async fn inc_28_an_answer_that_is_no_snapshot_is_undecided() {
             "eth_call" => Reply::Result(result.clone()),
             _ => Reply::Forward,
         };
-        let node = FaultyEndpoint::start(world.chain.endpoint().parse().unwrap(), meet).await.unwrap();
+        let node = FaultyEndpoint::start(world.chain.url(), meet).await.unwrap();
         let endpoint = Endpoints::new(node.url().clone()).unwrap();
         SnapshotReader::new(endpoint, ANVIL, bridge).snapshot(at, &keys).await
     };

@@ -55,14 +55,14 @@ impl Log {
     }
 }
 
-struct Bench {
+struct Sending {
     chain: TestChain,
     account: Account,
     log: Log,
     terms: Terms,
 }
 
-impl Bench {
+impl Sending {
     /// A chain that mines when it is told to, and an account with money.
     async fn new() -> Self {
         let chain = TestChain::start().unwrap();
@@ -83,7 +83,7 @@ impl Bench {
     }
 
     fn endpoints(&self) -> Endpoints {
-        Endpoints::new(self.chain.endpoint().parse().unwrap()).unwrap()
+        Endpoints::new(self.chain.url()).unwrap()
     }
 
     fn submitter(&self, terms: Terms) -> Submitter<&Log> {
@@ -120,183 +120,183 @@ fn call(number: u8) -> Call {
 
 #[tokio::test]
 async fn a_call_is_recorded_sent_mined_and_waited_for_until_it_is_deep() {
-    let bench = Bench::new().await;
-    let submitter = bench.submitter(Terms { bump_after: Duration::from_secs(20), ..bench.terms });
+    let sending = Sending::new().await;
+    let submitter = sending.submitter(Terms { bump_after: Duration::from_secs(20), ..sending.terms });
     let work = async {
-        let sent = bench.signed(1).await;
-        while bench.receipt(sent[0].hash).await.is_none() {
-            bench.mine(1).await;
+        let sent = sending.signed(1).await;
+        while sending.receipt(sent[0].hash).await.is_none() {
+            sending.mine(1).await;
         }
-        bench.mine(1).await;
+        sending.mine(1).await;
     };
     let call = call(1);
     let (mined, ()) = tokio::join!(submitter.send(&call), work);
     let mined = mined.unwrap();
-    let [sent] = bench.log.sent().try_into().unwrap();
+    let [sent] = sending.log.sent().try_into().unwrap();
     assert_eq!((sent.nonce, sent.hash), (0, mined.hash));
-    let transaction = bench.chain.provider().get_transaction_by_hash(mined.hash).await.unwrap().unwrap();
-    assert_eq!(transaction.inner.signer(), bench.account.address());
+    let transaction = sending.chain.provider().get_transaction_by_hash(mined.hash).await.unwrap().unwrap();
+    assert_eq!(transaction.inner.signer(), sending.account.address());
     assert!(mined.gas_used > 21_000 && mined.gas_price > 0);
 }
 
 #[tokio::test]
 async fn inc_42_what_would_revert_is_not_sent_and_what_reverts_is_told() {
-    let bench = Bench::new().await;
-    let submitter = bench.submitter(bench.terms);
-    bench.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
+    let sending = Sending::new().await;
+    let submitter = sending.submitter(sending.terms);
+    sending.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
     let refused = submitter.send(&call(1)).await.unwrap_err();
     assert!(matches!(refused, SubmitError::WouldRevert(_)), "{refused}");
-    assert_eq!(bench.log.sent(), []);
+    assert_eq!(sending.log.sent(), []);
 
     // It changes its mind in the block that takes the call in.
-    bench.chain.provider().anvil_set_code(TARGET, Bytes::new()).await.unwrap();
-    let submitter = bench.submitter(Terms { bump_after: Duration::from_secs(20), ..bench.terms });
+    sending.chain.provider().anvil_set_code(TARGET, Bytes::new()).await.unwrap();
+    let submitter = sending.submitter(Terms { bump_after: Duration::from_secs(20), ..sending.terms });
     let work = async {
-        let sent = bench.signed(1).await;
-        while bench.chain.provider().get_transaction_by_hash(sent[0].hash).await.unwrap().is_none() {
+        let sent = sending.signed(1).await;
+        while sending.chain.provider().get_transaction_by_hash(sent[0].hash).await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        bench.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
-        bench.mine(1).await;
+        sending.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
+        sending.mine(1).await;
     };
     let call = call(2);
     let (outcome, ()) = tokio::join!(submitter.send(&call), work);
     assert!(matches!(outcome, Err(SubmitError::Reverted(_))), "{outcome:?}");
     // The nonce is used up, and the next call follows.
-    bench.chain.provider().anvil_set_code(TARGET, Bytes::new()).await.unwrap();
-    bench.mine_on().await;
+    sending.chain.provider().anvil_set_code(TARGET, Bytes::new()).await.unwrap();
+    sending.mine_on().await;
     submitter.send(&call).await.unwrap();
-    assert_eq!(bench.nonce().await, 2);
+    assert_eq!(sending.nonce().await, 2);
 }
 
 #[tokio::test]
 async fn inc_42_what_is_dropped_or_waits_is_replaced_with_a_higher_fee() {
-    let bench = Bench::new().await;
-    let submitter = bench.submitter(bench.terms);
+    let sending = Sending::new().await;
+    let submitter = sending.submitter(sending.terms);
     let work = async {
-        let sent = bench.signed(1).await;
-        bench.chain.provider().anvil_drop_transaction(sent[0].hash).await.unwrap();
-        bench.signed(3).await;
-        bench.mine_on().await;
+        let sent = sending.signed(1).await;
+        sending.chain.provider().anvil_drop_transaction(sent[0].hash).await.unwrap();
+        sending.signed(3).await;
+        sending.mine_on().await;
     };
     let call = call(1);
     let (mined, ()) = tokio::join!(submitter.send(&call), work);
     let mined = mined.unwrap();
-    let sent = bench.log.sent();
+    let sent = sending.log.sent();
     assert!(sent.iter().all(|sent| sent.nonce == 0) && sent.len() >= 3);
     assert!(sent.is_sorted_by(|a, b| a.max_fee * 11 <= b.max_fee * 10 && a.tip * 11 <= b.tip * 10));
     assert!(sent[1..].iter().any(|sent| sent.hash == mined.hash));
-    assert_eq!(bench.nonce().await, 1, "once, however often it was sent");
+    assert_eq!(sending.nonce().await, 1, "once, however often it was sent");
 }
 
 #[tokio::test]
 async fn inc_42_what_would_revert_by_now_is_replaced_by_an_empty_transfer() {
-    let bench = Bench::new().await;
-    let submitter = bench.submitter(bench.terms);
+    let sending = Sending::new().await;
+    let submitter = sending.submitter(sending.terms);
     let work = async {
-        bench.signed(1).await;
-        bench.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
-        let sent = bench.log.until(|sent| sent.last().is_some_and(|sent| sent.call.is_none())).await;
-        bench.mine_on().await;
+        sending.signed(1).await;
+        sending.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
+        let sent = sending.log.until(|sent| sent.last().is_some_and(|sent| sent.call.is_none())).await;
+        sending.mine_on().await;
         sent
     };
     let call = call(1);
     let (outcome, sent) = tokio::join!(submitter.send(&call), work);
     assert!(matches!(outcome, Err(SubmitError::WouldRevert(_))), "{outcome:?}");
-    assert_eq!(bench.nonce().await, 1);
+    assert_eq!(sending.nonce().await, 1);
     // No transaction of the account reverted.
     for sent in sent {
-        assert!(bench.receipt(sent.hash).await.is_none_or(|receipt| receipt.status()));
+        assert!(sending.receipt(sent.hash).await.is_none_or(|receipt| receipt.status()));
     }
 }
 
 #[tokio::test]
 async fn inc_42_a_nonce_that_is_given_up_never_blocks_what_follows() {
-    let bench = Bench::new().await;
-    let impatient = Terms { patience: Duration::from_millis(500), ..bench.terms };
-    let submitter = bench.submitter(impatient);
+    let sending = Sending::new().await;
+    let impatient = Terms { patience: Duration::from_millis(500), ..sending.terms };
+    let submitter = sending.submitter(impatient);
     let stuck = submitter.send(&call(1)).await.unwrap_err();
     assert!(matches!(stuck, SubmitError::NotMined(_)), "{stuck}");
-    let before = bench.log.sent();
-    bench.mine_on().await;
+    let before = sending.log.sent();
+    sending.mine_on().await;
     // The nonce goes to the next, or the first is mined after all and the next has the nonce behind it.
-    let submitter = bench.submitter(bench.terms);
+    let submitter = sending.submitter(sending.terms);
     let mined = submitter.send(&call(2)).await.unwrap();
-    let sent = bench.log.sent();
+    let sent = sending.log.sent();
     assert!(!before.iter().any(|sent| sent.hash == mined.hash));
     let same_nonce = sent.iter().find(|sent| sent.hash == mined.hash).unwrap().nonce == 0;
     let first_mined = {
         let mut mined = false;
         for sent in &before {
-            mined |= bench.receipt(sent.hash).await.is_some();
+            mined |= sending.receipt(sent.hash).await.is_some();
         }
         mined
     };
     assert_ne!(same_nonce, first_mined);
-    assert_eq!(bench.nonce().await, if same_nonce { 1 } else { 2 });
+    assert_eq!(sending.nonce().await, if same_nonce { 1 } else { 2 });
 }
 
 #[tokio::test]
 async fn inc_42_a_program_that_was_killed_replaces_what_it_may_have_sent() {
-    let bench = Bench::new().await;
+    let sending = Sending::new().await;
     // Signed and recorded, and killed before it was sent; or after. No two proofs come of it.
     for round in 0..2 {
-        let nonce = bench.nonce().await;
-        let submitter = bench.submitter(Terms { patience: Duration::from_millis(100), ..bench.terms });
+        let nonce = sending.nonce().await;
+        let submitter = sending.submitter(Terms { patience: Duration::from_millis(100), ..sending.terms });
         let stuck = submitter.send(&call(round)).await.unwrap_err();
         assert!(matches!(stuck, SubmitError::NotMined(_)), "{stuck}");
         if round == 0 {
-            for sent in bench.log.sent() {
-                bench.chain.provider().anvil_drop_transaction(sent.hash).await.unwrap();
+            for sent in sending.log.sent() {
+                sending.chain.provider().anvil_drop_transaction(sent.hash).await.unwrap();
             }
         }
         drop(submitter);
-        let submitter = bench.submitter(bench.terms);
-        bench.mine_on().await;
+        let submitter = sending.submitter(sending.terms);
+        sending.mine_on().await;
         submitter.send(&call(round)).await.unwrap();
-        bench.chain.provider().anvil_set_interval_mining(0).await.unwrap();
-        assert_eq!(bench.nonce().await, nonce + 1, "round {round}: one transaction, not two");
+        sending.chain.provider().anvil_set_interval_mining(0).await.unwrap();
+        assert_eq!(sending.nonce().await, nonce + 1, "round {round}: one transaction, not two");
     }
 }
 
 #[tokio::test]
 async fn inc_46_what_cannot_be_recorded_is_not_sent() {
-    let mut bench = Bench::new().await;
-    bench.log.full = true;
-    let refused = bench.submitter(bench.terms).send(&call(1)).await.unwrap_err();
+    let mut sending = Sending::new().await;
+    sending.log.full = true;
+    let refused = sending.submitter(sending.terms).send(&call(1)).await.unwrap_err();
     assert!(matches!(refused, SubmitError::Unrecorded(_)), "{refused}");
-    let waiting = bench.chain.provider().get_transaction_count(bench.account.address()).pending();
+    let waiting = sending.chain.provider().get_transaction_count(sending.account.address()).pending();
     assert_eq!(waiting.await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn nothing_is_sent_without_money_for_three_or_over_the_gas_cap() {
-    let bench = Bench::new().await;
-    let submitter = bench.submitter(bench.terms);
-    bench.chain.provider().anvil_set_balance(bench.account.address(), U256::from(1)).await.unwrap();
+    let sending = Sending::new().await;
+    let submitter = sending.submitter(sending.terms);
+    sending.chain.provider().anvil_set_balance(sending.account.address(), U256::from(1)).await.unwrap();
     let refused = submitter.send(&call(1)).await.unwrap_err();
     assert!(matches!(refused, SubmitError::NoGasMoney { .. }), "{refused}");
-    bench.chain.fund(bench.account.address()).await.unwrap();
-    let capped = bench.submitter(Terms { gas_cap: 20_999, ..bench.terms });
+    sending.chain.fund(sending.account.address()).await.unwrap();
+    let capped = sending.submitter(Terms { gas_cap: 20_999, ..sending.terms });
     let refused = capped.send(&call(1)).await.unwrap_err();
     assert!(matches!(refused, SubmitError::TooMuchGas { cap: 20_999, .. }), "{refused}");
-    assert_eq!(bench.log.sent(), []);
+    assert_eq!(sending.log.sent(), []);
 }
 
 #[tokio::test]
 async fn a_nonce_that_a_stranger_took_is_noticed() {
-    let bench = Bench::new().await;
-    let submitter = bench.submitter(Terms { bump_after: Duration::from_secs(20), ..bench.terms });
+    let sending = Sending::new().await;
+    let submitter = sending.submitter(Terms { bump_after: Duration::from_secs(20), ..sending.terms });
     let work = async {
-        bench.signed(1).await;
+        sending.signed(1).await;
         // Another program with the same key.
-        bench.chain.provider().anvil_set_nonce(bench.account.address(), 1).await.unwrap();
-        bench.signed(2).await;
-        bench.mine_on().await;
+        sending.chain.provider().anvil_set_nonce(sending.account.address(), 1).await.unwrap();
+        sending.signed(2).await;
+        sending.mine_on().await;
     };
     let call = call(1);
     let (mined, ()) = tokio::join!(submitter.send(&call), work);
-    let sent = bench.log.sent();
+    let sent = sending.log.sent();
     assert_eq!(mined.unwrap().hash, sent.last().unwrap().hash);
     assert_eq!(sent.iter().map(|sent| sent.nonce).collect::<Vec<_>>(), [0, 1]);
 }

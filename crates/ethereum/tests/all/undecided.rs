@@ -7,79 +7,33 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use alloy::primitives::{Address, B256};
 use coxswain_ethereum::{
     BlockSelector, ChainError, ContractVerdict, Endpoints, ProposalValidator, RequestError,
 };
-use coxswain_rules::{Case, HeartbeatProposal, KeyHash, Subject};
-use coxswain_testkit::{FaultyEndpoint, Reply, World, our_validator};
+use coxswain_testkit::{FaultyEndpoint, Reply, World};
 use serde_json::json;
 
-const ANVIL: u64 = 31337;
+use crate::{
+    faults::{calls, count, faulty, first_call, heartbeat, verdict},
+    validators::ANVIL,
+};
+
 /// One attempt and two more.
 const ATTEMPTS: usize = 2;
 
-fn heartbeat() -> Case {
-    let message = [[0xff; 8], [0; 8]].concat();
-    Case { wallet: KeyHash([1; 20]), subject: Subject::Heartbeat(HeartbeatProposal { message }) }
-}
-
-struct Bench {
-    world: World,
-    validator: Address,
-}
-
-impl Bench {
-    async fn set_up() -> Self {
-        let world = World::start().await.unwrap();
-        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        Self { world, validator }
+async fn why_undecided(world: &World, node: &FaultyEndpoint) -> ChainError {
+    match verdict(world, [node], &heartbeat()).await {
+        ContractVerdict::Undecided(undecided) => undecided,
+        decided => panic!("{decided:?}"),
     }
-
-    async fn node(&self, meet: impl Fn(&str) -> Reply + Send + Sync + 'static) -> FaultyEndpoint {
-        FaultyEndpoint::start(self.world.chain.endpoint().parse().unwrap(), meet).await.unwrap()
-    }
-
-    /// The verdict on a sound heartbeat through this node.
-    async fn verdict(&self, node: &FaultyEndpoint) -> ContractVerdict {
-        let endpoint = Endpoints::new(node.url().clone()).unwrap();
-        let validator = ProposalValidator::new(endpoint, ANVIL, self.validator);
-        validator.validate(&heartbeat(), BlockSelector::Latest).await.verdict
-    }
-
-    async fn undecided(&self, node: &FaultyEndpoint) -> ChainError {
-        match self.verdict(node).await {
-            ContractVerdict::Undecided(undecided) => undecided,
-            decided => panic!("{decided:?}"),
-        }
-    }
-}
-
-/// Forwards everything but the calls, which are met so.
-fn calls(reply: Reply) -> impl Fn(&str) -> Reply {
-    move |method| if method == "eth_call" { reply.clone() } else { Reply::Forward }
-}
-
-/// Meets the first call so, and forwards everything else.
-fn first_call(reply: Reply) -> impl Fn(&str) -> Reply {
-    let met = AtomicUsize::new(0);
-    move |method| {
-        let first = method == "eth_call" && met.fetch_add(1, Ordering::SeqCst) == 0;
-        if first { reply.clone() } else { Reply::Forward }
-    }
-}
-
-fn count(node: &FaultyEndpoint, method: &str) -> usize {
-    node.methods().iter().filter(|asked| *asked == method).count()
 }
 
 #[tokio::test]
 async fn without_a_fault_the_verdict_takes_one_call() {
-    let bench = Bench::set_up().await;
-    let node = bench.node(|_| Reply::Forward).await;
-    assert_eq!(bench.verdict(&node).await, ContractVerdict::Valid);
+    let world = World::start().await.unwrap();
+    let node = faulty(&world, |_| Reply::Forward).await;
+    assert_eq!(verdict(&world, [&node], &heartbeat()).await, ContractVerdict::Valid);
     let mut methods = node.methods();
     methods.sort();
     assert_eq!(methods, ["eth_call", "eth_chainId", "eth_getBlockByNumber"]);
@@ -87,30 +41,30 @@ async fn without_a_fault_the_verdict_takes_one_call() {
 
 #[tokio::test]
 async fn inc_22_a_connection_cut_after_the_request_was_sent_is_asked_again_then_undecided() {
-    let bench = Bench::set_up().await;
-    let node = bench.node(calls(Reply::Cut)).await;
-    let undecided = bench.undecided(&node).await;
+    let world = World::start().await.unwrap();
+    let node = faulty(&world, calls(Reply::Cut)).await;
+    let undecided = why_undecided(&world, &node).await;
     assert_eq!(undecided.kind(), "interrupted", "{undecided}");
     assert!(undecided.is_retryable());
     assert!(undecided.to_string().contains("was lost before the answer came"), "{undecided}");
     assert_eq!(count(&node, "eth_call"), ATTEMPTS);
 
-    let node = bench.node(first_call(Reply::Cut)).await;
-    assert_eq!(bench.verdict(&node).await, ContractVerdict::Valid);
+    let node = faulty(&world, first_call(Reply::Cut)).await;
+    assert_eq!(verdict(&world, [&node], &heartbeat()).await, ContractVerdict::Valid);
     assert_eq!(count(&node, "eth_call"), 2);
 }
 
 #[tokio::test]
 async fn a_busy_endpoint_is_asked_again_and_one_that_refuses_is_not() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let limit = json!({ "code": -32005, "message": "limit exceeded" });
     for passing in [Reply::Status(429), Reply::Status(503), Reply::Error(limit)] {
-        let node = bench.node(first_call(passing)).await;
-        assert_eq!(bench.verdict(&node).await, ContractVerdict::Valid);
+        let node = faulty(&world, first_call(passing)).await;
+        assert_eq!(verdict(&world, [&node], &heartbeat()).await, ContractVerdict::Valid);
     }
     for status in [401, 404] {
-        let node = bench.node(calls(Reply::Status(status))).await;
-        let undecided = bench.undecided(&node).await;
+        let node = faulty(&world, calls(Reply::Status(status))).await;
+        let undecided = why_undecided(&world, &node).await;
         assert_eq!(undecided.kind(), "http-status", "{undecided}");
         assert!(undecided.to_string().contains(&status.to_string()), "{undecided}");
         assert_eq!(count(&node, "eth_call"), 1);
@@ -119,13 +73,13 @@ async fn a_busy_endpoint_is_asked_again_and_one_that_refuses_is_not() {
 
 #[tokio::test]
 async fn nobody_at_the_address_is_undecided() {
-    let bench = Bench::set_up().await;
-    let node = bench.node(|_| Reply::Forward).await;
+    let world = World::start().await.unwrap();
+    let node = faulty(&world, |_| Reply::Forward).await;
     let url = node.url().clone();
     drop(node);
     // The port may be reused in principle; that nobody listens is what the drop awaits.
     let endpoint = Endpoints::new(url).unwrap();
-    let validator = ProposalValidator::new(endpoint, ANVIL, bench.validator);
+    let validator = ProposalValidator::new(endpoint, ANVIL, world.validator);
     let verdict = validator.validate(&heartbeat(), BlockSelector::Latest).await.verdict;
     let ContractVerdict::Undecided(undecided) = verdict else { panic!("{verdict:?}") };
     assert_eq!(undecided.kind(), "unreachable", "{undecided}");
@@ -134,26 +88,26 @@ async fn nobody_at_the_address_is_undecided() {
 
 #[tokio::test]
 async fn inc_24_another_chain_is_undecided() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let chain = |id: &'static str| {
         move |method: &str| match method {
             "eth_chainId" => Reply::Result(json!(id)),
             _ => Reply::Forward,
         }
     };
-    let node = bench.node(chain("0x1")).await;
-    let undecided = bench.undecided(&node).await;
+    let node = faulty(&world, chain("0x1")).await;
+    let undecided = why_undecided(&world, &node).await;
     assert!(matches!(undecided, ChainError::WrongChain { expected: ANVIL, actual: 1, .. }), "{undecided:?}");
     assert!(undecided.to_string().ends_with("serves chain 1, expected chain 31337"), "{undecided}");
     assert_eq!(count(&node, "eth_call"), 0, "nothing is asked of another chain");
-    let node = bench.node(chain("0x7a69")).await;
-    assert_eq!(bench.verdict(&node).await, ContractVerdict::Valid);
+    let node = faulty(&world, chain("0x7a69")).await;
+    assert_eq!(verdict(&world, [&node], &heartbeat()).await, ContractVerdict::Valid);
 }
 
 #[tokio::test]
 async fn inc_24_an_address_without_code_is_undecided() {
-    let bench = Bench::set_up().await;
-    let endpoint = Endpoints::new(bench.world.chain.endpoint().parse().unwrap()).unwrap();
+    let world = World::start().await.unwrap();
+    let endpoint = Endpoints::new(world.chain.url()).unwrap();
     let nobody = Address::repeat_byte(0xab);
     let validator = ProposalValidator::new(endpoint, ANVIL, nobody);
     let judgement = validator.validate(&heartbeat(), BlockSelector::Latest).await;
@@ -164,7 +118,7 @@ async fn inc_24_an_address_without_code_is_undecided() {
 
 #[tokio::test]
 async fn inc_28_an_answer_that_is_no_verdict_is_undecided() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let word = |last: u8| B256::with_last_byte(last);
     let longer = [word(1).as_slice(), &[0]].concat();
     let two_words = [word(1), word(1)].concat();
@@ -179,21 +133,21 @@ async fn inc_28_an_answer_that_is_no_verdict_is_undecided() {
         json!(alloy::hex::encode_prefixed(two_words)),
     ];
     for answer in answers {
-        let node = bench.node(calls(Reply::Result(answer.clone()))).await;
-        let undecided = bench.undecided(&node).await;
+        let node = faulty(&world, calls(Reply::Result(answer.clone()))).await;
+        let undecided = why_undecided(&world, &node).await;
         assert_eq!(undecided.kind(), "unknown-answer", "{answer}: {undecided}");
     }
 }
 
 #[tokio::test]
 async fn inc_28_an_answer_that_is_not_json_rpc_is_undecided() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let bodies = ["", "{", "<html>Bad gateway</html>", "[]", "{}", r#"{"jsonrpc":"2.0","id":0}"#];
     let replies = bodies.into_iter().map(|body| Reply::Body(body.to_owned()));
     let results = [json!(null), json!(7), json!({}), json!("1"), json!("0x0"), json!("0xzz"), json!([true])];
     for reply in replies.chain(results.into_iter().map(Reply::Result)) {
-        let node = bench.node(calls(reply.clone())).await;
-        let undecided = bench.undecided(&node).await;
+        let node = faulty(&world, calls(reply.clone())).await;
+        let undecided = why_undecided(&world, &node).await;
         assert_eq!(undecided.kind(), "garbage", "{reply:?}: {undecided}");
         assert_eq!(count(&node, "eth_call"), 1);
     }
@@ -202,15 +156,15 @@ async fn inc_28_an_answer_that_is_not_json_rpc_is_undecided() {
     {
         let meet =
             move |asked: &str| if asked == method { Reply::Result(result.clone()) } else { Reply::Forward };
-        let node = bench.node(meet).await;
-        let undecided = bench.undecided(&node).await;
+        let node = faulty(&world, meet).await;
+        let undecided = why_undecided(&world, &node).await;
         assert!(matches!(undecided, ChainError::Request(RequestError::Garbage { .. })), "{undecided:?}");
     }
 }
 
 #[tokio::test]
 async fn inc_28_a_revert_that_is_not_the_validators_is_undecided() {
-    let bench = Bench::set_up().await;
+    let world = World::start().await.unwrap();
     let revert =
         |data: &str| Reply::Error(json!({ "code": 3, "message": "execution reverted", "data": data }));
     // Unknown selector; a known error cut short, with a byte too many, and of another action; an unknown text.
@@ -221,10 +175,10 @@ async fn inc_28_a_revert_that_is_not_the_validators_is_undecided() {
     let short = &fee_too_high[..fee_too_high.len() - 2];
     let long = format!("{fee_too_high}00");
     for data in ["0xdeadbeef", "0x00", short, &long, &fee_too_high, text] {
-        let node = bench.node(calls(revert(data))).await;
-        let undecided = bench.undecided(&node).await;
+        let node = faulty(&world, calls(revert(data))).await;
+        let undecided = why_undecided(&world, &node).await;
         assert_eq!(undecided.kind(), "unknown-revert", "{data}: {undecided}");
     }
-    let node = bench.node(calls(revert(text))).await;
-    assert!(bench.undecided(&node).await.to_string().ends_with("\"Oops\""));
+    let node = faulty(&world, calls(revert(text))).await;
+    assert!(why_undecided(&world, &node).await.to_string().ends_with("\"Oops\""));
 }

@@ -157,7 +157,8 @@ impl Drop for Program {
 }
 
 /// An account with its journal, on a chain.
-struct Bench {
+/// A keeper that is killed, and the chain of its relays.
+struct Killed {
     chain: TestChain,
     folder: tempfile::TempDir,
     address: Address,
@@ -165,7 +166,7 @@ struct Bench {
     told: u64,
 }
 
-impl Bench {
+impl Killed {
     async fn new() -> Self {
         let chain = TestChain::start().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -241,29 +242,29 @@ fn kills() -> u32 {
 #[tokio::test]
 async fn inc_42_killed_at_each_point_the_difficulty_module_tells_no_retarget_twice_and_loses_none() {
     let kills = kills();
-    let mut bench = Bench::new().await;
+    let mut killed = Killed::new().await;
     let bitcoin = easy_epochs(FIRST, EACH * kills, LENGTH);
     for name in POINTS {
-        let relay = bench.relay().await;
+        let relay = killed.relay().await;
         for kill in 0..kills {
             let known = FIRST + EACH * kill;
             // With the first of the two retargets, or with the second.
             let pass = 1 + kill % EACH;
             let after = format!("{name}:{pass}");
-            bench.give(relay, &bitcoin, known + EACH, PATIENCE);
-            bench.kill_at(name, pass);
+            killed.give(relay, &bitcoin, known + EACH, PATIENCE);
+            killed.kill_at(name, pass);
             let by_then = if name == "step/after" { pass } else { pass - 1 };
-            assert_eq!(bench.epoch(relay).await, known + by_then, "{after}");
+            assert_eq!(killed.epoch(relay).await, known + by_then, "{after}");
             // What is signed is recorded, and only what is recorded was sent.
-            let signed = bench.told + u64::from(by_then) + u64::from(name == "record/after");
-            let newest = bench.recorded().await.last().map(|sent| sent.nonce);
+            let signed = killed.told + u64::from(by_then) + u64::from(name == "record/after");
+            let newest = killed.recorded().await.last().map(|sent| sent.nonce);
             assert_eq!(newest, signed.checked_sub(1), "{after}");
-            bench.told += u64::from(EACH);
+            killed.told += u64::from(EACH);
             // With the last step there is nothing to tell.
-            bench.catch_up(relay, known + EACH, EACH - by_then + 1, &after).await;
+            killed.catch_up(relay, known + EACH, EACH - by_then + 1, &after).await;
         }
-        bench.counts().await;
-        println!("{name}: {kills} kills, {} retargets so far, none twice", bench.told);
+        killed.counts().await;
+        println!("{name}: {kills} kills, {} retargets so far, none twice", killed.told);
     }
 }
 
@@ -275,27 +276,27 @@ async fn inc_42_killed_while_its_retarget_waits_to_be_mined_the_difficulty_modul
     // The first was sent by then, and is about to be replaced.
     for (point, records) in [("record/before", 1), ("record/after", 2)] {
         // Each on its own chain: what replacements offer makes the next ones dearer there.
-        let mut bench = Bench::new().await;
-        let relay = bench.relay().await;
+        let mut killed = Killed::new().await;
+        let relay = killed.relay().await;
         for next in FIRST + 1..=FIRST + 2 * kills {
-            bench.give(relay, &bitcoin, next, SOON);
-            bench.chain.provider().anvil_set_auto_mine(false).await.unwrap();
-            bench.kill_at(point, 2);
-            assert_eq!((bench.epoch(relay).await, bench.nonces().await), (next - 1, bench.told + 1));
-            let nonces: Vec<_> = bench.recorded().await.iter().map(|sent| sent.nonce).collect();
-            assert_eq!(nonces, vec![bench.told; records], "{point}");
+            killed.give(relay, &bitcoin, next, SOON);
+            killed.chain.provider().anvil_set_auto_mine(false).await.unwrap();
+            killed.kill_at(point, 2);
+            assert_eq!((killed.epoch(relay).await, killed.nonces().await), (next - 1, killed.told + 1));
+            let nonces: Vec<_> = killed.recorded().await.iter().map(|sent| sent.nonce).collect();
+            assert_eq!(nonces, vec![killed.told; records], "{point}");
             // It is mined before the next run, or that one finds it waiting.
             if next % 2 == 0 {
-                bench.chain.mine(1).await.unwrap();
+                killed.chain.mine(1).await.unwrap();
             } else {
-                bench.chain.mine_every(1).await.unwrap();
+                killed.chain.mine_every(1).await.unwrap();
             }
-            bench.told += 1;
-            bench.give(relay, &bitcoin, next, PATIENCE);
-            bench.catch_up(relay, next, 1, point).await;
-            bench.chain.provider().anvil_set_auto_mine(true).await.unwrap();
+            killed.told += 1;
+            killed.give(relay, &bitcoin, next, PATIENCE);
+            killed.catch_up(relay, next, 1, point).await;
+            killed.chain.provider().anvil_set_auto_mine(true).await.unwrap();
         }
-        bench.counts().await;
-        println!("{point}, unmined: {} kills, {} retargets so far, none twice", 2 * kills, bench.told);
+        killed.counts().await;
+        println!("{point}, unmined: {} kills, {} retargets so far, none twice", 2 * kills, killed.told);
     }
 }

@@ -12,6 +12,7 @@ use coxswain_bitcoin::{
     chain::HeaderRules, spv::EPOCH,
 };
 use coxswain_rules::{Assured, units::Height};
+use coxswain_testkit::worked;
 
 /// Bitcoin, of which only some headers are known.
 #[derive(Clone, Debug, Default)]
@@ -66,18 +67,14 @@ pub(crate) const EASY: HeaderRules =
 
 /// A header with the work that its bits name.
 fn mine(parent: BlockHash, bits: CompactTarget, time: u32) -> Header {
-    let mut header = Header {
+    worked(Header {
         version: Version::TWO,
         prev_blockhash: parent,
         merkle_root: TxMerkleNode::all_zeros(),
         time,
         bits,
         nonce: 0,
-    };
-    while !header.target().is_met_by(header.block_hash()) {
-        header.nonce += 1;
-    }
-    header
+    })
 }
 
 /// Easy epochs, of whose headers only those are mined that a relay asks for, with proofs of this length. Each takes another

@@ -135,13 +135,13 @@ impl Backend for MinedChain {
 }
 
 /// A Bridge that asks for twice the work, and an account that may prove.
-struct Bench {
+struct TwiceTheWork {
     world: World,
     proxy: Address,
     submitter: Arc<Submitter<()>>,
 }
 
-impl Bench {
+impl TwiceTheWork {
     async fn new(chain: TestChain, relay: Address) -> Self {
         let world = World::going_by(chain, relay, 2).await.unwrap();
         let proxy = world.deploy_maintainer_proxy().await.unwrap();
@@ -155,13 +155,13 @@ impl Bench {
         };
         world.chain.send(world.governance, proxy, &authorise).await.unwrap();
         let terms = Terms { depth: Blocks(0), poll: Duration::from_millis(50), ..Terms::default() };
-        let endpoints = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let endpoints = Endpoints::new(world.chain.url()).unwrap();
         let submitter = Arc::new(Submitter::new(endpoints, account, 31_337, terms, (), &[]));
         Self { world, proxy, submitter }
     }
 
     fn endpoints(&self) -> Endpoints {
-        Endpoints::new(self.world.chain.endpoint().parse().unwrap()).unwrap()
+        Endpoints::new(self.world.chain.url()).unwrap()
     }
 
     async fn pass(&self, bitcoin: MinedChain, sends: bool) -> Pass {
@@ -219,13 +219,14 @@ async fn from_difficulty_1_to_2_the_relay_is_told_and_a_sweep_is_proven_by_2_hea
         genesisProofLength: 1,
     };
     chain.send(chain.account(0).unwrap(), address, &genesis).await.unwrap();
-    let bench = Bench::new(chain, address).await;
+    let bridge = TwiceTheWork::new(chain, address).await;
     let bitcoin = MinedChain::new(&mined, 0, 2);
-    let submitter = Some(Arc::clone(&bench.submitter));
-    let keeper = RelayKeeper::new(bench.endpoints(), address, None, bitcoin, HeaderRules::MAINNET, submitter);
+    let submitter = Some(Arc::clone(&bridge.submitter));
+    let keeper =
+        RelayKeeper::new(bridge.endpoints(), address, None, bitcoin, HeaderRules::MAINNET, submitter);
     let told = keeper.step().await.unwrap();
     assert!(matches!(told, Step::Told { epoch: 1, .. }), "{told:?}");
-    bench.proves(&mined, 0, 2).await;
+    bridge.proves(&mined, 0, 2).await;
 }
 
 #[tokio::test]
@@ -233,11 +234,11 @@ async fn from_difficulty_2_to_1_a_sweep_is_proven_by_3_headers() {
     let mined = MinedBlocks::read().unwrap();
     let chain = TestChain::start().unwrap();
     let relay = chain.deploy_test_relay().await.unwrap();
-    let bench = Bench::new(chain, relay).await;
-    let (chain, owner) = (&bench.world.chain, bench.world.governance);
+    let bridge = TwiceTheWork::new(chain, relay).await;
+    let (chain, owner) = (&bridge.world.chain, bridge.world.governance);
     let current = TestRelay::setCurrentEpochDifficultyCall { difficulty: U256::from(1) };
     chain.send(owner, relay, &current).await.unwrap();
     let previous = TestRelay::setPrevEpochDifficultyCall { difficulty: U256::from(2) };
     chain.send(owner, relay, &previous).await.unwrap();
-    bench.proves(&mined, 1, 3).await;
+    bridge.proves(&mined, 1, 3).await;
 }

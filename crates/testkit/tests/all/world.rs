@@ -30,14 +30,6 @@ async fn request_on_bridge(world: &World, outpoint: OutPoint) -> bridge::MovedFu
     world.bridge.movedFundsSweepRequests(SweepRequestKey::new(outpoint).to_u256()).call().await.unwrap()
 }
 
-/// A wallet that has swept one deposit.
-async fn funded_wallet(world: &mut World, seed: u64) -> Wallet {
-    let wallet = world.wallet(seed).await.unwrap();
-    let deposit = world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-    world.sweep(&wallet, &[deposit], FEE).await.unwrap();
-    wallet
-}
-
 #[tokio::test]
 async fn time_moves_on_command() {
     let chain = TestChain::start().unwrap();
@@ -135,7 +127,7 @@ async fn inc1_the_bridge_takes_deposits_that_nobody_can_spend() {
 #[tokio::test]
 async fn redemptions_are_requested_and_paid() {
     let mut world = World::start().await.unwrap();
-    let wallet = funded_wallet(&mut world, 1).await;
+    let wallet = world.funded_wallet(1).await.unwrap();
     let mut requests = Vec::new();
     for script in standard_scripts(1) {
         let amount = Amount::from_sat(3_000_000);
@@ -165,7 +157,7 @@ async fn redemptions_are_requested_and_paid() {
 #[tokio::test]
 async fn a_watchtower_delays_redemptions_by_objections() {
     let mut world = World::start().await.unwrap();
-    let wallet = funded_wallet(&mut world, 1).await;
+    let wallet = world.funded_wallet(1).await.unwrap();
     assert_eq!(world.bridge.getRedemptionWatchtower().call().await.unwrap(), Address::ZERO);
     let watchtower = world.enable_watchtower().await.unwrap();
     assert_eq!(world.bridge.getRedemptionWatchtower().call().await.unwrap(), *watchtower.contract.address());
@@ -186,8 +178,8 @@ async fn a_watchtower_delays_redemptions_by_objections() {
 #[tokio::test]
 async fn funds_are_moved_and_swept() {
     let mut world = World::start().await.unwrap();
-    let source = funded_wallet(&mut world, 1).await;
-    let target = funded_wallet(&mut world, 2).await;
+    let source = world.funded_wallet(1).await.unwrap();
+    let target = world.funded_wallet(2).await.unwrap();
 
     world.retire(&source).await.unwrap();
     let state = async |world: &World| WalletState::try_from(on_bridge(world, &source).await.state);

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use coxswain_testkit::World;
 use serde_json::Value;
 
 /// What a run of the program left.
@@ -34,6 +35,13 @@ impl Run {
 /// Runs `coxswain` with these arguments and this on its standard input.
 pub(crate) async fn coxswain(arguments: &[&str], stdin: &str) -> Run {
     coxswain_with(&[], arguments, stdin).await
+}
+
+/// Runs a command on a world's chain and validator, with this document on its standard input.
+pub(crate) async fn coxswain_of(world: &World, command: &str, document: &Value, more: &[&str]) -> Run {
+    let (rpc_url, validator) = (world.chain.endpoint(), world.validator.to_string());
+    let arguments = [&[command, "--rpc-url", &rpc_url, "--validator", &validator], more].concat();
+    coxswain(&arguments, &document.to_string()).await
 }
 
 /// Likewise, with these variables and no others of the program's.

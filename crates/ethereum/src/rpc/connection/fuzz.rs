@@ -1,10 +1,10 @@
 //! Envelopes, mutated: nothing panics, and only what answers our request is its answer.
 
 use alloy::primitives::U64;
+use coxswain_testkit::Mutator;
 use serde_json::json;
 
 use super::*;
-use crate::mutator::Mutator;
 
 #[test]
 fn envelopes() {
@@ -24,7 +24,7 @@ fn envelopes() {
         json!([{ "id": 7, "result": [] }, { "id": 8, "result": {} }, { "id": 9, "error": reverted }]),
     ];
     let mut mutator = Mutator::new(corpus.iter().map(|envelope| envelope.to_string().into_bytes()).collect());
-    while let Some(input) = mutator.next() {
+    while let Some(input) = mutator.next_input() {
         if let Ok(envelope) = connection.read::<Envelope<'_>>("eth_chainId", &input) {
             let is_ours = envelope.id == Some(Id::Number(7));
             match connection.open("eth_chainId", 7, envelope) {

@@ -8,14 +8,14 @@ use coxswain_testkit::{Change, Reply};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Bench, Meet};
+use super::{Asked, Meet};
 use crate::validators::ANVIL;
 
 #[tokio::test]
 async fn inc_47_events_are_read_as_enough_servers_tell_them() {
-    let bench = Bench::set_up().await;
-    let bridge = *bench.validators.scene.world.bridge.address();
-    let honest_panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let asked = Asked::set_up().await;
+    let bridge = *asked.validators.scene.world.bridge.address();
+    let honest_panel = Panel::new(&[asked.honest()], ANVIL, 0, false).unwrap();
     let head =
         honest_panel.decide(&mut honest_panel.decider(None), UnixTime(0)).await.unwrap().header.block();
     let read = async |urls: &[Url]| {
@@ -23,10 +23,10 @@ async fn inc_47_events_are_read_as_enough_servers_tell_them() {
         let reader = EventReader::new(endpoints, EventLog::new(bridge, BlockNumber(0)), Blocks(96));
         reader.follow(head).await
     };
-    let expected = read(&[bench.honest()]).await.unwrap();
-    let wallet = bench.validators.scene.working.key_hash();
+    let expected = read(&[asked.honest()]).await.unwrap();
+    let wallet = asked.validators.scene.working.key_hash();
     assert!(expected.reveals(wallet).count() > 0);
-    let other = bench.honest_node().await;
+    let other = asked.honest_node().await;
     let lies: [(&str, Meet); 4] = [
         (
             "none",
@@ -55,15 +55,15 @@ async fn inc_47_events_are_read_as_enough_servers_tell_them() {
         ("dead", Box::new(|_, _| Reply::Cut)),
     ];
     for (what, meet) in lies {
-        let liar = bench.node(meet).await;
+        let liar = asked.node(meet).await;
         for place in 0..3 {
-            let mut urls = vec![bench.honest(), other.url().clone()];
+            let mut urls = vec![asked.honest(), other.url().clone()];
             urls.insert(place, liar.url().clone());
             let log = read(&urls).await.unwrap();
             let reveals: Vec<_> = log.reveals(wallet).collect();
             assert_eq!(reveals, expected.reveals(wallet).collect::<Vec<_>>(), "{what} at {place}");
         }
-        for urls in [[bench.honest(), liar.url().clone()], [liar.url().clone(), bench.honest()]] {
+        for urls in [[asked.honest(), liar.url().clone()], [liar.url().clone(), asked.honest()]] {
             assert_eq!(read(&urls).await.is_ok(), what == "dead", "{what}");
         }
     }
@@ -73,10 +73,10 @@ async fn inc_47_events_are_read_as_enough_servers_tell_them() {
 /// the decision, before it answers and after, is not absent.
 #[tokio::test]
 async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_before_and_after() {
-    let bench = Bench::set_up().await;
-    let scene = &bench.validators.scene;
+    let asked = Asked::set_up().await;
+    let scene = &asked.validators.scene;
     let bridge = *scene.world.bridge.address();
-    let panel = Panel::new(&[bench.honest()], ANVIL, 0, false).unwrap();
+    let panel = Panel::new(&[asked.honest()], ANVIL, 0, false).unwrap();
     let head = panel.decide(&mut panel.decider(None), UnixTime(0)).await.unwrap().header.block();
     // It has the block while it is asked, and no more once it has answered; or not yet.
     let leaving_out = |is_before: bool| -> Meet {
@@ -92,8 +92,8 @@ async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_
     };
     let deposit = scene.deposits[0].revealed();
     for is_before in [true, false] {
-        let two = [bench.node(leaving_out(is_before)).await, bench.node(leaving_out(is_before)).await];
-        let urls = [two[0].url().clone(), two[1].url().clone(), bench.honest()];
+        let two = [asked.node(leaving_out(is_before)).await, asked.node(leaving_out(is_before)).await];
+        let urls = [two[0].url().clone(), two[1].url().clone(), asked.honest()];
         let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
         let undecided = endpoints.reveals(bridge, &[deposit], head).await.unwrap_err();
         assert_eq!(undecided.kind(), "not-agreed", "{undecided}");
@@ -109,8 +109,8 @@ async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_
         "eth_getLogs" => Reply::Result(json!([])),
         _ => Reply::Forward,
     };
-    let two = [bench.node(Box::new(none)).await, bench.node(Box::new(none)).await];
-    let urls = [two[0].url().clone(), two[1].url().clone(), bench.honest()];
+    let two = [asked.node(Box::new(none)).await, asked.node(Box::new(none)).await];
+    let urls = [two[0].url().clone(), two[1].url().clone(), asked.honest()];
     let endpoints = Endpoints::several(urls, Expected::default()).unwrap();
     assert_eq!(endpoints.reveals(bridge, &[deposit], head).await.unwrap(), [None]);
     // But who shows one all the same is heard.

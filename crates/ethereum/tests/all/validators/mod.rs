@@ -10,7 +10,7 @@ use coxswain_rules::{
     Action, Amount, Case, Cause, KeyHash, Reason, RuleId, ScriptBuf,
     Subject::{DepositSweep, Heartbeat, MovedFundsSweep, MovingFunds, Redemption},
 };
-use coxswain_testkit::{DepositOutput, DepositSpec, Scene, deployed_validator, our_validator, sweep};
+use coxswain_testkit::{DepositOutput, DepositSpec, Scene, deployed_validator, sweep};
 
 const DAY: u64 = 24 * 3600;
 pub(crate) const ANVIL: u64 = 31337;
@@ -47,8 +47,8 @@ impl<C: Observer> Validators<C> {
 
     /// The validators, in a scene that is set already.
     pub(crate) async fn observed_in(observer: C, scene: Scene) -> Self {
-        let endpoint = Endpoints::new(scene.world.chain.endpoint().parse().unwrap()).unwrap();
-        let ours = scene.world.deploy_validator(&our_validator().unwrap()).await.unwrap();
+        let endpoint = Endpoints::new(scene.world.chain.url()).unwrap();
+        let ours = scene.world.validator;
         let deployed = scene.world.deploy_validator(&deployed_validator().unwrap()).await.unwrap();
         let validator = |address| ProposalValidator::new(endpoint.clone(), ANVIL, address);
         Self { ours: validator(ours), deployed: validator(deployed), scene, observer, seen: BTreeSet::new() }
@@ -299,38 +299,15 @@ async fn moves(validators: &mut Validators<impl Observer>) {
     assert_eq!(validators.rejected(RuleId::Mf2, None, uncommitted).await, Reason::TargetWalletsNotCommitted);
 
     let world = &validators.scene.world;
-    let p = world.bridge.movingFundsParameters().call().await.unwrap();
-    let change = |dust| Bridge::updateMovingFundsParametersCall {
-        movingFundsTxMaxTotalFee: p.movingFundsTxMaxTotalFee,
-        movingFundsDustThreshold: dust,
-        movingFundsTimeoutResetDelay: p.movingFundsTimeoutResetDelay,
-        movingFundsTimeout: p.movingFundsTimeout,
-        movingFundsTimeoutSlashingAmount: p.movingFundsTimeoutSlashingAmount,
-        movingFundsTimeoutNotifierRewardMultiplier: p.movingFundsTimeoutNotifierRewardMultiplier,
-        movingFundsCommitmentGasOffset: p.movingFundsCommitmentGasOffset,
-        movedFundsSweepTxMaxTotalFee: p.movedFundsSweepTxMaxTotalFee,
-        movedFundsSweepTimeout: p.movedFundsSweepTimeout,
-        movedFundsSweepTimeoutSlashingAmount: p.movedFundsSweepTimeoutSlashingAmount,
-        movedFundsSweepTimeoutNotifierRewardMultiplier: p.movedFundsSweepTimeoutNotifierRewardMultiplier,
-    };
     let balance = world.main_utxo(&validators.scene.retiring).unwrap().value.to_sat();
     // The Bridge keeps the threshold under that of redemptions.
-    let r = world.bridge.redemptionParameters().call().await.unwrap();
-    let redemption_parameters = Bridge::updateRedemptionParametersCall {
-        redemptionDustThreshold: balance + 2,
-        redemptionTreasuryFeeDivisor: r.redemptionTreasuryFeeDivisor,
-        redemptionTxMaxFee: r.redemptionTxMaxFee,
-        redemptionTxMaxTotalFee: r.redemptionTxMaxTotalFee,
-        redemptionTimeout: r.redemptionTimeout,
-        redemptionTimeoutSlashingAmount: r.redemptionTimeoutSlashingAmount,
-        redemptionTimeoutNotifierRewardMultiplier: r.redemptionTimeoutNotifierRewardMultiplier,
-    };
-    world.govern(&redemption_parameters).await.unwrap();
-    world.govern(&change(balance + 1)).await.unwrap();
+    world.change_redemptions(|call| call.redemptionDustThreshold = balance + 2).await.unwrap();
+    world.change_moving_funds(|call| call.movingFundsDustThreshold = balance + 1).await.unwrap();
     let reason = validators.rejected(RuleId::Mf5, None, normal.clone()).await;
     let (balance_, dust_threshold) = (U256::from(balance), U256::from(balance + 1));
     assert_eq!(reason, Reason::BalanceBelowDust { balance: balance_, dust_threshold });
-    validators.scene.world.govern(&change(balance)).await.unwrap();
+    let world = &validators.scene.world;
+    world.change_moving_funds(|call| call.movingFundsDustThreshold = balance).await.unwrap();
     validators.valid(normal).await;
 }
 

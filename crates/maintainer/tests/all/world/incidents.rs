@@ -22,16 +22,16 @@ use coxswain_maintainer::{ItemError, ItemState, PassError};
 use coxswain_rules::{Amount, KeyHash, units::Height, wallet_script};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, Wallet, standard_scripts};
 
-use super::bench::{Bench, FEE, Kind, item, minutes, sent};
+use super::unproven::{FEE, Kind, Unproven, item, minutes, sent};
 
 const REDEEMED: Amount = Amount::from_sat(2_000_000);
 /// The Bridge's default, and some.
 const TIMEOUT: u64 = 5 * 24 * 3600 + 60;
 
 /// Has the wallet sweep one more deposit, unproven.
-async fn sweep(bench: &mut Bench, wallet: &Wallet) -> Transaction {
-    let deposit = bench.world.reveal(wallet, DepositSpec::default()).await.unwrap();
-    bench.world.sweep(wallet, &[deposit], FEE).await.unwrap()
+async fn sweep(unproven: &mut Unproven, wallet: &Wallet) -> Transaction {
+    let deposit = unproven.world.reveal(wallet, DepositSpec::default()).await.unwrap();
+    unproven.world.sweep(wallet, &[deposit], FEE).await.unwrap()
 }
 
 fn ids(transactions: &[Transaction]) -> Vec<Txid> {
@@ -45,15 +45,15 @@ fn sorted(mut txids: Vec<Txid>) -> Vec<Txid> {
 
 #[tokio::test]
 async fn inc_42_a_proof_that_is_dropped_is_noticed_and_its_nonce_keeps_no_one_waiting() {
-    let mut bench = Bench::new(Kind::Electrum).await;
-    let wallets = [bench.funded(1).await, bench.funded(2).await, bench.funded(3).await];
+    let mut unproven = Unproven::new(Kind::Electrum).await;
+    let wallets = [unproven.funded(1).await, unproven.funded(2).await, unproven.funded(3).await];
     let mut swept = Vec::new();
     for wallet in &wallets {
-        swept.push(sweep(&mut bench, wallet).await);
+        swept.push(sweep(&mut unproven, wallet).await);
     }
     // A server that says that it takes transactions, and drops the first few.
     let dropped = Arc::new(AtomicUsize::new(0));
-    let (count, upstream) = (Arc::clone(&dropped), bench.world.chain.endpoint().parse().unwrap());
+    let (count, upstream) = (Arc::clone(&dropped), unproven.world.chain.url());
     let faulty = FaultyEndpoint::start(upstream, move |method| {
         let is_sending = method == "eth_sendRawTransaction";
         if is_sending && count.fetch_add(1, Ordering::SeqCst) < 3 {
@@ -63,9 +63,12 @@ async fn inc_42_a_proof_that_is_dropped_is_noticed_and_its_nonce_keeps_no_one_wa
     });
     let faulty = faulty.await.unwrap();
     let endpoints = Endpoints::new(faulty.url().clone()).unwrap();
-    let terms =
-        Terms { bump_after: Duration::from_millis(300), patience: Duration::from_secs(1), ..Bench::terms() };
-    let mut maintainer = bench.impatient(endpoints, terms).await;
+    let terms = Terms {
+        bump_after: Duration::from_millis(300),
+        patience: Duration::from_secs(1),
+        ..Unproven::terms()
+    };
+    let mut maintainer = unproven.impatient(endpoints, terms).await;
     let first = maintainer.pass(minutes(0)).await.unwrap();
     assert!(dropped.load(Ordering::SeqCst) >= 3, "{first:?}");
     let lost: Vec<_> = first.items.iter().filter(|item| matches!(item.state, ItemState::Failed(_))).collect();
@@ -74,29 +77,29 @@ async fn inc_42_a_proof_that_is_dropped_is_noticed_and_its_nonce_keeps_no_one_wa
     let second = maintainer.pass(minutes(1)).await.unwrap();
     assert_eq!(sorted([sent(&first), sent(&second)].concat()), ids(&swept), "{first:?} {second:?}");
     for wallet in &wallets {
-        assert!(bench.is_in_step(wallet).await);
+        assert!(unproven.is_in_step(wallet).await);
     }
 }
 
 #[tokio::test]
 async fn inc_13_and_41_one_that_reverts_waits_alone_and_one_that_timed_out_is_proven() {
-    let mut bench = Bench::new(Kind::Electrum).await;
-    let (bad, late, good) = (bench.funded(1).await, bench.funded(2).await, bench.funded(3).await);
-    let redeemer = bench.world.depositor;
+    let mut unproven = Unproven::new(Kind::Electrum).await;
+    let (bad, late, good) = (unproven.funded(1).await, unproven.funded(2).await, unproven.funded(3).await);
+    let redeemer = unproven.world.depositor;
     let [first, second, third, _] = standard_scripts(1);
-    let request = async |bench: &Bench, wallet: &Wallet, script: ScriptBuf| {
-        bench.world.request_redemption(wallet, redeemer, script, REDEEMED).await.unwrap()
+    let request = async |unproven: &Unproven, wallet: &Wallet, script: ScriptBuf| {
+        unproven.world.request_redemption(wallet, redeemer, script, REDEEMED).await.unwrap()
     };
-    let greedy = request(&bench, &bad, first.clone()).await;
-    let requests = [request(&bench, &late, second).await, request(&bench, &late, third).await];
+    let greedy = request(&unproven, &bad, first.clone()).await;
+    let requests = [request(&unproven, &late, second).await, request(&unproven, &late, third).await];
     // The Bridge takes no fee that large: this one can never be proven.
-    let unprovable = bench.world.redeem(&bad, &[greedy], Amount::from_sat(1_000_000)).await.unwrap();
-    let paid = bench.world.redeem(&late, &requests, FEE).await.unwrap();
-    bench.world.chain.advance(TIMEOUT).await.unwrap();
-    bench.world.report_timeout(&late, &requests[0].script).await.unwrap();
-    let swept = sweep(&mut bench, &good).await;
+    let unprovable = unproven.world.redeem(&bad, &[greedy], Amount::from_sat(1_000_000)).await.unwrap();
+    let paid = unproven.world.redeem(&late, &requests, FEE).await.unwrap();
+    unproven.world.chain.advance(TIMEOUT).await.unwrap();
+    unproven.world.report_timeout(&late, &requests[0].script).await.unwrap();
+    let swept = sweep(&mut unproven, &good).await;
 
-    let mut maintainer = bench.maintainer(0).await;
+    let mut maintainer = unproven.maintainer(0).await;
     let pass = maintainer.pass(minutes(0)).await.unwrap();
     let proven = sent(&pass);
     assert!(proven.contains(&paid.compute_txid()) && proven.contains(&swept.compute_txid()), "{pass:?}");
@@ -105,10 +108,10 @@ async fn inc_13_and_41_one_that_reverts_waits_alone_and_one_that_timed_out_is_pr
         matches!(failed, ItemState::Failed(ItemError::Submit(SubmitError::WouldRevert(_)))),
         "{failed:?}"
     );
-    assert!(bench.is_in_step(&late).await && bench.is_in_step(&good).await);
+    assert!(unproven.is_in_step(&late).await && unproven.is_in_step(&good).await);
 
     // It is set aside for a minute, then for two; others' transactions are proven meanwhile.
-    let swept = sweep(&mut bench, &good).await;
+    let swept = sweep(&mut unproven, &good).await;
     let pass = maintainer.pass(minutes(1) - Duration::from_secs(1)).await.unwrap();
     assert!(matches!(item(&pass, &unprovable).state, ItemState::Paused));
     assert_eq!(sent(&pass), [swept.compute_txid()]);
@@ -122,61 +125,63 @@ async fn inc_13_and_41_one_that_reverts_waits_alone_and_one_that_timed_out_is_pr
 async fn inc_41_requests_that_timed_out_are_proven_in_every_mix() {
     // How many requests there are, how many are reported, and whether there is change.
     for (seed, (count, reported)) in (10..).zip([(2, 2), (1, 1), (3, 2)]) {
-        let mut bench = Bench::new(Kind::Electrum).await;
-        let wallet = bench.funded(seed).await;
-        let redeemer = bench.world.depositor;
+        let mut unproven = Unproven::new(Kind::Electrum).await;
+        let wallet = unproven.funded(seed).await;
+        let redeemer = unproven.world.depositor;
         let mut requests = Vec::new();
         for script in standard_scripts(seed).into_iter().take(count) {
-            let request = bench.world.request_redemption(&wallet, redeemer, script, REDEEMED).await;
+            let request = unproven.world.request_redemption(&wallet, redeemer, script, REDEEMED).await;
             requests.push(request.unwrap());
         }
-        let paid = bench.world.redeem(&wallet, &requests, FEE).await.unwrap();
-        bench.world.chain.advance(TIMEOUT).await.unwrap();
+        let paid = unproven.world.redeem(&wallet, &requests, FEE).await.unwrap();
+        unproven.world.chain.advance(TIMEOUT).await.unwrap();
         for request in &requests[..reported] {
-            bench.world.report_timeout(&wallet, &request.script).await.unwrap();
+            unproven.world.report_timeout(&wallet, &request.script).await.unwrap();
         }
-        let mut maintainer = bench.maintainer(0).await;
+        let mut maintainer = unproven.maintainer(0).await;
         let pass = maintainer.pass(minutes(0)).await.unwrap();
         assert_eq!(sent(&pass), [paid.compute_txid()], "{reported} of {count}: {pass:?}");
-        assert!(bench.is_in_step(&wallet).await, "{reported} of {count}");
+        assert!(unproven.is_in_step(&wallet).await, "{reported} of {count}");
     }
 }
 
 #[tokio::test]
 async fn inc_40_a_transaction_is_found_behind_hundreds_of_dust_payments() {
-    let mut bench = Bench::new(Kind::Electrum).await;
-    let (wallet, other, third) = (bench.funded(1).await, bench.funded(2).await, bench.funded(3).await);
+    let mut unproven = Unproven::new(Kind::Electrum).await;
+    let (wallet, other, third) =
+        (unproven.funded(1).await, unproven.funded(2).await, unproven.funded(3).await);
     let dust = TxOut { value: Amount::from_sat(600), script_pubkey: wallet_script(wallet.key_hash()) };
     let flood = |count: usize| {
         for _ in 0..count {
-            let payment = bench.world.bitcoin.pay(std::slice::from_ref(&dust)).unwrap();
-            bench.world.bitcoin.mine(&[payment]).unwrap();
+            let payment = unproven.world.bitcoin.pay(std::slice::from_ref(&dust)).unwrap();
+            unproven.world.bitcoin.mine(&[payment]).unwrap();
         }
     };
     flood(120);
-    let swept = sweep(&mut bench, &wallet).await;
+    let swept = sweep(&mut unproven, &wallet).await;
     let flood = |count: usize| {
         for _ in 0..count {
-            let payment = bench.world.bitcoin.pay(std::slice::from_ref(&dust)).unwrap();
-            bench.world.bitcoin.mine(&[payment]).unwrap();
+            let payment = unproven.world.bitcoin.pay(std::slice::from_ref(&dust)).unwrap();
+            unproven.world.bitcoin.mine(&[payment]).unwrap();
         }
     };
     flood(200);
-    let others = [sweep(&mut bench, &other).await, sweep(&mut bench, &third).await];
+    let others = [sweep(&mut unproven, &other).await, sweep(&mut unproven, &third).await];
 
-    let mut maintainer = bench.maintainer(0).await;
+    let mut maintainer = unproven.maintainer(0).await;
     let first = maintainer.pass(minutes(0)).await.unwrap();
     assert_eq!(sorted(sent(&first)), ids(&others), "{first:?}");
     assert_eq!(first.unknown.len(), 1, "the search goes on: {:?}", first.unknown);
     let second = maintainer.pass(minutes(0)).await.unwrap();
     assert_eq!(sent(&second), [swept.compute_txid()], "{second:?}");
-    assert!(bench.is_in_step(&wallet).await);
+    assert!(unproven.is_in_step(&wallet).await);
 }
 
 #[tokio::test]
 async fn inc_12_a_coinbase_that_pays_the_wallet_is_dropped() {
-    let mut bench = Bench::new(Kind::Electrum).await;
-    let (wallet, other, third) = (bench.funded(1).await, bench.funded(2).await, bench.funded(3).await);
+    let mut unproven = Unproven::new(Kind::Electrum).await;
+    let (wallet, other, third) =
+        (unproven.funded(1).await, unproven.funded(2).await, unproven.funded(3).await);
     let coinbase = Transaction {
         version: transaction::Version::TWO,
         lock_time: absolute::LockTime::ZERO,
@@ -191,8 +196,8 @@ async fn inc_12_a_coinbase_that_pays_the_wallet_is_dropped() {
             script_pubkey: wallet_script(wallet.key_hash()),
         }],
     };
-    let others = [sweep(&mut bench, &other).await, sweep(&mut bench, &third).await];
-    let mut maintainer = bench.maintainer(0).await;
+    let others = [sweep(&mut unproven, &other).await, sweep(&mut unproven, &third).await];
+    let mut maintainer = unproven.maintainer(0).await;
     let item = maintainer.prove(coinbase, Some(Height(210)), true).await.unwrap().unwrap();
     assert!(matches!(item.state, ItemState::Coinbase), "{item:?}");
     assert_eq!(sorted(sent(&maintainer.pass(minutes(0)).await.unwrap())), ids(&others));
@@ -200,11 +205,12 @@ async fn inc_12_a_coinbase_that_pays_the_wallet_is_dropped() {
 
 #[tokio::test]
 async fn a_spend_that_fits_no_kind_is_told_and_the_others_are_proven() {
-    let mut bench = Bench::new(Kind::Core).await;
-    let (thief, other, third) = (bench.funded(1).await, bench.funded(2).await, bench.funded(3).await);
-    let stolen = bench.world.move_funds(&thief, &[KeyHash([9; 20])], FEE).await.unwrap();
-    let others = [sweep(&mut bench, &other).await, sweep(&mut bench, &third).await];
-    let mut maintainer = bench.maintainer(0).await;
+    let mut unproven = Unproven::new(Kind::Core).await;
+    let (thief, other, third) =
+        (unproven.funded(1).await, unproven.funded(2).await, unproven.funded(3).await);
+    let stolen = unproven.world.move_funds(&thief, &[KeyHash([9; 20])], FEE).await.unwrap();
+    let others = [sweep(&mut unproven, &other).await, sweep(&mut unproven, &third).await];
+    let mut maintainer = unproven.maintainer(0).await;
     let pass = maintainer.pass(minutes(0)).await.unwrap();
     assert_eq!(sorted(sent(&pass)), ids(&others));
     let state = &item(&pass, &stolen).state;
@@ -213,35 +219,35 @@ async fn a_spend_that_fits_no_kind_is_told_and_the_others_are_proven() {
 
 #[tokio::test]
 async fn an_unconfirmed_one_waits_and_one_that_was_proven_is_no_failure() {
-    let mut bench = Bench::new(Kind::Electrum).await;
-    let wallet = bench.funded(1).await;
-    let swept = sweep(&mut bench, &wallet).await;
-    let height = bench.world.bitcoin.height();
-    let [mut first, mut second] = [bench.maintainer(0).await, bench.maintainer(1).await];
+    let mut unproven = Unproven::new(Kind::Electrum).await;
+    let wallet = unproven.funded(1).await;
+    let swept = sweep(&mut unproven, &wallet).await;
+    let height = unproven.world.bitcoin.height();
+    let [mut first, mut second] = [unproven.maintainer(0).await, unproven.maintainer(1).await];
     // A dry run sends nothing.
     let item = second.prove(swept.clone(), Some(height), false).await.unwrap().unwrap();
     assert!(matches!(item.state, ItemState::Ready(_)), "{item:?}");
-    assert!(!bench.is_in_step(&wallet).await);
+    assert!(!unproven.is_in_step(&wallet).await);
     let item = first.prove(swept.clone(), None, true).await.unwrap().unwrap();
     assert!(matches!(item.state, ItemState::Unconfirmed), "{item:?}");
     let item = first.prove(swept.clone(), Some(height), true).await.unwrap().unwrap();
     assert!(matches!(item.state, ItemState::Sent(_)), "{item:?}");
-    assert!(bench.is_in_step(&wallet).await);
+    assert!(unproven.is_in_step(&wallet).await);
     let item = second.prove(swept, Some(height), true).await.unwrap().unwrap();
     assert!(matches!(item.state, ItemState::Proven), "{item:?}");
 }
 
 #[tokio::test]
 async fn an_account_that_may_not_or_cannot_pay_sends_nothing() {
-    let mut bench = Bench::new(Kind::Electrum).await;
-    let wallet = bench.funded(1).await;
-    let swept = sweep(&mut bench, &wallet).await;
-    let (mut maintainer, account) = bench.stranger(0);
+    let mut unproven = Unproven::new(Kind::Electrum).await;
+    let wallet = unproven.funded(1).await;
+    let swept = sweep(&mut unproven, &wallet).await;
+    let (mut maintainer, account) = unproven.stranger(0);
     let refused = maintainer.pass(minutes(0)).await.unwrap_err();
     assert_eq!(refused, PassError::Unauthorised(account));
 
-    bench.authorise(account).await;
-    bench.world.chain.provider().anvil_set_balance(account, U256::from(1_000_000_000)).await.unwrap();
+    unproven.authorise(account).await;
+    unproven.world.chain.provider().anvil_set_balance(account, U256::from(1_000_000_000)).await.unwrap();
     let pass = maintainer.pass(minutes(0)).await.unwrap();
     let state = &item(&pass, &swept).state;
     assert!(
@@ -249,6 +255,6 @@ async fn an_account_that_may_not_or_cannot_pay_sends_nothing() {
         "{state:?}"
     );
     // With money it is not set aside: the failure was ours.
-    bench.world.chain.fund(account).await.unwrap();
+    unproven.world.chain.fund(account).await.unwrap();
     assert_eq!(sent(&maintainer.pass(minutes(0)).await.unwrap()), [swept.compute_txid()]);
 }

@@ -151,7 +151,7 @@ async fn inc_8_where_calls_are_allowed_less_gas_the_batch_is_cut_once_more() {
     }
     stage.pass(RIPE).await;
     // A node that allows a call less: no more than 12 of these.
-    let upstream = stage.world.chain.endpoint().parse().unwrap();
+    let upstream = stage.world.chain.url();
     let frugal = FaultyEndpoint::start_inspecting(upstream, |method, parameters| {
         // It proves nothing: the call would be run here, which allows as much gas as most nodes do.
         let is_too_much = method == "eth_call" && parameters.to_string().len() > 12 * 2 * 5_000;
@@ -494,7 +494,7 @@ async fn without_an_index_of_transactions_what_is_absent_is_left_out_too() {
 async fn disagreeing(stage: &Stage, times: usize, revert: impl SolError) -> FaultyEndpoint {
     let left = AtomicUsize::new(times);
     let validator = stage.validator.to_string().to_lowercase();
-    let upstream = stage.world.chain.endpoint().parse().unwrap();
+    let upstream = stage.world.chain.url();
     let data = alloy_primitives::hex::encode_prefixed(revert.abi_encode());
     let meet = move |method: &str, parameters: &serde_json::Value| {
         let to = parameters[0]["to"].as_str().unwrap_or_default().to_lowercase();

@@ -44,13 +44,13 @@ fn dies_after(requests: usize) -> (impl Fn() -> Reply + Send + Sync + 'static, A
 #[tokio::test]
 async fn inc_25_an_ethereum_endpoint_that_dies_in_the_middle_of_a_generation() {
     let (mut stage, wallet, expected) = stage().await;
-    let upstream = || stage.world.chain.endpoint().parse().unwrap();
+    let upstream = || stage.world.chain.url();
     let second = FaultyEndpoint::start(upstream(), |_| Reply::Forward).await.unwrap();
     let third = FaultyEndpoint::start(upstream(), |_| Reply::Forward).await.unwrap();
     let mut died_on = BTreeSet::new();
     for requests in 0.. {
         let (reply, asked) = dies_after(requests);
-        let upstream = stage.world.chain.endpoint().parse().unwrap();
+        let upstream = stage.world.chain.url();
         let first = FaultyEndpoint::start(upstream, move |_| reply()).await.unwrap();
         let urls = [first.url().clone(), second.url().clone(), third.url().clone()];
         let endpoint = Endpoints::several(urls, Expected::default()).unwrap();

@@ -24,22 +24,6 @@ async fn request_of(stage: &Stage, wallet: &Wallet, seed: u64, amount: Amount) -
     stage.world.request_redemption(wallet, redeemer, script, amount).await.unwrap().script
 }
 
-/// Changes the parameters of requests to come.
-async fn govern(stage: &Stage, change: impl FnOnce(&mut Bridge::updateRedemptionParametersCall)) {
-    let now = stage.world.bridge.redemptionParameters().call().await.unwrap();
-    let mut call = Bridge::updateRedemptionParametersCall {
-        redemptionDustThreshold: now.redemptionDustThreshold,
-        redemptionTreasuryFeeDivisor: now.redemptionTreasuryFeeDivisor,
-        redemptionTxMaxFee: now.redemptionTxMaxFee,
-        redemptionTxMaxTotalFee: now.redemptionTxMaxTotalFee,
-        redemptionTimeout: now.redemptionTimeout,
-        redemptionTimeoutSlashingAmount: now.redemptionTimeoutSlashingAmount,
-        redemptionTimeoutNotifierRewardMultiplier: now.redemptionTimeoutNotifierRewardMultiplier,
-    };
-    change(&mut call);
-    stage.world.govern(&call).await.unwrap();
-}
-
 #[tokio::test]
 async fn inc_4_a_request_close_to_its_timeout_is_left_out() {
     let mut stage = Stage::new().await;
@@ -60,12 +44,16 @@ async fn inc_5_a_request_that_can_not_bear_its_share_is_left_out_and_shares_are_
     let parameters = stage.world.bridge.redemptionParameters().call().await.unwrap();
     let first = request(&stage, &wallet, 1).await;
     // Of four, each bears about 730 sat at 12.5 sat/vB; of three about 850.
-    govern(&stage, |call| call.redemptionTxMaxFee = 100).await;
+    stage.world.change_redemptions(|call| call.redemptionTxMaxFee = 100).await.unwrap();
     let poor = request(&stage, &wallet, 2).await;
     let share_of = |requests: u64| (1_375 + requests * 388) / requests;
-    govern(&stage, |call| call.redemptionTxMaxFee = share_of(4) + 20).await;
+    stage.world.change_redemptions(|call| call.redemptionTxMaxFee = share_of(4) + 20).await.unwrap();
     let borderline = request(&stage, &wallet, 3).await;
-    govern(&stage, |call| call.redemptionTxMaxFee = parameters.redemptionTxMaxFee).await;
+    stage
+        .world
+        .change_redemptions(|call| call.redemptionTxMaxFee = parameters.redemptionTxMaxFee)
+        .await
+        .unwrap();
     let last = request(&stage, &wallet, 4).await;
     stage.pass(RIPE).await;
 
@@ -169,7 +157,7 @@ async fn without_treasury() -> Stage {
         depositRevealAheadPeriod: deposits.depositRevealAheadPeriod,
     };
     stage.world.govern(&no_fee).await.unwrap();
-    govern(&stage, |call| call.redemptionTreasuryFeeDivisor = 0).await;
+    stage.world.change_redemptions(|call| call.redemptionTreasuryFeeDivisor = 0).await.unwrap();
     stage
 }
 
@@ -228,7 +216,11 @@ async fn inc_37_where_any_payment_leaves_dust_the_leader_says_which_requests_wai
 #[tokio::test]
 async fn inc_37_change_that_is_left_out_counts_to_the_largest_fee_allowed() {
     let mut stage = without_treasury().await;
-    govern(&stage, |call| call.redemptionTxMaxTotalFee = call.redemptionTxMaxFee).await;
+    stage
+        .world
+        .change_redemptions(|call| call.redemptionTxMaxTotalFee = call.redemptionTxMaxFee)
+        .await
+        .unwrap();
     let wallet = stage.funded_wallet(1).await;
     let all = stage.world.main_utxo(&wallet).unwrap().value;
     request_of(&stage, &wallet, 1, all - Amount::from_sat(LEAST - 1)).await;

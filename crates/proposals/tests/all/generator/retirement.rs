@@ -227,7 +227,7 @@ impl Stage {
         meet: impl Fn(usize, u64) -> Reply + Send + Sync + 'static,
     ) -> (ActionOutcome, usize) {
         let asked = AtomicUsize::default();
-        let upstream = self.world.chain.endpoint().parse().unwrap();
+        let upstream = self.world.chain.url();
         let block = |parameters: &Value, name: &str| {
             u64::from_str_radix(parameters[0][name].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
         };

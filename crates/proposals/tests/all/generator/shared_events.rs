@@ -65,7 +65,7 @@ async fn sessions_of_one_window_read_its_events_once() {
         stage.deposit(wallet, DepositSpec::default()).await;
     }
     stage.pass(RIPE).await;
-    let upstream = stage.world.chain.endpoint().parse().unwrap();
+    let upstream = stage.world.chain.url();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
     let endpoint = coxswain_ethereum::Endpoints::new(node.url().clone()).unwrap();
     let (sources, block) = stage.sources(endpoint, stage.bitcoin.clone()).await;
@@ -93,7 +93,7 @@ async fn inc_11_the_search_ends_where_the_wallet_was_registered() {
     changes.extent.searched = BlockNumber(1);
     let mut log = EventLog::new(stage.events.bridge(), BlockNumber(0));
     log.apply(&changes);
-    let upstream = stage.world.chain.endpoint().parse().unwrap();
+    let upstream = stage.world.chain.url();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
     let endpoint = coxswain_ethereum::Endpoints::new(node.url().clone()).unwrap();
     stage.events = EventReader::new(endpoint.clone(), log, Blocks(0));

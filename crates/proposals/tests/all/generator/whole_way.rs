@@ -8,7 +8,7 @@ use coxswain_rules::{
     Action, Amount, Assurance, WalletState, main_utxo_hash, network::Parameters, units::BlockNumber,
 };
 use coxswain_testkit::{
-    BitcoinServer, DepositOutput, DepositSpec, Reply, Serving, Wallet, World, our_validator, standard_scripts,
+    BitcoinServer, DepositOutput, DepositSpec, Reply, Serving, Wallet, World, standard_scripts,
 };
 
 use crate::generator::support::{CHAIN, DAY};
@@ -22,8 +22,8 @@ async fn every_action_goes_the_whole_way() {
     let mut world = World::start().await.unwrap();
     let server = BitcoinServer::electrum(&world.bitcoin, Serving::default(), |_, _| Reply::Forward);
     let server = server.await.unwrap();
-    let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-    let ethereum = coxswain_ethereum::Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+    let validator = world.validator;
+    let ethereum = coxswain_ethereum::Endpoints::new(world.chain.url()).unwrap();
     let validator = ProposalValidator::new(ethereum.clone(), CHAIN, validator);
     let bitcoin = Endpoint::new(server.url(), Limits::default()).unwrap();
     let bitcoin = Backends::new(vec![bitcoin], Expected::on(::bitcoin::Network::Regtest));

@@ -24,7 +24,7 @@ async fn what_a_leader_has_prepared_is_judged_again_with_one_verdict_and_no_sear
         stage.deposit(&wallet, DepositSpec::default()).await;
     }
     stage.pass(RIPE).await;
-    let upstream = stage.world.chain.endpoint().parse().unwrap();
+    let upstream = stage.world.chain.url();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
     let endpoint = || Endpoints::new(node.url().clone()).unwrap();
     let bitcoin = stage.bitcoin.clone();

@@ -19,7 +19,7 @@ const RIPE: u64 = 2 * HOUR + 60;
 /// An endpoint whose validator answers with this.
 async fn falsified(stage: &Stage, reply: Reply) -> Endpoints {
     let validator = stage.validator.to_string().to_lowercase();
-    let upstream = stage.world.chain.endpoint().parse().unwrap();
+    let upstream = stage.world.chain.url();
     let meet = move |method: &str, parameters: &Value| {
         let to = parameters[0]["to"].as_str().unwrap_or_default().to_lowercase();
         match method {

@@ -71,7 +71,7 @@ impl Lie {
     }
 
     async fn server(self, stage: &Stage) -> FaultyEndpoint {
-        let upstream = stage.world.chain.endpoint().parse().unwrap();
+        let upstream = stage.world.chain.url();
         let meet = move |method: &str| match method {
             "eth_getLogs" => {
                 let lie = self.clone();

@@ -1,6 +1,5 @@
 //! Steps 5 and 6: inputs, outputs and the fee.
 
-use coxswain_bindings::Bridge;
 use coxswain_proposals::{Assessment, SessionError, Step};
 use coxswain_rules::{
     Amount, Assurance, FeeObjection, FeeRuling, Objection, OutPoint, TransactionError, units::Confirmations,
@@ -24,21 +23,7 @@ async fn moved(stage: &mut Stage) -> (Wallet, OutPoint, u64) {
     stage.world.commit_targets(&source, &[target.key_hash()]).await.unwrap();
     let moving = stage.world.move_funds(&source, &[target.key_hash()], FEE).await.unwrap();
     stage.bitcoin.buries(&moving, Confirmations(6));
-    let now = stage.world.bridge.movingFundsParameters().call().await.unwrap();
-    let call = Bridge::updateMovingFundsParametersCall {
-        movingFundsTxMaxTotalFee: now.movingFundsTxMaxTotalFee,
-        movingFundsDustThreshold: now.movingFundsDustThreshold,
-        movingFundsTimeoutResetDelay: now.movingFundsTimeoutResetDelay,
-        movingFundsTimeout: now.movingFundsTimeout,
-        movingFundsTimeoutSlashingAmount: now.movingFundsTimeoutSlashingAmount,
-        movingFundsTimeoutNotifierRewardMultiplier: now.movingFundsTimeoutNotifierRewardMultiplier,
-        movingFundsCommitmentGasOffset: now.movingFundsCommitmentGasOffset,
-        movedFundsSweepTxMaxTotalFee: 1 << 40,
-        movedFundsSweepTimeout: now.movedFundsSweepTimeout,
-        movedFundsSweepTimeoutSlashingAmount: now.movedFundsSweepTimeoutSlashingAmount,
-        movedFundsSweepTimeoutNotifierRewardMultiplier: now.movedFundsSweepTimeoutNotifierRewardMultiplier,
-    };
-    stage.world.govern(&call).await.unwrap();
+    stage.world.change_moving_funds(|call| call.movedFundsSweepTxMaxTotalFee = 1 << 40).await.unwrap();
     stage.pass(0).await;
     (target, OutPoint::new(moving.compute_txid(), 0), moving.output[0].value.to_sat())
 }
@@ -93,18 +78,8 @@ async fn inc_37_a_redemption_whose_change_is_dust_is_an_objection() {
 async fn a_transaction_that_can_not_be_built_is_an_objection() {
     let mut stage = Stage::new().await;
     let wallet = stage.funded_wallet(1).await;
-    let now = stage.world.bridge.redemptionParameters().call().await.unwrap();
     // The treasury takes all of it.
-    let call = Bridge::updateRedemptionParametersCall {
-        redemptionDustThreshold: now.redemptionDustThreshold,
-        redemptionTreasuryFeeDivisor: 1,
-        redemptionTxMaxFee: now.redemptionTxMaxFee,
-        redemptionTxMaxTotalFee: now.redemptionTxMaxTotalFee,
-        redemptionTimeout: now.redemptionTimeout,
-        redemptionTimeoutSlashingAmount: now.redemptionTimeoutSlashingAmount,
-        redemptionTimeoutNotifierRewardMultiplier: now.redemptionTimeoutNotifierRewardMultiplier,
-    };
-    stage.world.govern(&call).await.unwrap();
+    stage.world.change_redemptions(|call| call.redemptionTreasuryFeeDivisor = 1).await.unwrap();
     let [_, script, ..] = standard_scripts(1);
     let redeemer = stage.world.depositor;
     let amount = sat(2_000_000);

@@ -15,7 +15,7 @@ use coxswain_rules::{
     network::Parameters,
     units::{BlockNumber, Blocks, Confirmations},
 };
-use coxswain_testkit::{Deposit, DepositSpec, Wallet, World, our_validator};
+use coxswain_testkit::{Deposit, DepositSpec, Wallet, World};
 
 pub(crate) const CHAIN: u64 = 31337;
 const FINAL_DEPTH: u64 = Parameters::MAINNET.final_depth.0;
@@ -37,8 +37,8 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn new() -> Self {
         let world = World::start().await.unwrap();
-        let validator = world.deploy_validator(&our_validator().unwrap()).await.unwrap();
-        let endpoint = Endpoints::new(world.chain.endpoint().parse().unwrap()).unwrap();
+        let validator = world.validator;
+        let endpoint = Endpoints::new(world.chain.url()).unwrap();
         let events = EventReader::new(
             endpoint,
             EventLog::new(*world.bridge.address(), BlockNumber(0)),
@@ -78,7 +78,7 @@ impl Stage {
     }
 
     pub(crate) fn endpoint(&self) -> Endpoints {
-        Endpoints::new(self.world.chain.endpoint().parse().unwrap()).unwrap()
+        Endpoints::new(self.world.chain.url()).unwrap()
     }
 
     pub(crate) async fn generate(&mut self, wallet: KeyHash, checklist: &[Action]) -> ChecklistOutcome {

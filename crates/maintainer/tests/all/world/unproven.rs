@@ -11,10 +11,10 @@ use coxswain_ethereum::{
 };
 use coxswain_maintainer::{Item, ItemState, Maintainer, Pass, Settings, Venue};
 use coxswain_rules::{
-    Amount, WalletRecord, main_utxo_hash,
+    Amount, WalletRecord,
     units::{BlockNumber, Blocks},
 };
-use coxswain_testkit::{BitcoinServer, Btcd, DepositSpec, ElectrumX, Reply, Serving, Wallet, World};
+use coxswain_testkit::{BitcoinServer, Btcd, ElectrumX, Reply, Serving, Wallet, World};
 use url::Url;
 
 pub(crate) const FEE: Amount = Amount::from_sat(10_000);
@@ -26,7 +26,7 @@ const PASSWORD: &str = "correct horse";
 
 pub(crate) type TestMaintainer = Maintainer<Backends, ()>;
 
-pub(crate) struct Bench {
+pub(crate) struct Unproven {
     pub(crate) world: World,
     pub(crate) proxy: Address,
     pub(crate) server: Server,
@@ -51,7 +51,7 @@ pub(crate) enum Kind {
     ElectrumX,
 }
 
-impl Bench {
+impl Unproven {
     pub(crate) async fn new(kind: Kind) -> Self {
         let mut world = World::start().await.unwrap();
         let ours = |server: std::io::Result<_>| Server::Ours(server.unwrap());
@@ -94,16 +94,14 @@ impl Bench {
 
     /// A wallet with a main UTXO that is proven. From here on nothing is proven at once.
     pub(crate) async fn funded(&mut self, seed: u64) -> Wallet {
-        let wallet = self.world.wallet(seed).await.unwrap();
         self.world.proves = true;
-        let deposit = self.world.reveal(&wallet, DepositSpec::default()).await.unwrap();
-        self.world.sweep(&wallet, &[deposit], FEE).await.unwrap();
+        let wallet = self.world.funded_wallet(seed).await.unwrap();
         self.world.proves = false;
         wallet
     }
 
     pub(crate) fn endpoints(&self) -> Endpoints {
-        Endpoints::new(self.world.chain.endpoint().parse().unwrap()).unwrap()
+        Endpoints::new(self.world.chain.url()).unwrap()
     }
 
     fn account(&self, index: usize) -> Account {
@@ -171,10 +169,8 @@ impl Bench {
         self.world.snapshot(&keys).await.unwrap().wallet(wallet.key_hash()).unwrap().clone()
     }
 
-    /// Whether the Bridge has the wallet's main UTXO as the wallet has it.
     pub(crate) async fn is_in_step(&self, wallet: &Wallet) -> bool {
-        let hash = self.world.main_utxo(wallet).map(|utxo| main_utxo_hash(&utxo)).unwrap_or_default();
-        self.record(wallet).await.main_utxo_hash == hash
+        self.world.is_in_step(wallet).await.unwrap()
     }
 }
 

@@ -13,12 +13,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// A port that hands on. It ends, with its connections, when it is closed or dropped, and not before.
 #[derive(Debug)]
-pub struct Relay {
+pub struct Forwarder {
     at: SocketAddr,
     task: JoinHandle<()>,
 }
 
-impl Relay {
+impl Forwarder {
     /// Hands on from this port, any that is free if it is 0, to that server.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for Forwarder {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -75,18 +75,18 @@ mod tests {
     async fn it_hands_on_until_it_is_closed_and_can_be_opened_again_there() {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = server.local_addr().unwrap().to_string();
-        let relay = Relay::open("127.0.0.1:0", &to).await.unwrap();
-        let at = relay.at();
+        let forwarder = Forwarder::open("127.0.0.1:0", &to).await.unwrap();
+        let at = forwarder.at();
         let mut near = TcpStream::connect(at).await.unwrap();
         let (mut far, _) = server.accept().await.unwrap();
         near.write_all(b"question").await.unwrap();
         let mut heard = [0; 8];
         far.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"question");
-        relay.close().await;
+        forwarder.close().await;
         assert!(TcpStream::connect(at).await.is_err());
         // Closed by either a reset or an end.
         assert_eq!(near.read(&mut heard).await.unwrap_or_default(), 0);
-        drop(Relay::open(at, to).await.unwrap());
+        drop(Forwarder::open(at, to).await.unwrap());
     }
 }
