@@ -20,8 +20,6 @@ use url::Url;
 use super::{MAINTAINER, OPERATORS, Ports, THRESHOLD, name, seats, secret};
 use crate::world::programs;
 
-/// How often a node asks for its newest block. Where shares sign, a round has one block: all must see it soon.
-const POLL: u32 = 100;
 /// The folder with the operators' shares of the wallet's key.
 const SHARES: &str = "shares";
 /// How often, and how long apart, it is looked whether a port is free.
@@ -165,7 +163,7 @@ impl Plan {
         };
         Ok(format!(
             "[ethereum]\nurls = [\"{ethereum}\", \"{relay}\"]\nvalidator = \"{validator}\"\nkeystore = {keystore:?}\npassword_file = \
-             {password:?}\npoll_milliseconds = {POLL}\n\n[bitcoin]\nurls = {bitcoin}\n\n[network]\nlisten = [\"127.0.0.1:{link}\"]\npeers = {peers}\n\
+             {password:?}\n\n[bitcoin]\nurls = {bitcoin}\n\n[network]\nlisten = [\"127.0.0.1:{link}\"]\npeers = {peers}\n\
              admission = \"list\"\n\n[journal]\npath = {journal:?}\n\n[status]\nlisten = \"127.0.0.1:{status}\"\n\n\
              {shares}[[wallets]]\npublic_key = \"0x{public_key}\"\noperators = {group}\n{key}member_ids = {ids}\n",
             ethereum = self.ethereum,
