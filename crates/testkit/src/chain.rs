@@ -14,6 +14,7 @@ use alloy::{
 
 use flate2::read::GzDecoder;
 use serde_json::{Map, Value};
+use tempfile::TempDir;
 
 use crate::{
     Error,
@@ -43,6 +44,8 @@ pub struct ChainState {
 #[derive(Debug)]
 pub struct TestChain {
     anvil: AnvilInstance,
+    /// Where anvil keeps the states of old blocks, gigabytes after an hour. It would leave them in the user's home.
+    _states: TempDir,
     provider: DynProvider,
 }
 
@@ -81,16 +84,19 @@ impl TestChain {
 
     fn spawn(hardfork: impl FnOnce(Anvil) -> Anvil, port: u16) -> Result<Self, Error> {
         let path = anvil_path()?;
+        let states = TempDir::new()?;
         let anvil = hardfork(Anvil::at(&path))
             .port(port)
             .auto_impersonate()
             .arg("--no-request-size-limit")
+            .arg("--cache-path")
+            .arg(states.path())
             .timeout(STARTUP_TIMEOUT)
             .try_spawn()
             .map_err(|source| Error::Anvil { path, source })?;
         let provider =
             ProviderBuilder::new().disable_recommended_fillers().connect_http(anvil.endpoint_url()).erased();
-        Ok(Self { anvil, provider })
+        Ok(Self { anvil, _states: states, provider })
     }
 
     /// Where the chain is reached over HTTP, as a person writes it.
