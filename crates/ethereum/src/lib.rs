@@ -36,8 +36,8 @@ pub use bridge::{ProofTerms, SnapshotKeys, SnapshotReader, WalletLimits};
 pub use decision::{Decision, Named, Pace};
 pub use error::ChainError;
 pub use events::{
-    BridgeEvent, ChangeSet, Commitment, CompletedMove, DepositReveal, EventLog, EventReader, Extent,
-    NewWallet, RedemptionRequest, RevealSaid, Revealed, WalletTransaction,
+    BridgeEvent, ChangeSet, CheckedLog, Commitment, CompletedMove, DepositReveal, EventLog, EventReader,
+    Extent, KeptLog, NewWallet, NotResumed, RedemptionRequest, RevealSaid, Revealed, WalletTransaction,
 };
 pub use panel::Panel;
 pub use registry::{Eligible, EligibleError, GroupError, Groups, WalletGroup};

@@ -305,7 +305,8 @@ impl Groups {
         let (mut ranges, mut last) = (LogRanges::new(), block.number);
         loop {
             let range = self.from_block..=last;
-            let (read, logs) = ranges.read(&self.endpoints, block, filter.clone(), range, End::Last).await?;
+            let (read, logs, _) =
+                ranges.read(&self.endpoints, block, filter.clone(), range, End::Last).await?;
             let decoded = logs.iter().rev().filter(|log| is_of(log, self.registry)).find_map(|log| {
                 Event::decode_raw_log_validate(log.topics().iter().copied(), &log.data().data).ok()
             });

@@ -22,7 +22,7 @@ use tracing::warn;
 
 #[cfg(feature = "proven")]
 use crate::replay::Records;
-use crate::{commitments::CommitmentDesk, left_out::LeftOut};
+use crate::{commitments::CommitmentDesk, kept::Kept, left_out::LeftOut};
 
 /// For how many blocks a leader waits for its wallet's commitment to show.
 const COMMITMENT_SHOWS: Blocks = Blocks(6);
@@ -42,6 +42,8 @@ pub struct SessionAdvisor {
     led: Mutex<Option<Led>>,
     /// Keeps what is left out of proposals.
     journal: Option<Arc<Journal>>,
+    /// Keeps what generations remember.
+    kept: Option<Kept>,
     #[cfg(feature = "proven")]
     records: Option<Records>,
 }
@@ -70,6 +72,8 @@ impl Led {
 #[derive(Debug, Default)]
 struct Desk {
     memory: Memory,
+    /// It as it was kept last.
+    kept: Memory,
     /// The proposal made or judged last, with all that it takes to judge it again.
     case: Option<(Arc<Proposal>, Case)>,
 }
@@ -95,6 +99,7 @@ impl SessionAdvisor {
             setups,
             led: Mutex::default(),
             journal: None,
+            kept: None,
             #[cfg(feature = "proven")]
             records: None,
         }
@@ -104,6 +109,17 @@ impl SessionAdvisor {
     #[must_use]
     pub fn keeping(self, journal: Arc<Journal>) -> Self {
         Self { journal: Some(journal), ..self }
+    }
+
+    /// Goes on with what the wallets' generations remember, and keeps what they will.
+    #[must_use]
+    pub(crate) fn remembering(self, kept: Kept, memories: BTreeMap<KeyHash, Memory>) -> Self {
+        let desk = |(wallet, memory): (KeyHash, Memory)| {
+            let desk = Desk { kept: memory.clone(), memory, case: None };
+            (wallet, Arc::new(tokio::sync::Mutex::new(desk)))
+        };
+        let wallets = memories.into_iter().map(desk).collect();
+        Self { kept: Some(kept), wallets: Mutex::new(wallets), ..self }
     }
 
     /// That it fails keeps no proposal off.
@@ -186,6 +202,12 @@ impl SessionAdvisor {
         let mut desk = desk.lock().await;
         let mut session = Session::new(&self.sources, wallet, block, &mut desk.memory);
         let attempt = session.generate(action).await;
+        if let Some(kept) = &self.kept
+            && desk.memory != desk.kept
+        {
+            kept.keep_memory(wallet, &desk.memory).await;
+            desk.kept = desk.memory.clone();
+        }
         if let Some(left) = LeftOut::of(window, action, &attempt.excluded) {
             self.keep(wallet, left).await;
         }
@@ -222,7 +244,7 @@ impl SessionAdvisor {
         let number = block.header.number();
         let desk = self.desk(wallet);
         let mut desk = desk.lock().await;
-        let Desk { memory, case } = &mut *desk;
+        let Desk { memory, case, .. } = &mut *desk;
         #[cfg(feature = "proven")]
         let recorder = Recorder::default();
         #[cfg(feature = "proven")]

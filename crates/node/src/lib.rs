@@ -22,6 +22,7 @@ mod groups;
 pub mod import;
 pub mod inquiry;
 mod journal;
+mod kept;
 pub mod left_out;
 mod links;
 mod page;

@@ -2,7 +2,7 @@
 //! be right ends the start.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -48,6 +48,7 @@ use crate::{
     groups::{Gone, GroupReader, RETRY},
     inquiry::{HeardIn, Started, StartedWallet},
     journal::WindowJournal,
+    kept::Kept,
     page::Shows,
     records::SentTransactions,
     shown::Shown,
@@ -159,8 +160,17 @@ async fn prepare(
         .map(FeeRate::from_sat_per_vb_u32)
         .or(chain.network.and_then(|network| network.fallback_fee_rate));
     let since = tbtc.block().number.saturating_sub(EVENT_LOOK_BACK);
-    let log = EventLog::new(tbtc.bridge, since);
-    let events = EventReader::new(endpoints.clone(), log, chain.parameters().final_depth);
+    let history = Kept::new(Arc::clone(&journal), chain.id);
+    let depth = chain.parameters().final_depth;
+    let resumed = history.events(&panel, &endpoints, tbtc.bridge).await;
+    let is_resumed = resumed.is_some();
+    let events = match resumed {
+        Some(log) => {
+            let log = log.forgetting_before(since.saturating_sub(EVENT_LOOK_BACK));
+            EventReader::resuming(endpoints.clone(), log, depth)
+        }
+        None => EventReader::new(endpoints.clone(), EventLog::new(tbtc.bridge, since), depth),
+    };
     let validator = tbtc.proposal_validator();
     let sources =
         Sources::new(events.clone(), chain.id, validator, backends.clone(), chain.parameters(), fallback)
@@ -263,6 +273,9 @@ async fn prepare(
         assurance: tbtc.assurance,
     });
     let wallets: Vec<_> = joined.iter().map(|wallet| wallet.setup.wallet).collect();
+    // What was remembered is of the same chain and servers, or of none.
+    let memories = if is_resumed { history.memories(&wallets) } else { BTreeMap::new() };
+    let advisor = advisor.remembering(history.clone(), memories);
     let (dispatch, results) = mpsc::channel(RESULTS);
     let settings = Settings { places: PLACES, patience: PATIENCE, clock: Arc::new(now) };
     let keeper = WindowJournal::new(Arc::clone(&journal), shown.health().clone());
@@ -330,6 +343,10 @@ async fn prepare(
         journal: Arc::clone(&journal),
         operator: account.address(),
     };
+    tasks.minor(
+        "kept events",
+        history.keep_events(events.clone(), parameters.frequency, heads.clone(), tasks.stop()),
+    );
     tasks.minor("heard", record_heard(all_heard, Arc::clone(&journal)));
     tasks.minor("watch", watched.run(tasks.stop()));
     tasks.minor("gone wallets", gone.run(heads.clone(), tasks.stop()));

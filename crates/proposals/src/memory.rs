@@ -44,6 +44,12 @@ struct Wanting {
 }
 
 impl Memory {
+    /// What the next run goes on with: all but which deposits were swept, on which verdicts rest. That is read anew.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        Self { swept: BTreeSet::new(), ..self }
+    }
+
     /// Why, and until when, Bitcoin is not to be asked about this deposit. `None` if it is.
     pub fn postponed(&self, deposit: OutPoint, now: UnixTime) -> Option<Why> {
         let wanting = self.wanting.get(&deposit).filter(|wanting| now < wanting.until)?;
@@ -215,6 +221,10 @@ mod tests {
 
         let stored = serde_json::to_string(&memory).unwrap();
         assert_eq!(serde_json::from_str::<Memory>(&stored).unwrap(), memory, "{stored}");
+        assert!(memory.is_swept(outpoint(100)));
+        let resumed = memory.clone().resumed();
+        assert!(!resumed.is_swept(outpoint(100)), "a verdict could rest on it");
+        assert_eq!(Memory { swept: memory.swept.clone(), ..resumed }, memory);
     }
 
     #[test]

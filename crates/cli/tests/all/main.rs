@@ -47,6 +47,8 @@ mod propose;
 #[path = "../proving/mod.rs"]
 mod proving;
 #[cfg(feature = "node")]
+mod resumed;
+#[cfg(feature = "node")]
 mod servers;
 #[cfg(unix)]
 mod share;

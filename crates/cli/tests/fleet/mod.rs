@@ -360,6 +360,11 @@ impl Fleet {
         self.electrum.url().to_string()
     }
 
+    /// What that server was asked.
+    pub(crate) fn bitcoin_asked(&self) -> Vec<(String, Value)> {
+        self.electrum.asked()
+    }
+
     /// The transactions that were handed to that server, whatever came of it.
     pub(crate) fn handed(&self) -> BTreeMap<Txid, Transaction> {
         let asked = self.electrum.asked().into_iter();

@@ -237,6 +237,20 @@ impl EventLog {
         self.searched_from(first);
     }
 
+    /// Drops the reveals and requests of earlier blocks, unless newer blocks are yet to be read.
+    pub(super) fn forget_before(&mut self, block: BlockNumber) {
+        let block = block.min(self.extent.unsettled);
+        if block <= self.extent.from_block {
+            return;
+        }
+        for events in self.wallets.values_mut() {
+            events.reveals.retain(|event| event.at.block >= block);
+            events.requests.retain(|event| event.at.block >= block);
+        }
+        self.wallets.retain(|_, events| *events != WalletEvents::default());
+        self.extent.from_block = block;
+    }
+
     fn of(&self, wallet: KeyHash) -> impl DoubleEndedIterator<Item = &WalletEvents> {
         self.wallets.get(&wallet).into_iter()
     }

@@ -4,6 +4,7 @@
 mod event;
 #[cfg(test)]
 mod fuzz;
+mod kept;
 mod log;
 mod reader;
 mod reveal;
@@ -11,6 +12,7 @@ mod reveal;
 pub use event::{
     BridgeEvent, Commitment, CompletedMove, DepositReveal, NewWallet, RedemptionRequest, WalletTransaction,
 };
+pub use kept::{CheckedLog, KeptLog, NotResumed};
 pub use log::{ChangeSet, EventLog, Extent};
 pub use reader::EventReader;
 pub use reveal::{RevealSaid, Revealed};

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 
 use super::{
     event::{self, LASTING},
+    kept::{CheckedLog, KeptLog, names},
     log::{EventLog, Kinds},
 };
 use crate::{
@@ -46,16 +47,47 @@ struct Asking {
     ranges: LogRanges,
     /// Blocks up to which the log is read, of those that may still change.
     followed: BTreeMap<BlockNumber, B256>,
+    /// The newest block that was followed and doesn't change any more.
+    settled: Option<(BlockNumber, B256)>,
+    /// How many servers said what fewest did.
+    said_by: usize,
 }
 
 impl EventReader {
     /// Goes on with this log. Blocks that have `final_depth` or more of the chain upon them don't change any more; those above
     /// are read anew for every block that is followed.
     pub fn new(endpoints: Endpoints, log: EventLog, final_depth: Blocks) -> Self {
-        let asking = Asking { ranges: LogRanges::new(), followed: BTreeMap::new() };
+        Self::of(endpoints, log, final_depth, (None, usize::MAX))
+    }
+
+    /// Goes on with a log that was kept.
+    pub fn resuming(endpoints: Endpoints, log: CheckedLog, final_depth: Blocks) -> Self {
+        let CheckedLog(KeptLog { log, block, servers: _, said_by }) = log;
+        Self::of(endpoints, log, final_depth, (Some(block), said_by))
+    }
+
+    fn of(
+        endpoints: Endpoints,
+        log: EventLog,
+        final_depth: Blocks,
+        (settled, said_by): (Option<(BlockNumber, B256)>, usize),
+    ) -> Self {
+        let asking = Asking { ranges: LogRanges::new(), followed: BTreeMap::new(), settled, said_by };
         let bridge = log.bridge();
         let log = StdMutex::new(Arc::new(log));
         Self(Arc::new(Shared { endpoints, bridge, final_depth, log, asking: Mutex::new(asking) }))
+    }
+
+    /// The log with what the next run needs to go on with it. `None` if nothing has been read yet, or somebody reads just now.
+    pub fn kept(&self) -> Option<KeptLog> {
+        let asking = self.0.asking.try_lock().ok()?;
+        let newest = asking.followed.last_key_value().map(|(number, hash)| (*number, *hash));
+        Some(KeptLog {
+            log: EventLog::clone(&self.log()),
+            block: asking.settled.or(newest)?,
+            servers: names(&self.0.endpoints),
+            said_by: asking.said_by,
+        })
     }
 
     /// Returns the endpoints that are asked.
@@ -97,6 +129,8 @@ impl EventReader {
             next = last.await?.1.next();
         }
         let log = self.log();
+        let settled = followed.range(..log.extent().unsettled).next_back();
+        asking.settled = settled.map(|(number, hash)| (*number, *hash)).or(asking.settled);
         followed.retain(|height, _| (log.extent().unsettled..block.number).contains(height));
         followed.insert(block.number, block.hash);
         asking.followed = followed;
@@ -159,7 +193,8 @@ impl EventReader {
             Kinds::Lasting => LASTING.to_vec(),
         };
         let filter = Filter::new().address(*bridge).event_signature(signatures);
-        let (range, logs) = asking.ranges.read(endpoints, at, filter, range, end).await?;
+        let (range, logs, said_by) = asking.ranges.read(endpoints, at, filter, range, end).await?;
+        asking.said_by = asking.said_by.min(said_by);
         let logs = event::in_order(*bridge, logs, &range)?;
         if let Some(newest) = logs.values().next_back()
             && newest.block_number == Some(at.number.0)

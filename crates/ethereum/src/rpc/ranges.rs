@@ -31,7 +31,8 @@ impl LogRanges {
         Self { limit: u64::MAX, width: u64::MAX }
     }
 
-    /// Reads as much as the endpoints allow at this end of a range: the blocks read, and their logs, as enough servers say.
+    /// Reads as much as the endpoints allow at this end of a range: the blocks read, their logs, and how many servers say so, which
+    /// are enough.
     /// Only one that names the block `at` counts: others leave out without a word what they don't have yet.
     pub(crate) async fn read(
         &mut self,
@@ -40,15 +41,15 @@ impl LogRanges {
         filter: Filter,
         range: RangeInclusive<BlockNumber>,
         end: End,
-    ) -> Result<(RangeInclusive<BlockNumber>, Vec<Log>), RequestError> {
+    ) -> Result<(RangeInclusive<BlockNumber>, Vec<Log>, usize), RequestError> {
         loop {
             let (part, width) = self.part(&range, end);
             let filter = filter.clone().from_block(part.start().0).to_block(part.end().0);
             let _step = endpoint.expected().activity.search();
             match endpoint.agreed(at, METHOD, (filter,), normal, shown).await {
-                Ok((logs, _)) => {
+                Ok((logs, said_by)) => {
                     self.widen();
-                    return Ok((part, logs));
+                    return Ok((part, logs, said_by));
                 }
                 Err(Disagreement { error, failures }) => {
                     match failures.iter().find_map(RequestError::refusal) {

@@ -7,6 +7,7 @@
     reason = "a test's helpers fail like the test itself"
 )]
 
+mod kept;
 mod reaching_back;
 
 use std::sync::{
