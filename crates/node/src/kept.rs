@@ -102,11 +102,11 @@ impl Kept {
                 changed = heads.changed() => changed.is_err(),
             };
             let extent = events.log().extent();
-            if is_due(last, extent, every) || is_last && last != Some(extent) {
-                if let Some(kept) = events.kept() {
-                    self.write(EVENTS, events.bridge().into_array(), &kept).await;
-                    last = Some(extent);
-                }
+            if (is_due(last, extent, every) || is_last && last != Some(extent))
+                && let Some(kept) = events.kept()
+            {
+                self.write(EVENTS, events.bridge().into_array(), &kept).await;
+                last = Some(extent);
             }
             if is_last {
                 return Ok(());
