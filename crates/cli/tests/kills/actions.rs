@@ -21,6 +21,8 @@ use crate::{
 /// It holds the only seat of its wallets, and signs alone.
 const NODE: u8 = 1;
 const HOUR: u64 = 3600;
+/// How long an action's life may take with a kill in it, whatever else the machine does.
+const LIFE: Duration = Duration::from_secs(900);
 const FEE: Amount = Amount::from_sat(10_000);
 /// Of a sweep's life.
 const POINTS: [&str; 22] = [
@@ -257,7 +259,7 @@ impl Trial {
         let began = Instant::now();
         loop {
             let record = self.action(key_hash, window);
-            assert!(began.elapsed() < fleet::PATIENCE, "{at}: {record:#?}");
+            assert!(began.elapsed() < LIFE, "{at}: {record:#?}");
             let stood = self.stands();
             match harm {
                 Harm::At(_) if left > 0 && stood => {
