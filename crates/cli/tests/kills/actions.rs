@@ -78,6 +78,8 @@ enum Disk {
 enum Harm {
     /// It is killed at this point.
     At(&'static str),
+    /// It is told to end at this point, and goes on until it does.
+    Told(&'static str),
     /// It is killed as often, anywhere.
     Anywhere(u64),
     /// From this point on its disk is full, and then it isn't any more.
@@ -183,6 +185,16 @@ impl Trial {
         self.run(&[]);
     }
 
+    /// Tells the node to end, sees that it does in time, and starts it again.
+    fn end(&mut self, at: &str) {
+        let mut node = self.fleet.nodes.remove(&NODE).unwrap();
+        node.terminate();
+        assert_eq!(node.wait().code(), Some(0), "{at}: {:#?}", node.lines());
+        self.look(at);
+        self.verify(at);
+        self.run(&[]);
+    }
+
     /// A second process is refused the journal of the one that runs.
     fn second(&self, at: &str) {
         let (code, told) = self.starts(&self.fleet.journal(NODE));
@@ -243,7 +255,7 @@ impl Trial {
         let full = coxswain_powercut::full(&self.fleet.journal(NODE));
         let fill = format!("make {}", full.display());
         let (at, mut left) = match harm {
-            Harm::At(name) => (name, 1),
+            Harm::At(name) | Harm::Told(name) => (name, 1),
             Harm::Anywhere(kills) => ("anywhere", kills),
             Harm::Full(name) => (name, 1),
         };
@@ -252,6 +264,7 @@ impl Trial {
         let window = self.fleet.until_next(key_hash, |it| it.checklist.contains(action)).await;
         match harm {
             Harm::At(name) => self.run(&[("COXSWAIN_POINT", name)]),
+            Harm::Told(name) => self.run(&[("COXSWAIN_POINT", name), ("COXSWAIN_POINT_THEN", "go")]),
             Harm::Anywhere(_) => self.run(&[]),
             Harm::Full(name) => self.run(&[("COXSWAIN_POINT", name), ("COXSWAIN_POINT_THEN", &fill)]),
         }
@@ -265,6 +278,10 @@ impl Trial {
                 Harm::At(_) if left > 0 && stood => {
                     self.second(at);
                     self.kill(at);
+                    left -= 1;
+                }
+                Harm::Told(_) if left > 0 && stood => {
+                    self.end(at);
                     left -= 1;
                 }
                 // Once the window has its result: who is not there while it runs has none.
@@ -283,7 +300,7 @@ impl Trial {
                         left -= 1;
                     }
                 }
-                Harm::At(_) | Harm::Anywhere(_) | Harm::Full(_) => {}
+                Harm::At(_) | Harm::Told(_) | Harm::Anywhere(_) | Harm::Full(_) => {}
             }
             self.look(at);
             match self.action(key_hash, window).map(|action| action.state().milestone.clone()) {
@@ -422,9 +439,8 @@ async fn inc_46_a_disk_that_lies_is_noticed_by_what_is_lost() {
     trial.sweep(&wallets[0], Harm::At("action/mempool/after")).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn inc_15_inc_46_a_node_killed_while_it_waits_to_move_funds_makes_one_transaction() {
-    let each = number("COXSWAIN_HITS", 1);
+/// Moves of funds, in each of which this happens.
+async fn while_waiting(each: u64, harm: impl Fn(&'static str) -> Harm) -> Trial {
     let points = picked(&WAITING);
     let retiring = each * u64::try_from(points.len()).unwrap();
     let (mut trial, wallets) = Trial::begin(Disk::Sound, 1 + retiring).await;
@@ -435,11 +451,27 @@ async fn inc_15_inc_46_a_node_killed_while_it_waits_to_move_funds_makes_one_tran
             trial.fleet.world.retire(wallet).await.unwrap();
             trial.fleet.world.chain.advance(25 * HOUR).await.unwrap();
             trial.fleet.catch_up().await;
-            trial.live(wallet, Action::MovingFunds, Harm::At(name)).await;
+            trial.live(wallet, Action::MovingFunds, harm(name)).await;
         }
-        println!("{name}: killed {each} times");
+        println!("{name}: {each} times");
+    }
+    trial
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_15_inc_46_a_node_killed_while_it_waits_to_move_funds_makes_one_transaction() {
+    while_waiting(number("COXSWAIN_HITS", 1), Harm::At).await.tell();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_told_to_end_at_any_point_of_an_action_ends_with_0_and_goes_on_with_it_later() {
+    let (mut trial, wallets) = Trial::begin(Disk::Sound, 1).await;
+    for name in picked(&POINTS) {
+        trial.sweep(&wallets[0], Harm::Told(name)).await;
+        println!("{name}: ended with 0");
     }
     trial.tell();
+    while_waiting(1, Harm::Told).await.tell();
 }
 
 #[tokio::test(flavor = "multi_thread")]
