@@ -17,9 +17,20 @@ use coxswain_rules::{
     UnsignedTransaction, Utxo, main_utxo_hash,
 };
 
-use crate::{Deposit, Error, PendingRedemption, Wallet, World, convert, regtest::spv_proof};
+use crate::{Deposit, DepositSpec, Error, PendingRedemption, Wallet, World, convert, regtest::spv_proof};
+
+/// What a wallet pays for its first sweep.
+const FEE: Amount = Amount::from_sat(10_000);
 
 impl World {
+    /// Creates the wallet with this number, and has it sweep one deposit: it has a main UTXO.
+    pub async fn funded_wallet(&mut self, seed: u64) -> Result<Wallet, Error> {
+        let wallet = self.wallet(seed).await?;
+        let deposit = self.reveal(&wallet, DepositSpec::default()).await?;
+        self.sweep(&wallet, &[deposit], FEE).await?;
+        Ok(wallet)
+    }
+
     /// Carries out what a validator has accepted. A heartbeat leaves no transaction.
     pub async fn carry_out(
         &mut self,

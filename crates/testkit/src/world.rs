@@ -11,12 +11,12 @@ use alloy::{
 use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
 use coxswain_ethereum::{BlockSelector, ChainError, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
-    Amount, KeyHash, OutPoint, Snapshot, Utxo, main_utxo_hash,
+    KeyHash, OutPoint, Snapshot, Utxo, main_utxo_hash,
     network::{DustChange, Parameters},
     units::Height,
 };
 
-use crate::{Btcd, DepositSpec, Error, Regtest, TestChain, Wallet, artifacts, bytecode, our_validator};
+use crate::{Btcd, Error, Regtest, TestChain, Wallet, artifacts, bytecode, our_validator};
 
 sol! {
     /// tBTC's Bank: who owns how many satoshis in the Bridge.
@@ -30,9 +30,6 @@ sol! {
         function updateBridge(address bridge) external;
     }
 }
-
-/// What a wallet pays for its first sweep.
-const FEE: Amount = Amount::from_sat(10_000);
 
 /// A local chain with the real Bridge on it, and all that acts around it.
 ///
@@ -178,14 +175,6 @@ impl World {
             publicKeyY: y,
         };
         self.chain.send(self.wallet_registry, *self.bridge.address(), &call).await?;
-        Ok(wallet)
-    }
-
-    /// Creates the wallet with this number, and has it sweep one deposit: it has a main UTXO.
-    pub async fn funded_wallet(&mut self, seed: u64) -> Result<Wallet, Error> {
-        let wallet = self.wallet(seed).await?;
-        let deposit = self.reveal(&wallet, DepositSpec::default()).await?;
-        self.sweep(&wallet, &[deposit], FEE).await?;
         Ok(wallet)
     }
 
