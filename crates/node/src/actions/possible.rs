@@ -22,7 +22,7 @@ use coxswain_service::{
 };
 use coxswain_signing::ActionId;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tracing::{debug, error, info};
 
 use super::spenders::{SpenderError, Spenders};
@@ -69,7 +69,11 @@ pub enum PossibleError {
 
 /// What may be signed of all wallets, in the journal.
 #[derive(Clone, Debug)]
-pub struct PossiblySigned(Arc<Journal>);
+pub struct PossiblySigned {
+    journal: Arc<Journal>,
+    /// Held from reading a wallet's row to writing it: one transaction may be recorded while another is settled.
+    changing: Arc<Mutex<()>>,
+}
 
 impl Possible {
     /// What was assembled for an action, when Bitcoin had this height.
@@ -98,8 +102,8 @@ fn spent(transaction: &Transaction) -> BTreeSet<OutPoint> {
 
 impl PossiblySigned {
     /// In this journal.
-    pub const fn new(journal: Arc<Journal>) -> Self {
-        Self(journal)
+    pub fn new(journal: Arc<Journal>) -> Self {
+        Self { journal, changing: Arc::default() }
     }
 
     fn key(wallet: KeyHash) -> FactKey {
@@ -107,14 +111,14 @@ impl PossiblySigned {
     }
 
     fn of(&self, wallet: KeyHash) -> Result<Vec<Possible>, PossibleError> {
-        let Some(body) = self.0.reader().fact(&Self::key(wallet))? else { return Ok(Vec::new()) };
+        let Some(body) = self.journal.reader().fact(&Self::key(wallet))? else { return Ok(Vec::new()) };
         let body = body.map_err(|_| PossibleError::Damaged)?;
         serde_json::from_str(&body).map_err(|_| PossibleError::Damaged)
     }
 
     async fn write(&self, wallet: KeyHash, all: &[Possible]) -> Result<(), PossibleError> {
         let body = serde_json::to_string(all).map_err(|_| PossibleError::Damaged)?;
-        Ok(self.0.fact(Fact { key: Self::key(wallet), body, replaces: true }).await?)
+        Ok(self.journal.fact(Fact { key: Self::key(wallet), body, replaces: true }).await?)
     }
 
     /// Records that a transaction may be signed from now on. Returns when that is durable.
@@ -127,6 +131,7 @@ impl PossiblySigned {
         has_main_utxo: bool,
         possible: Possible,
     ) -> Result<(), PossibleError> {
+        let _changing = self.changing.lock().await;
         let mut all = self.of(wallet)?;
         if !has_main_utxo {
             let ours = spent(&possible.transaction()?);
@@ -152,6 +157,7 @@ impl PossiblySigned {
 
     /// Takes note that a transaction can't be in a block any more, or is in one.
     async fn settle(&self, wallet: KeyHash, action: ActionId) -> Result<(), PossibleError> {
+        let _changing = self.changing.lock().await;
         let mut all = self.of(wallet)?;
         let before = all.len();
         all.retain(|possible| possible.action != action);
@@ -324,7 +330,7 @@ mod tests {
         // The same again: it goes on.
         begun(&record, of(1, &[1, 2])).await.unwrap();
         // And after a restart.
-        Arc::into_inner(record.0).unwrap().close();
+        Arc::into_inner(record.journal).unwrap().close();
         let record = opened(&folder);
         let apart = begun(&record, of(2, &[3])).await;
         assert!(matches!(apart, Err(PossibleError::Apart(action)) if action.0 == B256::repeat_byte(1)));
@@ -341,6 +347,19 @@ mod tests {
             record.settle(WALLET, ActionId(B256::repeat_byte(action))).await.unwrap();
         }
         begun(&record, of(6, &[9])).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_is_recorded_while_another_is_settled_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = opened(&folder);
+        record.begin(WALLET, true, of(1, &[1])).await.unwrap();
+        let (begun, settled) = tokio::join!(
+            record.begin(WALLET, true, of(2, &[2])),
+            record.settle(WALLET, ActionId(B256::repeat_byte(1)))
+        );
+        (begun.unwrap(), settled.unwrap());
+        assert_eq!(record.of(WALLET).unwrap(), [of(2, &[2])]);
     }
 
     #[tokio::test]
