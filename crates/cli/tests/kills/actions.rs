@@ -99,22 +99,25 @@ struct Trial {
 }
 
 impl Trial {
-    /// The first wallet goes through its life; the others may retire.
+    /// A wallet that goes through its life; or several that may retire, but for the first, which is another node's.
     async fn begin(disk: Disk, wallets: u64) -> (Self, Vec<Wallet>) {
         let mut world = World::start().await.unwrap();
         let mut all = Vec::new();
         for seed in 1..=wallets {
             all.push(world.wallet(seed).await.unwrap());
         }
+        // Funds move to the wallet whose hash is the lowest. The node would have to sweep them there.
+        all.sort_by_key(|wallet| wallet.key_hash().0);
         for wallet in &all[1..] {
             let deposit = world.reveal(wallet, DepositSpec::default()).await.unwrap();
             world.sweep(wallet, &[deposit], FEE).await.unwrap();
         }
-        let named: Vec<_> = all.iter().collect();
-        let keys: Vec<_> = all.iter().map(|wallet| wallet.public_key().0).collect();
+        let ours = if wallets > 1 { &all[1..] } else { &all[..] };
+        let named: Vec<_> = ours.iter().collect();
+        let keys: Vec<_> = ours.iter().map(|wallet| wallet.public_key().0).collect();
         let fleet = Fleet::new(world, &keys, Plan::of(1).signed(&named)).await;
         fleet.world.chain.fund(operator(NODE)).await.unwrap();
-        let wallets = all.iter().map(Wallet::key_hash).collect();
+        let wallets = ours.iter().map(Wallet::key_hash).collect();
         let (held, dice) = (Vec::new(), Dice::new());
         (Self { fleet, disk, dice, held, wallets, done: 0, kills: 0 }, all)
     }
