@@ -1,6 +1,6 @@
 //! Real nodes among real peers. A Go operator holds a seat beside them: it hears their leader, and leads a window itself, by
 //! messages that it writes and reads by the specification alone (`COXSWAIN_GO_PEER` names its program). And two wallets' lives,
-//! carried out on btcd and ElectrumX by a group that signs with shares.
+//! carried out on btcd and ElectrumX.
 
 #![allow(
     clippy::unwrap_used,
@@ -143,11 +143,11 @@ async fn a_go_operator_hears_our_leader_and_leads_our_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_nodes_carry_out_what_they_agree_on_with_shares_on_btcd_and_electrumx() {
+async fn five_nodes_carry_out_what_they_agree_on_on_btcd_and_electrumx() {
     let node = Btcd::start().await.unwrap();
     let server = ElectrumX::start(&node).await.unwrap();
     let world = World::start().await.unwrap().with_node(node).await.unwrap();
-    let life = Life { threshold: Some(3), more_deposits: 20, servers: vec![server.url().to_string()] };
+    let life = Life { servers: vec![server.url().to_string()], ..Life::default() };
     lives::live(world, life, async |world| server.follow(&world.bitcoin).await.unwrap()).await;
-    println!("ok    five nodes have carried out two wallets' lives with shares on btcd and ElectrumX");
+    println!("ok    five nodes have carried out two wallets' lives on btcd and ElectrumX");
 }
