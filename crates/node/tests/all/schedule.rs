@@ -186,6 +186,10 @@ async fn inc_31_sweeps_are_on_every_windows_checklist_from_their_block_on_and_no
     // The leader sweeps a window too early.
     let before = window(BEFORE);
     tick(&nodes, before.block().0);
+    for node in &nodes {
+        // What comes before the seed is known is dropped.
+        node.counts(Count::SafeHash, "read").await;
+    }
     hostile.on_block(before.block());
     let message = CoordinationMessage {
         seat: group().first_seat(identity(HOSTILE).operator().address()).unwrap(),
