@@ -358,7 +358,8 @@ mod tests {
             record.begin(WALLET, true, of(2, &[2])),
             record.settle(WALLET, ActionId(B256::repeat_byte(1)))
         );
-        (begun.unwrap(), settled.unwrap());
+        begun.unwrap();
+        settled.unwrap();
         assert_eq!(record.of(WALLET).unwrap(), [of(2, &[2])]);
     }
 
