@@ -206,7 +206,7 @@ impl<H: Hands> Carrier<H> {
         let at = *self.heights.borrow();
         let mut machine = Machine::new(self.chain_id, self.times, wallet, agreed, at);
         // Not what is confirmed and waits for its proof: that shows in the main UTXO.
-        let busy = desk.machines.values().find(|other| other.record().is_busy());
+        let busy = desk.machines.values().find(|other| other.record().is_busy() && !other.is_late());
         if let Some(damaged) = desk.damaged {
             machine.end(End::Skipped(damaged.to_string()));
         } else if !self.hands.signs(wallet) {

@@ -233,6 +233,23 @@ impl Machine {
         self.why.as_deref()
     }
 
+    /// Whether it can't be signed any more, and is only looked for on Bitcoin, where others may have brought it: the next action need not
+    /// wait for that.
+    pub fn is_late(&self) -> bool {
+        let is_unsigned = matches!(
+            self.record.state().milestone,
+            Milestone::Agreed(_) | Milestone::Waiting | Milestone::Assembled(_)
+        );
+        is_unsigned && self.block >= self.record.agreed.signing_end()
+    }
+
+    /// Whether others may still hand it out, if they have signed it: as long as we would.
+    fn others_hand_it_out(&self) -> bool {
+        let agreed = &self.record.agreed;
+        let until = agreed.signing_end().saturating_add(self.times.broadcast);
+        agreed.proposal.action() != Action::Heartbeat && self.block < until
+    }
+
     /// Whether nothing is to be done for it any more.
     pub fn is_done(&self) -> bool {
         self.record.end().is_some() && self.durable == self.record.reached.len()
@@ -350,9 +367,12 @@ impl Machine {
         match (judged, &self.record.state().milestone) {
             (Judged::Out(signed), _) => self.reach(Milestone::Signed(*signed)),
             (Judged::Valid(_) | Judged::Rejected(_) | Judged::Doubted(_) | Judged::Skipped(_), _)
-                if self.block >= self.record.agreed.signing_end() =>
+                if self.is_late() =>
             {
-                self.expire();
+                // Servers may show it a block later than those who have handed it out.
+                if !self.others_hand_it_out() {
+                    self.expire();
+                }
             }
             (Judged::Valid(_), Milestone::Agreed(agreed))
                 if agreed.proposal.action() == Action::MovingFunds =>

@@ -231,6 +231,24 @@ async fn inc_27_a_wallet_that_is_busy_refuses_the_next_action_and_records_that()
     node.stop().await;
 }
 
+/// What can't be signed any more is looked for on Bitcoin, and keeps the next action from nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn inc_27_an_action_that_was_not_signed_in_time_does_not_keep_the_wallet_busy() {
+    let mut node = Node::started();
+    node.script.judged.lock().unwrap().extend((0..2).map(|_| Judged::Undecided("no server".to_owned())));
+    node.result(WALLET, 1, Action::DepositSweep).await;
+    node.reached(WALLET, 1, "agreed").await;
+    node.block(141);
+    node.result(WALLET, 2, Action::DepositSweep).await;
+    node.reached(WALLET, 2, "agreed").await;
+    node.block(150);
+    node.reached(WALLET, 1, "expired").await;
+    node.block(151);
+    node.reached(WALLET, 2, "in a mempool").await;
+    assert_eq!(node.script.times("sign"), 1);
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_comes_before_the_first_block_waits_for_it() {
     let mut node = Node::new();

@@ -131,10 +131,38 @@ fn one_servers_word_among_several_ends_no_action_before_it_is_too_late_to_sign()
         machine.handle(doubted());
         assert_eq!(machine.why(), Some("outputs: an output is spent"));
     }
-    assert_eq!(at(&mut machine, 140), judge(false));
-    machine.handle(doubted());
+    for number in 140..=142 {
+        assert_eq!(at(&mut machine, number), judge(false), "{number}");
+        machine.handle(doubted());
+    }
     record(&mut machine, "expired");
     assert!(machine.is_done());
+}
+
+/// Those who have signed it hand it out until block 142, and servers show it when they have it.
+#[test]
+fn what_others_have_signed_in_time_is_looked_for_as_long_as_they_hand_it_out() {
+    for (found, is_found) in [(141, true), (142, true), (143, false)] {
+        let mut machine = machine_restored(&to_signing(Action::DepositSweep));
+        for number in 140..=142 {
+            assert_eq!(at(&mut machine, number), judge(false), "{number}");
+            assert!(machine.is_late(), "the next action need not wait");
+            if number == found {
+                machine.handle(Event::Judged(Judged::Out(Box::new(signed()))));
+                break;
+            }
+            machine.handle(Event::Judged(valid()));
+        }
+        record(&mut machine, if is_found { "signed" } else { "expired" });
+        assert!(!machine.is_late());
+    }
+    // Nobody hands out a heartbeat.
+    let mut machine = machine_restored(&to_signing(Action::Heartbeat));
+    let end = machine.record().agreed.signing_end().0;
+    assert!(!machine.is_late());
+    assert_eq!(at(&mut machine, end), judge(false));
+    machine.handle(Event::Judged(valid()));
+    record(&mut machine, "expired");
 }
 
 #[test]
@@ -163,7 +191,10 @@ fn what_is_signed_is_signed_between_the_start_and_the_last_block_before_the_end(
         machine.handle(Event::Judged(valid()));
         match begins {
             true => assert!(matches!(machine.poll(), Some(Command::Sign(..)))),
-            false => record(&mut machine, "expired"),
+            false => {
+                assert_eq!(machine.poll(), None);
+                assert!(machine.is_late());
+            }
         }
     }
 }
