@@ -64,6 +64,13 @@ struct Desk {
     damaged: Option<DamagedAction>,
 }
 
+impl Desk {
+    /// The window whose action keeps the wallet busy.
+    fn busy(&self) -> Option<u64> {
+        self.machines.iter().find(|(_, machine)| machine.is_busy()).map(|(window, _)| *window)
+    }
+}
+
 /// What was done for the action of a wallet's window.
 type Done = (KeyHash, u64, Event);
 
@@ -103,10 +110,10 @@ impl<H: Hands> Carrier<H> {
                         let at = state.at;
                         let is_new = record.reached.len() == 1;
                         let mut machine = Machine::restored(chain_id, times, record, at);
-                        let mut others = desk.machines.values().map(Machine::record);
+                        desk.machines.values_mut().for_each(|other| other.on_block(at));
                         // It had not come to be refused.
-                        if let (true, Some(busy)) = (is_new, others.find(|other| other.is_busy())) {
-                            machine.end(End::Busy { with: busy.agreed.window.index() });
+                        if let (true, Some(busy)) = (is_new, desk.busy()) {
+                            machine.end(End::Busy { with: busy });
                         }
                         desk.machines.insert(window, machine);
                     }
@@ -206,13 +213,12 @@ impl<H: Hands> Carrier<H> {
         let at = *self.heights.borrow();
         let mut machine = Machine::new(self.chain_id, self.times, wallet, agreed, at);
         // Not what is confirmed and waits for its proof: that shows in the main UTXO.
-        let busy = desk.machines.values().find(|other| other.record().is_busy() && !other.is_late());
+        let busy = desk.busy();
         if let Some(damaged) = desk.damaged {
             machine.end(End::Skipped(damaged.to_string()));
         } else if !self.hands.signs(wallet) {
             machine.end(End::NoSigner);
-        } else if let Some(busy) = busy {
-            let with = busy.record().agreed.window.index();
+        } else if let Some(with) = busy {
             warn!(%wallet, window = window.index(), with, "refused: the wallet is busy");
             machine.end(End::Busy { with });
         }

@@ -233,9 +233,13 @@ impl Machine {
         self.why.as_deref()
     }
 
-    /// Whether it can't be signed any more, and is only looked for on Bitcoin, where others may have brought it: the next action need not
-    /// wait for that.
-    pub fn is_late(&self) -> bool {
+    /// Whether it keeps the wallet from the next action. What is only looked for on Bitcoin doesn't.
+    pub fn is_busy(&self) -> bool {
+        self.record.is_busy() && !self.is_late()
+    }
+
+    /// Whether it can't be signed any more, and is only looked for on Bitcoin, where others may have brought it.
+    fn is_late(&self) -> bool {
         let is_unsigned = matches!(
             self.record.state().milestone,
             Milestone::Agreed(_) | Milestone::Waiting | Milestone::Assembled(_)

@@ -241,6 +241,9 @@ async fn inc_27_an_action_that_was_not_signed_in_time_does_not_keep_the_wallet_b
     node.block(141);
     node.result(WALLET, 2, Action::DepositSweep).await;
     node.reached(WALLET, 2, "agreed").await;
+    // Nor after a restart.
+    node.stop().await;
+    node.start();
     node.block(150);
     node.reached(WALLET, 1, "expired").await;
     node.block(151);

@@ -146,7 +146,7 @@ fn what_others_have_signed_in_time_is_looked_for_as_long_as_they_hand_it_out() {
         let mut machine = machine_restored(&to_signing(Action::DepositSweep));
         for number in 140..=142 {
             assert_eq!(at(&mut machine, number), judge(false), "{number}");
-            assert!(machine.is_late(), "the next action need not wait");
+            assert!(!machine.is_busy(), "the next action need not wait");
             if number == found {
                 machine.handle(Event::Judged(Judged::Out(Box::new(signed()))));
                 break;
@@ -154,12 +154,12 @@ fn what_others_have_signed_in_time_is_looked_for_as_long_as_they_hand_it_out() {
             machine.handle(Event::Judged(valid()));
         }
         record(&mut machine, if is_found { "signed" } else { "expired" });
-        assert!(!machine.is_late());
+        assert_eq!(machine.is_busy(), is_found);
     }
     // Nobody hands out a heartbeat.
     let mut machine = machine_restored(&to_signing(Action::Heartbeat));
     let end = machine.record().agreed.signing_end().0;
-    assert!(!machine.is_late());
+    assert!(machine.is_busy());
     assert_eq!(at(&mut machine, end), judge(false));
     machine.handle(Event::Judged(valid()));
     record(&mut machine, "expired");
@@ -193,7 +193,7 @@ fn what_is_signed_is_signed_between_the_start_and_the_last_block_before_the_end(
             true => assert!(matches!(machine.poll(), Some(Command::Sign(..)))),
             false => {
                 assert_eq!(machine.poll(), None);
-                assert!(machine.is_late());
+                assert!(!machine.is_busy());
             }
         }
     }
