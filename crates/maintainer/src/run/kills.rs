@@ -28,7 +28,7 @@ use coxswain_ethereum::{
     Account, Endpoints,
     submit::{Sent, Terms},
 };
-use coxswain_rules::{units::Blocks, units::Height};
+use coxswain_rules::units::{Blocks, Height};
 use coxswain_service::{
     journal::{self, Journal},
     now,
@@ -62,7 +62,7 @@ struct Work {
     url: String,
     relay: Address,
     /// Bitcoin's.
-    headers: BTreeMap<u32, Header>,
+    headers: BTreeMap<Height, Header>,
     /// How long a retarget may wait before it is replaced.
     bump_after: Duration,
 }
