@@ -87,7 +87,7 @@ test-peers: contracts ## Check against Go's own vectors, a Go operator, geth, bt
 	@go run -C crates/protocol/peers . -seed $(SEED) | cargo run --quiet --locked -p coxswain-protocol --example check-vectors
 	@target/tools/bin/operator-peer -vectors crates/network/vectors >/dev/null
 	@cargo run --quiet --locked -p coxswain-network --example check-go-peer target/tools/bin/operator-peer
-	@COXSWAIN_GO_PEER=$(CURDIR)/target/tools/bin/operator-peer cargo test --quiet --locked -p coxswain-cli --features peers --test peers -- --nocapture --test-threads 1
+	@COXSWAIN_GO_PEER=$(CURDIR)/target/tools/bin/operator-peer cargo test --quiet --locked -p coxswain-cli --features peers,threshold --test peers -- --nocapture --test-threads 1
 	@cargo run --quiet --locked -p coxswain-bitcoin --example check-bitcoin-peers
 	@cargo run --quiet --locked -p coxswain-ethereum --features proven --example check-geth
 	@cargo run --quiet --locked -p coxswain-proposals --example check-wallet-lives
