@@ -189,6 +189,7 @@ pub struct Machine {
     asked_at: Option<BlockNumber>,
     /// Something is being done.
     is_waiting: bool,
+    /// What was judged valid and is to be signed now, or at the next block. What has waited longer is judged again.
     prepared: Option<Arc<Prepared>>,
     /// Why it does not go on, if that is known.
     why: Option<String>,
@@ -351,16 +352,17 @@ impl Machine {
                 self.durable += 1;
                 self.asked_at = None;
             }
-            // It is tried again at the next block.
-            Event::Recorded(false) => {}
+            // It is tried again at the next block, and what is signed is judged again once it can be recorded.
+            Event::Recorded(false) => self.prepared = None,
             Event::Judged(judged) => self.on_judged(judged),
             Event::Signed(signing) => match signing {
                 Signing::Transaction(signed) => self.reach(Milestone::Signed(*signed)),
                 Signing::Heartbeat(alive) => self.end(End::Alive(alive)),
                 // Others may have been in time.
                 Signing::Deadline => self.prepared = None,
-                // It is tried again at the next block.
-                Signing::Unrecorded(why) => self.why = Some(why),
+                // It is judged again at the next block: another transaction of the wallet may have been in the way, and be in a block
+                // since.
+                Signing::Unrecorded(why) => (self.prepared, self.why) = (None, Some(why)),
                 Signing::Failed(why) => self.end(End::Failed(why)),
             },
             Event::Seen(seen) => self.on_seen(seen),

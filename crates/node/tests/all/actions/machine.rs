@@ -166,14 +166,42 @@ fn what_others_have_signed_in_time_is_looked_for_as_long_as_they_hand_it_out() {
 }
 
 #[test]
-fn inc_46_a_signing_that_can_not_be_recorded_is_tried_again_at_the_next_block() {
-    let mut machine = to_signing(Action::DepositSweep);
+fn inc_46_a_signing_that_can_not_be_recorded_is_judged_and_tried_again_at_the_next_block() {
+    let unrecorded = || {
+        let mut machine = to_signing(Action::DepositSweep);
+        assert!(matches!(machine.poll(), Some(Command::Sign(..))));
+        machine.handle(Event::Signed(Signing::Unrecorded("the disk is full".to_owned())));
+        assert_eq!(machine.poll(), None, "once a block");
+        assert_eq!(at(&mut machine, 92), judge(false));
+        machine
+    };
+    let mut machine = unrecorded();
+    machine.handle(Event::Judged(valid()));
     assert!(matches!(machine.poll(), Some(Command::Sign(..))));
-    machine.handle(Event::Signed(Signing::Unrecorded("the disk is full".to_owned())));
-    assert_eq!(machine.poll(), None, "once a block");
-    assert!(matches!(at(&mut machine, 92), Some(Command::Sign(..))));
     machine.handle(Event::Signed(transaction()));
     record(&mut machine, "signed");
+    // What kept it from being recorded was another transaction of the wallet, which is in a block now.
+    let mut machine = unrecorded();
+    machine.handle(Event::Judged(Judged::Rejected(
+        "a transaction of the wallet waits for its proof".to_owned(),
+    )));
+    record(&mut machine, "rejected");
+}
+
+#[test]
+fn inc_46_what_was_judged_long_before_it_could_be_recorded_is_judged_again() {
+    let mut machine = machine(Action::DepositSweep);
+    assert_eq!(at(&mut machine, 90), judge(false));
+    machine.handle(Event::Judged(valid()));
+    for number in 90..100 {
+        assert_eq!(at(&mut machine, number), Some(Command::Record(1)), "{number}");
+        machine.handle(Event::Recorded(false));
+    }
+    machine.on_block(block(100));
+    record(&mut machine, "assembled");
+    assert_eq!(machine.poll(), judge(false));
+    machine.handle(Event::Judged(valid()));
+    assert!(matches!(machine.poll(), Some(Command::Sign(..))), "it is assembled as it was");
 }
 
 #[test]
