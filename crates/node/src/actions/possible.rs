@@ -1,7 +1,7 @@
 //! Transactions that may be signed though we know no signature of them: others may complete one late, and no rule of ours can stop that.
-//! So what is signed is recorded first, and watched for until one of the outputs that it spends is spent in a block. All transactions of
-//! a wallet with a main UTXO spend that, so that one of them confirms at most. Until then a wallet without one signs only what spends
-//! an output of each of them.
+//! So what is signed is recorded first, and watched for until one of the outputs that it spends is spent, six blocks deep. All
+//! transactions of a wallet with a main UTXO spend that, so that one of them confirms at most. Until then a wallet without one signs only
+//! what spends an output of each of them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -33,6 +33,9 @@ const TOPIC: &str = "possibly_signed";
 const MOST: usize = 16;
 /// How often is looked for them.
 const EVERY: Blocks = Blocks(10);
+/// How deep what spends an output must be: the block that has it could be replaced, and what is forgotten could confirm after all.
+/// The proof of a transaction takes as many blocks, so that a wallet loses no time.
+const DEEP: Confirmations = Confirmations(6);
 
 /// A transaction that may be signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +57,7 @@ pub enum PossibleError {
     #[error("a transaction of action {0} may be signed, and this one spends nothing that it spends")]
     Apart(ActionId),
     /// So many may be signed that no more are recorded.
-    #[error("{MOST} transactions of the wallet may be signed, of which none is in a block")]
+    #[error("{MOST} transactions of the wallet may be signed, of which none is deep in a block")]
     TooMany,
     /// The journal can't be read.
     #[error(transparent)]
@@ -80,6 +83,11 @@ impl Possible {
     pub(super) fn of(action: ActionId, unsigned: &UnsignedTransaction, height: Height) -> Self {
         let scripts = unsigned.prevouts().into_iter().map(|prevout| prevout.script_pubkey).collect();
         Self { action, unsigned: serialize(unsigned.transaction()).into(), scripts, height }
+    }
+
+    /// Whether it is that one, whatever the height at which it was assembled.
+    fn is(&self, other: &Self) -> bool {
+        (self.action, &self.unsigned) == (other.action, &other.unsigned)
     }
 
     fn transaction(&self) -> Result<Transaction, PossibleError> {
@@ -141,7 +149,7 @@ impl PossiblySigned {
                 }
             }
         }
-        if all.iter().any(|other| other.action == possible.action) {
+        if all.iter().any(|other| other.is(&possible)) {
             return Ok(());
         }
         if all.len() >= MOST {
@@ -156,33 +164,47 @@ impl PossiblySigned {
     }
 
     /// Takes note that a transaction can't be in a block any more, or is in one.
-    async fn settle(&self, wallet: KeyHash, action: ActionId) -> Result<(), PossibleError> {
+    async fn settle(&self, wallet: KeyHash, settled: &Possible) -> Result<(), PossibleError> {
         let _changing = self.changing.lock().await;
         let mut all = self.of(wallet)?;
         let before = all.len();
-        all.retain(|possible| possible.action != action);
+        all.retain(|possible| !possible.is(settled));
         if all.len() == before { Ok(()) } else { self.write(wallet, &all).await }
     }
 
-    /// Looks for all of a wallet's, and forgets those of which an output is spent in a block.
+    /// Looks for all of a wallet's, and forgets those of which an output is spent deep enough. What isn't seen of one keeps none of
+    /// the others from being looked for.
     async fn look(
         &self,
         wallet: KeyHash,
         bitcoin: &impl Backend,
         spenders: &Spenders,
     ) -> Result<(), UnseenError> {
+        let mut unseen = None;
         for possible in self.of(wallet)? {
-            let Some(spender) = spender(&possible, bitcoin, spenders).await? else { continue };
-            let (by, action) = (spender.compute_txid(), possible.action);
-            let assembled = possible.transaction()?;
-            if spent(&assembled) == spent(&spender) && assembled.output == spender.output {
-                info!(%wallet, %action, %by, "a transaction that may have been signed is in a block");
-            } else {
-                info!(%wallet, %action, %by, "what a transaction that may have been signed spends is spent by another");
+            if let Err(error) = self.look_for(wallet, &possible, bitcoin, spenders).await {
+                unseen.get_or_insert(error);
             }
-            self.settle(wallet, action).await?;
         }
-        Ok(())
+        unseen.map_or(Ok(()), Err)
+    }
+
+    async fn look_for(
+        &self,
+        wallet: KeyHash,
+        possible: &Possible,
+        bitcoin: &impl Backend,
+        spenders: &Spenders,
+    ) -> Result<(), UnseenError> {
+        let Some(spender) = spender(possible, bitcoin, spenders).await? else { return Ok(()) };
+        let (by, action) = (spender.compute_txid(), possible.action);
+        let assembled = possible.transaction()?;
+        if spent(&assembled) == spent(&spender) && assembled.output == spender.output {
+            info!(%wallet, %action, %by, "a transaction that may have been signed is in a block");
+        } else {
+            info!(%wallet, %action, %by, "what a transaction that may have been signed spends is spent by another");
+        }
+        Ok(self.settle(wallet, possible).await?)
     }
 
     /// Looks for all wallets' transactions at every tenth block, until it is to stop.
@@ -243,29 +265,46 @@ enum UnseenError {
     Hidden(OutPoint),
 }
 
-/// The transaction in a block that spends one of the same outputs. `None` if there is none yet.
+/// The transaction that spends one of the same outputs, deep enough. `None` if there is none yet. What isn't seen of one output counts
+/// only if none of the others tells.
 async fn spender(
     possible: &Possible,
     bitcoin: &impl Backend,
     spenders: &Spenders,
 ) -> Result<Option<Transaction>, UnseenError> {
+    let mut unseen = None;
     let outputs = possible.outputs()?;
     for (output, unspent) in outputs.iter().zip(bitcoin.unspent(&outputs).await?) {
-        if unspent?.fact {
-            continue;
-        }
-        let found = spenders.find(bitcoin, output, possible.height).await?;
-        let found = found.ok_or(UnseenError::Hidden(output.outpoint))?;
-        if is_in_a_block(found.compute_txid(), bitcoin).await? {
-            return Ok(Some(found));
+        let found = match unspent {
+            Ok(unspent) if unspent.fact => continue,
+            Ok(_) => spender_of(output, possible.height, bitcoin, spenders).await,
+            Err(error) => Err(error.into()),
+        };
+        match found {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
+            Err(error) => {
+                unseen.get_or_insert(error);
+            }
         }
     }
-    Ok(None)
+    unseen.map_or(Ok(None), Err)
 }
 
-async fn is_in_a_block(txid: Txid, bitcoin: &impl Backend) -> Result<bool, BackendError> {
+async fn spender_of(
+    output: &Output,
+    from: Height,
+    bitcoin: &impl Backend,
+    spenders: &Spenders,
+) -> Result<Option<Transaction>, UnseenError> {
+    let found = spenders.find(bitcoin, output, from).await?;
+    let found = found.ok_or(UnseenError::Hidden(output.outpoint))?;
+    Ok(is_deep(found.compute_txid(), bitcoin).await?.then_some(found))
+}
+
+async fn is_deep(txid: Txid, bitcoin: &impl Backend) -> Result<bool, BackendError> {
     match bitcoin.transactions(&[OutPoint::new(txid, 0)]).await?.pop() {
-        Some(known) => Ok(known?.fact.is_some_and(|known| known.confirmations > Confirmations::NONE)),
+        Some(known) => Ok(known?.fact.is_some_and(|known| known.confirmations >= DEEP)),
         None => Ok(false),
     }
 }
@@ -344,7 +383,9 @@ mod tests {
         // What is settled is in nobody's way.
         for action in [1, 2, 3] {
             assert!(matches!(begun(&record, of(6, &[9])).await, Err(PossibleError::Apart(_))));
-            record.settle(WALLET, ActionId(B256::repeat_byte(action))).await.unwrap();
+            let settled =
+                record.of(WALLET).unwrap().into_iter().find(|it| it.action.0 == B256::repeat_byte(action));
+            record.settle(WALLET, &settled.unwrap()).await.unwrap();
         }
         begun(&record, of(6, &[9])).await.unwrap();
     }
@@ -354,10 +395,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let record = opened(&folder);
         record.begin(WALLET, true, of(1, &[1])).await.unwrap();
-        let (begun, settled) = tokio::join!(
-            record.begin(WALLET, true, of(2, &[2])),
-            record.settle(WALLET, ActionId(B256::repeat_byte(1)))
-        );
+        let one = of(1, &[1]);
+        let (begun, settled) =
+            tokio::join!(record.begin(WALLET, true, of(2, &[2])), record.settle(WALLET, &one));
         begun.unwrap();
         settled.unwrap();
         assert_eq!(record.of(WALLET).unwrap(), [of(2, &[2])]);
@@ -380,7 +420,7 @@ mod tests {
 
     /// Not what waits in a mempool: that may be replaced.
     #[tokio::test]
-    async fn it_is_watched_for_until_one_of_its_inputs_is_spent_in_a_block() {
+    async fn it_is_watched_for_until_one_of_its_inputs_is_spent_six_blocks_deep() {
         let chain = Regtest::new();
         let server = BitcoinServer::core(&chain, Serving::default(), |_, _| Reply::Forward).await.unwrap();
         let endpoint = Endpoint::new(server.url(), Limits::default()).unwrap();
@@ -406,8 +446,36 @@ mod tests {
             assert!(record.look(WALLET, &node, &spenders).await.is_err());
             assert_eq!(open(), 1, "it waits for a block");
             chain.mine(std::slice::from_ref(&spender)).unwrap();
+            chain.mine_empty(4).unwrap();
+            record.look(WALLET, &node, &spenders).await.unwrap();
+            assert_eq!(open(), 1, "its block may be replaced");
+            chain.mine_empty(1).unwrap();
             record.look(WALLET, &node, &spenders).await.unwrap();
             assert_eq!(open(), 0, "one of its inputs is spent");
         }
+        // What isn't seen of one, and of one output, hides nothing of the others.
+        let [waits, is_deep] = funded();
+        for (action, outpoints) in [(1, &[waits][..]), (2, &[waits, is_deep])] {
+            let assembled = spending(outpoints, 30_000);
+            record.begin(WALLET, true, possible(action, &assembled, chain.height())).await.unwrap();
+        }
+        chain.mine(&[spending(&[is_deep], 40_000)]).unwrap();
+        chain.mine_empty(5).unwrap();
+        chain.broadcast(&spending(&[waits], 40_000)).unwrap();
+        assert!(record.look(WALLET, &node, &spenders).await.is_err());
+        let open: Vec<_> = record.of(WALLET).unwrap().into_iter().map(|possible| possible.action.0).collect();
+        assert_eq!(open, [B256::repeat_byte(1)]);
+    }
+
+    #[tokio::test]
+    async fn what_an_action_has_assembled_anew_is_watched_for_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = opened(&folder);
+        record.begin(WALLET, true, of(1, &[1])).await.unwrap();
+        record.begin(WALLET, true, Possible { height: Height(2), ..of(1, &[1]) }).await.unwrap();
+        record.begin(WALLET, true, of(1, &[1, 2])).await.unwrap();
+        assert_eq!(record.of(WALLET).unwrap(), [of(1, &[1]), of(1, &[1, 2])]);
+        record.settle(WALLET, &of(1, &[1])).await.unwrap();
+        assert_eq!(record.of(WALLET).unwrap(), [of(1, &[1, 2])]);
     }
 }
