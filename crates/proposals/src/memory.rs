@@ -21,6 +21,8 @@ const SWEEP_FINAL: Duration = Duration::from_secs(3600);
 
 /// When a deposit is asked about again of which nothing will change what is wrong.
 const NEVER: UnixTime = UnixTime(u64::MAX);
+/// When one is asked about again that was not to be: after those that were never asked about.
+const ONCE_MORE: UnixTime = UnixTime(1);
 
 /// What one wallet's generations remember. Losing it costs look-ups, nothing else.
 ///
@@ -44,9 +46,13 @@ struct Wanting {
 }
 
 impl Memory {
-    /// What the next run goes on with: all but which deposits were swept, on which verdicts rest. That is read anew.
+    /// What the next run goes on with: all but which deposits were swept, on which verdicts rest. That is read anew. And each
+    /// deposit is asked about once more, since the next run may be of another version, or ask another contract.
     #[must_use]
-    pub fn resumed(self) -> Self {
+    pub fn resumed(mut self) -> Self {
+        for wanting in self.wanting.values_mut().filter(|wanting| wanting.until == NEVER) {
+            wanting.until = ONCE_MORE;
+        }
         Self { swept: BTreeSet::new(), ..self }
     }
 
@@ -224,7 +230,15 @@ mod tests {
         assert!(memory.is_swept(outpoint(100)));
         let resumed = memory.clone().resumed();
         assert!(!resumed.is_swept(outpoint(100)), "a verdict could rest on it");
-        assert_eq!(Memory { swept: memory.swept.clone(), ..resumed }, memory);
+        let (mut never, mut later) = (0, 0);
+        for (deposit, before) in &memory.wanting {
+            let is_never = before.until == NEVER;
+            *(if is_never { &mut never } else { &mut later }) += 1;
+            assert_eq!(resumed.due(*deposit), if is_never { UnixTime(1) } else { before.until });
+        }
+        assert!(never > 0 && later > 0);
+        let wanting = memory.wanting.clone();
+        assert_eq!(Memory { swept: memory.swept.clone(), wanting, ..resumed }, memory);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use alloy::primitives::{Address, B256};
 use coxswain_rules::units::BlockNumber;
 use serde::{Deserialize, Serialize};
 
-use super::log::EventLog;
+use super::{event, log::EventLog};
 use crate::{error::ChainError, panel::Panel, rpc::Endpoints};
 
 /// A log that was kept. It is as much to be believed as those who told it: the next run goes on with it only if it asks the same
@@ -16,6 +16,8 @@ pub struct KeptLog {
     pub(super) log: EventLog,
     /// A block of the chain that was read: if possible one that does not change any more.
     pub(super) block: (BlockNumber, B256),
+    /// The kinds of events that were asked for: another version of the program may know more.
+    pub(super) kinds: Vec<B256>,
     /// The servers that were asked, by their names.
     pub(super) servers: BTreeSet<String>,
     /// How many of them said what fewest did.
@@ -33,6 +35,9 @@ pub enum NotResumed {
     /// It is another contract's.
     #[error("it is of the Bridge {0}")]
     OtherBridge(Address),
+    /// Other kinds of events were asked for.
+    #[error("other kinds of events were asked for")]
+    OtherKinds,
     /// Others have told it.
     #[error("other servers have told it")]
     OtherServers,
@@ -66,6 +71,9 @@ impl KeptLog {
     ) -> Result<CheckedLog, NotResumed> {
         if self.log.bridge() != bridge {
             return Err(NotResumed::OtherBridge(self.log.bridge()));
+        }
+        if self.kinds != event::all() {
+            return Err(NotResumed::OtherKinds);
         }
         if self.servers != names(endpoints) {
             return Err(NotResumed::OtherServers);

@@ -62,7 +62,7 @@ impl EventReader {
 
     /// Goes on with a log that was kept.
     pub fn resuming(endpoints: Endpoints, log: CheckedLog, final_depth: Blocks) -> Self {
-        let CheckedLog(KeptLog { log, block, servers: _, said_by }) = log;
+        let CheckedLog(KeptLog { log, block, kinds: _, servers: _, said_by }) = log;
         Self::of(endpoints, log, final_depth, (Some(block), said_by))
     }
 
@@ -85,6 +85,7 @@ impl EventReader {
         Some(KeptLog {
             log: EventLog::clone(&self.log()),
             block: asking.settled.or(newest)?,
+            kinds: event::all(),
             servers: names(&self.0.endpoints),
             said_by: asking.said_by,
         })

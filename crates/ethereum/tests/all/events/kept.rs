@@ -64,7 +64,7 @@ fn told_by(kept: &KeptLog, server: &FaultyEndpoint) -> KeptLog {
 }
 
 #[tokio::test]
-async fn a_kept_log_of_another_chain_bridge_or_server_is_not_gone_on_with() {
+async fn a_kept_log_of_another_chain_bridge_version_or_server_is_not_gone_on_with() {
     let (world, _) = spread().await;
     let bridge = *world.bridge.address();
     let endpoints = endpoint(&world);
@@ -72,6 +72,11 @@ async fn a_kept_log_of_another_chain_bridge_or_server_is_not_gone_on_with() {
     assert!(checked(&kept, &endpoints, bridge).await.is_ok());
     let other = Address::repeat_byte(1);
     assert!(matches!(checked(&kept, &endpoints, other).await, Err(NotResumed::OtherBridge(_))));
+    // As a version that knows one kind of event fewer has kept it.
+    let mut fewer = serde_json::to_value(&kept).unwrap();
+    fewer["kinds"].as_array_mut().unwrap().pop();
+    let fewer: KeptLog = serde_json::from_value(fewer).unwrap();
+    assert!(matches!(checked(&fewer, &endpoints, bridge).await, Err(NotResumed::OtherKinds)));
     let (node, _) = limited(&world, u64::MAX, Value::Null).await;
     assert!(matches!(checked(&kept, &through(&node), bridge).await, Err(NotResumed::OtherServers)));
     let changed = serde_json::to_string(&kept).unwrap();
