@@ -252,7 +252,7 @@ impl Machine {
     fn others_hand_it_out(&self) -> bool {
         let agreed = &self.record.agreed;
         let until = agreed.signing_end().saturating_add(self.times.broadcast);
-        agreed.proposal.action() != Action::Heartbeat && self.block < until
+        agreed.proposal.action() != Action::Heartbeat && self.block <= until
     }
 
     /// Whether nothing is to be done for it any more.

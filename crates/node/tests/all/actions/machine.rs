@@ -131,7 +131,7 @@ fn one_servers_word_among_several_ends_no_action_before_it_is_too_late_to_sign()
         machine.handle(doubted());
         assert_eq!(machine.why(), Some("outputs: an output is spent"));
     }
-    for number in 140..=142 {
+    for number in 140..=143 {
         assert_eq!(at(&mut machine, number), judge(false), "{number}");
         machine.handle(doubted());
     }
@@ -139,12 +139,12 @@ fn one_servers_word_among_several_ends_no_action_before_it_is_too_late_to_sign()
     assert!(machine.is_done());
 }
 
-/// Those who have signed it hand it out until block 142, and servers show it when they have it.
+/// Those who have signed it hand it out until block 142, and servers show it a block later.
 #[test]
 fn what_others_have_signed_in_time_is_looked_for_as_long_as_they_hand_it_out() {
-    for (found, is_found) in [(141, true), (142, true), (143, false)] {
+    for (found, is_found) in [(142, true), (143, true), (144, false)] {
         let mut machine = machine_restored(&to_signing(Action::DepositSweep));
-        for number in 140..=142 {
+        for number in 140..=143 {
             assert_eq!(at(&mut machine, number), judge(false), "{number}");
             assert!(!machine.is_busy(), "the next action need not wait");
             if number == found {
