@@ -9,6 +9,7 @@
 )]
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -30,12 +31,17 @@ use coxswain_protocol::{
     SigningGroup, Window, WindowParameters,
     wire::{CoordinationMessage, Envelope, MESSAGE_TYPE, Proposed},
 };
-use coxswain_rules::{HeartbeatProposal, KeyHash, Proposal, network::SigningTimes, units::Blocks};
+use coxswain_rules::{
+    HeartbeatProposal, KeyHash, Proposal,
+    network::SigningTimes,
+    units::{BlockNumber, Blocks},
+};
 use coxswain_service::journal::{Journal, Settings};
 use coxswain_signing::{
     ActionId, Job, Outcome, Preimages, Report, TestChain, WalletSigner,
+    group::SignedAnnouncement,
     store::{Cost, Passphrase, ShareFile},
-    threshold::{FRAME_BYTES, READ_BYTES, ROUND_BYTES, deal},
+    threshold::{Event, FRAME_BYTES, READ_BYTES, ROUND_BYTES, deal},
 };
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
@@ -43,6 +49,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use super::{
     leader::AgreedBy,
     signer::{ShareSettings, ThresholdSigner},
+    wire::{self, Rules},
 };
 
 const CHAIN: u64 = 31337;
@@ -72,20 +79,37 @@ fn address(number: u8) -> Address {
     identity(number).operator().address()
 }
 
+/// Binds a node's network, which takes everybody.
+async fn bind(identity: &Identity, peers: &[PeerAddress]) -> (Network, Driver) {
+    let mut config = Config::new(identity.clone(), SystemTime::now());
+    config.listen = vec!["127.0.0.1:0".parse().unwrap()];
+    config.peers = peers.to_vec();
+    config.admission = AdmissionRule::Any;
+    config.direct = true;
+    // All of them dial from one address, at once.
+    config.lift_rates = true;
+    config.bounds =
+        Bounds { handshakes: 1_000, per_address: 1_000, per_minute: 100_000, ..Bounds::default() };
+    Driver::bind(config).await.unwrap()
+}
+
 struct Operator {
     network: Network,
     journal: Arc<Journal>,
     signer: Arc<ThresholdSigner>,
-    _driver: JoinHandle<Result<(), DriveError>>,
+    driver: JoinHandle<Result<(), DriveError>>,
 }
 
 /// The operators of a wallet, all linked.
 struct Group {
     operators: Vec<Operator>,
+    listening: Vec<PeerAddress>,
     group: SigningGroup,
     public_key: PublicKey,
     wallet: KeyHash,
     windows: u64,
+    /// That of the last window's action.
+    clock: watch::Sender<BlockNumber>,
     _folder: TempDir,
 }
 
@@ -107,16 +131,7 @@ impl Group {
             let own = folder.path().join(number.to_string());
             let file = dealt[&address(number)].save(&own, &passphrase, COST).unwrap();
             let journal = Arc::new(Journal::open(&Settings::at(own.join("journal.db"))).unwrap());
-            let mut config = Config::new(identity.clone(), SystemTime::now());
-            config.listen = vec!["127.0.0.1:0".parse().unwrap()];
-            config.peers.clone_from(&listening);
-            config.admission = AdmissionRule::Any;
-            config.direct = true;
-            // All of them dial from one address, at once.
-            config.lift_rates = true;
-            config.bounds =
-                Bounds { handshakes: 1_000, per_address: 1_000, per_minute: 100_000, ..Bounds::default() };
-            let (network, driver) = Driver::bind(config).await.unwrap();
+            let (network, driver) = bind(&identity, &listening).await;
             let socket = driver.listening().next().unwrap();
             let peer = identity.peer_id();
             listening.push(format!("/ip4/{}/tcp/{}/p2p/{peer}", socket.ip(), socket.port()).parse().unwrap());
@@ -131,8 +146,8 @@ impl Group {
             };
             let file = ShareFile::open(&file, &passphrase).unwrap();
             let signer = ThresholdSigner::new(&settings, (wallet, public_key), &group, file).unwrap();
-            let _driver = tokio::spawn(driver.run(std::future::pending()));
-            operators.push(Operator { network, journal, signer: Arc::new(signer), _driver });
+            let driver = tokio::spawn(driver.run(std::future::pending()));
+            operators.push(Operator { network, journal, signer: Arc::new(signer), driver });
         }
         let others = held.len() - 1;
         for operator in &operators {
@@ -141,13 +156,19 @@ impl Group {
             });
             timeout(PATIENCE, linked).await.expect("all are linked");
         }
-        Self { operators, group, public_key, wallet, windows: 1, _folder: folder }
+        let clock = watch::Sender::default();
+        Self { operators, listening, group, public_key, wallet, windows: 1, clock, _folder: folder }
+    }
+
+    /// The last window.
+    fn window(&self) -> Window {
+        Window::numbered(&WindowParameters::MAINNET, self.windows).unwrap()
     }
 
     /// A window's action, agreed on by everybody.
     async fn agreed(&mut self, inputs: usize) -> Job {
         self.windows += 1;
-        let window = Window::numbered(&WindowParameters::MAINNET, self.windows).unwrap();
+        let window = self.window();
         let message = [[0xff; 8], self.windows.to_be_bytes()].concat();
         let proposal = Arc::new(Proposal::Heartbeat(HeartbeatProposal { message }));
         let (leader, wallet) = (identity(1), self.wallet);
@@ -180,7 +201,8 @@ impl Group {
     /// All sign. What it took is from the block on that the attempt goes by a list.
     async fn sign(&mut self, inputs: usize) -> (Vec<Report>, Spent) {
         let job = self.agreed(inputs).await;
-        let (clock, _) = watch::channel(job.start_block);
+        self.clock = watch::Sender::new(job.start_block);
+        let clock = &self.clock;
         let signing: Vec<_> = self
             .operators
             .iter()
@@ -300,6 +322,41 @@ async fn operators_with_several_seats_sign_in_batches_over_sockets() {
         let (reports, _) = group.sign(inputs).await;
         assert!(reports.iter().all(|report| report.blames.is_empty()), "{reports:?}");
     }
+}
+
+/// On each link that comes up, and again when a later attempt begins, though those who have signed take no part in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_cut_off_hears_the_announcements_of_those_who_have_signed() {
+    let mut group = Group::start(2, &[1, 1, 1], READ_BYTES).await;
+    let away = group.operators.pop().unwrap();
+    away.driver.abort();
+    assert!(away.driver.await.is_err_and(|error| error.is_cancelled()));
+    group.sign(1).await;
+
+    let (network, driver) = bind(&identity(3), &group.listening[..2]).await;
+    let (chain_id, wallet, members) = (CHAIN, group.wallet, group.group.clone());
+    let rules = Rules { chain_id, wallet, group: members.clone(), floor: Arc::default() };
+    let (_sender, mut receiver) =
+        network.join(&group.public_key, Channel::Announcements, &members, Box::new(rules));
+    tokio::spawn(driver.run(std::future::pending()));
+    let mut heard = async || {
+        let mut all = BTreeMap::new();
+        while all.len() < 2 {
+            let heard = timeout(PATIENCE, receiver.recv()).await.expect("both announce").unwrap();
+            let Some(Event::Announcement(bytes)) = wire::event(&heard.author, &heard.envelope) else {
+                continue;
+            };
+            let signed = SignedAnnouncement::from_bytes(&bytes).unwrap();
+            all.insert(signed.announcement().seat.number(), (signed.announcement().attempt, bytes));
+        }
+        all
+    };
+    let offered = heard().await;
+    let of: Vec<_> = offered.iter().map(|(seat, (attempt, _))| (*seat, *attempt)).collect();
+    assert_eq!(of, [(1, 1), (2, 1)]);
+    let second = group.window().end().saturating_add(TIMES.attempt());
+    group.clock.send_replace(second.saturating_add(TIMES.delay));
+    assert_eq!(heard().await, offered);
 }
 
 /// Beside what was measured when the library was chosen: milliseconds of the processor and kilobytes sent, of one seat for one

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -22,7 +22,10 @@ use coxswain_signing::{
     store::ShareFile,
     threshold::{Batch, Command, Event, Participant, Record, SeatKey, Terms, seat_keys},
 };
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{
+    sync::watch,
+    task::{JoinSet, spawn_blocking},
+};
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -59,6 +62,8 @@ pub(crate) struct ThresholdSigner {
     claims: SignedFor,
     floor: Arc<AtomicU64>,
     channel: tokio::sync::Mutex<(Sender, Receiver)>,
+    /// Says again what was announced for the last job. It ends with this, or with the next job.
+    repeating: Mutex<JoinSet<()>>,
     /// As long as this lives, no other process signs with the same shares.
     _file: ShareFile,
 }
@@ -128,6 +133,7 @@ impl ThresholdSigner {
             claims: SignedFor::new(Arc::clone(settings.journal)),
             floor,
             channel: tokio::sync::Mutex::new(channel),
+            repeating: Mutex::default(),
             _file: file,
         })
     }
@@ -163,6 +169,7 @@ impl ThresholdSigner {
         }
         // Before anything is announced for it.
         self.claims.claim(job.claim()).await?;
+        *self.repeating.lock().unwrap_or_else(PoisonError::into_inner) = JoinSet::new();
         self.floor.fetch_max(job.coordination_block.0, Ordering::Relaxed);
         let record = JobRecord {
             journal: Arc::clone(&self.journal),
@@ -201,8 +208,13 @@ impl ThresholdSigner {
             recorded,
             Box::new(random),
         );
-        let (session, before, sequence) = (None, None, now().0);
-        let mut run = Run { signer: self, group, record, sender, session, before, sequence };
+        let voice = Voice {
+            identity: self.identity.clone(),
+            sender: sender.clone(),
+            wallet: self.wallet,
+            sequence: now().0,
+        };
+        let mut run = Run { signer: self, group, record, voice, session: None, before: None };
         let mut participant = Some(participant);
         let mut linked = None;
         clock.mark_changed();
@@ -213,15 +225,15 @@ impl ThresholdSigner {
                     if changed.is_err() {
                         return Ok(Outcome::Deadline.into());
                     }
-                    let block = *clock.borrow_and_update();
                     let links = run.links();
-                    if linked.as_ref() != Some(&links) {
+                    if linked.as_ref() == Some(&links) {
+                        Event::Block(*clock.borrow_and_update())
+                    } else {
+                        // The block is taken in next.
+                        clock.mark_changed();
                         linked = Some(links.clone());
-                        if let Some(report) = run.take(&mut participant, Event::Links(links)).await? {
-                            return Ok(report);
-                        }
+                        Event::Links(links)
                     }
-                    Event::Block(block)
                 }
                 (operator, frame) = next(&mut run.session) => match wire::message(&frame) {
                     Some(message) => Event::Round { operator, message },
@@ -237,9 +249,54 @@ impl ThresholdSigner {
                 }
             };
             if let Some(report) = run.take(&mut participant, event).await? {
+                let done = participant.take().expect("it is put back by each step");
+                let mut repeating = self.repeating.lock().unwrap_or_else(PoisonError::into_inner);
+                repeating.spawn(repeat(done, run.voice, clock, job.last_block));
                 return Ok(report);
             }
         }
+    }
+}
+
+/// Has a participant that has finished say again what it has announced, until the job's last block.
+async fn repeat(
+    mut done: Participant,
+    mut voice: Voice,
+    mut clock: watch::Receiver<BlockNumber>,
+    last_block: BlockNumber,
+) {
+    while clock.changed().await.is_ok() {
+        let block = *clock.borrow_and_update();
+        if block > last_block {
+            return;
+        }
+        done.handle(Event::Block(block));
+        while let Some(command) = done.poll() {
+            if let Command::Announce(bytes) = command {
+                voice.say(wire::ANNOUNCEMENT, &bytes);
+            }
+        }
+    }
+}
+
+/// What we say to all operators of the wallet.
+struct Voice {
+    identity: Identity,
+    sender: Sender,
+    wallet: KeyHash,
+    sequence: u64,
+}
+
+impl Voice {
+    fn say(&mut self, kind: &[u8], payload: &[u8]) -> bool {
+        self.sequence += 1;
+        let sent = wire::envelope(&self.identity, kind, payload, self.sequence)
+            .is_some_and(|envelope| self.sender.send(&envelope).is_ok());
+        if !sent {
+            let kind = String::from_utf8_lossy(kind);
+            warn!(wallet = %self.wallet, %kind, bytes = payload.len(), "not sent");
+        }
+        sent
     }
 }
 
@@ -263,11 +320,10 @@ struct Run<'a> {
     signer: &'a ThresholdSigner,
     group: &'a SigningGroup,
     record: JobRecord,
-    sender: &'a Sender,
+    voice: Voice,
     session: Option<Session>,
     /// That of the batch before.
     before: Option<Finished>,
-    sequence: u64,
 }
 
 impl Run<'_> {
@@ -397,13 +453,7 @@ impl Run<'_> {
         if kind == wire::SIGNATURES {
             point("signing/signatures/before");
         }
-        self.sequence += 1;
-        let sent = wire::envelope(&self.signer.identity, kind, &payload, self.sequence)
-            .is_some_and(|envelope| self.sender.send(&envelope).is_ok());
-        if !sent {
-            let kind = String::from_utf8_lossy(kind);
-            warn!(wallet = %self.signer.wallet, %kind, bytes = payload.len(), "not sent");
-        } else if kind == wire::SIGNATURES {
+        if self.voice.say(kind, &payload) && kind == wire::SIGNATURES {
             point("signing/signatures/after");
         }
     }

@@ -101,6 +101,12 @@ impl Board {
         self.by_attempt.keys().map(|(_, seat)| *seat).collect()
     }
 
+    /// What each of our seats has announced last.
+    pub fn own(&self) -> BTreeMap<Seat, &SignedAnnouncement> {
+        let own = self.by_attempt.iter().filter(|((_, seat), _)| self.own_seats.contains(seat));
+        own.map(|((_, seat), signed)| (*seat, signed)).collect()
+    }
+
     /// What the window is about, if anything was heard.
     pub fn action(&self) -> Option<ActionId> {
         self.by_attempt.values().next().map(|signed| signed.announcement().action_id)

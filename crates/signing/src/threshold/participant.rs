@@ -5,6 +5,7 @@ mod blame;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
     sync::Arc,
 };
 
@@ -56,6 +57,8 @@ enum After {
 ///
 /// signatures that hold, from whomever ──► Finish: signed
 /// no attempt left ──► Finish: exhausted, or not ready      the last block is over ──► Finish: deadline
+///
+/// Whoever has finished says in every later attempt again what it has announced, and nothing else.
 /// ```
 pub struct Participant {
     terms: Terms,
@@ -72,6 +75,8 @@ pub struct Participant {
     /// Who has said, in which attempt, that it stops at which step and lacks whose messages.
     lacking: BTreeMap<(u8, Seat), (Step, BTreeSet<Seat>)>,
     block: BlockNumber,
+    /// The last attempt in which we have announced anything, or said it again.
+    spoken: u8,
     running: Option<Running>,
     pending: BTreeMap<u64, After>,
     records: u64,
@@ -100,6 +105,7 @@ impl Participant {
             us: crate::group::operator(&public),
             threshold: keys.values().next().map_or(usize::MAX, |key| key.threshold()),
             block: BlockNumber(0),
+            spoken: 0,
             links: BTreeSet::new(),
             lacking: BTreeMap::new(),
             running: None,
@@ -126,9 +132,12 @@ impl Participant {
         self.commands.pop_front()
     }
 
-    /// Takes in what happens.
+    /// Takes in what happens. Once it has finished, blocks are all that it goes by.
     pub fn handle(&mut self, event: Event) {
         if self.finished {
+            if let Event::Block(block) = event {
+                self.repeat(block);
+            }
             return;
         }
         match event {
@@ -155,6 +164,7 @@ impl Participant {
 
     fn finish(&mut self, outcome: Outcome) {
         self.finished = true;
+        self.running = None;
         // What is still to be sent isn't, unless it is signed: then it helps the others.
         if !matches!(outcome, Outcome::Signed(_)) {
             self.commands.retain(|command| matches!(command, Command::Record(..) | Command::TwoFaces(_)));
@@ -182,6 +192,20 @@ impl Participant {
         begin.saturating_add(Blocks(passed))
     }
 
+    /// The attempt that a block is in, and how far in it the block is.
+    fn place(&self, block: BlockNumber) -> Option<(u8, Blocks)> {
+        let since = block.since(self.terms.start_block)?;
+        let length = self.terms.times.attempt().0.max(1);
+        let number = u8::try_from(since.0 / length + 1).unwrap_or(u8::MAX);
+        Some((number, Blocks(since.0 % length)))
+    }
+
+    /// When seats announce that they are ready, in blocks after the attempt's start.
+    fn announcing(&self) -> Range<Blocks> {
+        let times = &self.terms.times;
+        times.delay..times.delay.saturating_add(times.announcement)
+    }
+
     fn on_block(&mut self, block: BlockNumber) {
         if block <= self.block {
             return;
@@ -190,10 +214,7 @@ impl Participant {
         if block > self.terms.last_block {
             return self.finish(Outcome::Deadline);
         }
-        let Some(since) = block.since(self.terms.start_block) else { return };
-        let length = self.terms.times.attempt().0.max(1);
-        let number = u8::try_from(since.0 / length + 1).unwrap_or(u8::MAX);
-        let offset = Blocks(since.0 % length);
+        let Some((number, offset)) = self.place(block) else { return };
         if self.running.as_ref().is_none_or(|running| running.number != number) {
             self.close();
             if number > self.attempts() {
@@ -204,15 +225,14 @@ impl Participant {
             running.over = !self.is_new(number);
             self.running = Some(running);
         }
-        let times = self.terms.times;
-        let announcing = times.delay..times.delay.saturating_add(times.announcement);
+        let announcing = self.announcing();
         if announcing.contains(&offset) {
             self.announce();
         }
         if offset >= announcing.end {
             self.convene();
         }
-        if offset >= announcing.end.saturating_add(times.list_wait) {
+        if offset >= announcing.end.saturating_add(self.terms.times.list_wait) {
             self.take();
         }
         let running = self.running.as_ref().filter(|running| !running.over);
@@ -243,15 +263,12 @@ impl Participant {
     fn announce(&mut self) {
         // A ban that is not durable yet is not told, nor passed over.
         let silent = self.is_banning() || self.board.is_stopped();
-        let Some(running) = self.running.as_mut().filter(|running| !running.over && !running.announced)
-        else {
-            return;
-        };
+        let running = self.running.as_ref().filter(|running| !running.over && running.number > self.spoken);
+        let Some(number) = running.map(|running| running.number) else { return };
         if silent {
             return;
         }
-        running.announced = true;
-        let number = running.number;
+        self.spoken = number;
         for seat in self.keys.keys().copied().collect::<Vec<_>>() {
             let announcement = Announcement {
                 window: self.terms.window,
@@ -267,6 +284,19 @@ impl Participant {
                 self.record(record, After::Announce(Box::new(signed)));
             }
         }
+    }
+
+    /// Says again, same bytes, what each of our seats has announced last: whoever comes late hears of the action too, and stops if it is
+    /// to sign another. The announcement stays that of its attempt, so that nobody takes the seat for ready.
+    fn repeat(&mut self, block: BlockNumber) {
+        let Some((number, offset)) = self.place(block) else { return };
+        let is_over = number > self.attempts() || block > self.terms.last_block;
+        if is_over || number <= self.spoken || !self.announcing().contains(&offset) {
+            return;
+        }
+        self.spoken = number;
+        let said = self.board.own().into_values().filter_map(SignedAnnouncement::to_bytes);
+        self.commands.extend(said.map(Command::Announce));
     }
 
     fn is_banning(&self) -> bool {

@@ -41,7 +41,6 @@ pub(super) struct Taken {
 /// The attempt that is going on.
 pub(super) struct Running {
     pub(super) number: u8,
-    pub(super) announced: bool,
     pub(super) listed: bool,
     pub(super) lists: Lists,
     /// By which list, once one was taken.
@@ -61,7 +60,6 @@ impl Running {
     pub(super) fn new(number: u8) -> Self {
         Self {
             number,
-            announced: false,
             listed: false,
             lists: Lists::default(),
             taken: None,
