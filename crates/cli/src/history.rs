@@ -5,7 +5,7 @@ use std::{ffi::OsString, fmt, sync::Arc};
 use anstyle::AnsiColor;
 use coxswain_node::{
     actions::ActionRecord,
-    inquiry::{self, Broken, Doing, Why},
+    inquiry::{self, Broken, Doing, PossiblySigned, Why},
     left_out::LeftOut,
     troubles::{Trouble, Troubles},
 };
@@ -381,6 +381,8 @@ pub struct WhyReport {
     says: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     busy: Option<BusyFields>,
+    /// What may be signed, and is looked for on Bitcoin.
+    possibly_signed: Vec<PossiblySignedFields>,
     #[serde(skip_serializing_if = "Option::is_none")]
     observing: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -405,6 +407,39 @@ struct BusyFields {
     since: BlockNumber,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<BlockNumber>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PossiblySignedFields {
+    action_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window: Option<u64>,
+    spends: Vec<String>,
+}
+
+impl From<&PossiblySigned> for PossiblySignedFields {
+    fn from(PossiblySigned { action, window, spends }: &PossiblySigned) -> Self {
+        Self {
+            action_id: action.to_string(),
+            action: window.map(|(_, action)| action.to_string()),
+            window: window.map(|(window, _)| window),
+            spends: spends.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl fmt::Display for PossiblySignedFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.action, self.window) {
+            (Some(action), Some(window)) => write!(f, "the {action} of window {window}")?,
+            _ => write!(f, "action {}", self.action_id)?,
+        }
+        f.write_str(" may be signed: it is looked for until one of these is spent, six blocks deep")?;
+        self.spends.iter().try_for_each(|spent| write!(f, "\n    {spent}"))
+    }
 }
 
 /// Says why a wallet does what it does.
@@ -453,6 +488,7 @@ impl WhyReport {
             state: if busy.is_some() { "busy" } else { "idle" },
             says,
             busy,
+            possibly_signed: why.possibly_signed.iter().map(Into::into).collect(),
             observing: why.started.as_ref().map(|started| started.observes),
             next_window: why.next_window,
             windows: why.windows.iter().map(|result| WindowFields::new(result, None, &[])).collect(),
@@ -478,6 +514,9 @@ impl fmt::Display for WhyReport {
         write!(f, "{}", self.says)?;
         if !self.known {
             return Ok(());
+        }
+        for possible in &self.possibly_signed {
+            write!(f, "\n{possible}")?;
         }
         if let Some(block) = self.next_window {
             write!(f, "\nthe next window begins at block {block}")?;

@@ -6,19 +6,21 @@
 use std::{collections::BTreeSet, fmt, ops::ControlFlow, sync::Arc};
 
 use alloy_primitives::Address;
+use bitcoin::OutPoint;
 use coxswain_network::Message;
 use coxswain_protocol::{
     Agreement, Entry, Fault, FaultKind, Mistake, NoResult, NotSent, WindowResult, wire::OperatorKey,
 };
 use coxswain_rules::{
-    KeyHash,
+    Action, KeyHash,
     units::{BlockNumber, Blocks, UnixTime},
 };
 use coxswain_service::journal::{Fact, FactKey, Place, ReadError, Reader, Record};
+use coxswain_signing::ActionId;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actions::{ActionRecord, End, Milestone},
+    actions::{ActionRecord, End, Milestone, Possible, PossibleError},
     troubles::Troubles,
 };
 
@@ -103,6 +105,29 @@ pub enum Doing {
     },
 }
 
+/// A transaction that may be signed by others, whether or not we know a signature of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PossiblySigned {
+    /// Whose it is.
+    pub action: ActionId,
+    /// The window that agreed on the action, and what that is. `None` if the journal doesn't know it any more.
+    pub window: Option<(u64, Action)>,
+    /// What it spends. It is looked for until one of these is spent deep enough.
+    pub spends: Vec<OutPoint>,
+}
+
+impl PossiblySigned {
+    fn new(possible: &Possible, results: &[Arc<WindowResult>]) -> Result<Self, PossibleError> {
+        let of_window =
+            |result: &&Arc<WindowResult>| Some(result.window.block()) == possible.coordination_block();
+        let window = results.iter().find(of_window).and_then(|result| match &result.agreement {
+            Agreement::Action(validated, _) => Some((result.window.index(), validated.proposal().action())),
+            Agreement::NoOp | Agreement::None(_) | Agreement::Undecided(_) => None,
+        });
+        Ok(Self { action: possible.action(), window, spends: possible.spends()? })
+    }
+}
+
 /// What the journal tells of a wallet.
 #[derive(Clone, Debug)]
 pub struct Why {
@@ -112,6 +137,8 @@ pub struct Why {
     pub is_known: bool,
     /// What keeps it.
     pub doing: Doing,
+    /// What may be signed, and is looked for on Bitcoin.
+    pub possibly_signed: Vec<PossiblySigned>,
     /// How the node started last, if it has the wallet.
     pub started: Option<Started>,
     /// The first block of the next window, as far as is known.
@@ -183,6 +210,23 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
         .map(|(result, frequency)| result.window.block().saturating_add(frequency));
     // It may be older than the newest: all later ones were refused.
     let busy = ActionRecord::open(reader, wallet)?.into_iter().flatten().find(ActionRecord::is_busy);
+    let possible = match Possible::read(reader, wallet) {
+        Ok(possible) => possible,
+        Err(PossibleError::Read(error)) => return Err(error),
+        Err(
+            PossibleError::Damaged
+            | PossibleError::Apart(_)
+            | PossibleError::TooMany
+            | PossibleError::Append(_),
+        ) => {
+            damaged += 1;
+            Vec::new()
+        }
+    };
+    let told = possible.iter().map(|possible| PossiblySigned::new(possible, &results));
+    let told: Vec<_> = told.collect();
+    damaged += told.iter().filter(|told| told.is_err()).count();
+    let possibly_signed: Vec<_> = told.into_iter().flatten().collect();
     let observes = started.as_ref().is_some_and(|started| started.observes);
     let doing = match busy {
         Some(action) => Doing::Busy(action),
@@ -192,10 +236,12 @@ pub fn why(reader: &Reader, wallet: KeyHash, windows: usize) -> Result<Why, Read
         wallet,
         is_known: !results.is_empty()
             || !actions.is_empty()
+            || !possibly_signed.is_empty()
             || others.is_some()
             || is_in_trouble
             || damaged > 0,
         doing,
+        possibly_signed,
         next_window,
         last_fault: results.iter().flat_map(|result| &result.faults).next().cloned(),
         windows: results.into_iter().take(windows).collect(),

@@ -75,7 +75,20 @@ async fn inc_27_inc_36_inc_38_a_wallet_that_is_busy_stuck_or_not_to_be_read_says
     assert_eq!(refused.end(), Some(&End::Busy { with: sweep.index() }));
     let journal = fleet.journal(1).display().to_string();
     let run = coxswain(&["why", &wallet.to_string(), "--journal", &journal, "--json"], "").await;
-    assert!(run.json()["busy"]["with"].as_str().unwrap().contains("sweep"), "{run:?}");
+    let why = run.json();
+    assert!(why["busy"]["with"].as_str().unwrap().contains("sweep"), "{why:#}");
+    // It is watched for whoever has signed it, and what is watched is told.
+    let spends: Vec<_> =
+        stuck.signed().unwrap().inputs.iter().map(|(outpoint, _)| outpoint.to_string()).collect();
+    let possible = &why["possiblySigned"];
+    assert_eq!(possible.as_array().map(Vec::len), Some(1), "{why:#}");
+    assert_eq!(
+        (&possible[0]["window"], &possible[0]["spends"]),
+        (&sweep.index().into(), &spends.clone().into())
+    );
+    let run = coxswain(&["why", &wallet.to_string(), "--journal", &journal], "").await;
+    let told = format!("window {} may be signed", sweep.index());
+    assert!(run.stdout.contains(&told) && run.stdout.contains(&spends[0]), "{}", run.stdout);
     let (_, metrics) = asked(at, "/metrics").await.unwrap();
     let line = "performance_wallet_dispatcher_rejected_total 1";
     assert!(metrics.lines().any(|other| other == line), "{metrics}");

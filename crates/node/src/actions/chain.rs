@@ -304,7 +304,7 @@ impl<S: WalletSigner + 'static> Hands for ChainHands<S> {
             return Signing::Failed("there is no signer".to_owned());
         };
         if let Some(unsigned) = &prepared.unsigned {
-            let possible = Possible::of(job.action_id, unsigned, prepared.height);
+            let possible = Possible::of(job, unsigned, prepared.height);
             // It may be in nobody's way any more at the next block.
             if let Err(error) = self.possible.begin(job.wallet, job.has_main_utxo, possible).await {
                 return Signing::Unrecorded(error.to_string());

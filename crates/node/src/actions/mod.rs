@@ -14,7 +14,7 @@ pub use carrier::{Carrier, Hands};
 pub use chain::{ChainHands, Memories, Signatory};
 pub use machine::{Command, Event, Judged, Machine, Place, Prepared, Seen, Signing, Times};
 pub use milestone::{Agreed, Alive, Assembled, End, Milestone, Reached, SignedTransaction, Stuck};
-pub use possible::{PossibleError, PossiblySigned};
+pub use possible::{Possible, PossibleError, PossiblySigned};
 pub use recorded::{ActionRecord, DamagedAction, HeartbeatError};
 pub use spenders::{SpenderError, Spenders};
 pub use tally::Tally;

@@ -17,10 +17,10 @@ use coxswain_rules::{
     units::{BlockNumber, Blocks, Confirmations, Height},
 };
 use coxswain_service::{
-    journal::{AppendError, Fact, FactKey, Journal, ReadError},
+    journal::{AppendError, Fact, FactKey, Journal, ReadError, Reader},
     tasks::{Failure, Stop},
 };
-use coxswain_signing::ActionId;
+use coxswain_signing::{ActionId, Job};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tracing::{debug, error, info};
@@ -39,8 +39,11 @@ const DEEP: Confirmations = Confirmations(6);
 
 /// A transaction that may be signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Possible {
+pub struct Possible {
     action: ActionId,
+    /// The first block of the window that agreed on it. `None` in rows that were written before this was recorded.
+    #[serde(default)]
+    coordination_block: Option<BlockNumber>,
     /// As it was assembled, without signatures.
     unsigned: Bytes,
     /// The scripts of what it spends, in order.
@@ -79,10 +82,44 @@ pub struct PossiblySigned {
 }
 
 impl Possible {
-    /// What was assembled for an action, when Bitcoin had this height.
-    pub(super) fn of(action: ActionId, unsigned: &UnsignedTransaction, height: Height) -> Self {
+    /// What was assembled for a job, when Bitcoin had this height.
+    pub(super) fn of(job: &Job, unsigned: &UnsignedTransaction, height: Height) -> Self {
         let scripts = unsigned.prevouts().into_iter().map(|prevout| prevout.script_pubkey).collect();
-        Self { action, unsigned: serialize(unsigned.transaction()).into(), scripts, height }
+        Self {
+            action: job.action_id,
+            coordination_block: Some(job.coordination_block),
+            unsigned: serialize(unsigned.transaction()).into(),
+            scripts,
+            height,
+        }
+    }
+
+    /// What the journal has of a wallet.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn read(reader: &Reader, wallet: KeyHash) -> Result<Vec<Self>, PossibleError> {
+        let Some(body) = reader.fact(&key(wallet))? else { return Ok(Vec::new()) };
+        let body = body.map_err(|_| PossibleError::Damaged)?;
+        serde_json::from_str(&body).map_err(|_| PossibleError::Damaged)
+    }
+
+    /// The action.
+    pub fn action(&self) -> ActionId {
+        self.action
+    }
+
+    /// The first block of the window that agreed on it. `None` if that is not recorded.
+    pub fn coordination_block(&self) -> Option<BlockNumber> {
+        self.coordination_block
+    }
+
+    /// The outputs that it spends. It is watched for until one of them is spent deep enough.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn spends(&self) -> Result<Vec<OutPoint>, PossibleError> {
+        Ok(self.transaction()?.input.into_iter().map(|input| input.previous_output).collect())
     }
 
     /// Whether it is that one, whatever the height at which it was assembled.
@@ -104,6 +141,10 @@ impl Possible {
     }
 }
 
+fn key(wallet: KeyHash) -> FactKey {
+    FactKey { topic: TOPIC, owner: wallet.0, name: String::new() }
+}
+
 fn spent(transaction: &Transaction) -> BTreeSet<OutPoint> {
     transaction.input.iter().map(|input| input.previous_output).collect()
 }
@@ -114,19 +155,13 @@ impl PossiblySigned {
         Self { journal, changing: Arc::default() }
     }
 
-    fn key(wallet: KeyHash) -> FactKey {
-        FactKey { topic: TOPIC, owner: wallet.0, name: String::new() }
-    }
-
     fn of(&self, wallet: KeyHash) -> Result<Vec<Possible>, PossibleError> {
-        let Some(body) = self.journal.reader().fact(&Self::key(wallet))? else { return Ok(Vec::new()) };
-        let body = body.map_err(|_| PossibleError::Damaged)?;
-        serde_json::from_str(&body).map_err(|_| PossibleError::Damaged)
+        Possible::read(self.journal.reader(), wallet)
     }
 
     async fn write(&self, wallet: KeyHash, all: &[Possible]) -> Result<(), PossibleError> {
         let body = serde_json::to_string(all).map_err(|_| PossibleError::Damaged)?;
-        Ok(self.journal.fact(Fact { key: Self::key(wallet), body, replaces: true }).await?)
+        Ok(self.journal.fact(Fact { key: key(wallet), body, replaces: true }).await?)
     }
 
     /// Records that a transaction may be signed from now on. Returns when that is durable.
@@ -343,6 +378,7 @@ mod tests {
     fn possible(action: u8, transaction: &Transaction, height: Height) -> Possible {
         Possible {
             action: ActionId(B256::repeat_byte(action)),
+            coordination_block: Some(BlockNumber(900)),
             unsigned: serialize(transaction).into(),
             scripts: vec![anyone(); transaction.input.len()],
             height,
@@ -416,6 +452,34 @@ mod tests {
         record.begin(WALLET, true, of(99, &[1])).await.unwrap();
         let kept = record.of(WALLET).unwrap();
         assert_eq!((kept.len(), &kept[0], &kept[15]), (16, &of(1, &[1, 3]), &of(99, &[1])));
+    }
+
+    /// A row of an earlier version doesn't say of which window it is, and is watched all the same.
+    #[tokio::test]
+    async fn what_is_watched_is_told_by_action_window_and_outputs() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = opened(&folder);
+        record.begin(WALLET, true, of(1, &[1, 2])).await.unwrap();
+        let why = crate::inquiry::why(record.journal.reader(), WALLET, 5).unwrap();
+        let told = why.possibly_signed.first().unwrap();
+        let outpoint = |number| OutPoint::new(Txid::from_byte_array([number; 32]), 0);
+        assert_eq!(told.action, ActionId(B256::repeat_byte(1)));
+        assert_eq!((told.window, &told.spends), (None, &vec![outpoint(1), outpoint(2)]));
+        assert!(why.is_known);
+
+        let mut row = serde_json::to_value([of(1, &[1])]).unwrap();
+        row[0].as_object_mut().unwrap().remove("coordination_block").unwrap();
+        let old: Vec<Possible> = serde_json::from_value(row).unwrap();
+        assert_eq!(old, [Possible { coordination_block: None, ..of(1, &[1]) }]);
+        record.write(WALLET, &old).await.unwrap();
+        let why = crate::inquiry::why(record.journal.reader(), WALLET, 5).unwrap();
+        assert_eq!((why.possibly_signed.len(), why.damaged), (1, 0));
+
+        // What can't be read is not passed over.
+        let fact = Fact { key: key(WALLET), body: "[{}]".to_owned(), replaces: true };
+        record.journal.fact(fact).await.unwrap();
+        let why = crate::inquiry::why(record.journal.reader(), WALLET, 5).unwrap();
+        assert_eq!((why.possibly_signed.len(), why.damaged), (0, 1));
     }
 
     /// Not what waits in a mempool: that may be replaced.
