@@ -51,9 +51,9 @@ pub enum Outcome {
 pub struct Signed {
     /// One a preimage, in order, with a low S.
     pub signatures: Vec<Signature>,
-    /// Which attempt succeeded, counted from 1.
+    /// Which attempt succeeded, counted from 1. 0 if that isn't known: others have signed without us.
     pub attempt: u64,
-    /// Whose shares made them.
+    /// Whose shares made them, if that is known.
     pub seats: Vec<Seat>,
     /// Who was ready to.
     pub heard: Vec<Seat>,

@@ -76,7 +76,7 @@ pub(crate) async fn carried_out(
         records.iter().map(|record| record.signed().expect("what waits is signed")).collect();
     assert!(signed.iter().all(|one| one.raw == signed[0].raw), "all sign the same bytes");
     if let Some(threshold) = fleet.threshold() {
-        // Whoever was slower than the others has found the transaction on Bitcoin: then it names no attempt.
+        // Whoever was slower than the others has their transaction or their signatures, and names no attempt.
         let by: Vec<_> = signed.iter().filter(|one| one.attempt > 0).collect();
         assert!(!by.is_empty(), "{records:#?}");
         for one in &by {

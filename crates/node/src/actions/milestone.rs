@@ -112,7 +112,7 @@ pub struct SignedTransaction {
     pub fee: Amount,
     /// How large it is, in virtual bytes.
     pub vsize: u64,
-    /// In which attempt it was signed, counted from 1. 0 if others were faster, and it was found on Bitcoin.
+    /// In which attempt it was signed, counted from 1. 0 if others have signed it without us.
     pub attempt: u64,
     /// By whom, as far as we know.
     pub seats: Vec<Seat>,

@@ -554,8 +554,10 @@ impl Participant {
     }
 
     fn signed(&mut self, signatures: Vec<Signature>) {
-        let attempt = self.running.as_ref().map_or(0, |running| u64::from(running.number));
-        let seats = self.running.as_ref().map(Running::seats).unwrap_or_default().into_iter().collect();
+        // Others may have signed in an attempt of which we have no list.
+        let by = self.running.as_ref().filter(|running| running.taken.is_some());
+        let attempt = by.map_or(0, |running| u64::from(running.number));
+        let seats = by.map(Running::seats).unwrap_or_default().into_iter().collect();
         let heard = self.heard.iter().copied().collect();
         let signed = Signed { signatures: signatures.clone(), attempt, seats, heard };
         self.commands.push_back(Command::Signatures(signatures));

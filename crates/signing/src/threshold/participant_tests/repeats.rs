@@ -28,6 +28,22 @@ fn who_has_finished_repeats_its_announcement_and_signs_nothing_more() {
     assert!(world.recorded[&4].attempts.is_empty());
 }
 
+/// It doesn't know in which attempt, nor by whom: signatures don't tell.
+#[test]
+fn who_comes_late_takes_the_others_signatures_and_names_no_attempt() {
+    let mut tamper = untouched;
+    let mut world = World::new(&[1, 2, 3], terms(), &mut tamper);
+    signed(&mut world);
+    let Outcome::Signed(by_others) = world.reports[&1].outcome.clone() else { panic!("it has signed") };
+    world.start(4);
+    world.run_to(START + TIMES.attempt().0, announcing(2));
+    world.there.get_mut(&4).unwrap().handle(Event::Signatures(by_others.signatures.clone()));
+    world.settle();
+    let Outcome::Signed(late) = &world.reports[&4].outcome else { panic!("{:?}", world.reports[&4]) };
+    assert_eq!(late.signatures, by_others.signatures);
+    assert_eq!((late.attempt, late.seats.as_slice()), (0, &[][..]));
+}
+
 /// The same bytes, once in every later attempt's announcement phase, at whichever of its blocks.
 #[test]
 fn what_was_announced_is_repeated_in_each_later_announcement_phase_until_the_end() {
