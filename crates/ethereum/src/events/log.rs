@@ -237,6 +237,15 @@ impl EventLog {
         self.searched_from(first);
     }
 
+    /// What was read from this block on counts as unread.
+    pub(super) fn unread_from(&mut self, first: BlockNumber) {
+        let Extent { from_block, searched, unsettled } = &mut self.extent;
+        *unsettled = (*unsettled).min(first.max(*from_block));
+        if first < *from_block {
+            *searched = *from_block;
+        }
+    }
+
     /// Drops the reveals and requests of earlier blocks, unless newer blocks are yet to be read.
     pub(super) fn forget_before(&mut self, block: BlockNumber) {
         let block = block.min(self.extent.unsettled);

@@ -49,7 +49,9 @@ struct Asking {
     followed: BTreeMap<BlockNumber, B256>,
     /// The newest block that was followed and doesn't change any more.
     settled: Option<(BlockNumber, B256)>,
-    /// How many servers said what fewest did.
+    /// The first block of what one of several servers alone has told. `None` if there is none.
+    told_by_one: Option<BlockNumber>,
+    /// How many servers said what fewest did, that apart.
     said_by: usize,
 }
 
@@ -72,7 +74,8 @@ impl EventReader {
         final_depth: Blocks,
         (settled, said_by): (Option<(BlockNumber, B256)>, usize),
     ) -> Self {
-        let asking = Asking { ranges: LogRanges::new(), followed: BTreeMap::new(), settled, said_by };
+        let (ranges, followed) = (LogRanges::new(), BTreeMap::new());
+        let asking = Asking { ranges, followed, settled, told_by_one: None, said_by };
         let bridge = log.bridge();
         let log = StdMutex::new(Arc::new(log));
         Self(Arc::new(Shared { endpoints, bridge, final_depth, log, asking: Mutex::new(asking) }))
@@ -87,7 +90,7 @@ impl EventReader {
             block: asking.settled.or(newest)?,
             kinds: event::all(),
             servers: names(&self.0.endpoints),
-            said_by: asking.said_by,
+            said_by: if asking.told_by_one.is_some() { 1 } else { asking.said_by },
         })
     }
 
@@ -106,7 +109,8 @@ impl EventReader {
         Arc::clone(&self.0.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Brings the log up to this block. Nothing is asked if it was brought there before.
+    /// Brings the log up to this block. Nothing is asked if it was brought there before. What one of several servers alone has told,
+    /// as the others were silent, is read again once more of them must agree.
     ///
     /// Sends one `eth_getLogs` if the endpoint allows the range, else as many as it takes. Reads are by height: what is
     /// decided by the events is to be checked with reads by the block's hash. If it fails in the middle, the blocks already
@@ -117,6 +121,7 @@ impl EventReader {
     /// the events show that. The log is then incomplete.
     pub async fn follow(&self, block: Block) -> Result<Arc<EventLog>, ChainError> {
         let mut asking = self.0.asking.lock().await;
+        self.doubt(&mut asking);
         let mut next = self.log().extent().unsettled;
         if block.number < next || asking.followed.get(&block.number) == Some(&block.hash) {
             return Ok(self.log());
@@ -136,6 +141,17 @@ impl EventReader {
         followed.insert(block.number, block.hash);
         asking.followed = followed;
         Ok(log)
+    }
+
+    /// Takes what one server alone has told for unread, if more must agree by now.
+    fn doubt(&self, asking: &mut Asking) {
+        if self.0.endpoints.required() > 1
+            && let Some(first) = asking.told_by_one.take()
+        {
+            asking.followed.clear();
+            let mut log = self.0.log.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut log).unread_from(first);
+        }
     }
 
     /// Reaches back towards the block `goal` for what lasts: all wallets' transactions, registrations, commitments and moves
@@ -195,7 +211,12 @@ impl EventReader {
         };
         let filter = Filter::new().address(*bridge).event_signature(signatures);
         let (range, logs, said_by) = asking.ranges.read(endpoints, at, filter, range, end).await?;
-        asking.said_by = asking.said_by.min(said_by);
+        if said_by < 2 && endpoints.quorum().servers() > 1 {
+            let first = asking.told_by_one.unwrap_or(*range.start());
+            asking.told_by_one = Some(first.min(*range.start()));
+        } else {
+            asking.said_by = asking.said_by.min(said_by);
+        }
         let logs = event::in_order(*bridge, logs, &range)?;
         if let Some(newest) = logs.values().next_back()
             && newest.block_number == Some(at.number.0)

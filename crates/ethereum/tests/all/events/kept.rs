@@ -128,6 +128,35 @@ async fn what_one_of_two_servers_told_is_read_anew() {
     assert!(matches!(refused, NotResumed::TooFew { said_by: 1, .. }), "{refused}");
 }
 
+/// What a server has hidden while it was the only one that spoke shows once another speaks.
+#[tokio::test]
+async fn inc_47_what_one_of_two_servers_told_is_read_again_once_both_speak() {
+    let (world, wallets) = spread().await;
+    let is_alone = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let (hides, silent) = (Arc::clone(&is_alone), Arc::clone(&is_alone));
+    let url: url::Url = world.chain.endpoint().parse().unwrap();
+    let meet = move |method: &str| match method {
+        "eth_getLogs" if hides.load(Ordering::Relaxed) => Reply::Result(json!([])),
+        _ => Reply::Forward,
+    };
+    let liar = FaultyEndpoint::start(url.clone(), meet).await.unwrap();
+    let meet =
+        move |_: &str| if silent.load(Ordering::Relaxed) { Reply::Status(500) } else { Reply::Forward };
+    let other = FaultyEndpoint::start(url, meet).await.unwrap();
+    let servers = [liar.url().clone(), other.url().clone()];
+    let endpoints = Endpoints::several(servers, Expected::default()).unwrap();
+    let events = followed(&endpoints, &world, &[0]).await;
+    assert_eq!(events.log().reveals(wallets[0]).count(), 0, "it is believed at its word");
+    is_alone.store(false, Ordering::Relaxed);
+    for each in endpoints.each() {
+        head(&each).await;
+    }
+    // The same block again.
+    let log = events.follow(head(&endpoints).await).await.unwrap();
+    assert_eq!(log.events(), read(&endpoint(&world), &world).await.events());
+    assert!(checked(&events.kept().unwrap(), &endpoints, *world.bridge.address()).await.is_ok());
+}
+
 #[tokio::test]
 async fn what_does_not_last_is_forgotten_once_it_is_old() {
     let (world, wallets) = spread().await;
