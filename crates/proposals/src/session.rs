@@ -161,7 +161,10 @@ impl<'a, B: Backend> Session<'a, B> {
 
     /// That something is decided by what events tell.
     pub(crate) fn count_events(&mut self) {
-        self.assurances.count_events(self.sources.panel.events_assurance());
+        // Another server may have spoken since the log was read.
+        let is_word = self.sources.events.is_word();
+        let now = self.sources.panel.events_assurance();
+        self.assurances.count_events(if is_word { Assurance::Word } else { now });
     }
 
     /// Who is asked of Ethereum.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     mem,
     ops::RangeInclusive,
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
 };
 
 use alloy::{
@@ -38,6 +38,8 @@ struct Shared {
     bridge: Address,
     final_depth: Blocks,
     log: StdMutex<Arc<EventLog>>,
+    /// The first block of what one of several servers alone has told. `None` if there is none.
+    told_by_one: StdMutex<Option<BlockNumber>>,
     /// Held by whoever asks.
     asking: Mutex<Asking>,
 }
@@ -49,9 +51,7 @@ struct Asking {
     followed: BTreeMap<BlockNumber, B256>,
     /// The newest block that was followed and doesn't change any more.
     settled: Option<(BlockNumber, B256)>,
-    /// The first block of what one of several servers alone has told. `None` if there is none.
-    told_by_one: Option<BlockNumber>,
-    /// How many servers said what fewest did, that apart.
+    /// How many servers said what fewest did, apart from what one of several has told.
     said_by: usize,
 }
 
@@ -74,11 +74,20 @@ impl EventReader {
         final_depth: Blocks,
         (settled, said_by): (Option<(BlockNumber, B256)>, usize),
     ) -> Self {
-        let (ranges, followed) = (LogRanges::new(), BTreeMap::new());
-        let asking = Asking { ranges, followed, settled, told_by_one: None, said_by };
+        let asking = Asking { ranges: LogRanges::new(), followed: BTreeMap::new(), settled, said_by };
         let bridge = log.bridge();
-        let log = StdMutex::new(Arc::new(log));
-        Self(Arc::new(Shared { endpoints, bridge, final_depth, log, asking: Mutex::new(asking) }))
+        let (log, told_by_one) = (StdMutex::new(Arc::new(log)), StdMutex::default());
+        let asking = Mutex::new(asking);
+        Self(Arc::new(Shared { endpoints, bridge, final_depth, log, told_by_one, asking }))
+    }
+
+    fn told_by_one(&self) -> MutexGuard<'_, Option<BlockNumber>> {
+        self.0.told_by_one.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one of several servers alone has told a part of the log.
+    pub fn is_word(&self) -> bool {
+        self.told_by_one().is_some()
     }
 
     /// The log with what the next run needs to go on with it. `None` if nothing has been read yet, or somebody reads just now.
@@ -90,7 +99,7 @@ impl EventReader {
             block: asking.settled.or(newest)?,
             kinds: event::all(),
             servers: names(&self.0.endpoints),
-            said_by: if asking.told_by_one.is_some() { 1 } else { asking.said_by },
+            said_by: if self.is_word() { 1 } else { asking.said_by },
         })
     }
 
@@ -145,9 +154,11 @@ impl EventReader {
 
     /// Takes what one server alone has told for unread, if more must agree by now.
     fn doubt(&self, asking: &mut Asking) {
-        if self.0.endpoints.required() > 1
-            && let Some(first) = asking.told_by_one.take()
-        {
+        if self.0.endpoints.required() < 2 {
+            return;
+        }
+        let told = self.told_by_one().take();
+        if let Some(first) = told {
             asking.followed.clear();
             let mut log = self.0.log.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::make_mut(&mut log).unread_from(first);
@@ -212,8 +223,8 @@ impl EventReader {
         let filter = Filter::new().address(*bridge).event_signature(signatures);
         let (range, logs, said_by) = asking.ranges.read(endpoints, at, filter, range, end).await?;
         if said_by < 2 && endpoints.quorum().servers() > 1 {
-            let first = asking.told_by_one.unwrap_or(*range.start());
-            asking.told_by_one = Some(first.min(*range.start()));
+            let mut told = self.told_by_one();
+            *told = Some(told.map_or(*range.start(), |first| first.min(*range.start())));
         } else {
             asking.said_by = asking.said_by.min(said_by);
         }

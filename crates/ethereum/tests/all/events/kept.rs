@@ -147,13 +147,16 @@ async fn inc_47_what_one_of_two_servers_told_is_read_again_once_both_speak() {
     let endpoints = Endpoints::several(servers, Expected::default()).unwrap();
     let events = followed(&endpoints, &world, &[0]).await;
     assert_eq!(events.log().reveals(wallets[0]).count(), 0, "it is believed at its word");
+    assert!(events.is_word());
     is_alone.store(false, Ordering::Relaxed);
     for each in endpoints.each() {
         head(&each).await;
     }
+    assert!(events.is_word(), "that another speaks makes it no more");
     // The same block again.
     let log = events.follow(head(&endpoints).await).await.unwrap();
     assert_eq!(log.events(), read(&endpoint(&world), &world).await.events());
+    assert!(!events.is_word());
     assert!(checked(&events.kept().unwrap(), &endpoints, *world.bridge.address()).await.is_ok());
 }
 
