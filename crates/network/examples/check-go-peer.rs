@@ -7,6 +7,7 @@
 mod support;
 
 use std::{
+    collections::HashSet,
     env,
     net::SocketAddr,
     process::Stdio,
@@ -39,6 +40,8 @@ struct Go {
     commands: ChildStdin,
     events: Lines<BufReader<ChildStdout>>,
     address: PeerAddress,
+    /// Who has subscribed while another's subscription was waited for.
+    early: HashSet<String>,
 }
 
 impl Go {
@@ -55,7 +58,7 @@ impl Go {
         let mut events = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready: Value = serde_json::from_str(&events.next_line().await.unwrap().unwrap()).unwrap();
         let address = ready["addresses"][0].as_str().unwrap().parse().unwrap();
-        let mut go = Self { number, child, commands, events, address };
+        let mut go = Self { number, child, commands, events, address, early: HashSet::new() };
         go.obey(json!({ "do": "join", "topic": topic() })).await;
         go.until("joined").await;
         go
@@ -93,7 +96,10 @@ impl Go {
     /// Waits until it has seen that this operator subscribes: then it sends to it.
     async fn subscribed(&mut self, number: u8) {
         let peer = identity(number).peer_id().to_base58();
-        while self.until("subscribed").await["peer"] != peer.as_str() {}
+        while !self.early.remove(&peer) {
+            let event = self.until("subscribed").await;
+            self.early.insert(event["peer"].as_str().unwrap().to_owned());
+        }
     }
 
     async fn hears(&mut self, from: u8, payload: &[u8], sequence: u64) {
