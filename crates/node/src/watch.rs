@@ -22,7 +22,7 @@ use coxswain_rules::{
     units::{Blocks, UnixTime},
 };
 use coxswain_service::{
-    journal::Journal,
+    journal::{Journal, Reader},
     status::{Condition, Health, Status},
     tasks::{Failure, Stop},
 };
@@ -31,7 +31,7 @@ use tokio::{sync::watch, time::sleep};
 use url::Url;
 
 use crate::{
-    actions::{ActionRecord, Alive, DamagedAction, Milestone},
+    actions::{ActionRecord, Alive, DamagedAction, Milestone, Possible, PossibleError},
     blamed::{self, blamed},
     clock::now,
     proposed::Proposed,
@@ -206,7 +206,8 @@ impl Watched {
                 busy = busy.saturating_add(u32::from(open.iter().flatten().any(ActionRecord::is_busy)));
                 stuck = stuck.saturating_add(u32::from(waiting.is_some()));
                 self.say(STUCK, wallet, waiting, "no transaction waits for long");
-                self.say(DAMAGED, wallet, damaged(&open), "its actions can be read");
+                let unread = damaged(&open).or_else(|| unsigned(reader, *wallet));
+                self.say(DAMAGED, wallet, unread, "its actions can be read");
             }
             if let Ok(last) = Alive::last(reader, *wallet) {
                 let silent = last.filter(Alive::is_alarm).map(|alive| silent(&alive));
@@ -346,6 +347,14 @@ fn damaged(open: &Open) -> Option<Condition> {
     Some(Condition::failed(format!("the wallet's next actions are skipped: {damaged}"), remedy))
 }
 
+/// That it is not known what may be signed, if the row can't be read.
+fn unsigned(reader: &Reader, wallet: KeyHash) -> Option<Condition> {
+    // If the journal can't be read at all, that has an entry of its own.
+    let Err(unread @ PossibleError::Damaged) = Possible::read(reader, wallet) else { return None };
+    let remedy = "coxswain history --verify names the row; look at the disk";
+    Some(Condition::failed(format!("nothing more is signed for the wallet: {unread}"), remedy))
+}
+
 /// That too few seats were ready, heartbeat after heartbeat.
 fn silent(alive: &Alive) -> Condition {
     let seats: Vec<_> = alive.silent.iter().map(ToString::to_string).collect();
@@ -421,7 +430,10 @@ mod tests {
         Action, HeartbeatProposal, Proposal,
         units::{BlockNumber, Height},
     };
-    use coxswain_service::{journal::Settings, status::State};
+    use coxswain_service::{
+        journal::{Fact, FactKey, Settings},
+        status::State,
+    };
     use coxswain_signing::ActionId;
 
     use super::*;
@@ -471,6 +483,19 @@ mod tests {
         let damage = "UPDATE actions SET body = '{}' WHERE step = 1";
         assert_eq!(rusqlite::Connection::open(path).unwrap().execute(damage, []).unwrap(), 1);
         assert_eq!(damaged(&open()).map(|condition| condition.state()), Some(State::Failed));
+    }
+
+    #[tokio::test]
+    async fn inc_38_that_it_is_not_known_what_may_be_signed_is_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&Settings::at(folder.path().join("journal.db"))).unwrap();
+        let state = || unsigned(journal.reader(), WALLET).map(|condition| condition.state());
+        assert_eq!(state(), None);
+        for (body, is) in [("[]", None), ("[{}]", Some(State::Failed))] {
+            let key = FactKey { topic: "possibly_signed", owner: WALLET.0, name: String::new() };
+            journal.fact(Fact { key, body: body.to_owned(), replaces: true }).await.unwrap();
+            assert_eq!(state(), is, "{body}");
+        }
     }
 
     fn state(now: u64, times: &[u64]) -> Option<State> {
