@@ -11,8 +11,8 @@ use super::Fleet;
 
 /// How long apart the journals are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// How many blocks an action may take to come to something.
-const BLOCKS: u32 = 80;
+/// How long an action may take to come to something, on a busy machine: a step waits for Bitcoin's servers.
+const STEPS: Duration = Duration::from_secs(300);
 /// How long a block lasts at most.
 const BLOCK: Duration = Duration::from_secs(1);
 
@@ -62,7 +62,8 @@ impl Fleet {
             let has = |record: &ActionRecord| record.reached.iter().any(|reached| wanted(&reached.milestone));
             records.len() == fleet.nodes.len() && records.iter().all(has)
         };
-        for _ in 0..BLOCKS {
+        let began = Instant::now();
+        while began.elapsed() < STEPS {
             let since = Instant::now();
             while since.elapsed() < self.pace(wallet, index) {
                 if all(self) {
