@@ -195,6 +195,8 @@ pub struct Machine {
     why: Option<String>,
     /// Nobody had the transaction when it was looked for last.
     is_gone: bool,
+    /// It was looked for on Bitcoin since it is too late to sign.
+    has_looked: bool,
 }
 
 impl Machine {
@@ -216,6 +218,7 @@ impl Machine {
             prepared: None,
             why: None,
             is_gone: false,
+            has_looked: false,
         }
     }
 
@@ -295,10 +298,12 @@ impl Machine {
     fn next(&mut self) -> Option<Command> {
         let agreed = &self.record.agreed;
         let (block, end) = (self.block, agreed.signing_end());
+        // A heartbeat leaves nothing to look for. Whoever was away until now looks once.
+        let has_looked = self.has_looked || agreed.proposal.action() == Action::Heartbeat;
         match &self.record.state().milestone {
             Milestone::Over(_) => None,
             Milestone::Agreed(_) | Milestone::Waiting | Milestone::Assembled(_)
-                if block >= agreed.expiry() =>
+                if block >= agreed.expiry() && has_looked =>
             {
                 self.expire();
                 Some(Command::Record(self.durable))
@@ -370,6 +375,7 @@ impl Machine {
     }
 
     fn on_judged(&mut self, judged: Judged) {
+        self.has_looked |= self.is_late();
         match (judged, &self.record.state().milestone) {
             (Judged::Out(signed), _) => self.reach(Milestone::Signed(*signed)),
             (Judged::Valid(_) | Judged::Rejected(_) | Judged::Doubted(_) | Judged::Skipped(_), _)

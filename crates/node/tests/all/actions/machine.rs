@@ -165,6 +165,26 @@ fn what_others_have_signed_in_time_is_looked_for_as_long_as_they_hand_it_out() {
     record(&mut machine, "expired");
 }
 
+/// Whoever was away for so long looks once, whatever comes of it.
+#[test]
+fn a_node_that_was_away_until_an_action_has_expired_looks_for_it_once() {
+    let undecided = || Judged::Undecided("no server answers".to_owned());
+    for (judged, ends) in
+        [(Judged::Out(Box::new(signed())), "signed"), (valid(), "expired"), (undecided(), "expired")]
+    {
+        let mut machine = machine_restored(&to_signing(Action::DepositSweep));
+        assert_eq!(at(&mut machine, 400), judge(false));
+        assert!(!machine.is_busy());
+        machine.handle(Event::Judged(judged));
+        machine.on_block(block(401));
+        record(&mut machine, ends);
+    }
+    let mut machine = machine_restored(&to_signing(Action::Heartbeat));
+    let expiry = machine.record().agreed.expiry().0;
+    machine.on_block(block(expiry));
+    record(&mut machine, "expired");
+}
+
 #[test]
 fn inc_46_a_signing_that_can_not_be_recorded_is_judged_and_tried_again_at_the_next_block() {
     let unrecorded = || {
