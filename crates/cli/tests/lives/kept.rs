@@ -79,7 +79,7 @@ pub(crate) fn changed(journal: &Path, copy: &Path) -> BTreeSet<String> {
                 let set = format!("UPDATE {table} SET {column} = ?1 WHERE id = ?2");
                 let was: Value = connection.query_row(&get, [id], |row| row.get(0)).unwrap();
                 // Another row may have what a bit makes of it.
-                let mut others = [1, 2, 4].into_iter().filter_map(|bit| other(column, &was, bit)).peekable();
+                let mut others = (0..7).filter_map(|bit| other(column, &was, 1 << bit)).peekable();
                 if others.peek().is_none() {
                     continue;
                 }
