@@ -13,14 +13,18 @@ use coxswain_network::Network;
 use coxswain_protocol::{Agreement, Alarm, Entry, WindowParameters, WindowResult};
 use coxswain_rules::{
     KeyHash, WalletState,
-    units::{BlockNumber, Blocks},
+    units::{BlockNumber, Blocks, UnixTime},
 };
 use coxswain_service::{
     journal::Journal,
-    status::Health,
+    status::{self, Health},
     tasks::{Failure, Stop},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 use tracing::debug;
 
@@ -58,11 +62,28 @@ pub(crate) struct Shows {
     pub(crate) journal: Weak<Journal>,
 }
 
+/// All that is shown.
+#[derive(Debug, Serialize)]
+struct Document {
+    version: &'static str,
+    operator: String,
+    chain: u64,
+    network: Option<&'static str>,
+    observes: bool,
+    time: UnixTime,
+    block: Option<BlockNumber>,
+    window: Option<Value>,
+    assurance: Option<String>,
+    health: Vec<status::Entry>,
+    wallets: Vec<Box<RawValue>>,
+    operators: Vec<Value>,
+}
+
 impl Shows {
     /// Shows it at each block, until it is to stop.
     pub(crate) async fn run(
         self,
-        shown: watch::Sender<Arc<Value>>,
+        shown: watch::Sender<Arc<RawValue>>,
         mut heads: watch::Receiver<Option<Standing>>,
         mut stop: Stop,
     ) -> Result<(), Failure> {
@@ -76,8 +97,10 @@ impl Shows {
                     read_at = Some(standing.height);
                     states = self.states(standing.named.header.block()).await.unwrap_or(states);
                 }
-                if let Some(wallets) = self.wallets(&states).await {
-                    shown.send_replace(Arc::new(self.document(standing.as_ref(), &wallets)));
+                if let Some(wallets) = self.wallets(&states).await
+                    && let Ok(document) = to_raw_value(&self.document(standing.as_ref(), wallets))
+                {
+                    shown.send_replace(document.into());
                 }
                 tokio::time::sleep(PAUSE).await;
                 let _ = timeout(UNCHANGED, heads.changed()).await;
@@ -98,18 +121,20 @@ impl Shows {
         Some(snapshot.ok()?.wallets.into_iter().map(|(wallet, record)| (wallet, record.state)).collect())
     }
 
-    /// Each wallet as its journal tells. `None` if that is closed.
-    async fn wallets(&self, states: &BTreeMap<KeyHash, WalletState>) -> Option<Vec<Value>> {
+    /// Each wallet as its journal tells, written as it is shown: the trees of many wallets take far more memory. `None` if the
+    /// journal is closed.
+    async fn wallets(&self, states: &BTreeMap<KeyHash, WalletState>) -> Option<Vec<Box<RawValue>>> {
         let journal = self.journal.upgrade()?;
         let wallets: Vec<_> =
             self.wallets.iter().map(|wallet| (*wallet, states.get(wallet).copied())).collect();
         let read = spawn_blocking(move || {
-            wallets.into_iter().map(|(wallet, state)| of_wallet(&journal, wallet, state)).collect()
+            let shown = wallets.into_iter().map(|(wallet, state)| of_wallet(&journal, wallet, state));
+            shown.map(|wallet| to_raw_value(&wallet)).collect::<Result<_, _>>()
         });
-        read.await.ok()
+        read.await.ok()?.ok()
     }
 
-    fn document(&self, standing: Option<&Standing>, wallets: &[Value]) -> Value {
+    fn document(&self, standing: Option<&Standing>, wallets: Vec<Box<RawValue>>) -> Document {
         let block = standing.map(|standing| standing.height);
         let window = block.and_then(|block| self.parameters.latest_window(block)).map(|window| {
             json!({
@@ -145,20 +170,20 @@ impl Shows {
                 })
             })
             .collect();
-        json!({
-            "version": self.version,
-            "operator": self.operator.to_string(),
-            "chain": self.chain_id,
-            "network": self.named,
-            "observes": self.observes,
-            "time": now(),
-            "block": block,
-            "window": window,
-            "assurance": assurance,
-            "health": self.health.entries(),
-            "wallets": wallets,
-            "operators": operators,
-        })
+        Document {
+            version: self.version,
+            operator: self.operator.to_string(),
+            chain: self.chain_id,
+            network: self.named,
+            observes: self.observes,
+            time: now(),
+            block,
+            window,
+            assurance,
+            health: self.health.entries(),
+            wallets,
+            operators,
+        }
     }
 }
 

@@ -31,6 +31,7 @@ use coxswain_service::{
     tasks::{Ending, Stop, Tasks},
 };
 use futures_util::{FutureExt, future::BoxFuture};
+use serde_json::value::RawValue;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -312,7 +313,7 @@ async fn prepare(
 
     let mut tasks = Tasks::default();
     if listener.is_some() {
-        let (show, page) = watch::channel(Arc::new(serde_json::Value::Null));
+        let (show, page) = watch::channel(Arc::from(RawValue::NULL.to_owned()));
         shown.show_page(page, status.public_page);
         let shows = Shows {
             version,

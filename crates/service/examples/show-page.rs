@@ -4,7 +4,10 @@
 use std::{error::Error, io, sync::Arc, thread};
 
 use coxswain_service::status::{Status, serve};
-use serde_json::{Value, json};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 use tokio::{net::TcpListener, sync::watch};
 
 const WALLET: &str = "0x8db50eb52063ea9d98b3eac91489a90f738986f6";
@@ -63,17 +66,21 @@ fn state(step: u64) -> Value {
     })
 }
 
+fn shown(step: u64) -> Result<Arc<RawValue>, serde_json::Error> {
+    Ok(to_raw_value(&state(step))?.into())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (show, shown) = watch::channel(Arc::new(state(0)));
+    let (show, page) = watch::channel(shown(0)?);
     let status = Status::new();
-    status.show_page(shown, false);
+    status.show_page(page, false);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}/", listener.local_addr()?);
     thread::spawn(move || {
         let lines = io::stdin().lines().map_while(Result::ok);
         for (step, _) in (1..).zip(lines) {
-            show.send_replace(Arc::new(state(step)));
+            show.send_replace(shown(step).expect("it has text keys only"));
         }
     });
     serve(listener, status, std::future::pending()).await?;

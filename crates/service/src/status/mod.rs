@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use tokio::sync::watch;
 
 pub use health::{Change, Condition, Entry, Health, State};
@@ -65,9 +65,9 @@ impl Status {
         self.diagnoses.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Box::new(write));
     }
 
-    /// Has the page at `/` show this, and each change of it. It is for this machine alone, unless it `is_public`. What was said
-    /// first stays.
-    pub fn show_page(&self, shown: watch::Receiver<Arc<Value>>, is_public: bool) {
+    /// Has the page at `/` show this, and each change of it; the JSON is to have no line breaks. It is for this machine alone,
+    /// unless it `is_public`. What was said first stays.
+    pub fn show_page(&self, shown: watch::Receiver<Arc<RawValue>>, is_public: bool) {
         let _ = self.page.set(page::Source::new(shown, is_public));
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{Stream, stream};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, timeout_at},
@@ -35,14 +35,14 @@ const AGAIN: &str = "retry: 1000\n\n";
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     /// What it shows now.
-    pub(super) shown: watch::Receiver<Arc<Value>>,
+    pub(super) shown: watch::Receiver<Arc<RawValue>>,
     /// Whether others than this machine may see it.
     pub(super) is_public: bool,
     places: Arc<Semaphore>,
 }
 
 impl Source {
-    pub(super) fn new(shown: watch::Receiver<Arc<Value>>, is_public: bool) -> Self {
+    pub(super) fn new(shown: watch::Receiver<Arc<RawValue>>, is_public: bool) -> Self {
         Self { shown, is_public, places: Arc::new(Semaphore::new(MAX_LIVE)) }
     }
 
@@ -59,7 +59,7 @@ impl Source {
 }
 
 struct Watching {
-    shown: watch::Receiver<Arc<Value>>,
+    shown: watch::Receiver<Arc<RawValue>>,
     until: Instant,
     first: Option<Bytes>,
     _place: OwnedSemaphorePermit,
@@ -72,7 +72,7 @@ impl Watching {
         }
         let changed = timeout_at(self.until, self.shown.changed()).await;
         changed.ok()?.ok()?;
-        // JSON has no line breaks of its own, so that it is one line of the event.
+        // JSON as it is written here has no line breaks of its own, so that it is one line of the event.
         let event = format!("data: {}\n\n", *self.shown.borrow_and_update());
         Some((event.into(), self))
     }
@@ -137,9 +137,13 @@ mod tests {
         hashes::{Hash as _, sha256},
     };
     use futures_util::StreamExt as _;
-    use serde_json::json;
+    use serde_json::{json, value::to_raw_value};
 
     use super::*;
+
+    fn said(document: &serde_json::Value) -> Arc<RawValue> {
+        to_raw_value(document).unwrap().into()
+    }
 
     fn between<'a>(begin: &str, end: &str) -> &'a str {
         HTML.split_once(begin).unwrap().1.split_once(end).unwrap().0
@@ -176,20 +180,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn events_are_what_is_shown_now_and_each_change_until_the_stream_ends() {
-        let (show, shown) = watch::channel(Arc::new(json!({ "block": 1 })));
+        let (show, shown) = watch::channel(said(&json!({ "block": 1 })));
         let source = Source::new(shown, false);
         let Some(Answer::Live(mut events)) = source.events() else { panic!("there is a place") };
         assert_eq!(events.next().await.unwrap(), AGAIN);
         assert_eq!(events.next().await.unwrap(), "data: {\"block\":1}\n\n");
         // A line break in what a peer says ends no line.
-        show.send_replace(Arc::new(json!({ "says": "a\n\ndata: b" })));
+        show.send_replace(said(&json!({ "says": "a\n\ndata: b" })));
         assert_eq!(events.next().await.unwrap(), "data: {\"says\":\"a\\n\\ndata: b\"}\n\n");
         assert_eq!(events.next().await, None, "nothing changes: it ends, and the browser asks again");
     }
 
     #[test]
     fn so_many_pages_are_kept_up_to_date_and_no_more() {
-        let (_show, shown) = watch::channel(Arc::new(Value::Null));
+        let (_show, shown) = watch::channel(said(&json!(null)));
         let source = Source::new(shown, false);
         let mut open: Vec<_> = (0..MAX_LIVE).filter_map(|_| source.events()).collect();
         assert_eq!((open.len(), source.events().is_none()), (MAX_LIVE, true));

@@ -116,7 +116,7 @@ fn answer<B>(request: &Request<B>, status: &Status, is_loopback: bool) -> Respon
             let shown = status.page().filter(|page| page.is_public || (is_loopback && is_own_name(host)));
             match (path, shown) {
                 ("/", Some(_)) => page(),
-                ("/page.json", Some(page)) => document(StatusCode::OK, &page.shown.borrow()),
+                ("/page.json", Some(page)) => json(StatusCode::OK, format!("{}\n", *page.shown.borrow())),
                 ("/page/events", Some(page)) => match page.events() {
                     Some(events) => live(events),
                     None => {
@@ -157,7 +157,11 @@ fn health(status: &Status) -> Response<Answer> {
 }
 
 fn document(code: StatusCode, document: &serde_json::Value) -> Response<Answer> {
-    let mut response = text(code, format!("{document:#}\n"));
+    json(code, format!("{document:#}\n"))
+}
+
+fn json(code: StatusCode, document: String) -> Response<Answer> {
+    let mut response = text(code, document);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -175,6 +179,7 @@ fn text(code: StatusCode, text: String) -> Response<Answer> {
 #[cfg(test)]
 mod tests {
     use coxswain_rules::units::UnixTime;
+    use serde_json::value::to_raw_value;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         sync::oneshot,
@@ -234,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_page_is_for_this_machine_unless_somebody_says_otherwise() {
-        let shown = || tokio::sync::watch::channel(Arc::new(json!({ "block": 7 }))).1;
+        let shown = || tokio::sync::watch::channel(to_raw_value(&json!({ "block": 7 })).unwrap().into()).1;
         let get = |host: &'static str, path: &str| {
             Request::builder().uri(path).header(HOST, host).body(()).unwrap()
         };
