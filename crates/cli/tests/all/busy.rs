@@ -95,9 +95,10 @@ async fn inc_27_inc_36_inc_38_a_wallet_that_is_busy_stuck_or_not_to_be_read_says
 
     // Its rows in the journal can't be read: it is named, and does nothing more; the other wallet does.
     fleet.nodes.remove(&1).unwrap().kill();
-    let damage = "UPDATE actions SET body = '{}' WHERE step = 1 AND window_index = ?1";
+    let damage = "UPDATE actions SET body = '{}' WHERE step = 1 AND wallet = ?1 AND window_index = ?2";
     let connection = rusqlite::Connection::open(fleet.journal(1)).unwrap();
-    assert_eq!(connection.execute(damage, [i64::try_from(sweep.index()).unwrap()]).unwrap(), 1);
+    let damaged = (wallet.0, i64::try_from(sweep.index()).unwrap());
+    assert_eq!(connection.execute(damage, damaged).unwrap(), 1);
     drop(connection);
     fleet.run(1, &[("COXSWAIN_STATUS__LISTEN", &listen)]);
     fleet.taken().await;
