@@ -1,8 +1,7 @@
 // Drives a devnet and the page of its first node, as a person would who has five minutes: a deposit is swept and proven, then one
 // operator lies and one is dead, then Bitcoin's server is. Each must show within two windows: on the page, in /health and in
 // `coxswain why`, at the width of a desk and of a phone. Nothing may be said on the console, and axe-core may find nothing.
-// devnet.mjs TOOLS PROGRAMS [--shares]: the nodes sign with shares, in programs built with the feature `threshold`. Run by
-// `make test-peers`; PAGE_SHOTS=FOLDER keeps the screenshots.
+// devnet.mjs TOOLS PROGRAMS. Run by `make test-peers`; PAGE_SHOTS=FOLDER keeps the screenshots.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -12,16 +11,16 @@ import { createInterface } from "node:readline";
 import { join, resolve } from "node:path";
 import { looks, open, shoot, textOf } from "./pages.mjs";
 
-const [tools, programs, ...shares] = process.argv.slice(2);
+const [tools, programs] = process.argv.slice(2);
 const BASE = 19_400;
-// As a devnet has it, unless told otherwise: a window takes a minute, or two if the nodes sign with shares.
-const PACE = Number(process.env.DEVNET_PACE || (shares.length ? 2000 : 1000));
+// As a devnet has it, unless told otherwise: a window takes a minute.
+const PACE = Number(process.env.DEVNET_PACE || 1000);
 const WINDOW = 60 * PACE;
 
 const folder = mkdtempSync(join(tmpdir(), "devnet-"));
 const devnet = spawn(
   resolve(programs, "coxswain-devnet"),
-  [...shares, "--port-base", String(BASE), "--pace", String(PACE), "--dir", folder],
+  ["--port-base", String(BASE), "--pace", String(PACE), "--dir", folder],
   { stdio: ["pipe", "pipe", "inherit"] },
 );
 const ended = new Promise((done) => devnet.once("exit", (code) => done(code)));
