@@ -168,6 +168,7 @@ mod tests {
             from_block: BlockNumber(from),
             searched: BlockNumber(searched),
             unsettled: BlockNumber(unsettled),
+            told_by_one: None,
         };
         let last = extent(100, 50, 1_000);
         let is_due = |now| is_due(Some(last), now, Blocks(900));

@@ -161,10 +161,9 @@ impl<'a, B: Backend> Session<'a, B> {
 
     /// That something is decided by what events tell.
     pub(crate) fn count_events(&mut self) {
-        // Another server may have spoken since the log was read.
-        let is_word = self.sources.events.is_word();
+        // Another server may have spoken since the log was read, and another wallet may have read it again.
         let now = self.sources.panel.events_assurance();
-        self.assurances.count_events(if is_word { Assurance::Word } else { now });
+        self.assurances.count_events(if self.events.is_word() { Assurance::Word } else { now });
     }
 
     /// Who is asked of Ethereum.

@@ -43,6 +43,9 @@ pub struct Extent {
     pub searched: BlockNumber,
     /// The first block whose events are not read, or may still change.
     pub unsettled: BlockNumber,
+    /// The first and the last block of what one of several servers alone has told. `None` if there is none.
+    #[serde(default)]
+    pub told_by_one: Option<(BlockNumber, BlockNumber)>,
 }
 
 /// A wallet's own events.
@@ -80,7 +83,7 @@ impl EventLog {
     pub const fn new(bridge: Address, from_block: BlockNumber) -> Self {
         Self {
             bridge,
-            extent: Extent { from_block, searched: from_block, unsettled: from_block },
+            extent: Extent { from_block, searched: from_block, unsettled: from_block, told_by_one: None },
             wallets: BTreeMap::new(),
             commitments: Vec::new(),
             completed_moves: Vec::new(),
@@ -106,6 +109,11 @@ impl EventLog {
     /// The first block whose events are wanted.
     pub const fn from_block(&self) -> BlockNumber {
         self.extent.from_block
+    }
+
+    /// Whether one of several servers alone has told a part of it.
+    pub const fn is_word(&self) -> bool {
+        self.extent.told_by_one.is_some()
     }
 
     /// The wallet's deposits, oldest first.
@@ -237,13 +245,36 @@ impl EventLog {
         self.searched_from(first);
     }
 
-    /// What was read from this block on counts as unread.
-    pub(super) fn unread_from(&mut self, first: BlockNumber) {
-        let Extent { from_block, searched, unsettled } = &mut self.extent;
-        *unsettled = (*unsettled).min(first.max(*from_block));
-        if first < *from_block {
-            *searched = *from_block;
+    /// One of several servers alone has told these blocks.
+    pub(super) fn told_by_one(&mut self, range: &RangeInclusive<BlockNumber>) {
+        let (first, last) = self.extent.told_by_one.unwrap_or((*range.start(), *range.end()));
+        self.extent.told_by_one = Some((first.min(*range.start()), last.max(*range.end())));
+    }
+
+    /// What one of several servers alone has told counts as unread. It stays until it is read again; but what lasts, and is from
+    /// before the first block wanted, is searched for again only when it is asked for, and goes.
+    pub(super) fn unread_told_by_one(&mut self) {
+        let Extent { from_block, searched, unsettled, told_by_one } = &mut self.extent;
+        let Some((mut first, last)) = *told_by_one else { return };
+        let wanted = *from_block;
+        let reaches_back = first < wanted;
+        if reaches_back {
+            *searched = wanted;
+            first = wanted;
         }
+        *told_by_one = (first <= last).then_some((first, last));
+        if told_by_one.is_some() {
+            *unsettled = (*unsettled).min(first);
+        }
+        if reaches_back {
+            self.retain_lasting(|at| at.block >= wanted);
+        }
+    }
+
+    /// Enough servers have told all blocks up to this one, of what one alone had told.
+    pub(super) fn told_again_to(&mut self, block: BlockNumber) {
+        let told = &mut self.extent.told_by_one;
+        *told = told.map(|(_, last)| (block.next(), last)).filter(|(first, last)| first <= last);
     }
 
     /// Drops the reveals and requests of earlier blocks, unless newer blocks are yet to be read.

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     mem,
     ops::RangeInclusive,
-    sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex as StdMutex, PoisonError},
 };
 
 use alloy::{
@@ -38,8 +38,6 @@ struct Shared {
     bridge: Address,
     final_depth: Blocks,
     log: StdMutex<Arc<EventLog>>,
-    /// The first block of what one of several servers alone has told. `None` if there is none.
-    told_by_one: StdMutex<Option<BlockNumber>>,
     /// Held by whoever asks.
     asking: Mutex<Asking>,
 }
@@ -76,30 +74,22 @@ impl EventReader {
     ) -> Self {
         let asking = Asking { ranges: LogRanges::new(), followed: BTreeMap::new(), settled, said_by };
         let bridge = log.bridge();
-        let (log, told_by_one) = (StdMutex::new(Arc::new(log)), StdMutex::default());
-        let asking = Mutex::new(asking);
-        Self(Arc::new(Shared { endpoints, bridge, final_depth, log, told_by_one, asking }))
-    }
-
-    fn told_by_one(&self) -> MutexGuard<'_, Option<BlockNumber>> {
-        self.0.told_by_one.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether one of several servers alone has told a part of the log.
-    pub fn is_word(&self) -> bool {
-        self.told_by_one().is_some()
+        let (log, asking) = (StdMutex::new(Arc::new(log)), Mutex::new(asking));
+        Self(Arc::new(Shared { endpoints, bridge, final_depth, log, asking }))
     }
 
     /// The log with what the next run needs to go on with it. `None` if nothing has been read yet, or somebody reads just now.
     pub fn kept(&self) -> Option<KeptLog> {
         let asking = self.0.asking.try_lock().ok()?;
         let newest = asking.followed.last_key_value().map(|(number, hash)| (*number, *hash));
+        let log = EventLog::clone(&self.log());
+        let said_by = if log.is_word() { 1 } else { asking.said_by };
         Some(KeptLog {
-            log: EventLog::clone(&self.log()),
+            log,
             block: asking.settled.or(newest)?,
             kinds: event::all(),
             servers: names(&self.0.endpoints),
-            said_by: if self.is_word() { 1 } else { asking.said_by },
+            said_by,
         })
     }
 
@@ -130,18 +120,23 @@ impl EventReader {
     /// the events show that. The log is then incomplete.
     pub async fn follow(&self, block: Block) -> Result<Arc<EventLog>, ChainError> {
         let mut asking = self.0.asking.lock().await;
-        self.doubt(&mut asking);
+        let doubts = self.doubt(&mut asking);
         let mut next = self.log().extent().unsettled;
         if block.number < next || asking.followed.get(&block.number) == Some(&block.hash) {
             return Ok(self.log());
         }
         let mut followed = mem::take(&mut asking.followed);
+        let mut fewest = usize::MAX;
         while next <= block.number {
             let range = next..=block.number;
             let last = self.read(&mut asking, block, Kinds::All, range, End::First, |log, read| {
                 log.read_to(*read.end(), block.number, self.0.final_depth);
             });
-            next = last.await?.1.next();
+            let (read, said_by) = last.await?;
+            (next, fewest) = (read.end().next(), fewest.min(said_by));
+        }
+        if doubts && fewest > 1 {
+            self.change(|log| log.told_again_to(block.number));
         }
         let log = self.log();
         let settled = followed.range(..log.extent().unsettled).next_back();
@@ -152,17 +147,19 @@ impl EventReader {
         Ok(log)
     }
 
-    /// Takes what one server alone has told for unread, if more must agree by now.
-    fn doubt(&self, asking: &mut Asking) {
-        if self.0.endpoints.required() < 2 {
-            return;
-        }
-        let told = self.told_by_one().take();
-        if let Some(first) = told {
+    /// Takes what one server alone has told for unread, if more must agree by now. Returns whether there was any.
+    fn doubt(&self, asking: &mut Asking) -> bool {
+        let doubts = self.0.endpoints.required() > 1 && self.log().is_word();
+        if doubts {
             asking.followed.clear();
-            let mut log = self.0.log.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::make_mut(&mut log).unread_from(first);
+            self.change(EventLog::unread_told_by_one);
         }
+        doubts
+    }
+
+    fn change(&self, change: impl FnOnce(&mut EventLog)) {
+        let mut log = self.0.log.lock().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut log));
     }
 
     /// Reaches back towards the block `goal` for what lasts: all wallets' transactions, registrations, commitments and moves
@@ -205,7 +202,8 @@ impl EventReader {
         Ok(self.log())
     }
 
-    /// Reads one range, as much of it as the endpoint allows, into the log. Returns the first and the last block read.
+    /// Reads one range, as much of it as the endpoint allows, into the log. Returns which blocks were
+    /// read, and how many servers said so.
     async fn read(
         &self,
         asking: &mut Asking,
@@ -214,20 +212,14 @@ impl EventReader {
         range: RangeInclusive<BlockNumber>,
         end: End,
         note: impl FnOnce(&mut EventLog, &RangeInclusive<BlockNumber>),
-    ) -> Result<(BlockNumber, BlockNumber), ChainError> {
-        let Shared { endpoints, bridge, log, .. } = &*self.0;
+    ) -> Result<(RangeInclusive<BlockNumber>, usize), ChainError> {
+        let Shared { endpoints, bridge, .. } = &*self.0;
         let signatures = match kinds {
             Kinds::All => event::all(),
             Kinds::Lasting => LASTING.to_vec(),
         };
         let filter = Filter::new().address(*bridge).event_signature(signatures);
         let (range, logs, said_by) = asking.ranges.read(endpoints, at, filter, range, end).await?;
-        if said_by < 2 && endpoints.quorum().servers() > 1 {
-            let mut told = self.told_by_one();
-            *told = Some(told.map_or(*range.start(), |first| first.min(*range.start())));
-        } else {
-            asking.said_by = asking.said_by.min(said_by);
-        }
         let logs = event::in_order(*bridge, logs, &range)?;
         if let Some(newest) = logs.values().next_back()
             && newest.block_number == Some(at.number.0)
@@ -237,10 +229,17 @@ impl EventReader {
             return Err(ChainError::NoBlock { endpoint, block: BlockSelector::Hash(at.hash) });
         }
         let events = event::decode(*bridge, logs)?;
-        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        let log = Arc::make_mut(&mut log);
-        log.replace(&range, kinds, events);
-        note(log, &range);
-        Ok(range.into_inner())
+        let is_word = said_by < 2 && endpoints.quorum().servers() > 1;
+        if !is_word {
+            asking.said_by = asking.said_by.min(said_by);
+        }
+        self.change(|log| {
+            log.replace(&range, kinds, events);
+            if is_word {
+                log.told_by_one(&range);
+            }
+            note(log, &range);
+        });
+        Ok((range, said_by))
     }
 }

@@ -1,6 +1,8 @@
 //! What is kept of the events between two runs: gone on with only on the chain that was read, and as far as today's servers have
 //! told it.
 
+use std::sync::atomic::AtomicU8;
+
 use alloy::primitives::Address;
 use coxswain_ethereum::{CheckedLog, Expected, KeptLog, NotResumed, Panel};
 
@@ -132,31 +134,47 @@ async fn what_one_of_two_servers_told_is_read_anew() {
 #[tokio::test]
 async fn inc_47_what_one_of_two_servers_told_is_read_again_once_both_speak() {
     let (world, wallets) = spread().await;
-    let is_alone = Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let (hides, silent) = (Arc::clone(&is_alone), Arc::clone(&is_alone));
+    const SILENT: u8 = 0;
+    const ANSWERS_BLOCKS: u8 = 1;
+    const ANSWERS: u8 = 2;
+    let speaks = Arc::new(AtomicU8::new(SILENT));
+    let (others, own) = (Arc::clone(&speaks), Arc::clone(&speaks));
     let url: url::Url = world.chain.endpoint().parse().unwrap();
+    // It hides all logs as long as the other says nothing of them.
     let meet = move |method: &str| match method {
-        "eth_getLogs" if hides.load(Ordering::Relaxed) => Reply::Result(json!([])),
+        "eth_getLogs" if others.load(Ordering::Relaxed) != ANSWERS => Reply::Result(json!([])),
         _ => Reply::Forward,
     };
     let liar = FaultyEndpoint::start(url.clone(), meet).await.unwrap();
-    let meet =
-        move |_: &str| if silent.load(Ordering::Relaxed) { Reply::Status(500) } else { Reply::Forward };
+    let meet = move |method: &str| match own.load(Ordering::Relaxed) {
+        SILENT => Reply::Status(500),
+        ANSWERS_BLOCKS if method == "eth_getLogs" => Reply::Status(500),
+        _ => Reply::Forward,
+    };
     let other = FaultyEndpoint::start(url, meet).await.unwrap();
     let servers = [liar.url().clone(), other.url().clone()];
     let endpoints = Endpoints::several(servers, Expected::default()).unwrap();
     let events = followed(&endpoints, &world, &[0]).await;
-    assert_eq!(events.log().reveals(wallets[0]).count(), 0, "it is believed at its word");
-    assert!(events.is_word());
-    is_alone.store(false, Ordering::Relaxed);
+    let told = events.log();
+    assert_eq!(told.reveals(wallets[0]).count(), 0, "it is believed at its word");
+    assert!(told.is_word());
+    speaks.store(ANSWERS_BLOCKS, Ordering::Relaxed);
     for each in endpoints.each() {
         head(&each).await;
     }
-    assert!(events.is_word(), "that another speaks makes it no more");
+    assert!(events.log().is_word(), "that another speaks makes it no more");
+    events.follow(head(&endpoints).await).await.unwrap_err();
+    assert!(events.log().is_word(), "nor that it is to be read again");
+    speaks.store(ANSWERS, Ordering::Relaxed);
+    // Up to an earlier block: what is above is one server's word still.
+    let number = head(&endpoints).await.number.saturating_sub(Blocks(1));
+    let earlier = endpoints.block(BlockSelector::Number(number)).await.unwrap().unwrap();
+    assert!(events.follow(earlier).await.unwrap().is_word());
     // The same block again.
     let log = events.follow(head(&endpoints).await).await.unwrap();
     assert_eq!(log.events(), read(&endpoint(&world), &world).await.events());
-    assert!(!events.is_word());
+    assert!(!log.is_word());
+    assert!(told.is_word(), "what was told before stays one server's word");
     assert!(checked(&events.kept().unwrap(), &endpoints, *world.bridge.address()).await.is_ok());
 }
 
