@@ -1,6 +1,11 @@
 //! One log of the Bridge's events for the sessions of all wallets.
 
-use coxswain_ethereum::{BlockSelector, Chain, EventLog, EventReader};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use coxswain_ethereum::{BlockSelector, Chain, Endpoints, EventLog, EventReader, Expected};
 use coxswain_proposals::{Memory, Session, SessionError};
 use coxswain_rules::{
     Action, Amount, Assurance,
@@ -67,7 +72,7 @@ async fn sessions_of_one_window_read_its_events_once() {
     stage.pass(RIPE).await;
     let upstream = stage.world.chain.url();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
-    let endpoint = coxswain_ethereum::Endpoints::new(node.url().clone()).unwrap();
+    let endpoint = Endpoints::new(node.url().clone()).unwrap();
     let (sources, block) = stage.sources(endpoint, stage.bitcoin.clone()).await;
     for wallet in &wallets {
         stage.events.follow(block.header.block()).await.unwrap();
@@ -95,7 +100,7 @@ async fn inc_11_the_search_ends_where_the_wallet_was_registered() {
     log.apply(&changes);
     let upstream = stage.world.chain.url();
     let node = FaultyEndpoint::start(upstream, |_| Reply::Forward).await.unwrap();
-    let endpoint = coxswain_ethereum::Endpoints::new(node.url().clone()).unwrap();
+    let endpoint = Endpoints::new(node.url().clone()).unwrap();
     stage.events = EventReader::new(endpoint.clone(), log, Blocks(0));
     let (sources, _) = stage.sources(endpoint, stage.bitcoin.clone()).await;
     let before = node.methods().iter().filter(|method| *method == "eth_getLogs").count();
@@ -105,4 +110,31 @@ async fn inc_11_the_search_ends_where_the_wallet_was_registered() {
     assert!(matches!(generated.undecided(), Some(SessionError::MainUtxoNotFound(_))), "{generated:?}");
     let after = node.methods().iter().filter(|method| *method == "eth_getLogs").count();
     assert_eq!(after, before, "nothing is searched for");
+}
+
+/// Another wallet's session may have them read again in between, from enough servers.
+#[tokio::test]
+async fn inc_47_a_session_believes_events_as_far_as_those_it_holds_are_to_be_believed() {
+    let mut stage = Stage::new().await;
+    let wallet = stage.funded_wallet(1).await;
+    let is_silent = Arc::new(AtomicBool::new(true));
+    let silent = Arc::clone(&is_silent);
+    let meet =
+        move |_: &str| if silent.load(Ordering::Relaxed) { Reply::Status(500) } else { Reply::Forward };
+    let upstream = stage.world.chain.url();
+    let second = FaultyEndpoint::start(upstream.clone(), meet).await.unwrap();
+    let endpoints = Endpoints::several([upstream, second.url().clone()], Expected::default()).unwrap();
+    let (sources, block) = stage.sources(endpoints.clone(), stage.bitcoin.clone()).await;
+    let mut memory = Memory::default();
+    let mut begun = Session::new(&sources, wallet.key_hash(), block, &mut memory);
+
+    is_silent.store(false, Ordering::Relaxed);
+    let (_, block) = Chain::new(CHAIN).named(&endpoints, BlockSelector::Latest).await.unwrap();
+    stage.events.follow(block.header.block()).await.unwrap();
+    begun.generate(Action::DepositSweep).await;
+    assert_eq!(begun.assurances().events, Some(Assurance::Word));
+    let mut memory = Memory::default();
+    let mut next = Session::new(&sources, wallet.key_hash(), block, &mut memory);
+    next.generate(Action::DepositSweep).await;
+    assert_eq!(next.assurances().events, Some(Assurance::Agreed));
 }
