@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -96,8 +96,9 @@ pub struct Prover {
     chain_id: u64,
     /// Code is kept: it is the most of a call's state, and the same on whichever block.
     codes: Mutex<Codes>,
-    /// What calls on the newest state have had proven: the next one touches much of it again.
-    last: Mutex<Option<State>>,
+    /// What calls on the newest state have had proven: the next one touches much of it again. Many read it side by side, and one that
+    /// needs more goes on with a copy.
+    last: Mutex<Option<Arc<State>>>,
     /// Where it is noted whose proofs don't hold.
     dissents: Dissents,
 }
@@ -145,7 +146,7 @@ impl Prover {
     ) -> Result<Proven, ProofError> {
         let mut state = self.kept(header.fields().state_root);
         let outcome = self.call_on(&mut state, call, header).await;
-        self.keep(state.clone());
+        self.keep(Arc::clone(&state));
         let (proven, codes) = (outcome?, self.codes());
         if let Ok((Run::Ended(called), touched)) = run_noting(call, header, self.chain_id, &state, &codes)
             && called == proven.called
@@ -165,7 +166,7 @@ impl Prover {
 
     async fn call_on(
         &self,
-        state: &mut State,
+        state: &mut Arc<State>,
         call: &Call,
         header: &HashedHeader,
     ) -> Result<Proven, ProofError> {
@@ -182,7 +183,7 @@ impl Prover {
             let server = Server { connection: server, at: U64::from(header.number().0) };
             if !hinted {
                 let hints = server.hints(call, header.fields().beneficiary).await;
-                match self.ask(&server, &hints, state).await {
+                match self.ask(&server, &hints, Arc::make_mut(state)).await {
                     Ok(()) => hinted = true,
                     Err(failure) => {
                         failures.push(self.failed(failure));
@@ -200,7 +201,7 @@ impl Prover {
                 if rounds == MAX_ROUNDS {
                     return Err(ExecutionError::TooManyRounds(rounds).into());
                 }
-                if let Err(failure) = self.ask(&server, &wanted, state).await {
+                if let Err(failure) = self.ask(&server, &wanted, Arc::make_mut(state)).await {
                     failures.push(self.failed(failure));
                     break;
                 }
@@ -228,17 +229,18 @@ impl Prover {
     }
 
     /// Returns the state proven under this root, to be built on.
-    fn kept(&self, root: B256) -> State {
+    fn kept(&self, root: B256) -> Arc<State> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = last.as_ref().filter(|state| state.root() == root && !state.is_full());
-        kept.cloned().unwrap_or_else(|| State::under(root))
+        kept.cloned().unwrap_or_else(|| Arc::new(State::under(root)))
     }
 
     /// Keeps what is proven, beside what others had proven under the same root in between.
-    fn keep(&self, state: State) {
+    fn keep(&self, state: Arc<State>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *last {
-            Some(kept) => kept.join(state),
+            Some(kept) if Arc::ptr_eq(kept, &state) => {}
+            Some(kept) => Arc::make_mut(kept).join(Arc::unwrap_or_clone(state)),
             None => *last = Some(state),
         }
     }
@@ -397,7 +399,7 @@ mod tests {
         let nothing = AccountProof { account_proof: Vec::new(), storage_proof: Vec::new() };
         for round in 0..40 {
             let mut state = prover.kept(EMPTY_ROOT_HASH);
-            state.admit(account(round), &slots, &nothing).unwrap();
+            Arc::make_mut(&mut state).admit(account(round), &slots, &nothing).unwrap();
             prover.keep(state);
             let kept = prover.last.lock().unwrap().clone().unwrap();
             assert!(kept.account(account(round)).is_some(), "the newest is kept");
@@ -406,7 +408,7 @@ mod tests {
         }
         let other = B256::repeat_byte(1);
         assert!(prover.kept(other).is_empty());
-        prover.keep(State::under(other));
+        prover.keep(Arc::new(State::under(other)));
         let kept = prover.last.lock().unwrap().clone().unwrap();
         assert!(kept.root() == other && kept.is_empty(), "nothing is proven under another root");
     }
