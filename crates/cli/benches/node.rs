@@ -9,7 +9,7 @@ mod fleet;
 use std::{env, fs, path::Path, time::Instant};
 
 use coxswain_testkit::World;
-use fleet::{Fleet, NETWORK, Plan, key_hash};
+use fleet::{Fleet, NETWORK, Plan, key_hash, status::free};
 
 const NODE: u8 = 1;
 /// After so many windows memory is what it will be.
@@ -73,7 +73,10 @@ async fn main() {
     for seed in 1..=wallets {
         keys.push(world.wallet(seed).await.unwrap().public_key().0);
     }
-    let mut fleet = Fleet::start(world, &keys, Plan::of(1)).await;
+    let mut fleet = Fleet::new(world, &keys, Plan::of(1)).await;
+    // With its page, whatever else listens where that is by default.
+    fleet.run(NODE, &[("COXSWAIN_STATUS__LISTEN", &free().to_string())]);
+    fleet.taken().await;
     let pid = fleet.nodes.get_mut(&NODE).unwrap().process().id();
     let journal = fleet.journal(NODE);
     println!("{wallets} wallets that have nothing to do, each led by this node");
