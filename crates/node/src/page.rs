@@ -1,5 +1,5 @@
 //! What the node's page shows: the window clock, each wallet's last windows and what it is busy with, operators, and all entries
-//! of its health. It is put together at each new block, on the side.
+//! of its health. While somebody looks, it is put together at each new block, on the side.
 
 use std::{
     collections::BTreeMap,
@@ -80,16 +80,23 @@ struct Document {
 }
 
 impl Shows {
-    /// Shows it at each block, until it is to stop.
+    /// Shows it at each block while somebody looks, until it is to stop. Otherwise nothing is read, and nothing kept.
     pub(crate) async fn run(
         self,
-        shown: watch::Sender<Arc<RawValue>>,
+        shown: watch::Sender<Option<Arc<RawValue>>>,
+        mut looks: watch::Receiver<usize>,
         mut heads: watch::Receiver<Option<Standing>>,
         mut stop: Stop,
     ) -> Result<(), Failure> {
         let (mut states, mut read_at) = (BTreeMap::new(), None);
         let show = async {
             loop {
+                if *looks.borrow_and_update() == 0 {
+                    shown.send_replace(None);
+                    if looks.wait_for(|count| *count > 0).await.is_err() {
+                        return;
+                    }
+                }
                 let standing = heads.borrow_and_update().clone();
                 if let Some(standing) = &standing
                     && read_at.is_none_or(|at: BlockNumber| at.saturating_add(STATES) <= standing.height)
@@ -100,16 +107,20 @@ impl Shows {
                 if let Some(wallets) = self.wallets(&states).await
                     && let Ok(document) = to_raw_value(&self.document(standing.as_ref(), wallets))
                 {
-                    shown.send_replace(document.into());
+                    shown.send_replace(Some(document.into()));
                 }
                 tokio::time::sleep(PAUSE).await;
-                let _ = timeout(UNCHANGED, heads.changed()).await;
+                tokio::select! {
+                    _ = timeout(UNCHANGED, heads.changed()) => {}
+                    Ok(()) = looks.changed() => {}
+                }
             }
         };
         tokio::select! {
-            () = stop.requested() => Ok(()),
-            () = show => Ok(()),
+            () = stop.requested() => {}
+            () = show => {}
         }
+        Ok(())
     }
 
     /// The wallets' states, as one server tells them.

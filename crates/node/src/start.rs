@@ -31,7 +31,6 @@ use coxswain_service::{
     tasks::{Ending, Stop, Tasks},
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use serde_json::value::RawValue;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -313,8 +312,8 @@ async fn prepare(
 
     let mut tasks = Tasks::default();
     if listener.is_some() {
-        let (show, page) = watch::channel(Arc::from(RawValue::NULL.to_owned()));
-        shown.show_page(page, status.public_page);
+        let (show, page) = watch::channel(None);
+        let looks = shown.show_page(page, status.public_page);
         let shows = Shows {
             version,
             operator: account.address(),
@@ -329,7 +328,7 @@ async fn prepare(
             health: shown.health().clone(),
             journal: Arc::downgrade(&journal),
         };
-        tasks.minor("page", shows.run(show, heads.clone(), tasks.stop()));
+        tasks.minor("page", shows.run(show, looks, heads.clone(), tasks.stop()));
     }
     let default = if pace.is_some() { POLL } else { LOCAL_POLL };
     let poll = ethereum.poll_milliseconds.map_or(default, Duration::from_millis);

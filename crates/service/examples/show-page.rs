@@ -72,7 +72,7 @@ fn shown(step: u64) -> Result<Arc<RawValue>, serde_json::Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let (show, page) = watch::channel(shown(0)?);
+    let (show, page) = watch::channel(Some(shown(0)?));
     let status = Status::new();
     status.show_page(page, false);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     thread::spawn(move || {
         let lines = io::stdin().lines().map_while(Result::ok);
         for (step, _) in (1..).zip(lines) {
-            show.send_replace(shown(step).expect("it has text keys only"));
+            show.send_replace(Some(shown(step).expect("it has text keys only")));
         }
     });
     serve(listener, status, std::future::pending()).await?;

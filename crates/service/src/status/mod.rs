@@ -66,9 +66,16 @@ impl Status {
     }
 
     /// Has the page at `/` show this, and each change of it; the JSON is to have no line breaks. It is for this machine alone,
-    /// unless it `is_public`. What was said first stays.
-    pub fn show_page(&self, shown: watch::Receiver<Arc<RawValue>>, is_public: bool) {
-        let _ = self.page.set(page::Source::new(shown, is_public));
+    /// unless it `is_public`. What was said first stays. Gives how many look at it, from now on: as long as nobody does, nothing need
+    /// be shown.
+    pub fn show_page(
+        &self,
+        shown: watch::Receiver<Option<Arc<RawValue>>>,
+        is_public: bool,
+    ) -> watch::Receiver<usize> {
+        let (page, looks) = page::Source::new(shown, is_public);
+        let _ = self.page.set(page);
+        looks
     }
 
     fn page(&self) -> Option<&page::Source> {

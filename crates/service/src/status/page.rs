@@ -14,7 +14,7 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use serde_json::value::RawValue;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 /// The page.
@@ -28,22 +28,43 @@ pub(super) const POLICY: &str = concat!(
 const MAX_LIVE: usize = 8;
 /// How long one stream of events lasts. The browser then asks for the next, which it does by itself.
 const LASTS: Duration = Duration::from_secs(20);
+/// How long a request for what is shown waits until it is put together.
+const PUT_TOGETHER: Duration = Duration::from_secs(10);
 /// What a stream begins with: how long the browser waits before it asks again, in milliseconds.
 const AGAIN: &str = "retry: 1000\n\n";
 
 /// What a page shows, and who may see it.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    /// What it shows now.
-    pub(super) shown: watch::Receiver<Arc<RawValue>>,
+    /// What it shows now. `None` if it isn't put together yet.
+    shown: watch::Receiver<Option<Arc<RawValue>>>,
+    /// How many look at it.
+    looks: Arc<watch::Sender<usize>>,
     /// Whether others than this machine may see it.
     pub(super) is_public: bool,
     places: Arc<Semaphore>,
 }
 
 impl Source {
-    pub(super) fn new(shown: watch::Receiver<Arc<RawValue>>, is_public: bool) -> Self {
-        Self { shown, is_public, places: Arc::new(Semaphore::new(MAX_LIVE)) }
+    /// Nobody looks at it yet. Gives how many do from then on, too.
+    pub(super) fn new(
+        shown: watch::Receiver<Option<Arc<RawValue>>>,
+        is_public: bool,
+    ) -> (Self, watch::Receiver<usize>) {
+        let (looks, count) = watch::channel(0);
+        let (looks, places) = (Arc::new(looks), Arc::new(Semaphore::new(MAX_LIVE)));
+        (Self { shown, looks, is_public, places }, count)
+    }
+
+    /// What is shown now, once it is put together: `null` if that takes too long.
+    pub(super) fn document(&self) -> Answer {
+        let (mut shown, look) = (self.shown.clone(), Look::begin(&self.looks));
+        Answer::Live(Box::pin(stream::once(async move {
+            let is_there = timeout(PUT_TOGETHER, shown.wait_for(Option::is_some)).await;
+            let document = is_there.ok().and_then(Result::ok).and_then(|shown| shown.clone());
+            drop(look);
+            Bytes::from(document.map_or_else(|| "null\n".to_owned(), |document| format!("{document}\n")))
+        })))
     }
 
     /// What is shown, and each time that it changes again. `None` if too many are watching.
@@ -53,15 +74,32 @@ impl Source {
         shown.mark_changed();
         let until = Instant::now().checked_add(LASTS)?;
         let first = Some(Bytes::from_static(AGAIN.as_bytes()));
-        let state = Watching { shown, until, first, _place: place };
+        let state = Watching { shown, until, first, _look: Look::begin(&self.looks), _place: place };
         Some(Answer::Live(Box::pin(stream::unfold(state, Watching::next))))
     }
 }
 
+/// Somebody looks, as long as this is there.
+struct Look(Arc<watch::Sender<usize>>);
+
+impl Look {
+    fn begin(looks: &Arc<watch::Sender<usize>>) -> Self {
+        looks.send_modify(|count| *count = count.saturating_add(1));
+        Self(Arc::clone(looks))
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
 struct Watching {
-    shown: watch::Receiver<Arc<RawValue>>,
+    shown: watch::Receiver<Option<Arc<RawValue>>>,
     until: Instant,
     first: Option<Bytes>,
+    _look: Look,
     _place: OwnedSemaphorePermit,
 }
 
@@ -70,11 +108,15 @@ impl Watching {
         if let Some(first) = self.first.take() {
             return Some((first, self));
         }
-        let changed = timeout_at(self.until, self.shown.changed()).await;
-        changed.ok()?.ok()?;
-        // JSON as it is written here has no line breaks of its own, so that it is one line of the event.
-        let event = format!("data: {}\n\n", *self.shown.borrow_and_update());
-        Some((event.into(), self))
+        loop {
+            let changed = timeout_at(self.until, self.shown.changed()).await;
+            changed.ok()?.ok()?;
+            // JSON as it is written here has no line breaks of its own, so that it is one line of the event.
+            let shown = self.shown.borrow_and_update().clone();
+            if let Some(shown) = shown {
+                return Some((format!("data: {shown}\n\n").into(), self));
+            }
+        }
     }
 }
 
@@ -141,8 +183,8 @@ mod tests {
 
     use super::*;
 
-    fn said(document: &serde_json::Value) -> Arc<RawValue> {
-        to_raw_value(document).unwrap().into()
+    fn said(document: &serde_json::Value) -> Option<Arc<RawValue>> {
+        Some(to_raw_value(document).unwrap().into())
     }
 
     fn between<'a>(begin: &str, end: &str) -> &'a str {
@@ -181,20 +223,43 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn events_are_what_is_shown_now_and_each_change_until_the_stream_ends() {
         let (show, shown) = watch::channel(said(&json!({ "block": 1 })));
-        let source = Source::new(shown, false);
+        let (source, looks) = Source::new(shown, false);
+        assert_eq!(*looks.borrow(), 0);
         let Some(Answer::Live(mut events)) = source.events() else { panic!("there is a place") };
+        assert_eq!(*looks.borrow(), 1);
         assert_eq!(events.next().await.unwrap(), AGAIN);
         assert_eq!(events.next().await.unwrap(), "data: {\"block\":1}\n\n");
-        // A line break in what a peer says ends no line.
+        // A line break in what a peer says ends no line. What is not there is not shown.
+        show.send_replace(None);
         show.send_replace(said(&json!({ "says": "a\n\ndata: b" })));
         assert_eq!(events.next().await.unwrap(), "data: {\"says\":\"a\\n\\ndata: b\"}\n\n");
         assert_eq!(events.next().await, None, "nothing changes: it ends, and the browser asks again");
+        drop(events);
+        assert_eq!(*looks.borrow(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_once_waits_until_it_is_put_together_and_not_for_ever() {
+        let (show, shown) = watch::channel(None);
+        let (source, mut looks) = Source::new(shown, false);
+        let Answer::Live(mut document) = source.document() else { panic!("it may have to wait") };
+        let put_together = async {
+            looks.wait_for(|count| *count == 1).await.unwrap();
+            show.send_replace(said(&json!({ "block": 1 })));
+        };
+        let (got, ()) = tokio::join!(document.next(), put_together);
+        assert_eq!(got.unwrap(), "{\"block\":1}\n");
+        assert_eq!(*looks.borrow(), 0, "it looks no more");
+        assert_eq!(document.next().await, None);
+        show.send_replace(None);
+        let Answer::Live(mut document) = source.document() else { panic!("it may have to wait") };
+        assert_eq!(document.next().await.unwrap(), "null\n");
     }
 
     #[test]
     fn so_many_pages_are_kept_up_to_date_and_no_more() {
         let (_show, shown) = watch::channel(said(&json!(null)));
-        let source = Source::new(shown, false);
+        let (source, _looks) = Source::new(shown, false);
         let mut open: Vec<_> = (0..MAX_LIVE).filter_map(|_| source.events()).collect();
         assert_eq!((open.len(), source.events().is_none()), (MAX_LIVE, true));
         open.pop();

@@ -116,9 +116,9 @@ fn answer<B>(request: &Request<B>, status: &Status, is_loopback: bool) -> Respon
             let shown = status.page().filter(|page| page.is_public || (is_loopback && is_own_name(host)));
             match (path, shown) {
                 ("/", Some(_)) => page(),
-                ("/page.json", Some(page)) => json(StatusCode::OK, format!("{}\n", *page.shown.borrow())),
+                ("/page.json", Some(page)) => live("application/json", page.document()),
                 ("/page/events", Some(page)) => match page.events() {
-                    Some(events) => live(events),
+                    Some(events) => live("text/event-stream", events),
                     None => {
                         let words = "as many pages as can be are open\n".to_owned();
                         let mut response = text(StatusCode::SERVICE_UNAVAILABLE, words);
@@ -142,10 +142,11 @@ fn page() -> Response<Answer> {
     response
 }
 
-fn live(events: Answer) -> Response<Answer> {
+/// What comes bit by bit, or only after a while.
+fn live(kind: &'static str, answer: Answer) -> Response<Answer> {
     let mut response = text(StatusCode::OK, String::new());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    *response.body_mut() = events;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    *response.body_mut() = answer;
     response
 }
 
@@ -157,11 +158,7 @@ fn health(status: &Status) -> Response<Answer> {
 }
 
 fn document(code: StatusCode, document: &serde_json::Value) -> Response<Answer> {
-    json(code, format!("{document:#}\n"))
-}
-
-fn json(code: StatusCode, document: String) -> Response<Answer> {
-    let mut response = text(code, document);
+    let mut response = text(code, format!("{document:#}\n"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -179,7 +176,6 @@ fn text(code: StatusCode, text: String) -> Response<Answer> {
 #[cfg(test)]
 mod tests {
     use coxswain_rules::units::UnixTime;
-    use serde_json::value::to_raw_value;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         sync::oneshot,
@@ -239,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_page_is_for_this_machine_unless_somebody_says_otherwise() {
-        let shown = || tokio::sync::watch::channel(to_raw_value(&json!({ "block": 7 })).unwrap().into()).1;
+        let shown = || tokio::sync::watch::channel(None).1;
         let get = |host: &'static str, path: &str| {
             Request::builder().uri(path).header(HOST, host).body(()).unwrap()
         };
@@ -259,8 +255,6 @@ mod tests {
         }
         let response = answer(&get("localhost", "/"), &own, true);
         assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], POLICY);
-        let (_, json) = of_request(&get("localhost", "/page.json"), &own, true);
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), json!({ "block": 7 }));
     }
 
     #[tokio::test]
