@@ -51,23 +51,24 @@ pub(super) struct Distinct {
     pub(super) frame: Arc<[u8]>,
 }
 
-/// Fingerprints, the oldest of which are forgotten.
+/// Fingerprints, the oldest of which are forgotten. They are so few that they are looked through: a set beside
+/// them would take more than their own memory again.
 #[derive(Default)]
-pub(super) struct Seen<const MOST: usize> {
-    set: BTreeSet<[u8; 32]>,
-    order: VecDeque<[u8; 32]>,
-}
+pub(super) struct Seen<const MOST: usize>(VecDeque<[u8; 32]>);
 
 impl<const MOST: usize> Seen<MOST> {
+    fn contains(&self, fingerprint: &[u8; 32]) -> bool {
+        self.0.contains(fingerprint)
+    }
+
     pub(super) fn insert(&mut self, fingerprint: [u8; 32]) {
-        if self.set.insert(fingerprint) {
-            self.order.push_back(fingerprint);
+        if self.contains(&fingerprint) {
+            return;
         }
-        if self.order.len() > MOST
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.set.remove(&oldest);
+        if self.0.len() >= MOST {
+            self.0.pop_front();
         }
+        self.0.push_back(fingerprint);
     }
 }
 
@@ -93,7 +94,7 @@ impl Topic {
 
 impl Author {
     pub(super) fn has_seen(&self, fingerprint: &[u8; 32]) -> bool {
-        self.counted.set.contains(fingerprint) || self.others.set.contains(fingerprint)
+        self.counted.contains(fingerprint) || self.others.contains(fingerprint)
     }
 
     /// Whether a period is before the last two. It was forgotten, so that nothing of it can be counted any more.
@@ -146,6 +147,18 @@ impl Author {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_oldest_fingerprints_are_forgotten_when_there_are_too_many() {
+        let mut seen = Seen::<4>::default();
+        for byte in [1, 2, 3, 4, 4] {
+            seen.insert([byte; 32]);
+        }
+        assert!(seen.contains(&[1; 32]), "the last that there is room for");
+        seen.insert([5; 32]);
+        assert!(!seen.contains(&[1; 32]), "the first that there is none for");
+        assert!((2..=5).all(|byte| seen.contains(&[byte; 32])));
+    }
 
     /// An author that names two periods far ahead has no quota left of the one that runs, rather than one without end.
     #[test]
