@@ -128,7 +128,8 @@ impl Devnet {
         let at = ("127.0.0.1", self.base + 20 + u16::from(number));
         // A node that starts doesn't listen yet.
         let Ok(mut stream) = TcpStream::connect(at) else { return String::new() };
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        // What the node has to put together first has no length: by 1.1 it would come in chunks.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.split_once("\r\n\r\n").unwrap().1.to_owned()
