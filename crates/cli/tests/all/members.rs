@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,9 +19,15 @@ use coxswain_protocol::{
 };
 use coxswain_rules::{Action, Amount, KeyHash, MovingFundsProposal, Proposal, RedemptionProposal};
 use coxswain_testkit::{DepositSpec, FaultyEndpoint, Reply, World, standard_scripts};
-use tokio::task::yield_now;
+use tokio::{
+    task::yield_now,
+    time::{sleep, timeout},
+};
 
-use crate::fleet::{self, Fleet, Member, Plan, operator};
+use crate::fleet::{
+    self, Fleet, Member, PATIENCE, Plan, operator,
+    status::{asked, free},
+};
 
 const HOSTILE: u8 = 4;
 const HONEST: [u8; 3] = [1, 2, 3];
@@ -31,8 +38,8 @@ fn flood_time() -> Duration {
 }
 
 /// Three processes and a hostile member of one wallet that has something to do. Each process has two servers, so that what
-/// follows from a block is no server's word alone.
-async fn begin() -> (Fleet, KeyHash, Vec<FaultyEndpoint>) {
+/// follows from a block is no server's word alone. Gives where the processes say how they are, too.
+async fn begin() -> (Fleet, KeyHash, BTreeMap<u8, SocketAddr>, Vec<FaultyEndpoint>) {
     let mut world = World::start().await.unwrap();
     let wallet = world.wallet(1).await.unwrap();
     world.reveal(&wallet, DepositSpec::default()).await.unwrap();
@@ -44,8 +51,26 @@ async fn begin() -> (Fleet, KeyHash, Vec<FaultyEndpoint>) {
         plan.ethereum.insert(number, vec![world.chain.endpoint(), server.url().to_string()]);
         servers.push(server);
     }
-    let fleet = Fleet::start(world, &[wallet.public_key().0], plan).await;
-    (fleet, wallet.key_hash(), servers)
+    let mut fleet = Fleet::new(world, &[wallet.public_key().0], plan).await;
+    let statuses = BTreeMap::from(HONEST.map(|number| (number, free())));
+    for (number, at) in &statuses {
+        fleet.run(*number, &[("COXSWAIN_STATUS__LISTEN", &at.to_string())]);
+    }
+    fleet.taken().await;
+    (fleet, wallet.key_hash(), statuses, servers)
+}
+
+/// Waits until so many messages have come to each of the processes.
+async fn heard(statuses: &BTreeMap<u8, SocketAddr>, wanted: u64) {
+    let line = format!("performance_message_received_total {wanted}");
+    let all = async {
+        for at in statuses.values() {
+            while !asked(*at, "/metrics").await.is_some_and(|(_, page)| page.lines().any(|it| it == line)) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    assert!(timeout(PATIENCE, all).await.is_ok(), "never {line}");
 }
 
 /// Runs a window in which the hostile member says these things at the first block, and gives what the others came to.
@@ -94,7 +119,7 @@ fn blame(results: &BTreeMap<u8, Arc<WindowResult>>, name: &str, expected: impl F
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_all_and_blames_it_alone() {
-    let (mut fleet, wallet, _servers) = begin().await;
+    let (mut fleet, wallet, _statuses, _servers) = begin().await;
     let (hostile, _heard) = Member::join(&fleet, HOSTILE, &HONEST, true).await;
     hostile.linked(&HONEST).await;
     let leads = |it: &coxswain_protocol::Assignment| it.leader == operator(HOSTILE);
@@ -155,7 +180,7 @@ async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_49_a_leader_that_tells_some_one_thing_and_others_another_is_seen_through_by_all() {
-    let (mut fleet, wallet, _servers) = begin().await;
+    let (mut fleet, wallet, statuses, _servers) = begin().await;
     // With the same key, it stands in two places, each of which knows one of the others.
     let (left, _heard) = Member::join(&fleet, HOSTILE, &[1], false).await;
     let (right, _also_heard) = Member::join(&fleet, HOSTILE, &[2], false).await;
@@ -164,7 +189,12 @@ async fn inc_49_a_leader_that_tells_some_one_thing_and_others_another_is_seen_th
     let window = fleet.until_next(wallet, |it| it.leader == operator(HOSTILE)).await;
     let one = left.envelope(&fleet, wallet, window, redemption(1_000), 1);
     let other = right.envelope(&fleet, wallet, window, redemption(2_000), 1);
-    let results = run(&mut fleet, wallet, window, [(&left, one), (&right, other)]).await;
+    fleet.mine(1).await;
+    left.say(wallet, &one);
+    right.say(wallet, &other);
+    // One of them takes two steps to some.
+    heard(&statuses, 2).await;
+    let results = run(&mut fleet, wallet, window, []).await;
     let equivocates =
         |kind: &FaultKind| matches!(kind, FaultKind::LeaderMistake(Mistake::Equivocation { .. }));
     for result in results.values() {
@@ -187,7 +217,7 @@ fn memory(pid: u32) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_18_a_member_that_floods_keeps_nobody_from_hearing_the_leader_in_that_window() {
-    let (mut fleet, wallet, _servers) = begin().await;
+    let (mut fleet, wallet, _statuses, _servers) = begin().await;
     let (hostile, _heard) = Member::join(&fleet, HOSTILE, &HONEST, true).await;
     hostile.linked(&HONEST).await;
     let window = fleet.until_next(wallet, |it| it.leader != operator(HOSTILE)).await;
