@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 comma := ,
-.PHONY: help demo world devnet man release package deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests check-image lint snapshots bindings explorer-bundle rules sbom check-bindings contracts forge clean
+.PHONY: help demo world devnet man release package deploy verify-deployment test test-contracts test-rust test-peers fuzz soak audit bench check-manifests check-image lint snapshots bindings explorer-bundle rules sbom check-bindings contracts validator forge clean
 
 NODE_MIN := 20
 RUST_MIN := 1.94.1
@@ -22,25 +22,29 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Try it
-demo: contracts ## Validate ten real proposals against the real Bridge on a local chain
-	@echo "building the demo (minutes at first, seconds afterwards)" >&2
-	@cargo build --locked --package coxswain-demo --bin coxswain-demo
-	@cargo run --quiet --locked --package coxswain-demo --bin coxswain-demo
+# Builds what one only tries, and beside it the contracts: $(call tried,WHAT,FLAGS). Shares are slow as tools/try.toml has it.
+define tried
+@echo "building the $(1) (minutes at first, seconds afterwards)" >&2
+@$(MAKE) --no-print-directory validator & contracts=$$!; cargo build --locked $(if $(SHARES),,--config tools/try.toml) $(2); wait $$contracts
+endef
+TRIED := $${CARGO_TARGET_DIR:-target}/debug
+
+demo: $(TOOLS) ## Validate ten real proposals against the real Bridge on a local chain
+	$(call tried,demo,--package coxswain-demo --bin coxswain-demo)
+	@$(TRIED)/coxswain-demo
 
 WORLD_FLAGS ?=
-world: contracts ## Run a world to try everything in, until Ctrl-C: chains, wallets, deposits, redemptions (WORLD_FLAGS=--once tries it out)
-	@echo "building the world (minutes at first, seconds afterwards)" >&2
-	@cargo build --locked --package coxswain-demo --package coxswain-cli --bin coxswain-world --bin coxswain
-	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-world $(WORLD_FLAGS)
+world: $(TOOLS) ## Run a world to try everything in, until Ctrl-C: chains, wallets, deposits, redemptions (WORLD_FLAGS=--once tries it out)
+	$(call tried,world,--package coxswain-demo --package coxswain-cli --bin coxswain-world --bin coxswain)
+	@exec $(TRIED)/coxswain-world $(WORLD_FLAGS)
 
 DEVNET_FLAGS ?=
 SHARES ?=
-devnet: contracts ## Run five nodes of a wallet and a maintainer on local chains, until Ctrl-C, with a page that shows them (SHARES=1: they sign with shares; DEVNET_FLAGS=--help)
-	@echo "building the devnet (minutes at first, seconds afterwards)" >&2
-	@cargo build --locked --package coxswain-demo --package coxswain-cli \
+devnet: $(TOOLS) ## Run five nodes of a wallet and a maintainer on local chains, until Ctrl-C, with a page that shows them (SHARES=1: they sign with shares; DEVNET_FLAGS=--help)
+	$(call tried,devnet,--package coxswain-demo --package coxswain-cli \
 		--features coxswain-demo/devnet$(if $(SHARES),$(comma)coxswain-cli/threshold) \
-		--bin coxswain-devnet --bin coxswain-world --bin coxswain
-	@exec $${CARGO_TARGET_DIR:-target}/debug/coxswain-devnet $(if $(SHARES),--shares) $(DEVNET_FLAGS)
+		--bin coxswain-devnet --bin coxswain-world --bin coxswain)
+	@exec $(TRIED)/coxswain-devnet $(if $(SHARES),--shares) $(DEVNET_FLAGS)
 
 ##@ Ship it
 man: $(TOOLS) ## Write the man pages to target/man
@@ -184,8 +188,12 @@ check-bindings: contracts ## Fail when an ABI snapshot, or docs/rules.md, is sta
 	@node tools/rules.mjs --check
 
 contracts: $(NPM)
-	@test -d out || echo "compiling the contracts (a minute or two at first)" >&2
+	@test -d out/Deploy.s.sol || echo "compiling the contracts (a minute or two at first)" >&2
 	@$(FORGE) build --quiet
+
+# What runs on a local chain, without the tests and scripts, which take a minute.
+validator: $(NPM)
+	@$(FORGE) build --quiet contracts test/doubles/EasyRelay.sol
 
 forge: contracts # For audit/: build what it judges, and say where forge is
 	@realpath "$$(command -v $(FORGE))"
