@@ -341,3 +341,82 @@ impl EventLog {
         self.new_wallets.sort_by_key(|event| event.at);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::B256;
+
+    use super::*;
+
+    fn extent(from_block: u64, searched: u64, unsettled: u64, told: Option<(u64, u64)>) -> Extent {
+        Extent {
+            from_block: BlockNumber(from_block),
+            searched: BlockNumber(searched),
+            unsettled: BlockNumber(unsettled),
+            told_by_one: told.map(|(first, last)| (BlockNumber(first), BlockNumber(last))),
+        }
+    }
+
+    fn log(extent: Extent) -> EventLog {
+        EventLog { extent, ..EventLog::new(Address::ZERO, extent.from_block) }
+    }
+
+    fn range(first: u64, last: u64) -> RangeInclusive<BlockNumber> {
+        BlockNumber(first)..=BlockNumber(last)
+    }
+
+    #[test]
+    fn what_one_server_told_reaches_from_the_first_such_block_to_the_last() {
+        let mut log = log(extent(100, 100, 200, None));
+        assert!(!log.is_word());
+        log.told_by_one(&range(150, 160));
+        log.told_by_one(&range(120, 130));
+        log.told_by_one(&range(140, 145));
+        assert!(log.is_word());
+        assert_eq!(log.extent(), extent(100, 100, 200, Some((120, 160))));
+    }
+
+    #[test]
+    fn what_is_told_again_is_no_more_one_servers_word_block_by_block() {
+        let mut log = log(extent(100, 100, 200, Some((120, 160))));
+        log.told_again_to(BlockNumber(130));
+        assert_eq!(log.extent().told_by_one, Some((BlockNumber(131), BlockNumber(160))));
+        log.told_again_to(BlockNumber(159));
+        assert_eq!(log.extent().told_by_one, Some((BlockNumber(160), BlockNumber(160))));
+        log.told_again_to(BlockNumber(160));
+        assert!(!log.is_word());
+    }
+
+    #[test]
+    fn what_one_server_told_counts_as_unread_from_its_first_block_on() {
+        let mut told = log(extent(100, 100, 200, Some((120, 160))));
+        told.unread_told_by_one();
+        assert_eq!(told.extent(), extent(100, 100, 120, Some((120, 160))));
+        // Nothing is read by it that wasn't.
+        let mut unread = log(extent(100, 100, 110, Some((120, 160))));
+        unread.unread_told_by_one();
+        assert_eq!(unread.extent(), extent(100, 100, 110, Some((120, 160))));
+        let mut agreed = log(extent(100, 50, 200, None));
+        agreed.unread_told_by_one();
+        assert_eq!(agreed.extent(), extent(100, 50, 200, None));
+    }
+
+    #[test]
+    fn what_one_server_told_of_before_the_first_block_wanted_goes() {
+        let registered = |block: u64| NewWallet {
+            at: Position { block: BlockNumber(block), index: 0 },
+            ecdsa_wallet_id: B256::ZERO,
+            wallet: KeyHash([1; 20]),
+        };
+        let mut both = log(extent(100, 50, 200, Some((60, 160))));
+        both.new_wallets = vec![registered(99), registered(100)];
+        both.unread_told_by_one();
+        assert_eq!(both.extent(), extent(100, 100, 100, Some((100, 160))));
+        assert_eq!(both.new_wallets, [registered(100)]);
+        let mut earlier = log(extent(100, 50, 200, Some((60, 99))));
+        earlier.new_wallets = vec![registered(99), registered(100)];
+        earlier.unread_told_by_one();
+        assert_eq!(earlier.extent(), extent(100, 100, 200, None));
+        assert_eq!(earlier.new_wallets, [registered(100)]);
+    }
+}
