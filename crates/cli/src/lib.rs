@@ -20,6 +20,8 @@ pub mod page;
 pub mod propose;
 #[cfg(feature = "node")]
 pub mod prove;
+#[cfg(all(feature = "node", feature = "proven"))]
+pub mod replay;
 pub mod report;
 #[cfg(unix)]
 pub mod share;

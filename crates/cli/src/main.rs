@@ -212,7 +212,7 @@ async fn answer(command: Command) -> eyre::Result<Answer> {
         }
         #[cfg(all(feature = "node", feature = "proven"))]
         Command::Replay(arguments) => {
-            let report = coxswain_cli::history::replay(&arguments, env::vars_os().collect());
+            let report = coxswain_cli::replay::replay(&arguments, env::vars_os().collect());
             journal(arguments.json, "whether the verdict is the same", report)?
         }
         #[cfg(feature = "node")]
