@@ -69,7 +69,7 @@ async fn heard(statuses: &BTreeMap<u8, SocketAddr>, wanted: u64) {
     };
     let all = async {
         for at in statuses.values() {
-            while !asked(*at, "/metrics").await.is_some_and(|(_, page)| counted(&page) >= wanted) {
+            while asked(*at, "/metrics").await.is_none_or(|(_, page)| counted(&page) < wanted) {
                 sleep(Duration::from_millis(50)).await;
             }
         }
