@@ -16,7 +16,6 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -35,7 +34,7 @@ use coxswain_protocol::{
 use coxswain_rules::{KeyHash, units::BlockNumber};
 use coxswain_service::journal::{FactKey, Reader};
 pub(crate) use coxswain_testkit::keystore;
-use coxswain_testkit::{BitcoinServer, PASSWORD, Reply, Serving, Wallet, World, write_private};
+use coxswain_testkit::{BitcoinServer, PASSWORD, Reply, Serving, Wallet, World, free_port, write_private};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -47,11 +46,6 @@ const HOUR: u64 = 3600;
 pub(crate) const NETWORK: WindowParameters = WindowParameters::LOCAL;
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
-
-/// A free port of this machine, as good as one can tell.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 pub(crate) fn identity(number: u8) -> Identity {
     Identity::from_secret([number; 32]).unwrap()
@@ -275,7 +269,7 @@ impl Fleet {
         let electrum = BitcoinServer::electrum(&world.bitcoin, serving, |_, _| Reply::Forward).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         write_private(&folder.path().join("password"), PASSWORD).unwrap();
-        let ports = (1..=plan.operators).map(|number| (number, port())).collect();
+        let ports = (1..=plan.operators).map(|number| (number, free_port().unwrap())).collect();
         let (wallets, nodes) = (wallets.to_vec(), BTreeMap::new());
         let fleet =
             Self { world, electrum, folder, plan, wallets, ports, endpoints, nodes, height: next - 1 };

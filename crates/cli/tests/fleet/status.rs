@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use coxswain_testkit::free_port;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,7 +13,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{PATIENCE, port};
+use super::PATIENCE;
 
 /// Asks a node how it is.
 pub(crate) async fn asked(at: SocketAddr, path: &str) -> Option<(u16, String)> {
@@ -56,5 +57,5 @@ pub(crate) async fn until(at: SocketAddr, code: u16, wanted: &[(&str, &str)]) ->
 
 /// Where a node may say how it is: an address of this machine that is free.
 pub(crate) fn free() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port()).into()
+    (Ipv4Addr::LOCALHOST, free_port().unwrap()).into()
 }

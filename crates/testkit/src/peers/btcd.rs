@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use super::{free_port, tool, until};
-use crate::{Error, Regtest};
+use super::{tool, until};
+use crate::{Error, Regtest, free_port};
 
 /// How many blocks are handed over at once.
 const BLOCKS: usize = 50;

@@ -22,8 +22,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Btcd, free_port, tool, until};
-use crate::{Error, Regtest, http};
+use super::{Btcd, tool, until};
+use crate::{Error, Regtest, free_port, http};
 
 /// A server of its own, which ends when it is dropped.
 #[derive(Debug)]

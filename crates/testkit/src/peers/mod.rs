@@ -5,12 +5,7 @@
 mod btcd;
 mod electrumx;
 
-use std::{
-    io,
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -24,11 +19,6 @@ const POLL: Duration = Duration::from_millis(20);
 /// A program that `make test-peers` installs.
 fn tool(path: &str) -> PathBuf {
     root().join("target/tools").join(path)
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Waits until it is so.
