@@ -16,7 +16,7 @@
 /// tBTC's Bridge: the parts that are read, awaited or called.
 pub mod bridge {
     alloy::sol!(
-        #[sol(rpc, all_derives)]
+        #[sol(all_derives)]
         Bridge,
         "abi/Bridge.json"
     );
@@ -33,7 +33,7 @@ pub mod bridge {
 /// What authorised maintainers send SPV proofs through: it refunds their gas.
 pub mod maintainer_proxy {
     alloy::sol!(
-        #[sol(rpc, all_derives)]
+        #[sol(all_derives)]
         MaintainerProxy,
         "abi/MaintainerProxy.json"
     );
@@ -42,13 +42,13 @@ pub mod maintainer_proxy {
 /// What knows Bitcoin's difficulty, and the proxy that refunds the gas of telling it.
 pub mod relay {
     alloy::sol!(
-        #[sol(rpc, all_derives)]
+        #[sol(all_derives)]
         LightRelay,
         "abi/LightRelay.json"
     );
 
     alloy::sol!(
-        #[sol(rpc, all_derives)]
+        #[sol(all_derives)]
         LightRelayMaintainerProxy,
         "abi/LightRelayMaintainerProxy.json"
     );
@@ -57,7 +57,7 @@ pub mod relay {
 /// Our validator: its structs, its calls, and what it rejects with.
 pub mod validator {
     alloy::sol!(
-        #[sol(rpc, all_derives)]
+        #[sol(all_derives)]
         WalletProposalValidator,
         "abi/WalletProposalValidator.json"
     );

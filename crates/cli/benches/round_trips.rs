@@ -119,7 +119,7 @@ impl Counted<'_> {
         let run = self.start();
         let validator = ProposalValidator::new(endpoint.clone(), ANVIL, self.validator);
         let (_, named) = Chain::new(ANVIL).named(&endpoint, BlockSelector::Latest).await.unwrap();
-        let bridge = *self.world.bridge.address();
+        let bridge = self.world.bridge.address();
         let events =
             EventReader::new(endpoint, EventLog::new(bridge, BlockNumber(0)), Parameters::LOCAL.final_depth);
         events.follow(named.header.block()).await.unwrap();

@@ -45,7 +45,7 @@ async fn demo() -> Result<ExitCode> {
             rpc_url: vec![scene.world.chain.url()],
             network: None,
             validator: Some(validator),
-            bridge: Some(*scene.world.bridge.address()),
+            bridge: Some(scene.world.bridge.address()),
             asking: AskingArguments::default(),
         },
         bitcoin: BitcoinArguments {

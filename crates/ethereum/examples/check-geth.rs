@@ -35,7 +35,7 @@ impl Observer for Twin {
         case: &Case,
         said: &ContractVerdict,
     ) {
-        let bridge = *scene.world.bridge.address();
+        let bridge = scene.world.bridge.address();
         let now = match self.now.take() {
             Some(now) if now.0 == at => now,
             _ => {

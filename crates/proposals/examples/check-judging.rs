@@ -47,7 +47,7 @@ impl Peers {
         let world = World::start().await.unwrap().with_node(node).await.unwrap();
         let validator = world.validator;
         let ethereum = Endpoints::new(world.chain.url()).unwrap();
-        let log = EventLog::new(*world.bridge.address(), BlockNumber(0));
+        let log = EventLog::new(world.bridge.address(), BlockNumber(0));
         let events = EventReader::new(ethereum, log, NETWORK.final_depth);
         Self { world, validator, events, raised: BTreeSet::new() }
     }

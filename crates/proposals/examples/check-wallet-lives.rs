@@ -44,7 +44,7 @@ impl Peers {
         let validator = ProposalValidator::new(ethereum.clone(), CHAIN, address);
         let events = EventReader::new(
             ethereum,
-            EventLog::new(*world.bridge.address(), BlockNumber(0)),
+            EventLog::new(world.bridge.address(), BlockNumber(0)),
             NETWORK.final_depth,
         );
         Self { world, server, validator, events, memories: BTreeMap::new() }
@@ -112,7 +112,7 @@ impl Peers {
     /// That the Bridge knows the wallet's main UTXO, and Bitcoin has it unspent.
     async fn assert_main_utxo(&self, wallet: &Wallet) {
         let main_utxo = self.world.main_utxo(wallet);
-        let record = self.world.bridge.wallets(wallet.key_hash().into()).call().await.unwrap();
+        let record = self.world.record(wallet.key_hash()).await.unwrap();
         assert_eq!(record.mainUtxoHash, main_utxo.as_ref().map(main_utxo_hash).unwrap_or_default());
     }
 }

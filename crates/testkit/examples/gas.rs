@@ -2,7 +2,10 @@
 //! run. Every call is a transaction of its own, so that all storage is cold; what a transaction costs before it runs is
 //! taken off. One line a call: name, ours, deployed.
 
-use alloy::{primitives::Address, providers::Provider, rpc::types::TransactionRequest};
+use alloy::{
+    primitives::Address,
+    rpc::types::{TransactionReceipt, TransactionRequest},
+};
 use coxswain_ethereum::calldata;
 use coxswain_rules::{Action, Amount, Case, RedemptionProposal, Subject};
 use coxswain_testkit::{DepositSpec, Scene, TestChain, World, deployed_validator, standard_scripts, sweep};
@@ -66,8 +69,7 @@ async fn gas(world: &World, validator: Address, case: &Case) -> Result<u64> {
         .to(validator)
         .input(input.into())
         .gas_limit(15_000_000);
-    let receipt: alloy::rpc::types::TransactionReceipt =
-        world.chain.provider().client().request("eth_sendTransactionSync", (request,)).await?;
+    let receipt: TransactionReceipt = world.chain.rpc().ask("eth_sendTransactionSync", (request,)).await?;
     if !receipt.status() {
         return Err(format!("{validator} rejects {:?}", case.action()).into());
     }

@@ -107,7 +107,7 @@ impl World {
         self.settle().await?;
         let main_utxo = convert::utxo(self.main_utxo(wallet));
         let (info, proof) = (convert::info(transaction.into()), spv_proof(&block, 1)?);
-        let (from, bridge, key_hash) = (self.governance, *self.bridge.address(), wallet.key_hash());
+        let (from, bridge, key_hash) = (self.governance, self.bridge.address(), wallet.key_hash());
         match action {
             Action::Heartbeat => return Ok(()),
             Action::DepositSweep => {
@@ -275,7 +275,7 @@ impl World {
         self.settle().await?;
         if self.proves {
             let call = call(convert::info((&transaction).into()), spv_proof(&block, 1)?);
-            self.chain.send(self.governance, *self.bridge.address(), &call).await?;
+            self.chain.send(self.governance, self.bridge.address(), &call).await?;
         }
         Ok(transaction)
     }

@@ -1,31 +1,33 @@
 //! A local Ethereum chain: a real anvil of its own, whose accounts need no keys and whose time moves on command.
 
-use std::{env, path::PathBuf, time::SystemTime};
-
-use alloy::{
-    eips::BlockNumberOrTag,
-    node_bindings::{Anvil, AnvilInstance},
-    primitives::{Address, Bytes, TxKind, U256},
-    providers::{DynProvider, Provider, ProviderBuilder, ext::AnvilApi},
-    rpc::types::{TransactionReceipt, TransactionRequest, anvil::ReorgOptions},
-    sol_types::{SolCall, SolValue},
-    transports::http::reqwest::Url,
+use std::{
+    env,
+    io::BufReader,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::SystemTime,
 };
 
+use alloy::{
+    primitives::{Address, Bytes, TxKind, U64, U256},
+    rpc::types::{Header, TransactionReceipt, TransactionRequest},
+    sol_types::{SolCall, SolValue},
+};
 use flate2::read::GzDecoder;
-use serde_json::{Map, Value};
+use reqwest::Url;
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    Error,
+    Error, Rpc,
     artifacts::{self, root},
     bytecode,
+    process::{Process, read_until},
 };
 
 /// Gas enough for any transaction here: half a block.
 const GAS_LIMIT: u64 = 15_000_000;
-/// Milliseconds: many chains may start at once on a busy machine.
-const STARTUP_TIMEOUT: u64 = 60_000;
 /// Who gets the fees of blocks that replace others.
 const OTHER_COINBASE: Address = Address::repeat_byte(0xc0);
 /// In wei.
@@ -43,10 +45,13 @@ pub struct ChainState {
 /// A chain that ends when it is dropped.
 #[derive(Debug)]
 pub struct TestChain {
-    anvil: AnvilInstance,
+    // Ends before its states are removed.
+    _process: Process,
     /// Where anvil keeps the states of old blocks, gigabytes after an hour. It would leave them in the user's home.
     _states: TempDir,
-    provider: DynProvider,
+    url: Url,
+    accounts: Vec<Address>,
+    rpc: Rpc,
 }
 
 impl TestChain {
@@ -59,17 +64,17 @@ impl TestChain {
 
     /// Likewise, on this port; 0 is a free one.
     pub fn start_at(port: u16) -> Result<Self, Error> {
-        Self::spawn(Anvil::prague, port)
+        Self::spawn("prague", port, &[])
     }
 
     /// Starts a chain before Prague, whose headers have no `requestsHash` yet.
     pub fn start_before_prague() -> Result<Self, Error> {
-        Self::spawn(Anvil::cancun, 0)
+        Self::spawn("cancun", 0, &[])
     }
 
     /// Starts a chain after Osaka, which caps the gas of a transaction, and has new opcodes and prices.
     pub fn start_after_osaka() -> Result<Self, Error> {
-        Self::spawn(|anvil| anvil.args(["--hardfork", "osaka"]), 0)
+        Self::spawn("osaka", 0, &[])
     }
 
     /// Starts a chain that says it is mainnet, and whose first block is this many seconds old.
@@ -79,50 +84,73 @@ impl TestChain {
     pub fn start_as_mainnet(seconds: u64) -> Result<Self, Error> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let at = now.unwrap_or_default().as_secs().saturating_sub(seconds);
-        Self::spawn(|anvil| anvil.prague().chain_id(1).args(["--timestamp".to_owned(), at.to_string()]), 0)
+        Self::spawn("prague", 0, &["--chain-id", "1", "--timestamp", &at.to_string()])
     }
 
-    fn spawn(hardfork: impl FnOnce(Anvil) -> Anvil, port: u16) -> Result<Self, Error> {
+    fn spawn(hardfork: &str, port: u16, more: &[&str]) -> Result<Self, Error> {
         let path = anvil_path()?;
+        let failed = |what: String| Error::Anvil { path: path.clone(), what };
         let states = TempDir::new()?;
-        let anvil = hardfork(Anvil::at(&path))
-            .port(port)
-            .auto_impersonate()
-            .arg("--no-request-size-limit")
-            .arg("--cache-path")
+        let mut process = Command::new(&path)
+            .args(["--hardfork", hardfork, "--port", &port.to_string()])
+            .args(["--auto-impersonate", "--no-request-size-limit", "--cache-path"])
             .arg(states.path())
-            .timeout(STARTUP_TIMEOUT)
-            .try_spawn()
-            .map_err(|source| Error::Anvil { path, source })?;
-        let provider =
-            ProviderBuilder::new().disable_recommended_fillers().connect_http(anvil.endpoint_url()).erased();
-        Ok(Self { anvil, _states: states, provider })
+            .args(more)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map(Process)
+            .map_err(|error| failed(error.to_string()))?;
+        let mut stdout = BufReader::new(process.0.stdout.take().ok_or(Error::Absent("standard output"))?);
+        // It lists its accounts, "(0) 0xf39F… (10000 ETH)", and later their keys, before it listens. What it says after that goes
+        // nowhere.
+        let mut accounts = Vec::new();
+        let listens = |line: &str| {
+            if line.starts_with('(') {
+                accounts.extend(line.split_whitespace().nth(1).and_then(|word| word.parse::<Address>().ok()));
+            }
+            line.strip_prefix("Listening on ")?.trim().parse::<SocketAddr>().ok()
+        };
+        let listens = read_until(&mut stdout, listens).map_err(|error| failed(error.to_string()))?;
+        let url = format!("http://localhost:{}", listens.map_err(failed)?.port());
+        let url: Url = url.parse().map_err(|_| Error::Absent("URL of anvil"))?;
+        let rpc = Rpc::new(url.clone());
+        Ok(Self { _process: process, _states: states, url, accounts, rpc })
     }
 
     /// Where the chain is reached over HTTP, as a person writes it.
     pub fn endpoint(&self) -> String {
-        self.anvil.endpoint()
+        self.url.as_str().trim_end_matches('/').to_owned()
     }
 
     /// Where the chain is reached over HTTP.
     pub fn url(&self) -> Url {
-        self.anvil.endpoint_url()
+        self.url.clone()
     }
 
     /// A way to ask the chain anything else.
-    pub fn provider(&self) -> &DynProvider {
-        &self.provider
+    pub const fn rpc(&self) -> &Rpc {
+        &self.rpc
     }
 
     /// The chain's own rich accounts, 10 of them.
     pub fn account(&self, index: usize) -> Result<Address, Error> {
-        self.anvil.addresses().get(index).copied().ok_or(Error::Absent("account with this index"))
+        self.accounts.get(index).copied().ok_or(Error::Absent("account with this index"))
+    }
+
+    /// The newest block's number.
+    ///
+    /// # Errors
+    /// None to be expected.
+    pub async fn height(&self) -> Result<u64, Error> {
+        self.rpc.number("eth_blockNumber", json!([])).await
     }
 
     /// The newest block's timestamp, in Unix seconds.
     pub async fn now(&self) -> Result<u64, Error> {
-        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
-        Ok(block.ok_or(Error::Absent("latest block"))?.header.timestamp)
+        let block: Header = self.rpc.ask("eth_getBlockByNumber", ("latest", false)).await?;
+        Ok(block.timestamp)
     }
 
     /// All that the chain knows now, but its past.
@@ -130,11 +158,10 @@ impl TestChain {
     /// # Errors
     /// When the chain doesn't answer as anvil does.
     pub async fn state(&self) -> Result<ChainState, Error> {
-        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
-        let timestamp = block.ok_or(Error::Absent("latest block"))?.header.timestamp;
-        let chain_id = self.provider.get_chain_id().await?;
+        let timestamp = self.now().await?;
+        let chain_id = self.rpc.number("eth_chainId", json!([])).await?;
         // JSON, compressed.
-        let dump: Bytes = self.provider.raw_request("anvil_dumpState".into(), ()).await?;
+        let dump: Bytes = self.rpc.ask("anvil_dumpState", json!([])).await?;
         let mut json: Value = serde_json::from_reader(GzDecoder::new(&dump[..]))
             .map_err(|_| Error::Absent("state that can be read"))?;
         let mut accounts = json.get_mut("accounts").map(Value::take).unwrap_or_default();
@@ -148,14 +175,13 @@ impl TestChain {
 
     /// Mines a block this many seconds ahead.
     pub async fn advance(&self, seconds: u64) -> Result<(), Error> {
-        self.provider.anvil_increase_time(seconds).await?;
-        self.provider.evm_mine(None).await?;
-        Ok(())
+        self.rpc.tell("evm_increaseTime", (U64::from(seconds),)).await?;
+        self.rpc.tell("evm_mine", json!([])).await
     }
 
     /// Mines this many blocks, a second apart.
     pub async fn mine(&self, blocks: u64) -> Result<(), Error> {
-        Ok(self.provider.anvil_mine(Some(blocks), None).await?)
+        self.rpc.tell("anvil_mine", (U64::from(blocks),)).await
     }
 
     /// Mines a block whose time is so many seconds after the newest one's, whatever the clock says.
@@ -164,27 +190,36 @@ impl TestChain {
     /// None to be expected.
     pub async fn mine_after(&self, seconds: u64) -> Result<(), Error> {
         let time = self.now().await?.saturating_add(seconds);
-        self.provider.anvil_set_next_block_timestamp(time).await?;
-        self.provider.evm_mine(None).await?;
-        Ok(())
+        self.rpc.tell("evm_setNextBlockTimestamp", (time,)).await?;
+        self.rpc.tell("evm_mine", json!([])).await
     }
 
     /// Mines a block every so many seconds from now on, whether there is anything to put in it or not.
     pub async fn mine_every(&self, seconds: u64) -> Result<(), Error> {
-        Ok(self.provider.anvil_set_interval_mining(seconds).await?)
+        self.rpc.tell("anvil_setIntervalMining", (seconds,)).await
+    }
+
+    /// Has each block so many seconds later than the one before it from now on, whatever the clock says; or by the clock again.
+    ///
+    /// # Errors
+    /// None to be expected.
+    pub async fn space_blocks(&self, seconds: Option<u64>) -> Result<(), Error> {
+        match seconds {
+            Some(seconds) => self.rpc.tell("anvil_setBlockTimestampInterval", (seconds,)).await,
+            None => self.rpc.tell("anvil_removeBlockTimestampInterval", json!([])).await,
+        }
     }
 
     /// Replaces the newest blocks, this many, by as many others, which are empty, and whose fees go to somebody else: an empty block
     /// of the same second would else be the same block.
     pub async fn replace(&self, blocks: u64) -> Result<(), Error> {
-        self.provider.anvil_set_coinbase(OTHER_COINBASE).await?;
-        self.provider.anvil_reorg(ReorgOptions { depth: blocks, tx_block_pairs: Vec::new() }).await?;
-        Ok(())
+        self.rpc.tell("anvil_setCoinbase", (OTHER_COINBASE,)).await?;
+        self.rpc.tell("anvil_reorg", (blocks, json!([]))).await
     }
 
     /// Gives an account ether to pay for transactions with.
     pub async fn fund(&self, account: Address) -> Result<(), Error> {
-        Ok(self.provider.anvil_set_balance(account, THOUSAND_ETHER).await?)
+        self.endow(account, THOUSAND_ETHER).await
     }
 
     /// Gives an account this much ether, in wei, in the place of what it has.
@@ -192,7 +227,7 @@ impl TestChain {
     /// # Errors
     /// None to be expected.
     pub async fn endow(&self, account: Address, wei: U256) -> Result<(), Error> {
-        Ok(self.provider.anvil_set_balance(account, wei).await?)
+        self.rpc.tell("anvil_setBalance", (account, wei)).await
     }
 
     /// How many transactions of these accounts are in blocks, and how many of them reverted.
@@ -200,10 +235,11 @@ impl TestChain {
     /// # Errors
     /// None to be expected.
     pub async fn transactions_of(&self, accounts: &[Address]) -> Result<(usize, usize), Error> {
-        let head = self.provider.get_block_number().await?;
+        let head = self.height().await?;
         let (mut count, mut reverted) = (0, 0);
         for number in 0..=head {
-            let receipts = self.provider.get_block_receipts(number.into()).await?.unwrap_or_default();
+            let receipts: Vec<TransactionReceipt> =
+                self.rpc.ask("eth_getBlockReceipts", (U64::from(number),)).await?;
             for receipt in receipts.iter().filter(|receipt| accounts.contains(&receipt.from)) {
                 count += 1;
                 reverted += usize::from(!receipt.status());
@@ -272,12 +308,12 @@ impl TestChain {
             gas: Some(GAS_LIMIT),
             ..Default::default()
         };
-        let receipt: TransactionReceipt = self.provider.eth_send_transaction_sync(request.clone()).await?;
+        let receipt: TransactionReceipt = self.rpc.ask("eth_sendTransactionSync", (&request,)).await?;
         if receipt.status() {
             return Ok(receipt);
         }
-        let reason = match self.provider.call(request).await {
-            Ok(_) => "it would pass now".to_owned(),
+        let reason = match self.rpc.tell("eth_call", (&request, "latest")).await {
+            Ok(()) => "it would pass now".to_owned(),
             Err(error) => error.to_string(),
         };
         Err(Error::Reverted { what: what.to_owned(), from, reason })

@@ -157,7 +157,7 @@ impl World {
             refundLocktime: extra_info.refund_locktime.into(),
             vault: spec.vault,
         };
-        let bridge = *self.bridge.address();
+        let bridge = self.bridge.address();
         let receipt = if spec.extra_data.is_zero() {
             let call = Bridge::revealDepositCall { fundingTx: info, reveal };
             self.chain.send(depositor, bridge, &call).await?

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use alloy::{contract, node_bindings::NodeError, primitives::Address, transports::TransportError};
+use alloy::primitives::Address;
 use bitcoin::Txid;
 use coxswain_ethereum::{ChainError, ConnectError};
 use coxswain_rules::{KeyHash, MissingError, SignError, TransactionError};
@@ -32,12 +32,12 @@ pub enum Error {
         arch: &'static str,
     },
     /// anvil did not start.
-    #[error("anvil ({}) did not start", path.display())]
+    #[error("anvil ({}) did not start: {what}", path.display())]
     Anvil {
         /// The program.
         path: PathBuf,
-        /// Why.
-        source: NodeError,
+        /// What it, or the system, said.
+        what: String,
     },
     /// geth did not start.
     #[error("geth ({}) did not start: {what}", path.display())]
@@ -55,12 +55,14 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// The chain did not answer.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-    /// A contract could not be read.
-    #[error(transparent)]
-    Contract(#[from] contract::Error),
+    /// A server of the world's does not answer what it is asked.
+    #[error("{method}: {what}")]
+    Unanswered {
+        /// The method, or the contract's function.
+        method: String,
+        /// What it, or the way to it, says instead.
+        what: String,
+    },
     /// A contract refused a transaction.
     #[error("{what} from {from} reverted: {reason}")]
     Reverted {

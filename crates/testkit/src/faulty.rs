@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use alloy::transports::http::reqwest::{Client, Url};
+use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use tokio::{
     io::BufReader,

@@ -3,17 +3,22 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufReader, Read},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
 };
 
-use alloy::transports::http::reqwest::Url;
+use reqwest::Url;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Error, artifacts::root, chain::ChainState};
+use crate::{
+    Error,
+    artifacts::root,
+    chain::ChainState,
+    process::{Process, read_until},
+};
 
 /// A geth that ends when it is dropped.
 #[derive(Debug)]
@@ -23,9 +28,6 @@ pub struct Geth {
     _process: Process,
     _data: TempDir,
 }
-
-#[derive(Debug)]
-struct Process(Child);
 
 impl Geth {
     /// Starts geth on free ports, with block 0 as a copy of this state.
@@ -74,20 +76,12 @@ impl Geth {
             .map(Process)
             .map_err(said)?;
         let mut stderr = BufReader::new(process.0.stderr.take().ok_or(Error::Absent("standard error"))?);
-        let mut log = String::new();
-        let url = loop {
-            let mut line = String::new();
-            if stderr.read_line(&mut line).map_err(said)? == 0 {
-                return Err(failed(log));
-            }
-            let server =
-                line.split_once("HTTP server started").and_then(|(_, rest)| rest.split_once("endpoint="));
-            if let Some(address) = server.and_then(|(_, rest)| rest.split_whitespace().next()) {
-                let url = format!("http://{address}");
-                break url.parse().map_err(|error| failed(format!("{url}: {error}")))?;
-            }
-            log.push_str(&line);
+        let listens = |line: &str| {
+            let (_, server) = line.split_once("HTTP server started")?.1.split_once("endpoint=")?;
+            server.split_whitespace().next().map(|address| format!("http://{address}"))
         };
+        let url = read_until(&mut stderr, listens).map_err(said)?.map_err(failed)?;
+        let url = url.parse().map_err(|error| failed(format!("{url}: {error}")))?;
         // geth would wait for somebody to read what else it has to say.
         thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
         Ok(Self { url, _process: process, _data: data })
@@ -96,14 +90,6 @@ impl Geth {
     /// Where it is reached over HTTP.
     pub const fn url(&self) -> &Url {
         &self.url
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

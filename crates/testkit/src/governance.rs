@@ -1,6 +1,9 @@
 //! What the Bridge's governance changes: some of the parameters, while the others stay as they are.
 
-use coxswain_bindings::bridge::Bridge::{updateMovingFundsParametersCall, updateRedemptionParametersCall};
+use coxswain_bindings::{
+    Bridge,
+    bridge::Bridge::{updateMovingFundsParametersCall, updateRedemptionParametersCall},
+};
 
 use crate::{Error, World};
 
@@ -10,7 +13,7 @@ impl World {
         &self,
         change: impl FnOnce(&mut updateRedemptionParametersCall),
     ) -> Result<(), Error> {
-        let now = self.bridge.redemptionParameters().call().await?;
+        let now = self.bridge.ask(&Bridge::redemptionParametersCall).await?;
         let mut call = updateRedemptionParametersCall {
             redemptionDustThreshold: now.redemptionDustThreshold,
             redemptionTreasuryFeeDivisor: now.redemptionTreasuryFeeDivisor,
@@ -29,7 +32,7 @@ impl World {
         &self,
         change: impl FnOnce(&mut updateMovingFundsParametersCall),
     ) -> Result<(), Error> {
-        let now = self.bridge.movingFundsParameters().call().await?;
+        let now = self.bridge.ask(&Bridge::movingFundsParametersCall).await?;
         let mut call = updateMovingFundsParametersCall {
             movingFundsTxMaxTotalFee: now.movingFundsTxMaxTotalFee,
             movingFundsDustThreshold: now.movingFundsDustThreshold,

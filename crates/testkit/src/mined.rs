@@ -152,7 +152,7 @@ impl World {
             publicKeyX: x,
             publicKeyY: y,
         };
-        let bridge = *self.bridge.address();
+        let bridge = self.bridge.address();
         self.chain.send(self.wallet_registry, bridge, &created).await?;
         self.chain.fund(mined.depositor).await?;
         let reveal = DepositRevealInfo {

@@ -30,7 +30,7 @@ impl World {
             walletMembersIDs: vec![1],
             redeemerOutputScript: convert::length_prefixed(script),
         };
-        self.chain.send(self.depositor, *self.bridge.address(), &call).await?;
+        self.chain.send(self.depositor, self.bridge.address(), &call).await?;
         Ok(())
     }
 
@@ -43,9 +43,9 @@ impl World {
         amount: Amount,
     ) -> Result<PendingRedemption, Error> {
         let main_utxo = self.main_utxo(wallet).ok_or(Error::NoMainUtxo(wallet.key_hash()))?;
-        let bridge = *self.bridge.address();
+        let bridge = self.bridge.address();
         let approval = Bank::approveBalanceCall { spender: bridge, amount: U256::from(amount.to_sat()) };
-        self.chain.send(redeemer, *self.bank.address(), &approval).await?;
+        self.chain.send(redeemer, self.bank.address(), &approval).await?;
         let call = Bridge::requestRedemptionCall {
             walletPubKeyHash: wallet.key_hash().into(),
             mainUtxo: convert::utxo(Some(main_utxo)),

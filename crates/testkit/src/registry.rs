@@ -8,7 +8,6 @@ use alloy::{
     primitives::{Address, B256, Bytes, U256, address, keccak256, uint},
     rpc::types::Header,
     sol_types::{SolCall, SolEvent, SolValue},
-    transports::http::reqwest::Url,
 };
 use bitcoin::{
     hashes::Hash,
@@ -28,6 +27,7 @@ use coxswain_bindings::{
     },
 };
 use coxswain_rules::KeyHash;
+use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::{io::BufReader, net::TcpListener, task::JoinHandle};
 

@@ -1,13 +1,11 @@
 //! A world that another process holds, moved through its endpoints: anvil, and a Bitcoin Core node of a
 //! [`Regtest`](crate::Regtest) chain.
 
-use alloy::{
-    providers::{DynProvider, Provider, ProviderBuilder, ext::AnvilApi},
-    transports::http::reqwest::{Client, Url},
-};
+use alloy::primitives::U64;
+use reqwest::Url;
 use serde_json::{Value, json};
 
-use crate::Error;
+use crate::{Error, Rpc};
 
 /// Seconds between two blocks of Ethereum, and of Bitcoin.
 const ETHEREUM_BLOCK: u64 = 12;
@@ -20,15 +18,14 @@ const MOST_FOR_A_LEAP: u64 = 144;
 /// Both chains of a world.
 #[derive(Debug)]
 pub struct Remote {
-    ethereum: DynProvider,
-    bitcoin: Url,
+    ethereum: Rpc,
+    bitcoin: Rpc,
 }
 
 impl Remote {
     /// The world with these endpoints. Nothing is sent yet.
     pub fn new(ethereum: Url, bitcoin: Url) -> Self {
-        let ethereum = ProviderBuilder::new().disable_recommended_fillers().connect_http(ethereum).erased();
-        Self { ethereum, bitcoin }
+        Self { ethereum: Rpc::new(ethereum), bitcoin: Rpc::new(bitcoin) }
     }
 
     /// Mines this many blocks on each chain, what waits on Bitcoin in the first. Returns both heights.
@@ -36,7 +33,7 @@ impl Remote {
     /// # Errors
     /// When an endpoint doesn't answer.
     pub async fn mine(&self, blocks: u32) -> Result<(u64, u64), Error> {
-        self.ethereum.anvil_mine(Some(blocks.into()), Some(ETHEREUM_BLOCK)).await?;
+        self.mine_ethereum(blocks.into(), ETHEREUM_BLOCK).await?;
         self.generate(blocks.into()).await?;
         self.heights().await
     }
@@ -46,35 +43,28 @@ impl Remote {
     /// # Errors
     /// When an endpoint doesn't answer.
     pub async fn advance(&self, seconds: u64) -> Result<(u64, u64), Error> {
-        self.ethereum.anvil_increase_time(seconds).await?;
-        self.ethereum.anvil_mine(Some(AFTER_A_LEAP), Some(1)).await?;
+        self.ethereum.tell("evm_increaseTime", (U64::from(seconds),)).await?;
+        self.mine_ethereum(AFTER_A_LEAP, 1).await?;
         self.generate((seconds / BITCOIN_BLOCK).min(MOST_FOR_A_LEAP)).await?;
         self.heights().await
     }
 
+    /// Mines blocks that are so many seconds apart.
+    async fn mine_ethereum(&self, blocks: u64, seconds: u64) -> Result<(), Error> {
+        self.ethereum.tell("anvil_mine", [blocks, seconds].map(U64::from)).await
+    }
+
     async fn generate(&self, blocks: u64) -> Result<(), Error> {
         if blocks > 0 {
-            self.ask("generate", json!([blocks])).await?;
+            self.bitcoin.tell("generate", [blocks]).await?;
         }
         Ok(())
     }
 
     async fn heights(&self) -> Result<(u64, u64), Error> {
-        let information = self.ask("getblockchaininfo", json!([])).await?;
+        let information: Value = self.bitcoin.ask("getblockchaininfo", json!([])).await?;
         let height = information.get("blocks").and_then(Value::as_u64);
-        let ethereum = self.ethereum.get_block_number().await?;
+        let ethereum = self.ethereum.number("eth_blockNumber", json!([])).await?;
         Ok((ethereum, height.ok_or(Error::Absent("height of Bitcoin"))?))
-    }
-
-    async fn ask(&self, method: &str, params: Value) -> Result<Value, Error> {
-        let http = |error| Error::Io(std::io::Error::other(error));
-        let request = json!({ "jsonrpc": "1.0", "id": 1, "method": method, "params": params });
-        let response = Client::new().post(self.bitcoin.clone()).body(request.to_string()).send().await;
-        let body = response.map_err(http)?.text().await.map_err(http)?;
-        let mut answer: Value = serde_json::from_str(&body).map_err(|error| Error::Io(error.into()))?;
-        match answer.get("error").filter(|error| !error.is_null()) {
-            Some(error) => Err(Error::PeerRefused { peer: "Bitcoin", what: format!("{method}: {error}") }),
-            None => Ok(answer.get_mut("result").map(Value::take).unwrap_or_default()),
-        }
     }
 }

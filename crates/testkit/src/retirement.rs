@@ -20,7 +20,7 @@ impl World {
         self.retire(wallet).await?;
         self.chain.advance(CLOSING_PERIOD).await?;
         let call = notifyWalletClosingPeriodElapsedCall { walletPubKeyHash: wallet.key_hash().0.into() };
-        self.chain.send(self.operator, *self.bridge.address(), &call).await?;
+        self.chain.send(self.operator, self.bridge.address(), &call).await?;
         Ok(())
     }
 
@@ -32,7 +32,7 @@ impl World {
             publicKeyX: x,
             publicKeyY: y,
         };
-        self.chain.send(self.wallet_registry, *self.bridge.address(), &call).await?;
+        self.chain.send(self.wallet_registry, self.bridge.address(), &call).await?;
         Ok(())
     }
 
@@ -46,7 +46,7 @@ impl World {
             walletMemberIndex: U256::ONE,
             targetWallets: targets.iter().map(|&target| target.into()).collect(),
         };
-        self.chain.send(self.operator, *self.bridge.address(), &call).await?;
+        self.chain.send(self.operator, self.bridge.address(), &call).await?;
         Ok(())
     }
 }

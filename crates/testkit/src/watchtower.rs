@@ -1,14 +1,13 @@
 //! tBTC's redemption watchtower: it delays redemptions, the longer the more of its guardians object.
 
-use alloy::{primitives::Address, providers::DynProvider, sol};
+use alloy::{primitives::Address, sol};
 use coxswain_bindings::Bridge;
 use coxswain_rules::ScriptBuf;
 
-use crate::{Error, Wallet, World, artifacts, bytecode, convert};
+use crate::{Contract, Error, Wallet, World, artifacts, bytecode, convert};
 
 sol! {
     /// The watchtower that the Bridge asks, and a validator too.
-    #[sol(rpc)]
     interface RedemptionWatchtower {
         /// Sets the Bridge, once.
         function initialize(address bridge) external;
@@ -25,7 +24,7 @@ sol! {
 #[derive(Debug)]
 pub struct Watchtower {
     /// The contract.
-    pub contract: RedemptionWatchtower::RedemptionWatchtowerInstance<DynProvider>,
+    pub contract: Contract,
     /// Who may object: the third objection forbids a redemption.
     pub guardians: [Address; 3],
 }
@@ -38,7 +37,7 @@ impl World {
             artifacts::tbtc("bridge/RedemptionWatchtower.sol/RedemptionWatchtower")?.creation_code()?;
         let implementation = self.chain.deploy("watchtower", self.governance, code).await?;
         let address = self.chain.deploy("proxy", self.governance, bytecode::proxy(implementation)).await?;
-        let bridge = *self.bridge.address();
+        let bridge = self.bridge.address();
         self.chain.send(self.governance, address, &RedemptionWatchtower::initializeCall { bridge }).await?;
         self.govern(&Bridge::setRedemptionWatchtowerCall { redemptionWatchtower: address }).await?;
         let enable = RedemptionWatchtower::enableWatchtowerCall {
@@ -46,7 +45,7 @@ impl World {
             guardians: guardians.to_vec(),
         };
         self.chain.send(self.governance, address, &enable).await?;
-        let contract = RedemptionWatchtower::new(address, self.chain.provider().clone());
+        let contract = Contract::new(self.chain.rpc().clone(), address);
         Ok(Watchtower { contract, guardians })
     }
 
@@ -62,7 +61,7 @@ impl World {
             walletPubKeyHash: wallet.key_hash().into(),
             redeemerOutputScript: convert::length_prefixed(script),
         };
-        self.chain.send(guardian, *watchtower.contract.address(), &objection).await?;
+        self.chain.send(guardian, watchtower.contract.address(), &objection).await?;
         Ok(())
     }
 }

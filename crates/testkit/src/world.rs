@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use alloy::{
     primitives::{Address, Bytes, aliases::U96},
-    providers::DynProvider,
     sol,
     sol_types::{SolCall, SolValue},
 };
-use coxswain_bindings::{Bridge, bridge::Bridge::BridgeInstance};
+use coxswain_bindings::{Bridge, bridge};
 use coxswain_ethereum::{BlockSelector, ChainError, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
     KeyHash, OutPoint, Snapshot, Utxo, main_utxo_hash,
@@ -16,11 +15,10 @@ use coxswain_rules::{
     units::Height,
 };
 
-use crate::{Btcd, Error, Regtest, TestChain, Wallet, artifacts, bytecode, our_validator};
+use crate::{Btcd, Contract, Error, Regtest, TestChain, Wallet, artifacts, bytecode, our_validator};
 
 sol! {
     /// tBTC's Bank: who owns how many satoshis in the Bridge.
-    #[sol(rpc)]
     interface Bank {
         /// What the owner has, in satoshis.
         function balanceOf(address owner) external view returns (uint256 balance);
@@ -43,9 +41,9 @@ pub struct World {
     /// A real node that follows the Bitcoin chain and verifies every block. `None` unless the test hands one in.
     pub node: Option<Btcd>,
     /// The Bridge, behind its proxy.
-    pub bridge: BridgeInstance<DynProvider>,
+    pub bridge: Contract,
     /// The Bank.
-    pub bank: Bank::BankInstance<DynProvider>,
+    pub bank: Contract,
     /// Deployer and governance of the Bridge, and its SPV maintainer.
     pub governance: Address,
     /// Gets the treasury's fees.
@@ -124,8 +122,8 @@ impl World {
         let validator = deploy_validator(&chain, governance, &our_validator()?, bridge).await?;
 
         Ok(Self {
-            bridge: Bridge::new(bridge, chain.provider().clone()),
-            bank: Bank::new(bank, chain.provider().clone()),
+            bridge: Contract::new(chain.rpc().clone(), bridge),
+            bank: Contract::new(chain.rpc().clone(), bank),
             chain,
             bitcoin: Regtest::new(),
             node: None,
@@ -174,13 +172,21 @@ impl World {
             publicKeyX: x,
             publicKeyY: y,
         };
-        self.chain.send(self.wallet_registry, *self.bridge.address(), &call).await?;
+        self.chain.send(self.wallet_registry, self.bridge.address(), &call).await?;
         Ok(wallet)
+    }
+
+    /// What the Bridge keeps of a wallet.
+    ///
+    /// # Errors
+    /// None to be expected.
+    pub async fn record(&self, wallet: KeyHash) -> Result<bridge::Wallet, Error> {
+        self.bridge.ask(&Bridge::walletsCall { walletPubKeyHash: wallet.into() }).await
     }
 
     /// Whether the Bridge knows all that the wallet did: its main UTXO there is what its last transaction made.
     pub async fn is_in_step(&self, wallet: &Wallet) -> Result<bool, Error> {
-        let hash = self.bridge.wallets(wallet.key_hash().into()).call().await?.mainUtxoHash;
+        let hash = self.record(wallet.key_hash()).await?.mainUtxoHash;
         Ok(self.main_utxo(wallet).map(|utxo| main_utxo_hash(&utxo)).unwrap_or_default() == hash)
     }
 
@@ -196,7 +202,7 @@ impl World {
     /// If the Bridge has the hash of none.
     pub async fn catch_up(&mut self, wallet: &Wallet) -> Result<(), Error> {
         let key = wallet.key_hash();
-        let hash = self.bridge.wallets(key.into()).call().await?.mainUtxoHash;
+        let hash = self.record(key).await?.mainUtxoHash;
         if hash.is_zero() {
             self.main_utxos.remove(&key);
             return Ok(());
@@ -219,13 +225,13 @@ impl World {
         let latest = endpoint.block(BlockSelector::Latest).await.map_err(ChainError::from)?;
         let block = latest.ok_or(Error::Absent("latest block"))?;
         let chain_id = endpoint.chain_id().await.map_err(ChainError::from)?;
-        let reader = SnapshotReader::new(endpoint, chain_id, *self.bridge.address());
+        let reader = SnapshotReader::new(endpoint, chain_id, self.bridge.address());
         Ok(reader.snapshot(block, keys).await?)
     }
 
     /// Calls the Bridge as its governance, to change parameters for one.
     pub async fn govern(&self, call: &impl SolCall) -> Result<(), Error> {
-        self.chain.send(self.governance, *self.bridge.address(), call).await?;
+        self.chain.send(self.governance, self.bridge.address(), call).await?;
         Ok(())
     }
 
@@ -233,7 +239,7 @@ impl World {
     pub async fn deploy_maintainer_proxy(&self) -> Result<Address, Error> {
         let pool = self.chain.deploy("reimbursement pool", self.governance, bytecode::YES).await?;
         let code = artifacts::tbtc("maintainer/MaintainerProxy.sol/MaintainerProxy")?.creation_code()?;
-        let code = [code.to_vec(), (*self.bridge.address(), pool).abi_encode()].concat();
+        let code = [code.to_vec(), (self.bridge.address(), pool).abi_encode()].concat();
         let proxy = self.chain.deploy("maintainer proxy", self.governance, code.into()).await?;
         self.govern(&Bridge::setSpvMaintainerStatusCall { spvMaintainer: proxy, isTrusted: true }).await?;
         Ok(proxy)
@@ -241,7 +247,7 @@ impl World {
 
     /// Deploys a validator for this Bridge from its creation code, to which the Bridge's address is appended.
     pub async fn deploy_validator(&self, creation_code: &Bytes) -> Result<Address, Error> {
-        deploy_validator(&self.chain, self.governance, creation_code, *self.bridge.address()).await
+        deploy_validator(&self.chain, self.governance, creation_code, self.bridge.address()).await
     }
 }
 

@@ -8,6 +8,7 @@
 
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use bitcoin::consensus::encode::serialize_hex;
+use coxswain_bindings::Bridge;
 use coxswain_ethereum::{BlockSelector, Endpoints};
 use coxswain_rules::{Action, Case, RuleId, Subject};
 use coxswain_testkit::{Deposit, FaultyEndpoint, Reply, Scene, deployed_validator, our_validator, sweep};
@@ -270,8 +271,13 @@ async fn a_disagreement_is_shouted_and_exits_3() {
     let valid = valid(&scene, Action::MovedFundsSweep);
     let mut dear = valid.clone();
     dear["fee"] = json!(10_0000_0000_u64);
-    let max_fee =
-        scene.world.bridge.movingFundsParameters().call().await.unwrap().movedFundsSweepTxMaxTotalFee;
+    let max_fee = scene
+        .world
+        .bridge
+        .ask(&Bridge::movingFundsParametersCall)
+        .await
+        .unwrap()
+        .movedFundsSweepTxMaxTotalFee;
     let yes = Reply::Result(json!(B256::with_last_byte(1)));
     let processed = || revert("SweepRequestNotPending(uint8)", &[2]);
     let too_high = |fee, max_fee| revert("FeeTooHigh(uint256,uint256)", &[fee, max_fee]);

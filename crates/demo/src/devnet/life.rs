@@ -80,7 +80,7 @@ impl Life {
             ethereum: self.world.chain.endpoint(),
             relay: format!("http://127.0.0.1:{}", self.ports.relay()),
             bitcoin: self.bitcoin.clone(),
-            bridge: *self.world.bridge.address(),
+            bridge: self.world.bridge.address(),
             validator: self.validator,
             proxy: self.proxy,
             wallet: self.wallet.clone(),

@@ -12,14 +12,12 @@ use std::{
     time::Duration,
 };
 
-use alloy::{
-    rpc::{
-        json_rpc::{ErrorPayload, Id, Request, RpcRecv, RpcSend},
-        types::Header as RpcHeader,
-    },
-    transports::http::reqwest::{self, header::CONTENT_TYPE, redirect},
+use alloy::rpc::{
+    json_rpc::{ErrorPayload, Id, Request, RpcRecv, RpcSend},
+    types::Header as RpcHeader,
 };
 use coxswain_rules::QuorumError;
+use reqwest::{header::CONTENT_TYPE, redirect};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error as _, SeqAccess, Visitor},

@@ -17,8 +17,7 @@ use std::sync::{
 
 use alloy::{
     primitives::{B256, hex},
-    providers::{Provider, ext::AnvilApi},
-    rpc::types::Filter,
+    rpc::types::{Filter, Log},
 };
 use coxswain_ethereum::{
     Block, BlockSelector, BridgeEvent, ChainError, Endpoints, EventLog, EventReader, Extent, Position,
@@ -49,7 +48,7 @@ const FINAL_DEPTH: u64 = 96;
 fn reader(endpoint: Endpoints, world: &World, from_block: u64) -> EventReader {
     EventReader::new(
         endpoint,
-        EventLog::new(*world.bridge.address(), BlockNumber(from_block)),
+        EventLog::new(world.bridge.address(), BlockNumber(from_block)),
         Blocks(FINAL_DEPTH),
     )
 }
@@ -142,7 +141,7 @@ async fn events_are_those_that_the_bridge_emitted() {
     for (event, deposit) in reveals[1..].iter().zip(revealed) {
         assert_eq!(event.outpoint, deposit.outpoint);
         assert_eq!(event.at.block, deposit.reveal_block);
-        let bridge = *world.bridge.address();
+        let bridge = world.bridge.address();
         let one = endpoint.reveals(bridge, &[deposit.revealed()], head).await.unwrap();
         assert_eq!([Some(event.revealed)], *one);
         assert_eq!(events.reveal(deposit.revealed()), Some(event.revealed));
@@ -155,7 +154,7 @@ async fn events_are_those_that_the_bridge_emitted() {
         RevealedDeposit { reveal_block, ..unspendable.revealed() }
     });
     assert_eq!(elsewhere.map(|deposit| events.reveal(deposit)), [None, None]);
-    assert_eq!(endpoint.reveals(*world.bridge.address(), &elsewhere, head).await.unwrap(), [None, None]);
+    assert_eq!(endpoint.reveals(world.bridge.address(), &elsewhere, head).await.unwrap(), [None, None]);
     assert_eq!(events.reveals(retired.key_hash()).count(), 1);
     assert_eq!(events.reveals(KeyHash([9; 20])).count(), 0);
 
@@ -231,9 +230,8 @@ async fn inc_30_blocks_that_hold_too_much_are_read_in_smaller_parts_and_empty_on
     let whole = contents(&*read(&endpoint(&world), &world).await, &wallets);
     let last = head(&endpoint(&world)).await.number;
     // No more than one block with events at once.
-    let provider = world.chain.provider();
-    let logs =
-        provider.get_logs(&Filter::new().address(*world.bridge.address()).from_block(0)).await.unwrap();
+    let filter = Filter::new().address(world.bridge.address()).from_block(0);
+    let logs: Vec<Log> = world.chain.rpc().ask("eth_getLogs", (filter,)).await.unwrap();
     let places: Vec<u64> = logs.iter().map(|log| log.block_number.unwrap()).collect();
     let asked = Asked::default();
     let record = Arc::clone(&asked);
@@ -333,8 +331,7 @@ async fn events_follow_the_chain_through_a_reorganisation() {
     assert_eq!(asked(), 3, "the parent stays known, as the newer block is read");
 
     // Another block in the place of the newest, without the reveal.
-    let provider = world.chain.provider();
-    provider.anvil_rollback(Some(1)).await.unwrap();
+    world.chain.rpc().tell("anvil_rollback", (1,)).await.unwrap();
     world.chain.mine(1).await.unwrap();
     let log = events.follow(head(&through).await).await.unwrap();
     assert_eq!((kept(&log), asked()), (vec![first.outpoint], 4));
@@ -410,7 +407,7 @@ async fn changes_make_one_log_of_another() {
     let (world, _) = spread().await;
     let whole = read(&endpoint(&world), &world).await;
     let block = head(&endpoint(&world)).await;
-    let mut stored = EventLog::new(*world.bridge.address(), block.number.saturating_sub(Blocks(50)));
+    let mut stored = EventLog::new(world.bridge.address(), block.number.saturating_sub(Blocks(50)));
     // As the log grows at both ends, each change set is stored as it comes.
     let events = EventReader::new(endpoint(&world), stored.clone(), Blocks(FINAL_DEPTH));
     let mut handled = events.log();
@@ -433,7 +430,7 @@ async fn changes_make_one_log_of_another() {
         Extent { from_block: BlockNumber(0), searched: BlockNumber(0), unsettled, told_by_one: None };
     assert_eq!(stored.extent(), extent);
     // And back again.
-    let none = EventLog::new(*world.bridge.address(), BlockNumber(0));
+    let none = EventLog::new(world.bridge.address(), BlockNumber(0));
     stored.apply(&none.changes_since(&whole));
     assert_eq!(stored, none);
 }
@@ -474,10 +471,9 @@ async fn inc_28_logs_that_were_not_asked_for_are_left_out_and_those_that_cannot_
     let wallet = world.wallet(1).await.unwrap();
     world.reveal(&wallet, DepositSpec::default()).await.unwrap();
     let block = head(&endpoint(&world)).await;
-    let provider = world.chain.provider();
     let filter =
-        Filter::new().address(*world.bridge.address()).from_block(block.number.0).to_block(block.number.0);
-    let logs = provider.get_logs(&filter).await.unwrap();
+        Filter::new().address(world.bridge.address()).from_block(block.number.0).to_block(block.number.0);
+    let logs: Vec<Log> = world.chain.rpc().ask("eth_getLogs", (filter,)).await.unwrap();
     let reveal = json!(logs[0]);
     let answered = async |logs: Vec<Value>| {
         let logs = json!(logs);

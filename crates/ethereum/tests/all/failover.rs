@@ -173,7 +173,7 @@ async fn inc_24_what_is_expected_is_required_of_one_endpoint_too() {
         )
         .unwrap()
     };
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     assert_eq!(expecting(Some(Preset::LOCAL), &[bridge]).chain_id().await, Ok(ANVIL));
     for (endpoint, kind, text) in [
         (expecting(Some(Preset::MAINNET), &[]), "wrong-chain", "serves chain 31337, which is not mainnet"),
@@ -407,7 +407,7 @@ async fn inc_25_reads_pinned_to_a_block_go_on_at_an_endpoint_that_has_it() {
     let endpoint = several([first.url(), second.url(), third.url()]);
     let block = endpoint.block(BlockSelector::Latest).await.unwrap().unwrap();
 
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     let events = EventReader::new(endpoint.clone(), EventLog::new(bridge, BlockNumber(0)), Blocks(96));
     let log = events.follow(block).await.unwrap();
     assert_eq!(log.reveals(wallet.key_hash()).count(), 1);
@@ -432,7 +432,7 @@ async fn inc_25_an_endpoint_that_dies_between_any_two_requests_is_replaced() {
     let wallet = world.wallet(1).await.unwrap();
     world.reveal(&wallet, DepositSpec::default()).await.unwrap();
     let url = world.chain.endpoint();
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     let mut died = 0;
     for requests in 0.. {
         let left = AtomicUsize::new(requests);

@@ -43,7 +43,7 @@ impl Observer for Proving {
         let header = header(&endpoint, at).await;
         let prover = self.prover.get_or_insert_with(|| Prover::new(&endpoint, ANVIL));
         assert_eq!(asked.prove_at(prover, case, &header).await, *said, "{case:?}");
-        let reader = SnapshotReader::new(endpoint, ANVIL, *scene.world.bridge.address());
+        let reader = SnapshotReader::new(endpoint, ANVIL, scene.world.bridge.address());
         let keys = SnapshotKeys::from(case);
         let proven = reader.proven_snapshot(prover, &header, &keys).await.unwrap();
         assert_eq!(proven, reader.snapshot(at, &keys).await.unwrap(), "{case:?}");
@@ -259,7 +259,7 @@ async fn inc_47_state_of_another_block_or_account_and_other_code_prove_nothing()
         "{failure}"
     );
 
-    let other = *proved.validators.scene.world.bank.address();
+    let other = proved.validators.scene.world.bank.address();
     let elsewhere = proved
         .node(move |method, params| match method {
             "eth_getProof" => Reply::Instead(json!([other, params[1], params[2]])),

@@ -5,20 +5,18 @@
 
 use alloy::{
     eips::BlockId,
-    network::TransactionBuilder,
     primitives::{Address, Bytes, U256, hex, keccak256},
-    providers::Provider,
-    rpc::types::TransactionRequest,
+    rpc::types::{TransactionInput, TransactionRequest},
     sol_types::SolConstructor,
 };
 use bitcoin::hashes::Hash as _;
-use coxswain_bindings::BridgeSnapshot;
+use coxswain_bindings::{Bridge, BridgeSnapshot};
 use coxswain_ethereum::{Block, BlockSelector, ChainError, Endpoints, SnapshotKeys, SnapshotReader};
 use coxswain_rules::{
     Action, Amount, DepositKey, KeyHash, OutPoint, RedemptionKey, Snapshot, SweepRequestKey,
     SweepRequestState, Txid, WalletState, evaluate, units::UnixTime,
 };
-use coxswain_testkit::{FaultyEndpoint, Reply, Scene, World};
+use coxswain_testkit::{FaultyEndpoint, RedemptionWatchtower, Reply, Scene, World};
 use serde_json::json;
 
 const ANVIL: u64 = 31337;
@@ -32,7 +30,7 @@ fn endpoint(world: &World) -> Endpoints {
 }
 
 fn reader(world: &World) -> SnapshotReader {
-    SnapshotReader::new(endpoint(world), ANVIL, *world.bridge.address())
+    SnapshotReader::new(endpoint(world), ANVIL, world.bridge.address())
 }
 
 async fn snapshot(world: &World, keys: &SnapshotKeys) -> Result<Snapshot, ChainError> {
@@ -59,14 +57,16 @@ async fn a_snapshot_holds_what_the_bridges_views_say() {
     let read = snapshot(world, &keys).await.unwrap();
 
     assert_eq!(read.timestamp, UnixTime(world.chain.now().await.unwrap()));
-    let p = world.bridge.depositParameters().call().await.unwrap();
+    let p = world.bridge.ask(&Bridge::depositParametersCall).await.unwrap();
     assert_eq!(read.deposit_parameters.deposit_tx_max_fee.to_sat(), p.depositTxMaxFee);
-    let (r, p) = (&read.redemption_parameters, world.bridge.redemptionParameters().call().await.unwrap());
+    let (r, p) =
+        (&read.redemption_parameters, world.bridge.ask(&Bridge::redemptionParametersCall).await.unwrap());
     assert_eq!(
         (r.redemption_tx_max_total_fee.to_sat(), r.redemption_timeout),
         (p.redemptionTxMaxTotalFee, p.redemptionTimeout)
     );
-    let (r, p) = (&read.moving_funds_parameters, world.bridge.movingFundsParameters().call().await.unwrap());
+    let (r, p) =
+        (&read.moving_funds_parameters, world.bridge.ask(&Bridge::movingFundsParametersCall).await.unwrap());
     assert_eq!(r.moving_funds_tx_max_total_fee.to_sat(), p.movingFundsTxMaxTotalFee);
     assert_eq!(r.moving_funds_dust_threshold.to_sat(), p.movingFundsDustThreshold);
     assert_eq!(r.moving_funds_timeout, p.movingFundsTimeout);
@@ -74,7 +74,7 @@ async fn a_snapshot_holds_what_the_bridges_views_say() {
 
     assert!(read.wallets.keys().eq(&keys.wallets));
     for (key, r) in &read.wallets {
-        let w = world.bridge.wallets((*key).into()).call().await.unwrap();
+        let w = world.record(*key).await.unwrap();
         assert_eq!(r.main_utxo_hash, w.mainUtxoHash);
         assert_eq!(r.pending_redemptions_value.to_sat(), w.pendingRedemptionsValue);
         assert_eq!(r.moving_funds_requested_at, w.movingFundsRequestedAt);
@@ -89,14 +89,15 @@ async fn a_snapshot_holds_what_the_bridges_views_say() {
 
     assert!(read.deposits.keys().eq(&keys.deposits));
     for (key, r) in &read.deposits {
-        let d = world.bridge.deposits(key.to_u256()).call().await.unwrap();
+        let d = world.bridge.ask(&Bridge::depositsCall { depositKey: key.to_u256() }).await.unwrap();
         assert_eq!((r.depositor, r.amount.to_sat(), r.revealed_at), (d.depositor, d.amount, d.revealedAt));
         assert_eq!((r.vault, r.treasury_fee.to_sat(), r.swept_at), (d.vault, d.treasuryFee, d.sweptAt));
         assert_eq!(r.extra_data, d.extraData);
     }
     assert!(read.redemptions.keys().eq(&keys.redemptions));
     for (key, r) in &read.redemptions {
-        let q = world.bridge.pendingRedemptions(key.to_u256()).call().await.unwrap();
+        let q =
+            world.bridge.ask(&Bridge::pendingRedemptionsCall { redemptionKey: key.to_u256() }).await.unwrap();
         assert_eq!(r.requested_amount.to_sat(), q.requestedAmount);
         assert_eq!((r.treasury_fee.to_sat(), r.tx_max_fee.to_sat()), (q.treasuryFee, q.txMaxFee));
         assert_eq!(r.requested_at, q.requestedAt);
@@ -104,7 +105,11 @@ async fn a_snapshot_holds_what_the_bridges_views_say() {
     assert_eq!(read.watchtower_delays, None);
     assert!(read.sweep_requests.keys().eq(&keys.sweep_requests));
     for (key, r) in &read.sweep_requests {
-        let q = world.bridge.movedFundsSweepRequests(key.to_u256()).call().await.unwrap();
+        let q = world
+            .bridge
+            .ask(&Bridge::movedFundsSweepRequestsCall { requestKey: key.to_u256() })
+            .await
+            .unwrap();
         assert_eq!(
             (r.wallet, r.value.to_sat(), r.state as u8),
             (q.walletPubKeyHash.into(), q.value, q.state)
@@ -139,7 +144,11 @@ async fn the_watchtowers_delays_are_read_of_pending_requests() {
     let keys = SnapshotKeys { redemptions: [objected, plain, absent].into(), ..SnapshotKeys::default() };
     let read = snapshot(world, &keys).await.unwrap();
     let delay = async |key: RedemptionKey| {
-        watchtower.contract.getRedemptionDelay(key.to_u256()).call().await.unwrap()
+        watchtower
+            .contract
+            .ask(&RedemptionWatchtower::getRedemptionDelayCall { redemptionKey: key.to_u256() })
+            .await
+            .unwrap()
     };
     let (high, low) = (delay(objected).await, delay(plain).await);
     assert!(high > low, "{high} > {low}");
@@ -163,7 +172,7 @@ async fn a_call_reads_250_items() {
     for (items, calls) in [(0, 1), (250, 1), (251, 2), (1000, 4)] {
         let node = FaultyEndpoint::start(world.chain.url(), |_| Reply::Forward).await.unwrap();
         let at = head(&endpoint(&world)).await;
-        let bridge = *world.bridge.address();
+        let bridge = world.bridge.address();
         let reader = SnapshotReader::new(Endpoints::new(node.url().clone()).unwrap(), ANVIL, bridge);
         let read = reader.snapshot(at, &deposits(items)).await.unwrap();
         assert_eq!(read.deposits.len(), items as usize);
@@ -221,14 +230,14 @@ async fn inc_24_inc_28_a_bridge_that_is_none_is_undecided() {
 /// The call that puts this question.
 fn question(arguments: BridgeSnapshot::constructorCall) -> TransactionRequest {
     let code = [&BridgeSnapshot::BYTECODE[..], &arguments.abi_encode()].concat();
-    TransactionRequest::default().with_input(code)
+    TransactionRequest::default().input(TransactionInput::new(code.into()))
 }
 
 #[tokio::test]
 async fn inc_28_an_answer_that_is_no_snapshot_is_undecided() {
     let world = World::start().await.unwrap();
     let wallet = world.wallet(1).await.unwrap().key_hash();
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     let at = head(&endpoint(&world)).await;
     let keys = SnapshotKeys {
         wallets: [wallet].into(),
@@ -242,8 +251,8 @@ async fn inc_28_an_answer_that_is_no_snapshot_is_undecided() {
         redemptions: vec![],
         sweepRequests: vec![SweepRequestKey::new(OutPoint::null()).to_u256()],
     });
-    let call = world.chain.provider().call(question).block(BlockId::hash(at.hash));
-    let sound = call.await.unwrap().to_vec();
+    let sound: Bytes = world.chain.rpc().ask("eth_call", (question, BlockId::hash(at.hash))).await.unwrap();
+    let sound = sound.to_vec();
     assert_eq!(sound.len(), 15 * 32);
 
     let answer = async |bytes: Vec<u8>| {
@@ -308,7 +317,7 @@ async fn a_full_call_is_within_every_nodes_limits() {
     let wallet = world.wallet(1).await.unwrap();
     world.enable_watchtower().await.unwrap();
     let deposit = world.reveal(&wallet, Default::default()).await.unwrap();
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     let reading = |deposits, redemptions| {
         question(BridgeSnapshot::constructorCall {
             bridge,
@@ -324,9 +333,9 @@ async fn a_full_call_is_within_every_nodes_limits() {
     let redemption = reading(vec![], [vec![revealed], keys].concat());
     for request in [sweep, redemption] {
         assert!(request.input.input().unwrap().len() <= 49_152, "{request:?}");
-        let answer = world.chain.provider().call(request.clone()).await.unwrap();
+        let answer: Bytes = world.chain.rpc().ask("eth_call", (&request, "latest")).await.unwrap();
         assert!(answer.len() <= 24_576, "{}", answer.len());
-        let gas = world.chain.provider().estimate_gas(request).await.unwrap();
+        let gas = world.chain.rpc().number("eth_estimateGas", (request,)).await.unwrap();
         assert!(gas <= 10_000_000, "{gas}");
     }
 }

@@ -9,8 +9,7 @@
 use std::time::Duration;
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256, hex},
-    providers::{Provider, ext::AnvilApi},
+    primitives::{Address, B256, Bytes, U64, U256, hex},
     rpc::types::TransactionReceipt,
 };
 use coxswain_ethereum::{
@@ -19,6 +18,7 @@ use coxswain_ethereum::{
 };
 use coxswain_rules::units::Blocks;
 use coxswain_testkit::TestChain;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// Private key 0x11…11.
@@ -66,7 +66,7 @@ impl Sending {
     /// A chain that mines when it is told to, and an account with money.
     async fn new() -> Self {
         let chain = TestChain::start().unwrap();
-        chain.provider().anvil_set_auto_mine(false).await.unwrap();
+        chain.rpc().tell("anvil_setAutomine", (false,)).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.json");
         coxswain_testkit::write_private(&file, FILE).unwrap();
@@ -102,15 +102,19 @@ impl Sending {
 
     /// Mines from now on, a block every second.
     async fn mine_on(&self) {
-        self.chain.provider().anvil_set_interval_mining(1).await.unwrap();
+        self.chain.mine_every(1).await.unwrap();
     }
 
     async fn receipt(&self, hash: B256) -> Option<TransactionReceipt> {
-        self.chain.provider().get_transaction_receipt(hash).await.unwrap()
+        self.chain.rpc().ask("eth_getTransactionReceipt", (hash,)).await.unwrap()
+    }
+
+    async fn transaction(&self, hash: B256) -> Option<Value> {
+        self.chain.rpc().ask("eth_getTransactionByHash", (hash,)).await.unwrap()
     }
 
     async fn nonce(&self) -> u64 {
-        self.chain.provider().get_transaction_count(self.account.address()).await.unwrap()
+        self.chain.rpc().number("eth_getTransactionCount", (self.account.address(), "latest")).await.unwrap()
     }
 }
 
@@ -134,8 +138,8 @@ async fn a_call_is_recorded_sent_mined_and_waited_for_until_it_is_deep() {
     let mined = mined.unwrap();
     let [sent] = sending.log.sent().try_into().unwrap();
     assert_eq!((sent.nonce, sent.hash), (0, mined.hash));
-    let transaction = sending.chain.provider().get_transaction_by_hash(mined.hash).await.unwrap().unwrap();
-    assert_eq!(transaction.inner.signer(), sending.account.address());
+    let transaction = sending.transaction(mined.hash).await.unwrap();
+    assert_eq!(transaction["from"], json!(sending.account.address()));
     assert!(mined.gas_used > 21_000 && mined.gas_price > 0);
 }
 
@@ -143,27 +147,27 @@ async fn a_call_is_recorded_sent_mined_and_waited_for_until_it_is_deep() {
 async fn inc_42_what_would_revert_is_not_sent_and_what_reverts_is_told() {
     let sending = Sending::new().await;
     let submitter = sending.submitter(sending.terms);
-    sending.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
+    sending.chain.rpc().tell("anvil_setCode", (TARGET, Bytes::from(REVERTS))).await.unwrap();
     let refused = submitter.send(&call(1)).await.unwrap_err();
     assert!(matches!(refused, SubmitError::WouldRevert(_)), "{refused}");
     assert_eq!(sending.log.sent(), []);
 
     // It changes its mind in the block that takes the call in.
-    sending.chain.provider().anvil_set_code(TARGET, Bytes::new()).await.unwrap();
+    sending.chain.rpc().tell("anvil_setCode", (TARGET, Bytes::new())).await.unwrap();
     let submitter = sending.submitter(Terms { bump_after: Duration::from_secs(20), ..sending.terms });
     let work = async {
         let sent = sending.signed(1).await;
-        while sending.chain.provider().get_transaction_by_hash(sent[0].hash).await.unwrap().is_none() {
+        while sending.transaction(sent[0].hash).await.is_none() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        sending.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
+        sending.chain.rpc().tell("anvil_setCode", (TARGET, Bytes::from(REVERTS))).await.unwrap();
         sending.mine(1).await;
     };
     let call = call(2);
     let (outcome, ()) = tokio::join!(submitter.send(&call), work);
     assert!(matches!(outcome, Err(SubmitError::Reverted(_))), "{outcome:?}");
     // The nonce is used up, and the next call follows.
-    sending.chain.provider().anvil_set_code(TARGET, Bytes::new()).await.unwrap();
+    sending.chain.rpc().tell("anvil_setCode", (TARGET, Bytes::new())).await.unwrap();
     sending.mine_on().await;
     submitter.send(&call).await.unwrap();
     assert_eq!(sending.nonce().await, 2);
@@ -175,7 +179,7 @@ async fn inc_42_what_is_dropped_or_waits_is_replaced_with_a_higher_fee() {
     let submitter = sending.submitter(sending.terms);
     let work = async {
         let sent = sending.signed(1).await;
-        sending.chain.provider().anvil_drop_transaction(sent[0].hash).await.unwrap();
+        sending.chain.rpc().tell("anvil_dropTransaction", (sent[0].hash,)).await.unwrap();
         sending.signed(3).await;
         sending.mine_on().await;
     };
@@ -195,7 +199,7 @@ async fn inc_42_what_would_revert_by_now_is_replaced_by_an_empty_transfer() {
     let submitter = sending.submitter(sending.terms);
     let work = async {
         sending.signed(1).await;
-        sending.chain.provider().anvil_set_code(TARGET, Bytes::from(REVERTS)).await.unwrap();
+        sending.chain.rpc().tell("anvil_setCode", (TARGET, Bytes::from(REVERTS))).await.unwrap();
         let sent = sending.log.until(|sent| sent.last().is_some_and(|sent| sent.call.is_none())).await;
         sending.mine_on().await;
         sent
@@ -247,14 +251,14 @@ async fn inc_42_a_program_that_was_killed_replaces_what_it_may_have_sent() {
         assert!(matches!(stuck, SubmitError::NotMined(_)), "{stuck}");
         if round == 0 {
             for sent in sending.log.sent() {
-                sending.chain.provider().anvil_drop_transaction(sent.hash).await.unwrap();
+                sending.chain.rpc().tell("anvil_dropTransaction", (sent.hash,)).await.unwrap();
             }
         }
         drop(submitter);
         let submitter = sending.submitter(sending.terms);
         sending.mine_on().await;
         submitter.send(&call(round)).await.unwrap();
-        sending.chain.provider().anvil_set_interval_mining(0).await.unwrap();
+        sending.chain.mine_every(0).await.unwrap();
         assert_eq!(sending.nonce().await, nonce + 1, "round {round}: one transaction, not two");
     }
 }
@@ -265,7 +269,8 @@ async fn inc_46_what_cannot_be_recorded_is_not_sent() {
     sending.log.full = true;
     let refused = sending.submitter(sending.terms).send(&call(1)).await.unwrap_err();
     assert!(matches!(refused, SubmitError::Unrecorded(_)), "{refused}");
-    let waiting = sending.chain.provider().get_transaction_count(sending.account.address()).pending();
+    let waiting =
+        sending.chain.rpc().number("eth_getTransactionCount", (sending.account.address(), "pending"));
     assert_eq!(waiting.await.unwrap(), 0);
 }
 
@@ -273,7 +278,7 @@ async fn inc_46_what_cannot_be_recorded_is_not_sent() {
 async fn nothing_is_sent_without_money_for_three_or_over_the_gas_cap() {
     let sending = Sending::new().await;
     let submitter = sending.submitter(sending.terms);
-    sending.chain.provider().anvil_set_balance(sending.account.address(), U256::from(1)).await.unwrap();
+    sending.chain.endow(sending.account.address(), U256::from(1)).await.unwrap();
     let refused = submitter.send(&call(1)).await.unwrap_err();
     assert!(matches!(refused, SubmitError::NoGasMoney { .. }), "{refused}");
     sending.chain.fund(sending.account.address()).await.unwrap();
@@ -290,7 +295,7 @@ async fn a_nonce_that_a_stranger_took_is_noticed() {
     let work = async {
         sending.signed(1).await;
         // Another program with the same key.
-        sending.chain.provider().anvil_set_nonce(sending.account.address(), 1).await.unwrap();
+        sending.chain.rpc().tell("anvil_setNonce", (sending.account.address(), U64::from(1))).await.unwrap();
         sending.signed(2).await;
         sending.mine_on().await;
     };

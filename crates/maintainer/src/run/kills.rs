@@ -17,10 +17,7 @@ use std::{
     thread,
 };
 
-use alloy::{
-    primitives::Address,
-    providers::{Provider, ext::AnvilApi},
-};
+use alloy::primitives::Address;
 use bitcoin::block::Header;
 use coxswain_bindings::LightRelay;
 use coxswain_bitcoin::spv::EPOCH;
@@ -182,13 +179,13 @@ impl Killed {
     }
 
     async fn epoch(&self, relay: Address) -> u32 {
-        let relay = LightRelay::new(relay, self.chain.provider().clone());
-        relay.currentEpoch().call().await.unwrap().try_into().unwrap()
+        let epoch = self.chain.rpc().call(relay, &LightRelay::currentEpochCall).await.unwrap();
+        epoch.try_into().unwrap()
     }
 
     /// How many nonces are used, in blocks or in what may be mined.
     async fn nonces(&self) -> u64 {
-        self.chain.provider().get_transaction_count(self.address).pending().await.unwrap()
+        self.chain.rpc().number("eth_getTransactionCount", (self.address, "pending")).await.unwrap()
     }
 
     /// What is on record, in a journal that opens.
@@ -280,7 +277,7 @@ async fn inc_42_killed_while_its_retarget_waits_to_be_mined_the_difficulty_modul
         let relay = killed.relay().await;
         for next in FIRST + 1..=FIRST + 2 * kills {
             killed.give(relay, &bitcoin, next, SOON);
-            killed.chain.provider().anvil_set_auto_mine(false).await.unwrap();
+            killed.chain.rpc().tell("anvil_setAutomine", (false,)).await.unwrap();
             killed.kill_at(point, 2);
             assert_eq!((killed.epoch(relay).await, killed.nonces().await), (next - 1, killed.told + 1));
             let nonces: Vec<_> = killed.recorded().await.iter().map(|sent| sent.nonce).collect();
@@ -294,7 +291,7 @@ async fn inc_42_killed_while_its_retarget_waits_to_be_mined_the_difficulty_modul
             killed.told += 1;
             killed.give(relay, &bitcoin, next, PATIENCE);
             killed.catch_up(relay, next, 1, point).await;
-            killed.chain.provider().anvil_set_auto_mine(true).await.unwrap();
+            killed.chain.rpc().tell("anvil_setAutomine", (true,)).await.unwrap();
         }
         killed.counts().await;
         println!("{point}, unmined: {} kills, {} retargets so far, none twice", 2 * kills, killed.told);

@@ -165,7 +165,7 @@ impl TwiceTheWork {
     }
 
     async fn pass(&self, bitcoin: MinedChain, sends: bool) -> Pass {
-        let reader = SnapshotReader::new(self.endpoints(), 31_337, *self.world.bridge.address());
+        let reader = SnapshotReader::new(self.endpoints(), 31_337, self.world.bridge.address());
         let settings = Settings {
             venue: Venue::Proxy(self.proxy),
             first_block: BlockNumber(0),
@@ -203,7 +203,7 @@ impl TwiceTheWork {
         let [item] = &pass.items[..] else { panic!("{pass:?}") };
         assert!(matches!(item.state, ItemState::Sent(_)), "{item:?}");
         let wallet = mined.sweeps[from].wallet.key_hash();
-        let record = self.world.bridge.wallets(wallet.into()).call().await.unwrap();
+        let record = self.world.record(wallet).await.unwrap();
         assert!(!record.mainUtxoHash.is_zero());
     }
 }

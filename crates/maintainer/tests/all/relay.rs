@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use alloy::{primitives::Address, providers::Provider};
+use alloy::primitives::Address;
 use bitcoin::{block::Header, consensus::encode};
 use coxswain_bindings::{LightRelay, LightRelayMaintainerProxy, relay::LightRelay as relay};
 use coxswain_bitcoin::{
@@ -74,12 +74,12 @@ impl Kept {
     }
 
     async fn epoch(&self) -> u32 {
-        let relay = LightRelay::new(self.relay, self.chain.provider().clone());
-        relay.currentEpoch().call().await.unwrap().try_into().unwrap()
+        let epoch = self.chain.rpc().call(self.relay, &LightRelay::currentEpochCall).await.unwrap();
+        epoch.try_into().unwrap()
     }
 
     async fn transactions(&self) -> u64 {
-        self.chain.provider().get_transaction_count(self.account.address()).await.unwrap()
+        self.chain.rpc().number("eth_getTransactionCount", (self.account.address(), "latest")).await.unwrap()
     }
 
     async fn as_owner(&self, to: Address, call: &impl alloy::sol_types::SolCall) {

@@ -11,7 +11,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use alloy::transports::http::reqwest::Url;
 use bitcoin::{
     Network, Txid,
     block::Header,
@@ -20,6 +19,7 @@ use bitcoin::{
     hashes::{Hash, sha256},
 };
 use coxswain_rules::units::{Confirmations, Height};
+use reqwest::Url;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,

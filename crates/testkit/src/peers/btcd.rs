@@ -2,18 +2,18 @@
 
 use std::{
     collections::BTreeSet,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
-use alloy::transports::http::reqwest::{Client, Url};
 use bitcoin::{Block, BlockHash, Transaction, consensus::encode};
 use coxswain_rules::units::Height;
+use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::{tool, until};
-use crate::{Error, Regtest, free_port};
+use crate::{Error, Regtest, free_port, process::Process};
 
 /// How many blocks are handed over at once.
 const BLOCKS: usize = 50;
@@ -23,7 +23,7 @@ const HAS_ALREADY: [i64; 2] = [-27, -26];
 /// A node of its own, which ends when it is dropped.
 #[derive(Debug)]
 pub struct Btcd {
-    process: Child,
+    _process: Process,
     url: Url,
     client: Client,
     handed: Mutex<BTreeSet<BlockHash>>,
@@ -54,11 +54,17 @@ impl Btcd {
             .arg(format!("--logdir={}", directory.path().join("logs").display()))
             .stdout(Stdio::null())
             .spawn()
+            .map(Process)
             .map_err(|source| Error::Missing { path, command: "make test-peers", source })?;
         let url = format!("http://coxswain:secret@127.0.0.1:{port}");
         let url = url.parse().map_err(|_| Error::Absent("URL of btcd"))?;
-        let node =
-            Self { process, url, client: Client::new(), handed: Mutex::default(), _directory: directory };
+        let node = Self {
+            _process: process,
+            url,
+            client: Client::new(),
+            handed: Mutex::default(),
+            _directory: directory,
+        };
         until("btcd to start", async || node.ask("getblockcount", json!([])).await.is_ok()).await?;
         Ok(node)
     }
@@ -138,12 +144,4 @@ impl Btcd {
 
 fn refused(what: String) -> Error {
     Error::PeerRefused { peer: "btcd", what }
-}
-
-impl Drop for Btcd {
-    fn drop(&mut self) {
-        // Nothing can be done about a process that can't be ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -5,15 +5,15 @@
 
 use std::{
     io,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
-use alloy::transports::http::reqwest::{Client, Url};
 use bitcoin::{
     Transaction,
     consensus::encode,
     hashes::{Hash, sha256, sha256d},
 };
+use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -23,12 +23,12 @@ use tokio::{
 };
 
 use super::{Btcd, tool, until};
-use crate::{Error, Regtest, free_port, http};
+use crate::{Error, Regtest, free_port, http, process::Process};
 
 /// A server of its own, which ends when it is dropped.
 #[derive(Debug)]
 pub struct ElectrumX {
-    process: Child,
+    _process: Process,
     url: Url,
     address: String,
     between: JoinHandle<()>,
@@ -55,9 +55,10 @@ impl ElectrumX {
             .env("DB_DIRECTORY", directory.path())
             .stdout(Stdio::null())
             .spawn()
+            .map(Process)
             .map_err(|source| Error::Missing { path, command: "make test-peers", source })?;
         let url = format!("tcp://{address}").parse().map_err(|_| Error::Absent("URL of ElectrumX"))?;
-        let server = Self { process, url, address, between, _directory: directory };
+        let server = Self { _process: process, url, address, between, _directory: directory };
         until("ElectrumX to start", async || server.ask("server.ping", json!([])).await.is_ok()).await?;
         Ok(server)
     }
@@ -120,9 +121,6 @@ impl ElectrumX {
 impl Drop for ElectrumX {
     fn drop(&mut self) {
         self.between.abort();
-        // Nothing can be done about a process that can't be ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

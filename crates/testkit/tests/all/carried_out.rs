@@ -25,7 +25,7 @@ async fn what_the_deployed_validator_accepts_is_carried_out() -> Result<(), Erro
         let transaction = scene.world.carry_out(&wallet, &case.subject).await?;
         assert_eq!(transaction.is_none(), action == Action::Heartbeat, "{action}");
 
-        let record = scene.world.bridge.wallets(wallet.key_hash().into()).call().await?;
+        let record = scene.world.record(wallet.key_hash()).await?;
         let main_utxo = scene.world.main_utxo(&wallet);
         assert_eq!(
             record.mainUtxoHash,

@@ -9,10 +9,8 @@ use std::{
 };
 
 use alloy::{
-    consensus::Transaction as _,
-    primitives::{Address, B256, TxKind, address, keccak256},
-    providers::{Provider, ext::AnvilApi},
-    rpc::types::TransactionRequest,
+    primitives::{Address, B256, Bytes, TxKind, U64, U256, address, keccak256},
+    rpc::types::{TransactionReceipt, TransactionRequest},
     sol,
 };
 use coxswain_testkit::World;
@@ -21,7 +19,6 @@ use serde_json::Value;
 const FACTORY: Address = address!("4e59b44847b379578588920cA78FbF26c0B4956C");
 
 sol! {
-    #[sol(rpc)]
     interface Validator {
         function bridge() external view returns (address bridge);
     }
@@ -103,12 +100,12 @@ impl Script {
 async fn deploys_once_and_records_what_is_on_the_chain() {
     let world = World::start().await.unwrap();
     world.enable_watchtower().await.unwrap();
-    let bridge = *world.bridge.address();
-    let provider = world.chain.provider();
+    let bridge = world.bridge.address();
+    let rpc = world.chain.rpc();
     let script = Script::new(&world);
-    let block = async || provider.get_block_number().await.unwrap();
+    let block = async || world.chain.height().await.unwrap();
 
-    let rehearsal = provider.anvil_snapshot().await.unwrap();
+    let rehearsal: U256 = rpc.ask("evm_snapshot", [(); 0]).await.unwrap();
 
     // A dry run sends nothing, and there is nothing to record.
     let before = block().await;
@@ -123,21 +120,21 @@ async fn deploys_once_and_records_what_is_on_the_chain() {
     let created = before + 1;
     assert_eq!(block().await, created);
     assert!(!script.record_path().exists(), "it is simulated before it is sent");
-    let hashes =
-        provider.get_block(created.into()).await.unwrap().unwrap().transactions.hashes().collect::<Vec<_>>();
+    let mined: Value = rpc.ask("eth_getBlockByNumber", (U64::from(created), false)).await.unwrap();
+    let hashes: Vec<B256> = serde_json::from_value(mined["transactions"].clone()).unwrap();
     let [transaction] = hashes[..] else { panic!("{hashes:?}") };
-    let receipt = provider.get_transaction_receipt(transaction).await.unwrap().unwrap();
+    let receipt: TransactionReceipt = rpc.ask("eth_getTransactionReceipt", (transaction,)).await.unwrap();
     assert!(receipt.status());
     assert_eq!(receipt.to, Some(FACTORY));
 
     script.succeed("record", bridge, &[]);
     let record = script.record();
     let validator: Address = record["address"].as_str().unwrap().parse().unwrap();
-    assert_eq!(Validator::new(validator, provider).bridge().call().await.unwrap(), bridge);
+    assert_eq!(rpc.call(validator, &Validator::bridgeCall).await.unwrap(), bridge);
     assert_eq!(record["bridge"].as_str().unwrap().parse(), Ok(bridge));
     assert_eq!(record["transaction"].as_str().unwrap().parse(), Ok(receipt.transaction_hash));
     assert_eq!(record["block"].as_u64(), receipt.block_number);
-    let code = provider.get_code_at(validator).await.unwrap();
+    let code: Bytes = rpc.ask("eth_getCode", (validator, "latest")).await.unwrap();
     assert_eq!(record["codeHash"].as_str().unwrap().parse::<B256>(), Ok(keccak256(code)));
 
     // Again: the code is found, no transaction, the same record.
@@ -177,19 +174,20 @@ async fn deploys_once_and_records_what_is_on_the_chain() {
     assert!(said.len() < 1_000, "{}", String::from_utf8_lossy(&said));
 
     // Someone else deploys, after a rehearsal whose log is still there: its transaction isn't put on record.
-    let sent = provider.get_transaction_by_hash(transaction).await.unwrap().unwrap();
-    assert!(provider.anvil_revert(rehearsal).await.unwrap());
+    let sent: Value = rpc.ask("eth_getTransactionByHash", (transaction,)).await.unwrap();
+    assert!(rpc.ask::<bool>("evm_revert", (rehearsal,)).await.unwrap());
     fs::rename(&aside, &broadcast).unwrap();
     let told = fs::read_to_string(script.record_path()).unwrap();
     fs::remove_file(script.record_path()).unwrap();
     let request = TransactionRequest {
         from: Some(world.operator),
         to: Some(TxKind::Call(FACTORY)),
-        input: sent.input().clone().into(),
+        input: serde_json::from_value::<Bytes>(sent["input"].clone()).unwrap().into(),
         gas: Some(15_000_000),
         ..Default::default()
     };
-    assert!(provider.eth_send_transaction_sync(request).await.unwrap().status());
+    let receipt: TransactionReceipt = rpc.ask("eth_sendTransactionSync", (request,)).await.unwrap();
+    assert!(receipt.status());
     let said = script.succeed("verify", validator, &[]);
     assert!(said.contains("no record of it"), "{said}");
     let said = script.succeed("record", bridge, &[]);

@@ -2,32 +2,38 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test itself")]
 
-use alloy::{
-    primitives::{Address, B256, U256},
-    providers::Provider,
-};
-use coxswain_bindings::bridge;
+use alloy::primitives::{Address, B256, U256};
+use coxswain_bindings::{Bridge, bridge};
 use coxswain_rules::{
     Amount, DepositKey, KeyHash, OutPoint, RedemptionKey, SweepRequestKey, SweepRequestState, Utxo,
     WalletState, main_utxo_hash, target_wallets_commitment,
 };
 use coxswain_testkit::{
-    Deposit, DepositOutput, DepositSpec, Error, TestChain, Wallet, World, standard_scripts,
+    Bank, Deposit, DepositOutput, DepositSpec, Error, RedemptionWatchtower, TestChain, Wallet, World,
+    standard_scripts,
 };
 
 const HOUR: u64 = 3600;
 const FEE: Amount = Amount::from_sat(10_000);
 
 async fn on_bridge(world: &World, wallet: &Wallet) -> bridge::Wallet {
-    world.bridge.wallets(wallet.key_hash().into()).call().await.unwrap()
+    world.record(wallet.key_hash()).await.unwrap()
 }
 
 async fn deposit_on_bridge(world: &World, deposit: &Deposit) -> bridge::DepositRequest {
-    world.bridge.deposits(DepositKey::new(deposit.outpoint).to_u256()).call().await.unwrap()
+    world
+        .bridge
+        .ask(&Bridge::depositsCall { depositKey: DepositKey::new(deposit.outpoint).to_u256() })
+        .await
+        .unwrap()
 }
 
 async fn request_on_bridge(world: &World, outpoint: OutPoint) -> bridge::MovedFundsSweepRequest {
-    world.bridge.movedFundsSweepRequests(SweepRequestKey::new(outpoint).to_u256()).call().await.unwrap()
+    world
+        .bridge
+        .ask(&Bridge::movedFundsSweepRequestsCall { requestKey: SweepRequestKey::new(outpoint).to_u256() })
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -42,22 +48,25 @@ async fn time_moves_on_command() {
 #[tokio::test]
 async fn a_dropped_chain_ends() {
     let chain = TestChain::start().unwrap();
-    let provider = chain.provider().clone();
-    assert_eq!(provider.get_block_number().await.unwrap(), 0);
+    let rpc = chain.rpc().clone();
+    assert_eq!(chain.height().await.unwrap(), 0);
     drop(chain);
-    assert!(provider.get_block_number().await.is_err());
+    assert!(rpc.number("eth_blockNumber", [(); 0]).await.is_err());
 }
 
 #[tokio::test]
 async fn the_bridge_is_set_up() {
     let world = World::start().await.unwrap();
-    let references = world.bridge.contractReferences().call().await.unwrap();
-    assert_eq!(references.bank, *world.bank.address());
+    let references = world.bridge.ask(&Bridge::contractReferencesCall).await.unwrap();
+    assert_eq!(references.bank, world.bank.address());
     assert_eq!(references.ecdsaWalletRegistry, world.wallet_registry);
-    assert_eq!(world.bridge.governance().call().await.unwrap(), world.governance);
-    assert_eq!(world.bridge.treasury().call().await.unwrap(), world.treasury);
-    assert!(world.bridge.isVaultTrusted(world.vault).call().await.unwrap());
-    assert_eq!(world.bridge.depositParameters().call().await.unwrap().depositDustThreshold, 1_000_000);
+    assert_eq!(world.bridge.ask(&Bridge::governanceCall).await.unwrap(), world.governance);
+    assert_eq!(world.bridge.ask(&Bridge::treasuryCall).await.unwrap(), world.treasury);
+    assert!(world.bridge.ask(&Bridge::isVaultTrustedCall { vault: world.vault }).await.unwrap());
+    assert_eq!(
+        world.bridge.ask(&Bridge::depositParametersCall).await.unwrap().depositDustThreshold,
+        1_000_000
+    );
 }
 
 #[tokio::test]
@@ -69,8 +78,11 @@ async fn wallets_are_live_and_the_newest_is_active() {
         assert_eq!(WalletState::try_from(record.state), Ok(WalletState::Live));
         assert_eq!(record.ecdsaWalletID, wallet.id());
     }
-    assert_eq!(KeyHash::from(world.bridge.activeWalletPubKeyHash().call().await.unwrap()), second.key_hash());
-    assert_eq!(world.bridge.liveWalletsCount().call().await.unwrap(), 2);
+    assert_eq!(
+        KeyHash::from(world.bridge.ask(&Bridge::activeWalletPubKeyHashCall).await.unwrap()),
+        second.key_hash()
+    );
+    assert_eq!(world.bridge.ask(&Bridge::liveWalletsCountCall).await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -107,7 +119,7 @@ async fn deposits_of_every_kind_are_revealed_and_swept() {
             assert!(deposit_on_bridge(&world, deposit).await.sweptAt > 0);
         }
     }
-    let balance = async |owner| world.bank.balanceOf(owner).call().await.unwrap();
+    let balance = async |owner| world.bank.ask(&Bank::balanceOfCall { owner }).await.unwrap();
     assert!(balance(world.depositor).await > U256::from(7_900_000));
     assert!(balance(vault).await > U256::from(7_900_000));
 }
@@ -137,7 +149,13 @@ async fn redemptions_are_requested_and_paid() {
     }
     let pending = async |world: &World, script: &_| {
         let key = RedemptionKey::new(wallet.key_hash(), script);
-        world.bridge.pendingRedemptions(key.to_u256()).call().await.unwrap().requestedAt > 0
+        world
+            .bridge
+            .ask(&Bridge::pendingRedemptionsCall { redemptionKey: key.to_u256() })
+            .await
+            .unwrap()
+            .requestedAt
+            > 0
     };
     for request in &requests {
         assert!(pending(&world, &request.script).await);
@@ -158,15 +176,24 @@ async fn redemptions_are_requested_and_paid() {
 async fn a_watchtower_delays_redemptions_by_objections() {
     let mut world = World::start().await.unwrap();
     let wallet = world.funded_wallet(1).await.unwrap();
-    assert_eq!(world.bridge.getRedemptionWatchtower().call().await.unwrap(), Address::ZERO);
+    assert_eq!(world.bridge.ask(&Bridge::getRedemptionWatchtowerCall).await.unwrap(), Address::ZERO);
     let watchtower = world.enable_watchtower().await.unwrap();
-    assert_eq!(world.bridge.getRedemptionWatchtower().call().await.unwrap(), *watchtower.contract.address());
+    assert_eq!(
+        world.bridge.ask(&Bridge::getRedemptionWatchtowerCall).await.unwrap(),
+        watchtower.contract.address()
+    );
 
     let [script, ..] = standard_scripts(1);
     let amount = Amount::from_sat(3_000_000);
     world.request_redemption(&wallet, world.depositor, script.clone(), amount).await.unwrap();
     let key = RedemptionKey::new(wallet.key_hash(), &script);
-    let delay = async || watchtower.contract.getRedemptionDelay(key.to_u256()).call().await.unwrap();
+    let delay = async || {
+        watchtower
+            .contract
+            .ask(&RedemptionWatchtower::getRedemptionDelayCall { redemptionKey: key.to_u256() })
+            .await
+            .unwrap()
+    };
     let mut delays = vec![delay().await];
     for &guardian in &watchtower.guardians[..2] {
         world.object(&watchtower, guardian, &wallet, &script).await.unwrap();

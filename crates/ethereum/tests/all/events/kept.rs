@@ -26,7 +26,7 @@ async fn followed(endpoints: &Endpoints, world: &World, depths: &[u64]) -> Event
 #[tokio::test]
 async fn a_kept_log_is_read_on_and_a_branch_that_was_left_shows_in_its_changes() {
     let (world, wallets) = spread().await;
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     let endpoints = endpoint(&world);
     let none = reader(endpoints.clone(), &world, 0);
     assert!(none.kept().is_none(), "nothing is read yet");
@@ -37,8 +37,7 @@ async fn a_kept_log_is_read_on_and_a_branch_that_was_left_shows_in_its_changes()
     println!("{} bytes of {} events", stored.len(), events.log().events().len());
 
     // The newest blocks are replaced, and with them a sweep.
-    let provider = world.chain.provider();
-    provider.anvil_rollback(Some(1)).await.unwrap();
+    world.chain.rpc().tell("anvil_rollback", (1,)).await.unwrap();
     world.chain.mine(2).await.unwrap();
     let (node, asked) = limited(&world, u64::MAX, Value::Null).await;
     // The same server, through something that counts.
@@ -68,7 +67,7 @@ fn told_by(kept: &KeptLog, server: &FaultyEndpoint) -> KeptLog {
 #[tokio::test]
 async fn a_kept_log_of_another_chain_bridge_version_or_server_is_not_gone_on_with() {
     let (world, _) = spread().await;
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     let endpoints = endpoint(&world);
     let kept = followed(&endpoints, &world, &[0]).await.kept().unwrap();
     assert!(checked(&kept, &endpoints, bridge).await.is_ok());
@@ -87,7 +86,7 @@ async fn a_kept_log_of_another_chain_bridge_version_or_server_is_not_gone_on_wit
     let changed: KeptLog = serde_json::from_str(&changed.replace(&hash, &format!("0x{:064x}", 1))).unwrap();
     assert!(matches!(checked(&changed, &endpoints, bridge).await, Err(NotResumed::OtherChain(_))));
     // The only block that tells it is replaced: then all is read anew.
-    world.chain.provider().anvil_rollback(Some(1)).await.unwrap();
+    world.chain.rpc().tell("anvil_rollback", (1,)).await.unwrap();
     assert!(
         matches!(checked(&kept, &endpoints, bridge).await, Err(NotResumed::OtherChain(_))),
         "no such block"
@@ -104,7 +103,7 @@ async fn a_kept_log_of_another_chain_bridge_version_or_server_is_not_gone_on_wit
 #[tokio::test]
 async fn what_one_of_two_servers_told_is_read_anew() {
     let (world, _) = spread().await;
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     let is_dead = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let dead = Arc::clone(&is_dead);
     let url: url::Url = world.chain.endpoint().parse().unwrap();
@@ -175,7 +174,7 @@ async fn inc_47_what_one_of_two_servers_told_is_read_again_once_both_speak() {
     assert_eq!(log.events(), read(&endpoint(&world), &world).await.events());
     assert!(!log.is_word());
     assert!(told.is_word(), "what was told before stays one server's word");
-    assert!(checked(&events.kept().unwrap(), &endpoints, *world.bridge.address()).await.is_ok());
+    assert!(checked(&events.kept().unwrap(), &endpoints, world.bridge.address()).await.is_ok());
 }
 
 #[tokio::test]
@@ -184,7 +183,7 @@ async fn what_does_not_last_is_forgotten_once_it_is_old() {
     let endpoints = endpoint(&world);
     let events = followed(&endpoints, &world, &[0]).await;
     let kept = events.kept().unwrap();
-    let log = checked(&kept, &endpoints, *world.bridge.address()).await.unwrap();
+    let log = checked(&kept, &endpoints, world.bridge.address()).await.unwrap();
     let all = events.log();
     let second = all.reveals(wallets[0]).nth(1).unwrap().at.block;
     let forgetting = |block| log.clone().forgetting_before(block);

@@ -14,7 +14,7 @@ use crate::validators::ANVIL;
 #[tokio::test]
 async fn inc_47_events_are_read_as_enough_servers_tell_them() {
     let asked = Asked::set_up().await;
-    let bridge = *asked.validators.scene.world.bridge.address();
+    let bridge = asked.validators.scene.world.bridge.address();
     let honest_panel = Panel::new(&[asked.honest()], ANVIL, 0, false).unwrap();
     let head =
         honest_panel.decide(&mut honest_panel.decider(None), UnixTime(0)).await.unwrap().header.block();
@@ -75,7 +75,7 @@ async fn inc_47_events_are_read_as_enough_servers_tell_them() {
 async fn inc_47_events_are_absent_only_where_the_block_of_the_decision_is_named_before_and_after() {
     let asked = Asked::set_up().await;
     let scene = &asked.validators.scene;
-    let bridge = *scene.world.bridge.address();
+    let bridge = scene.world.bridge.address();
     let panel = Panel::new(&[asked.honest()], ANVIL, 0, false).unwrap();
     let head = panel.decide(&mut panel.decider(None), UnixTime(0)).await.unwrap().header.block();
     // It has the block while it is asked, and no more once it has answered; or not yet.

@@ -260,8 +260,8 @@ async fn redemptions(validators: &mut Validators<impl Observer>) {
     let reason = validators.rejected(RuleId::Rd10, Some(2), repeated).await;
     assert_eq!(reason, Reason::RedemptionDuplicated { index: U256::from(2), first_index: U256::ZERO });
 
-    let call = validators.scene.world.bridge.redemptionParameters();
-    let timeout = u64::from(call.call().await.unwrap().redemptionTimeout);
+    let parameters = validators.scene.world.bridge.ask(&Bridge::redemptionParametersCall).await.unwrap();
+    let timeout = u64::from(parameters.redemptionTimeout);
     let case = validators.case(Action::Redemption);
     // The requests are 2 h and a minute old by now.
     validators.scene.world.chain.advance(timeout - 5 * 3600).await.unwrap();

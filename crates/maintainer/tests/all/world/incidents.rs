@@ -9,7 +9,6 @@ use std::{
 };
 
 use alloy::primitives::{B256, U256};
-use alloy::providers::ext::AnvilApi;
 use bitcoin::{
     OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Txid, Witness, absolute, script::Builder,
     transaction,
@@ -247,7 +246,7 @@ async fn an_account_that_may_not_or_cannot_pay_sends_nothing() {
     assert_eq!(refused, PassError::Unauthorised(account));
 
     unproven.authorise(account).await;
-    unproven.world.chain.provider().anvil_set_balance(account, U256::from(1_000_000_000)).await.unwrap();
+    unproven.world.chain.endow(account, U256::from(1_000_000_000)).await.unwrap();
     let pass = maintainer.pass(minutes(0)).await.unwrap();
     let state = &item(&pass, &swept).state;
     assert!(

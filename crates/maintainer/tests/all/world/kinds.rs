@@ -1,6 +1,7 @@
 //! The four kinds, from a wallet's first sweep to its retirement.
 
 use bitcoin::OutPoint;
+use coxswain_bindings::Bridge;
 use coxswain_rules::{Action, Amount, RedemptionKey, WalletState};
 use coxswain_testkit::{DepositSpec, standard_scripts};
 
@@ -70,7 +71,12 @@ pub(crate) async fn each_kind_is_found_proven_and_booked(kind: Kind) {
     assert!(unproven.is_in_step(&wallet).await);
     assert_eq!(unproven.record(&wallet).await.pending_redemptions_value, Amount::ZERO);
     let key = RedemptionKey::new(wallet.key_hash(), &requests[0].script);
-    let pending = unproven.world.bridge.pendingRedemptions(key.to_u256()).call().await.unwrap();
+    let pending = unproven
+        .world
+        .bridge
+        .ask(&Bridge::pendingRedemptionsCall { redemptionKey: key.to_u256() })
+        .await
+        .unwrap();
     assert_eq!(pending.requestedAt, 0);
 
     // Retirement: the funds go to the other wallet, which takes them in.

@@ -152,7 +152,7 @@ impl Unproven {
 
     fn maintainer_by(&self, endpoints: Endpoints, account: Account, terms: Terms) -> TestMaintainer {
         let submitter = Submitter::new(endpoints.clone(), account, CHAIN_ID, terms, (), &[]);
-        let reader = SnapshotReader::new(endpoints.clone(), CHAIN_ID, *self.world.bridge.address());
+        let reader = SnapshotReader::new(endpoints.clone(), CHAIN_ID, self.world.bridge.address());
         let bitcoin = Endpoint::new(self.bitcoin_url(), Limits::default()).unwrap();
         let bitcoin = Backends::new(vec![bitcoin], Expected::on(bitcoin::Network::Regtest));
         let settings = Settings {

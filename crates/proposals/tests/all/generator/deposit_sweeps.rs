@@ -361,7 +361,7 @@ async fn inc_23_the_fee_relays_and_burns_nothing() {
 async fn a_sweep_whose_output_is_too_small_to_relay_is_not_proposed() {
     use coxswain_bindings::Bridge;
     let mut stage = Stage::new().await;
-    let now = stage.world.bridge.depositParameters().call().await.unwrap();
+    let now = stage.world.bridge.ask(&Bridge::depositParametersCall).await.unwrap();
     let small = Bridge::updateDepositParametersCall {
         depositDustThreshold: 1_701,
         depositTreasuryFeeDivisor: 0,
@@ -403,10 +403,7 @@ async fn inc_33_without_an_estimate_and_without_a_fallback_no_fee_is_guessed() {
 
 #[tokio::test]
 async fn inc_8_the_gas_estimate_is_not_under_what_either_validator_takes() {
-    use alloy::{
-        providers::Provider,
-        rpc::types::{TransactionInput, TransactionRequest},
-    };
+    use alloy::rpc::types::{TransactionInput, TransactionRequest};
     let mut stage = Stage::new().await;
     let wallet = stage.funded_wallet(1).await;
     let deployed = coxswain_testkit::deployed_validator().unwrap();
@@ -432,7 +429,7 @@ async fn inc_8_the_gas_estimate_is_not_under_what_either_validator_takes() {
         for validator in [stage.validator, deployed] {
             let input = TransactionInput::new(coxswain_ethereum::calldata(&case));
             let call = TransactionRequest::default().to(validator).input(input);
-            taken.push(stage.world.chain.provider().estimate_gas(call).await.unwrap());
+            taken.push(stage.world.chain.rpc().number("eth_estimateGas", (call,)).await.unwrap());
         }
         let most = taken.iter().copied().max().unwrap();
         let shape = format!(

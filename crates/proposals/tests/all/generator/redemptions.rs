@@ -41,7 +41,7 @@ async fn inc_4_a_request_close_to_its_timeout_is_left_out() {
 async fn inc_5_a_request_that_can_not_bear_its_share_is_left_out_and_shares_are_computed_again() {
     let mut stage = Stage::new().await;
     let wallet = stage.funded_wallet(1).await;
-    let parameters = stage.world.bridge.redemptionParameters().call().await.unwrap();
+    let parameters = stage.world.bridge.ask(&Bridge::redemptionParametersCall).await.unwrap();
     let first = request(&stage, &wallet, 1).await;
     // Of four, each bears about 730 sat at 12.5 sat/vB; of three about 850.
     stage.world.change_redemptions(|call| call.redemptionTxMaxFee = 100).await.unwrap();
@@ -80,7 +80,7 @@ async fn inc_6_when_redemption_fails_outright_the_next_action_is_tried() {
     let deposit = stage.deposit(&wallet, DepositSpec::default()).await;
     stage.pass(3 * HOUR).await;
     // A watchtower that isn't one.
-    let call = Bridge::setRedemptionWatchtowerCall { redemptionWatchtower: *stage.world.bank.address() };
+    let call = Bridge::setRedemptionWatchtowerCall { redemptionWatchtower: stage.world.bank.address() };
     stage.world.govern(&call).await.unwrap();
 
     let generation = stage.generate(wallet.key_hash(), &[Action::Redemption, Action::DepositSweep]).await;
@@ -149,7 +149,7 @@ async fn what_was_paid_and_asked_for_again_is_paid_once_more() {
 /// A stage where the Bridge's treasury takes nothing, so that requests can take all of a main UTXO.
 async fn without_treasury() -> Stage {
     let stage = Stage::new().await;
-    let deposits = stage.world.bridge.depositParameters().call().await.unwrap();
+    let deposits = stage.world.bridge.ask(&Bridge::depositParametersCall).await.unwrap();
     let no_fee = Bridge::updateDepositParametersCall {
         depositDustThreshold: deposits.depositDustThreshold,
         depositTreasuryFeeDivisor: 0,
@@ -228,7 +228,8 @@ async fn inc_37_change_that_is_left_out_counts_to_the_largest_fee_allowed() {
     stage.network.dust_change = DustChange::LeftOut;
     // What the next block takes is beyond what the Bridge allows.
     stage.bitcoin.state().rates.next_block = Some(bitcoin::FeeRate::from_sat_per_vb_u32(100_000));
-    let maximum = stage.world.bridge.redemptionParameters().call().await.unwrap().redemptionTxMaxTotalFee;
+    let maximum =
+        stage.world.bridge.ask(&Bridge::redemptionParametersCall).await.unwrap().redemptionTxMaxTotalFee;
     let (proposed, _) = stage.propose(&wallet, Action::Redemption).await;
     let transaction = proposed.transaction.as_ref().unwrap();
     assert!(transaction.fee.is_capped());

@@ -38,7 +38,7 @@ impl Stage {
     }
 
     async fn set_max_btc_transfer(&self, satoshis: u64) {
-        let now = self.world.bridge.walletParameters().call().await.unwrap();
+        let now = self.world.bridge.ask(&Bridge::walletParametersCall).await.unwrap();
         let call = Bridge::updateWalletParametersCall {
             walletCreationPeriod: now.walletCreationPeriod,
             walletCreationMinBtcBalance: now.walletCreationMinBtcBalance,

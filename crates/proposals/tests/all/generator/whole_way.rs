@@ -27,7 +27,7 @@ async fn every_action_goes_the_whole_way() {
     let validator = ProposalValidator::new(ethereum.clone(), CHAIN, validator);
     let bitcoin = Endpoint::new(server.url(), Limits::default()).unwrap();
     let bitcoin = Backends::new(vec![bitcoin], Expected::on(::bitcoin::Network::Regtest));
-    let bridge = *world.bridge.address();
+    let bridge = world.bridge.address();
     let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
     let events = EventReader::new(ethereum, EventLog::new(bridge, BlockNumber(0)), NETWORK.final_depth);
     let (events_too, validator_too) = (events.clone(), validator.clone());
@@ -60,7 +60,7 @@ async fn every_action_goes_the_whole_way() {
             bitcoin.broadcast(&signed).await.unwrap();
             let mined = world.carry_out(wallet, &proposed.case.subject).await.unwrap();
             assert_eq!(mined, Some(signed), "all members build the same bytes");
-            let record = world.bridge.wallets(wallet.key_hash().into()).call().await.unwrap();
+            let record = world.record(wallet.key_hash()).await.unwrap();
             let main_utxo = world.main_utxo(wallet);
             assert_eq!(record.mainUtxoHash, main_utxo.as_ref().map(main_utxo_hash).unwrap_or_default());
         };
@@ -103,7 +103,7 @@ async fn every_action_goes_the_whole_way() {
     carry_out(&mut world, &wallets[1], &generation, Action::MovedFundsSweep).await;
 
     let state = async |wallet: &Wallet| {
-        let record = world.bridge.wallets(wallet.key_hash().into()).call().await.unwrap();
+        let record = world.record(wallet.key_hash()).await.unwrap();
         WalletState::try_from(record.state).unwrap()
     };
     assert_eq!(

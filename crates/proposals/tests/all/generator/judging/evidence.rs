@@ -1,6 +1,5 @@
 //! Step 1.
 
-use alloy::providers::Provider;
 use coxswain_proposals::Step;
 use coxswain_rules::{
     Amount, Objection, Proposal, RevealedDeposit, RuleId,
@@ -81,10 +80,9 @@ async fn a_request_that_is_not_deep_enough_is_an_objection_until_it_is() {
     let [_, script, ..] = standard_scripts(1);
     let (redeemer, amount) = (stage.world.depositor, Amount::from_sat(2_000_000));
     // On real chains no two blocks have the same time.
-    let provider = stage.world.chain.provider().clone();
-    let () = provider.raw_request("anvil_setBlockTimestampInterval".into(), (1_u64,)).await.unwrap();
+    stage.world.chain.space_blocks(Some(1)).await.unwrap();
     stage.world.request_redemption(&wallet, redeemer, script.clone(), amount).await.unwrap();
-    let _: bool = provider.raw_request("anvil_removeBlockTimestampInterval".into(), ()).await.unwrap();
+    stage.world.chain.space_blocks(None).await.unwrap();
     let requested_at = stage.world.chain.now().await.unwrap();
     stage.world.chain.mine(30).await.unwrap();
     stage.world.chain.advance(11 * 60).await.unwrap();

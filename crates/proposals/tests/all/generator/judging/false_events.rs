@@ -2,7 +2,6 @@
 
 use alloy::{
     primitives::{U64, hex},
-    providers::Provider,
     sol_types::SolEvent,
 };
 use coxswain_bindings::bridge::Bridge::{DepositRevealed, RedemptionRequested};
@@ -106,12 +105,7 @@ async fn scene() -> (Stage, Wallet, Deposit) {
 }
 
 async fn apart(stage: &Stage, is_on: bool) {
-    let provider = stage.world.chain.provider();
-    if is_on {
-        let () = provider.raw_request("anvil_setBlockTimestampInterval".into(), (1_u64,)).await.unwrap();
-    } else {
-        let _: bool = provider.raw_request("anvil_removeBlockTimestampInterval".into(), ()).await.unwrap();
-    }
+    stage.world.chain.space_blocks(is_on.then_some(1)).await.unwrap();
 }
 
 impl Stage {
@@ -131,7 +125,7 @@ impl Stage {
             // If the servers don't agree on the events, nothing is judged.
             let known = coxswain_ethereum::Chain::new(crate::generator::support::CHAIN);
             let (_, named) = known.named(&endpoints, coxswain_ethereum::BlockSelector::Latest).await.unwrap();
-            let bridge = *self.world.bridge.address();
+            let bridge = self.world.bridge.address();
             let log = coxswain_ethereum::EventLog::new(bridge, BlockNumber(from));
             let reader = coxswain_ethereum::EventReader::new(endpoints.clone(), log, Blocks(96));
             if reader.follow(named.header.block()).await.is_ok() {

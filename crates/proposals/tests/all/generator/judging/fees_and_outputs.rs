@@ -1,5 +1,6 @@
 //! Steps 5 and 6: inputs, outputs and the fee.
 
+use coxswain_bindings::Bridge;
 use coxswain_proposals::{Assessment, SessionError, Step};
 use coxswain_rules::{
     Amount, Assurance, FeeObjection, FeeRuling, Objection, OutPoint, TransactionError, units::Confirmations,
@@ -54,7 +55,7 @@ async fn inc_37_a_redemption_whose_change_is_dust_is_an_objection() {
         // Its depositor can redeem the first one's funds, too.
         stage.funded_wallet(2).await;
         let main_utxo = stage.world.main_utxo(&wallet).unwrap().value.to_sat();
-        let treasury = stage.world.bridge.redemptionParameters().call().await.unwrap();
+        let treasury = stage.world.bridge.ask(&Bridge::redemptionParametersCall).await.unwrap();
         let divisor = treasury.redemptionTreasuryFeeDivisor;
         let paid = |amount: u64| amount - amount / divisor;
         let wanted = main_utxo - change;

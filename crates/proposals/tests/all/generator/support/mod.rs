@@ -4,7 +4,6 @@ mod bitcoin;
 
 pub(crate) use self::bitcoin::FakeBitcoin;
 
-use alloy::providers::Provider;
 use coxswain_bitcoin::Backend;
 use coxswain_ethereum::{BlockSelector, Chain, Endpoints, EventLog, EventReader, Named, ProposalValidator};
 use coxswain_proposals::{
@@ -41,7 +40,7 @@ impl Stage {
         let endpoint = Endpoints::new(world.chain.url()).unwrap();
         let events = EventReader::new(
             endpoint,
-            EventLog::new(*world.bridge.address(), BlockNumber(0)),
+            EventLog::new(world.bridge.address(), BlockNumber(0)),
             Blocks(FINAL_DEPTH),
         );
         let fallback = Some(::bitcoin::FeeRate::from_sat_per_vb_u32(5));
@@ -74,7 +73,7 @@ impl Stage {
     }
 
     pub(crate) async fn height(&self) -> u64 {
-        Provider::get_block_number(self.world.chain.provider()).await.unwrap()
+        self.world.chain.height().await.unwrap()
     }
 
     pub(crate) fn endpoint(&self) -> Endpoints {
@@ -116,7 +115,7 @@ impl Stage {
     pub(crate) fn events_from(&self, block: u64) -> EventReader {
         EventReader::new(
             self.endpoint(),
-            EventLog::new(*self.world.bridge.address(), BlockNumber(block)),
+            EventLog::new(self.world.bridge.address(), BlockNumber(block)),
             Blocks(FINAL_DEPTH),
         )
     }
