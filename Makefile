@@ -27,6 +27,8 @@ define tried
 @echo "building the $(1) (minutes at first, seconds afterwards)" >&2
 @$(MAKE) --no-print-directory validator & contracts=$$!; cargo build --locked $(if $(SHARES),,--config tools/try.toml) $(2); wait $$contracts
 endef
+# A world and the programs beside it: without the ten verdicts, which would have to wait for coxswain-cli.
+BESIDE := --package coxswain-demo --package coxswain-cli --no-default-features
 TRIED := $${CARGO_TARGET_DIR:-target}/debug
 
 demo: $(TOOLS) ## Validate ten real proposals against the real Bridge on a local chain
@@ -35,14 +37,14 @@ demo: $(TOOLS) ## Validate ten real proposals against the real Bridge on a local
 
 WORLD_FLAGS ?=
 world: $(TOOLS) ## Run a world to try everything in, until Ctrl-C: chains, wallets, deposits, redemptions (WORLD_FLAGS=--once tries it out)
-	$(call tried,world,--package coxswain-demo --package coxswain-cli --bin coxswain-world --bin coxswain)
+	$(call tried,world,$(BESIDE) --features coxswain-cli/default --bin coxswain-world --bin coxswain)
 	@exec $(TRIED)/coxswain-world $(WORLD_FLAGS)
 
 DEVNET_FLAGS ?=
 SHARES ?=
 devnet: $(TOOLS) ## Run five nodes of a wallet and a maintainer on local chains, until Ctrl-C, with a page that shows them (SHARES=1: they sign with shares; DEVNET_FLAGS=--help)
-	$(call tried,devnet,--package coxswain-demo --package coxswain-cli \
-		--features coxswain-demo/devnet$(if $(SHARES),$(comma)coxswain-cli/threshold) \
+	$(call tried,devnet,$(BESIDE) \
+		--features coxswain-cli/default$(comma)coxswain-demo/devnet$(if $(SHARES),$(comma)coxswain-cli/threshold) \
 		--bin coxswain-devnet --bin coxswain-world --bin coxswain)
 	@exec $(TRIED)/coxswain-devnet $(if $(SHARES),--shares) $(DEVNET_FLAGS)
 
