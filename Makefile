@@ -25,7 +25,8 @@ help: ## Show this list
 # Builds what one only tries, and beside it the contracts: $(call tried,WHAT,FLAGS). Shares are slow as tools/try.toml has it.
 define tried
 @echo "building the $(1) (minutes at first, seconds afterwards)" >&2
-@$(MAKE) --no-print-directory validator & contracts=$$!; cargo build --locked $(if $(SHARES),,--config tools/try.toml) $(2); wait $$contracts
+@cargo build --locked $(if $(SHARES),,--config tools/try.toml) $(2) & programs=$$!; \
+	$(MAKE) --no-print-directory validator || { kill $$programs; exit 1; }; wait $$programs
 endef
 # A world and the programs beside it: without the ten verdicts, which would have to wait for coxswain-cli.
 BESIDE := --package coxswain-demo --package coxswain-cli --no-default-features
