@@ -100,8 +100,9 @@ impl Plan {
             let path = entry?.path();
             let of_a_process =
                 |name: &str| OPERATORS.chain([MAINTAINER]).any(|number| name == super::name(number));
+            let ours = |stem: &str| of_a_process(stem) || ["password", "wallet"].contains(&stem);
             let stem = path.file_name().and_then(|name| name.to_str()?.split('.').next());
-            if path.is_file() && stem.is_some_and(|stem| of_a_process(stem) || stem == "wallet") {
+            if path.is_file() && stem.is_some_and(ours) {
                 fs::remove_file(&path).wrap_err_with(|| format!("can't remove {}", path.display()))?;
             }
         }
@@ -357,4 +358,41 @@ fn private(path: &Path, text: &str) -> Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.wrap_err_with(|| format!("can't write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_an_earlier_devnet_has_left_is_written_anew_and_what_is_not_its_own_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let url: Url = "http://127.0.0.1:1".parse().unwrap();
+        let plan = Plan {
+            ports: Ports { base: 1 },
+            folder: folder.path().to_owned(),
+            shares: false,
+            ethereum: url.to_string(),
+            relay: url.to_string(),
+            bitcoin: vec![url],
+            bridge: Address::ZERO,
+            validator: Address::ZERO,
+            proxy: Address::ZERO,
+            wallet: Wallet::from_seed(1),
+        };
+        plan.write().unwrap();
+        let files = || {
+            let entries = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            entries.collect::<std::collections::BTreeSet<_>>()
+        };
+        let written = files();
+        for left in ["node1.db", "node1.db-wal", "node5.log", "maintainer.log"] {
+            fs::write(folder.path().join(left), "left").unwrap();
+        }
+        plan.write().unwrap();
+        assert_eq!(files(), written);
+        fs::write(folder.path().join("notes.txt"), "a person's").unwrap();
+        plan.write().unwrap();
+        assert!(files().contains(std::ffi::OsStr::new("notes.txt")));
+    }
 }
