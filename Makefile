@@ -23,10 +23,11 @@ help: ## Show this list
 
 ##@ Try it
 # Builds what one only tries, and beside it the contracts: $(call tried,WHAT,FLAGS). Shares are slow as tools/try.toml has it.
+# What runs beside a shell hears no Ctrl-C: cargo is ended with the shell, also if the contracts don't compile.
 define tried
 @echo "building the $(1) (minutes at first, seconds afterwards)" >&2
 @cargo build --locked $(if $(SHARES),,--config tools/try.toml) $(2) & programs=$$!; \
-	$(MAKE) --no-print-directory validator || { kill $$programs; exit 1; }; wait $$programs
+	trap "kill $$programs 2>/dev/null || :" EXIT; $(MAKE) --no-print-directory validator; wait $$programs
 endef
 # A world and the programs beside it: without the ten verdicts, which would have to wait for coxswain-cli.
 BESIDE := --package coxswain-demo --package coxswain-cli --no-default-features
