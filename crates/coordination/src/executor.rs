@@ -116,11 +116,17 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
                 done = self.tasks.next() => self.on_done(done),
                 message = self.channel.recv(), if hears => match message {
                     Some(message) => {
-                        match self.handle(Event::Message(message)) {
-                            Ok(()) => self.count(Count::Message, "accepted"),
+                        let author = message.author();
+                        let heard = self.handle(Event::Message(message));
+                        let window = self.window();
+                        match heard {
+                            Ok(()) => {
+                                self.count(Count::Message, "accepted");
+                                debug!(wallet = %self.wallet, window, %author, "message accepted");
+                            }
                             Err(ignored) => {
                                 self.count(Count::Message, ignored.name());
-                                debug!(wallet = %self.wallet, %ignored, "message ignored");
+                                debug!(wallet = %self.wallet, window, %author, %ignored, "message ignored");
                             }
                         }
                         // A channel that always has one more leaves the other wallets their turn.
@@ -210,6 +216,7 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
                 match named {
                     Ok((hashes, assurance)) => {
                         self.count(Count::SafeHash, "read");
+                        debug!(wallet = %self.wallet, window = self.window(), block = self.tick.block.0, "safe hash read");
                         self.tell(Event::SafeHash { question, hashes, assurance });
                     }
                     Err(unread) => {
@@ -226,7 +233,8 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
                 self.tell(Event::Generated { question, generation });
             }
             Done::Judged { question, verdict, block } => {
-                self.office.metrics.count_verdict(&verdict);
+                let kind = self.office.metrics.count_verdict(&verdict);
+                debug!(wallet = %self.wallet, window = self.window(), block = block.0, "judged: {kind}");
                 self.tell(Event::Judged { question, verdict, block });
             }
             Done::Written(written) => self.on_written(written),
@@ -246,6 +254,11 @@ impl<A: Advisor, J: Journal, C: Channel> Executor<A, J, C> {
             }
         }
         self.write();
+    }
+
+    /// The index of the window that runs.
+    fn window(&self) -> Option<u64> {
+        self.member.as_ref().and_then(Member::window).map(|window| window.index())
     }
 
     /// Tells the member of something that it can't ignore.

@@ -79,13 +79,15 @@ impl Metrics {
         self.count(Count::Generation, kind);
     }
 
-    pub(crate) fn count_verdict(&self, verdict: &ContentVerdict) {
+    /// Gives the verdict's kind.
+    pub(crate) fn count_verdict(&self, verdict: &ContentVerdict) -> &'static str {
         let kind = match verdict {
             ContentVerdict::Valid(_) => "valid",
             ContentVerdict::Rejected { .. } => "rejected",
             ContentVerdict::Undecided(_) => "undecided",
         };
         self.count(Count::Verdict, kind);
+        kind
     }
 
     pub(crate) fn count_result(&self, result: &WindowResult) {
