@@ -67,7 +67,7 @@ const DASHBOARD: [&str; 34] = [
     "performance_redemption_proposal_broadcast_total",
     "performance_redemption_proposal_broadcast_failed_total",
 ];
-/// How long a block takes, where one after the other is needed.
+/// How long a block lasts at most, where one after the other is needed.
 const BLOCK: Duration = Duration::from_millis(500);
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -158,13 +158,18 @@ impl Devnet {
         NODES.into_iter().filter_map(of).sum()
     }
 
-    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    /// Waits until it is so, for so long at most. Gives whether it is.
+    async fn within(&self, patience: Duration, is_so: impl Fn(&Self) -> bool) -> bool {
         let so = async {
             while !is_so(self) {
                 sleep(Duration::from_millis(100)).await;
             }
         };
-        if timeout(PATIENCE, so).await.is_err() {
+        timeout(patience, so).await.is_ok()
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        if !self.within(PATIENCE, is_so).await {
             let pages = NODES.map(|number| self.page(number));
             panic!("{what}: never; {pages:#}", pages = Value::from(pages.to_vec()));
         }
@@ -224,13 +229,13 @@ async fn a_deposit_is_swept_and_proven_a_liar_blamed_and_the_dead_missed_and_not
         .until("the leader speaks", |devnet| devnet.counted("coxswain_broadcasts_total{kind=\"sent\"}") == 1)
         .await;
     // Who has not heard it yet hears it again with the next block.
+    let judged = |devnet: &Devnet| devnet.counted("coxswain_verdicts_total{kind=\"valid\"}") >= 4;
     for block in 0.. {
-        if devnet.counted("coxswain_verdicts_total{kind=\"valid\"}") >= 4 {
+        if devnet.within(4 * BLOCK, judged).await {
             break;
         }
         assert!(block < 15, "{:#?}", devnet.page(1));
         devnet.mine(1).await;
-        sleep(BLOCK).await;
     }
     devnet.mine(LENGTH).await;
     let sweeps = |devnet: &Devnet, number| {
@@ -248,13 +253,13 @@ async fn a_deposit_is_swept_and_proven_a_liar_blamed_and_the_dead_missed_and_not
         let line = "performance_deposit_sweep_proof_submissions_success_total 1\n";
         devnet.get(MAINTAINER, "/metrics").contains(line)
     };
+    let all_proven = |devnet: &Devnet| NODES.iter().all(|&number| proven(devnet, number)) && counted(devnet);
     for block in 0.. {
-        if NODES.iter().all(|&number| proven(&devnet, number)) && counted(&devnet) {
+        if devnet.within(BLOCK, all_proven).await {
             break;
         }
         assert!(block < 200, "{:#?}", devnet.page(1));
         devnet.mine(1).await;
-        sleep(BLOCK).await;
     }
     let metrics = devnet.get(1, "/metrics");
     let kinds = ["heartbeat", "deposit_sweep", "redemption", "moving_funds", "moved_funds_sweep"];
@@ -287,12 +292,11 @@ async fn a_deposit_is_swept_and_proven_a_liar_blamed_and_the_dead_missed_and_not
     devnet.order("kill node4");
     devnet.until("the dead is missed", |devnet| (1..=3).all(|number| connected(devnet, number) == 3)).await;
     let (heard, sent) = (messages(&devnet), devnet.counted("coxswain_broadcasts_total{kind=\"sent\"}"));
+    // Who reads a window's hash at a later block than its first blames nobody for what follows from it.
+    let read = |devnet: &Devnet| devnet.counted("coxswain_safe_hashes_total{kind=\"read\"}");
+    let before = read(&devnet);
     let window = devnet.next_window().await;
-    devnet
-        .until("all have started", |devnet| {
-            (1..=3).all(|number| devnet.page(number)["window"]["index"] == window)
-        })
-        .await;
+    devnet.until("all have started", |devnet| read(devnet) >= before + 3).await;
     // The liar speaks three blocks into the window. The others hear the leader, too, if it is one of theirs.
     devnet.mine(4).await;
     devnet
