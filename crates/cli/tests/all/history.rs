@@ -108,7 +108,7 @@ async fn inc_25_inc_29_health_turns_red_and_green_and_the_journal_tells_why() {
     fleet.rest().await;
     let window = fleet.next();
     fleet.mine(1).await;
-    fleet.has_sent(key_hash, window).await;
+    fleet.has_spoken(key_hash, window).await;
     fleet.mine_to(window.end()).await;
     fleet.results(key_hash, window).await;
     fleet.rest().await;

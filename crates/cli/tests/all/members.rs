@@ -32,6 +32,9 @@ use crate::fleet::{
 const HOSTILE: u8 = 4;
 const HONEST: [u8; 3] = [1, 2, 3];
 
+/// Messages are not logged: a flood is not to be one of the log, too.
+const QUIET: [(&str, &str); 1] = [("COXSWAIN_LOG__LEVEL", "info,coxswain_node=debug")];
+
 /// How long a member floods.
 fn flood_time() -> Duration {
     Duration::from_secs(env::var("COXSWAIN_FLOOD_SECONDS").map_or(4, |text| text.parse().unwrap()))
@@ -39,7 +42,9 @@ fn flood_time() -> Duration {
 
 /// Three processes and a hostile member of one wallet that has something to do. Each process has two servers, so that what
 /// follows from a block is no server's word alone. Gives where the processes say how they are, too.
-async fn begin() -> (Fleet, KeyHash, BTreeMap<u8, SocketAddr>, Vec<FaultyEndpoint>) {
+async fn begin(
+    variables: &[(&str, &str)],
+) -> (Fleet, KeyHash, BTreeMap<u8, SocketAddr>, Vec<FaultyEndpoint>) {
     let mut world = World::start().await.unwrap();
     let wallet = world.wallet(1).await.unwrap();
     world.reveal(&wallet, DepositSpec::default()).await.unwrap();
@@ -54,7 +59,8 @@ async fn begin() -> (Fleet, KeyHash, BTreeMap<u8, SocketAddr>, Vec<FaultyEndpoin
     let mut fleet = Fleet::new(world, &[wallet.public_key().0], plan).await;
     let statuses = BTreeMap::from(HONEST.map(|number| (number, free())));
     for (number, at) in &statuses {
-        fleet.run(*number, &[("COXSWAIN_STATUS__LISTEN", &at.to_string())]);
+        let listen = at.to_string();
+        fleet.run(*number, &[variables, &[("COXSWAIN_STATUS__LISTEN", &listen)]].concat());
     }
     fleet.taken().await;
     (fleet, wallet.key_hash(), statuses, servers)
@@ -77,20 +83,23 @@ async fn heard(statuses: &BTreeMap<u8, SocketAddr>, wanted: u64) {
     assert!(timeout(PATIENCE, all).await.is_ok(), "never {wanted} messages");
 }
 
-/// Runs a window in which the hostile member says these things at the first block, and gives what the others came to.
-async fn run(
-    fleet: &mut Fleet,
-    wallet: KeyHash,
-    window: Window,
-    said: impl IntoIterator<Item = (&Member, Vec<u8>)>,
-) -> BTreeMap<u8, Arc<WindowResult>> {
+/// Lets a window begin, for all others.
+async fn open(fleet: &mut Fleet, wallet: KeyHash, window: Window) {
     fleet.mine(1).await;
-    for (member, envelope) in said {
-        member.say(wallet, &envelope);
-    }
-    let leads = fleet.assignment(wallet, window).await.leader;
-    if leads != operator(HOSTILE) {
-        fleet.has_sent(wallet, window).await;
+    fleet.have_read(&HONEST, wallet, window).await;
+}
+
+/// The hostile member says something at a window's first block, and all others hear it.
+async fn says(fleet: &mut Fleet, wallet: KeyHash, window: Window, hostile: &Member, envelope: &[u8]) {
+    open(fleet, wallet, window).await;
+    hostile.say(wallet, envelope);
+    fleet.heard(wallet, window, operator(HOSTILE)).await;
+}
+
+/// Lets the rest of a window pass, and gives what the others came to.
+async fn finish(fleet: &mut Fleet, wallet: KeyHash, window: Window) -> BTreeMap<u8, Arc<WindowResult>> {
+    if fleet.assignment(wallet, window).await.leader != operator(HOSTILE) {
+        fleet.has_spoken(wallet, window).await;
     }
     fleet.mine_to(window.end()).await;
     let results = fleet.results(wallet, window).await;
@@ -123,7 +132,7 @@ fn blame(results: &BTreeMap<u8, Arc<WindowResult>>, name: &str, expected: impl F
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_all_and_blames_it_alone() {
-    let (mut fleet, wallet, _statuses, _servers) = begin().await;
+    let (mut fleet, wallet, _statuses, _servers) = begin(&[]).await;
     let (hostile, _heard) = Member::join(&fleet, HOSTILE, &HONEST, true).await;
     hostile.linked(&HONEST).await;
     let leads = |it: &coxswain_protocol::Assignment| it.leader == operator(HOSTILE);
@@ -137,7 +146,8 @@ async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_a
         })
         .await;
     let said = hostile.envelope(&fleet, wallet, window, Proposed::NoOp, 1);
-    let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
+    says(&mut fleet, wallet, window, &hostile, &said).await;
+    let results = finish(&mut fleet, wallet, window).await;
     blame(&results, "action", |kind| matches!(kind, FaultKind::LeaderImpersonation { .. }));
 
     // INC-20: what it proposes is not on the checklist.
@@ -146,20 +156,26 @@ async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_a
     let moving = MovingFundsProposal { targets: vec![KeyHash([1; 20])], fee: Amount::from_sat(1_000) };
     let moving = propose(Proposal::MovingFunds(moving));
     let said = hostile.envelope(&fleet, wallet, window, moving, 2);
-    let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
+    says(&mut fleet, wallet, window, &hostile, &said).await;
+    let results = finish(&mut fleet, wallet, window).await;
     let expected = FaultKind::LeaderMistake(Mistake::NotOnChecklist(Action::MovingFunds));
     blame(&results, "leader mistake", |kind| *kind == expected);
 
     // INC-20: the contract refuses it.
     let window = fleet.until_next(wallet, leads).await;
     let said = hostile.envelope(&fleet, wallet, window, redemption(1_000), 3);
-    let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
+    says(&mut fleet, wallet, window, &hostile, &said).await;
+    // Who judges it later than at the next block can't tell whether it was wrong from the start.
+    fleet.mine(1).await;
+    fleet.judged(wallet, window).await;
+    let results = finish(&mut fleet, wallet, window).await;
     let rejected = |kind: &FaultKind| matches!(kind, FaultKind::LeaderMistake(Mistake::Rejected { .. }));
     blame(&results, "leader mistake", rejected);
 
     // INC-21: it leads, and says nothing. The journals have it.
     let window = fleet.until_next(wallet, leads).await;
-    let results = run(&mut fleet, wallet, window, []).await;
+    open(&mut fleet, wallet, window).await;
+    let results = finish(&mut fleet, wallet, window).await;
     blame(&results, "leader idleness", |kind| matches!(kind, FaultKind::LeaderIdleness { .. }));
 
     // INC-34: it leads by the other rule for the safe block's hash. Nobody is blamed.
@@ -170,7 +186,8 @@ async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_a
         })
         .await;
     let said = hostile.envelope(&fleet, wallet, window, Proposed::NoOp, 4);
-    let results = run(&mut fleet, wallet, window, [(&hostile, said)]).await;
+    says(&mut fleet, wallet, window, &hostile, &said).await;
+    let results = finish(&mut fleet, wallet, window).await;
     for result in results.values() {
         assert_eq!((result.agreement.name(), result.faults.len()), ("action", 0), "{result:#?}");
         let told = result.notes.iter().any(
@@ -184,7 +201,7 @@ async fn inc_19_inc_20_inc_21_inc_34_what_a_hostile_member_does_is_recorded_by_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_49_a_leader_that_tells_some_one_thing_and_others_another_is_seen_through_by_all() {
-    let (mut fleet, wallet, statuses, _servers) = begin().await;
+    let (mut fleet, wallet, statuses, _servers) = begin(&[]).await;
     // With the same key, it stands in two places, each of which knows one of the others.
     let (left, _heard) = Member::join(&fleet, HOSTILE, &[1], false).await;
     let (right, _also_heard) = Member::join(&fleet, HOSTILE, &[2], false).await;
@@ -193,12 +210,12 @@ async fn inc_49_a_leader_that_tells_some_one_thing_and_others_another_is_seen_th
     let window = fleet.until_next(wallet, |it| it.leader == operator(HOSTILE)).await;
     let one = left.envelope(&fleet, wallet, window, redemption(1_000), 1);
     let other = right.envelope(&fleet, wallet, window, redemption(2_000), 1);
-    fleet.mine(1).await;
+    open(&mut fleet, wallet, window).await;
     left.say(wallet, &one);
     right.say(wallet, &other);
     // One of them takes two steps to some.
     heard(&statuses, 2).await;
-    let results = run(&mut fleet, wallet, window, []).await;
+    let results = finish(&mut fleet, wallet, window).await;
     let equivocates =
         |kind: &FaultKind| matches!(kind, FaultKind::LeaderMistake(Mistake::Equivocation { .. }));
     for result in results.values() {
@@ -221,7 +238,7 @@ fn memory(pid: u32) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inc_18_a_member_that_floods_keeps_nobody_from_hearing_the_leader_in_that_window() {
-    let (mut fleet, wallet, _statuses, _servers) = begin().await;
+    let (mut fleet, wallet, _statuses, _servers) = begin(&QUIET).await;
     let (hostile, _heard) = Member::join(&fleet, HOSTILE, &HONEST, true).await;
     hostile.linked(&HONEST).await;
     let window = fleet.until_next(wallet, |it| it.leader != operator(HOSTILE)).await;
@@ -232,7 +249,8 @@ async fn inc_18_a_member_that_floods_keeps_nobody_from_hearing_the_leader_in_tha
     let said = AtomicU64::new(0);
     let began = Instant::now();
     let flood = async {
-        while !stop.load(Ordering::Relaxed) {
+        // Where blocks hardly come amid the flood, it ends all the same.
+        while !stop.load(Ordering::Relaxed) && began.elapsed() < 2 * flood_time() {
             let sequence = said.fetch_add(1, Ordering::Relaxed);
             // Well-formed ones, all different; now and then a huge one; and repeats.
             let length = if sequence.is_multiple_of(16) { 60_000 } else { 100 };
@@ -253,6 +271,7 @@ async fn inc_18_a_member_that_floods_keeps_nobody_from_hearing_the_leader_in_tha
                 yield_now().await;
             }
         }
+        began.elapsed()
     };
     let active = async {
         // The window opens amid the flood, and most of the active phase passes in it.
@@ -262,11 +281,11 @@ async fn inc_18_a_member_that_floods_keeps_nobody_from_hearing_the_leader_in_tha
             tokio::time::sleep(flood_time() * 6 / 100).await;
         }
         tokio::time::sleep(flood_time().saturating_sub(began.elapsed())).await;
+        fleet.has_sent(wallet, window).await;
         fleet.mine_to(window.active_end()).await;
         stop.store(true, Ordering::Relaxed);
     };
-    tokio::join!(flood, active);
-    let flooded = began.elapsed();
+    let (flooded, ()) = tokio::join!(flood, active);
     fleet.mine_to(window.end()).await;
     for (number, result) in fleet.results(wallet, window).await {
         assert!(matches!(result.agreement, Agreement::Action(..)), "{number}: {result:#?}");

@@ -136,9 +136,9 @@ fn all(name: &'static str) -> BTreeMap<u8, &'static str> {
     (1..=NODES).map(|number| (number, name)).collect()
 }
 
-/// Waits until a leader has sent, and lets the rest of the window pass.
+/// Waits until a leader is heard, and lets the rest of the window pass.
 async fn finish(fleet: &mut Fleet, wallet: KeyHash, window: Window) -> BTreeMap<u8, Arc<WindowResult>> {
-    fleet.has_sent(wallet, window).await;
+    fleet.has_spoken(wallet, window).await;
     fleet.mine_to(window.end()).await;
     fleet.results(wallet, window).await
 }
@@ -183,7 +183,7 @@ async fn inc_17_inc_22_inc_25_servers_that_die_fail_or_hang_cost_no_result_that_
     let others = || servers.iter().filter(move |(number, _)| **number != leads).map(|(_, servers)| servers);
     others().for_each(|servers| servers.are(Mood::Fail));
     fleet.mine(1).await;
-    fleet.has_sent(wallet, window).await;
+    fleet.has_spoken(wallet, window).await;
     fleet.mine_to(window.active_end().saturating_add(Blocks(3))).await;
     others().for_each(|servers| servers.are(Mood::Answer));
     assert_eq!(names(&finish(&mut fleet, wallet, window).await), all("action"));
@@ -206,6 +206,9 @@ async fn inc_17_inc_22_inc_25_servers_that_die_fail_or_hang_cost_no_result_that_
     let window = fleet.next();
     let leads = leader(&fleet, wallet, window).await;
     servers[&leads].are(Mood::Hang);
+    fleet.mine(1).await;
+    let others: Vec<_> = (1..=NODES).filter(|number| *number != leads).collect();
+    fleet.have_read(&others, wallet, window).await;
     fleet.mine_to(window.end()).await;
     let results = fleet.results(wallet, window).await;
     servers[&leads].are(Mood::Answer);
@@ -242,6 +245,7 @@ async fn a_wallet_whose_servers_hang_delays_no_other_wallets_message_by_a_block(
     fleet.has_sent(wallets[1], window).await;
     let hangs = fleet.nodes.values().all(|node| node.sent(wallets[0], window.index()).is_none());
     assert!(hangs, "the other one's servers don't hang");
+    fleet.has_spoken(wallets[1], window).await;
     fleet.mine_to(window.end()).await;
     assert_eq!(names(&fleet.results(wallets[1], window).await), all("action"));
     servers.values().for_each(|servers| servers.are(Mood::Answer));
@@ -268,7 +272,7 @@ async fn inc_14_inc_16_a_stream_that_stands_jumps_falls_silent_or_is_replaced_ru
     fleet.rest().await;
     let before = fleet.next();
     fleet.mine(1).await;
-    fleet.has_sent(wallet, before).await;
+    fleet.has_spoken(wallet, before).await;
     fleet.mine_to(before.active_end().saturating_add(Blocks(2))).await;
     let window = fleet.next();
     fleet.mine(50).await;
@@ -329,6 +333,7 @@ async fn inc_15_inc_50_who_restarts_joins_late_says_the_same_again_and_calls_nob
     fleet.mine(2).await;
     fleet.run(leads, &[]);
     fleet.taken().await;
+    fleet.has_spoken(wallet, window).await;
     fleet.mine_to(window.end()).await;
     assert_eq!(names(&fleet.results(wallet, window).await), all("action"));
     assert_eq!(fleet.nodes[&leads].sent(wallet, window.index()), sent);
@@ -374,8 +379,9 @@ async fn inc_46_a_journal_that_is_held_or_full_lets_nothing_be_sent_that_is_not_
     let (witness, mut heard) = Member::join(&fleet, 2, &[1], true).await;
     witness.linked(&[1]).await;
     let window = fleet.until_next(key, |it| it.leader == operator(1)).await;
-    fleet.mine_to(window.end().next()).await;
+    fleet.mine(1).await;
     fleet.has_sent(key, window).await;
+    fleet.mine_to(window.end().next()).await;
 
     // From now on no more fits into the journal than is there.
     fleet.nodes.remove(&1).unwrap().kill();

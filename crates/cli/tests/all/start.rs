@@ -35,7 +35,7 @@ async fn run_window(fleet: &mut Fleet, wallets: &[KeyHash]) -> Vec<Arc<WindowRes
     let window = fleet.next();
     fleet.mine(1).await;
     for wallet in wallets {
-        fleet.has_sent(*wallet, window).await;
+        fleet.has_spoken(*wallet, window).await;
     }
     fleet.mine_to(window.end()).await;
     let mut results = Vec::new();

@@ -5,16 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use coxswain_node::actions::{ActionRecord, Assembled, Milestone};
 use coxswain_protocol::{Assignment, Window, WindowResult};
 use coxswain_rules::KeyHash;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::Fleet;
+use super::{BLOCK, Fleet};
 
-/// How long apart the journals are looked at.
-const LOOK: Duration = Duration::from_millis(50);
 /// How long an action may take to come to something, on a busy machine: a step waits for Bitcoin's servers.
 const STEPS: Duration = Duration::from_secs(300);
-/// How long a block lasts at most.
-const BLOCK: Duration = Duration::from_secs(1);
 
 impl Fleet {
     /// Runs the next window whose assignment is as wanted, to its end. Gives it, and all living nodes' results.
@@ -25,7 +21,7 @@ impl Fleet {
     ) -> (Window, BTreeMap<u8, Arc<WindowResult>>) {
         let window = self.until_next(wallet, wanted).await;
         self.mine(1).await;
-        self.has_sent(wallet, window).await;
+        self.has_spoken(wallet, window).await;
         // A commitment is mined at once.
         self.catch_up().await;
         self.mine_to(window.end()).await;
@@ -64,12 +60,8 @@ impl Fleet {
         };
         let began = Instant::now();
         while began.elapsed() < STEPS {
-            let since = Instant::now();
-            while since.elapsed() < self.pace(wallet, index) {
-                if all(self) {
-                    return;
-                }
-                sleep(LOOK).await;
+            if self.within(self.pace(wallet, index), all).await {
+                return;
             }
             self.mine(1).await;
         }

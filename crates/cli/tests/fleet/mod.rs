@@ -46,6 +46,10 @@ const HOUR: u64 = 3600;
 pub(crate) const NETWORK: WindowParameters = WindowParameters::LOCAL;
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a block lasts at most, while blocks come.
+const BLOCK: Duration = Duration::from_secs(1);
+/// How long apart it is looked at what the nodes have come to.
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) fn identity(number: u8) -> Identity {
     Identity::from_secret([number; 32]).unwrap()
@@ -78,6 +82,8 @@ pub(crate) struct Node {
     /// The point at which it stands still.
     pub(crate) point: watch::Receiver<Option<String>>,
     lines: Arc<Mutex<Vec<String>>>,
+    /// What it has told of windows, as it says it in its log.
+    told: Arc<Mutex<Vec<Value>>>,
     reading: Option<thread::JoinHandle<()>>,
     pub(crate) journal: PathBuf,
 }
@@ -90,6 +96,8 @@ impl Node {
         let (stood, point) = watch::channel(None);
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let kept = Arc::clone(&lines);
+        let told = Arc::<Mutex<Vec<Value>>>::default();
+        let kept_told = Arc::clone(&told);
         let reading = thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let json: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -99,10 +107,13 @@ impl Node {
                     stood.send_replace(Some(name.to_owned()));
                 } else {
                     kept.lock().unwrap().push(line);
+                    if json["window"].is_u64() {
+                        kept_told.lock().unwrap().push(json);
+                    }
                 }
             }
         });
-        Self { child, height, point, lines, reading: Some(reading), journal }
+        Self { child, height, point, lines, told, reading: Some(reading), journal }
     }
 
     pub(crate) async fn reached(&mut self, height: u64) {
@@ -151,6 +162,28 @@ impl Node {
         let key = FactKey { topic: "sent", owner: account.into_array(), name: String::new() };
         let fact = Reader::open(&self.journal).unwrap().fact(&key).unwrap();
         fact.map_or(0, |body| serde_json::from_str::<Vec<Value>>(&body.unwrap()).unwrap().len())
+    }
+
+    /// Whether it has heard this operator in a window, whatever it thinks of what was said.
+    fn has_heard(&self, wallet: KeyHash, window: Window, author: Address) -> bool {
+        self.has_told(wallet, window, |line| line["author"] == author.to_string())
+    }
+
+    /// Whether it has read a window's safe hash.
+    fn has_read(&self, wallet: KeyHash, window: Window) -> bool {
+        self.has_told(wallet, window, |line| line["message"] == "safe hash read")
+    }
+
+    /// Whether it has judged a proposal in a window.
+    fn has_judged(&self, wallet: KeyHash, window: Window) -> bool {
+        let judged = |line: &Value| line["message"].as_str().is_some_and(|it| it.starts_with("judged: "));
+        self.has_told(wallet, window, judged)
+    }
+
+    fn has_told(&self, wallet: KeyHash, window: Window, wanted: impl Fn(&Value) -> bool) -> bool {
+        let wallet = wallet.to_string();
+        let of_it = |line: &&Value| line["wallet"] == wallet && line["window"] == window.index();
+        self.told.lock().unwrap().iter().filter(of_it).any(wanted)
     }
 
     pub(crate) fn process(&mut self) -> &mut Child {
@@ -336,7 +369,7 @@ impl Fleet {
             "[ethereum]\nurls = {}\nvalidator = \"{validator}\"\nkeystore = {:?}\npassword_file = {:?}\n\
              poll_milliseconds = 100\nrequest_timeout = \"5s\"\n[bitcoin]\nurls = {}\n\
              [network]\nlisten = [\"127.0.0.1:{}\"]\npeers = {}\nadmission = \"list\"\n\
-             [journal]\npath = {:?}\n{}\n[log]\nlevel = \"info,coxswain_node=debug\"\nformat = \"json\"\n{signing}{wallets}",
+             [journal]\npath = {:?}\n{}\n[log]\nlevel = \"info,coxswain_node=debug,coxswain_coordination=debug\"\nformat = \"json\"\n{signing}{wallets}",
             json!(self.plan.ethereum.get(&number).unwrap_or(&chain)),
             path(&format!("key{number}")),
             path("password"),
@@ -500,16 +533,19 @@ impl Fleet {
         }
     }
 
-    /// Waits until this holds.
-    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    /// Waits until this holds, for so long at most. Gives whether it does.
+    async fn within(&self, patience: Duration, holds: impl Fn(&Self) -> bool) -> bool {
         let waiting = async {
             while !holds(self) {
-                sleep(Duration::from_millis(50)).await;
+                sleep(LOOK).await;
             }
         };
-        if timeout(PATIENCE, waiting).await.is_err() {
-            panic!("{what}: {:#?}", self.lines());
-        }
+        timeout(patience, waiting).await.is_ok()
+    }
+
+    /// Waits until this holds.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        assert!(self.within(PATIENCE, holds).await, "{what}: {:#?}", self.lines());
     }
 
     /// What each living node has told.
@@ -531,6 +567,44 @@ impl Fleet {
         let index = window.index();
         let sent = |fleet: &Self| fleet.nodes.values().any(|node| node.sent(wallet, index).is_some());
         self.until(&format!("nobody leads {wallet} in window {index}"), sent).await;
+    }
+
+    /// Waits until these have read a window's safe hash. Who reads it at a later block than the window's first blames nobody for
+    /// what follows from it.
+    pub(crate) async fn have_read(&self, numbers: &[u8], wallet: KeyHash, window: Window) {
+        let all = |fleet: &Self| numbers.iter().all(|number| fleet.nodes[number].has_read(wallet, window));
+        self.until(&format!("not all have read the safe hash of window {}", window.index()), all).await;
+    }
+
+    /// Waits until all others that live have heard an operator in a window. Whoever leads says again at each block what it has
+    /// said, so blocks come meanwhile, slowly, as long as the active phase lasts.
+    pub(crate) async fn heard(&mut self, wallet: KeyHash, window: Window, author: Address) {
+        let all = |fleet: &Self| {
+            let others = fleet.nodes.iter().filter(|(number, _)| operator(**number) != author);
+            others.into_iter().all(|(_, node)| node.has_heard(wallet, window, author))
+        };
+        while self.height + 1 < window.active_end().0 {
+            if self.within(BLOCK, all).await {
+                return;
+            }
+            self.mine(1).await;
+        }
+        self.until(&format!("not all have heard {author} in window {}", window.index()), all).await;
+    }
+
+    /// Waits until somebody has said something in a window, and all others that live have heard it.
+    pub(crate) async fn has_spoken(&mut self, wallet: KeyHash, window: Window) {
+        self.has_sent(wallet, window).await;
+        let sent =
+            |(number, node): (&u8, &Node)| node.sent(wallet, window.index()).map(|_| operator(*number));
+        let leader = self.nodes.iter().find_map(sent).unwrap();
+        self.heard(wallet, window, leader).await;
+    }
+
+    /// Waits until all that live have judged a proposal in a window.
+    pub(crate) async fn judged(&self, wallet: KeyHash, window: Window) {
+        let all = |fleet: &Self| fleet.nodes.values().all(|node| node.has_judged(wallet, window));
+        self.until(&format!("not all have judged in window {}", window.index()), all).await;
     }
 
     /// Tells all to end, and sees that they do.
