@@ -14,6 +14,7 @@ use std::{
 
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid, block::Header, consensus::encode::serialize_hex};
 use coxswain_rules::units::Height;
+use futures_util::{FutureExt, future::BoxFuture};
 use reqwest::{Client, RequestBuilder};
 use serde::Deserialize;
 use serde_json::json;
@@ -147,7 +148,16 @@ impl Core {
         answers.pop().ok_or_else(|| self.unanswered(call.method))
     }
 
-    async fn exchange(&self, calls: &[Call], method: &'static str) -> Result<Vec<Answer>, BackendError> {
+    /// Whoever waits for an async function compiles it: in a box, all of HTTP is compiled here, and not by each crate that asks.
+    fn exchange<'a>(
+        &'a self,
+        calls: &'a [Call],
+        method: &'static str,
+    ) -> BoxFuture<'a, Result<Vec<Answer>, BackendError>> {
+        self.post(calls, method).boxed()
+    }
+
+    async fn post(&self, calls: &[Call], method: &'static str) -> Result<Vec<Answer>, BackendError> {
         let endpoint = &self.name;
         let garbage = |cause: String| BackendError::Garbage { method, endpoint: endpoint.clone(), cause };
         let refused =

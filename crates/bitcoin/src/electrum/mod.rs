@@ -21,6 +21,7 @@ use bitcoin::{
     hashes::{Hash, hex::DisplayHex, sha256},
 };
 use coxswain_rules::units::Height;
+use futures_util::{FutureExt, future::BoxFuture};
 use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::json;
@@ -145,7 +146,12 @@ impl Electrum {
         self.ask_in_batches_of(self.limits.batch, calls).await
     }
 
-    async fn exchange(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
+    /// Whoever waits for an async function compiles it: in a box, all of this is compiled here, and not by each crate that asks.
+    fn exchange<'a>(&'a self, calls: &'a [Call]) -> BoxFuture<'a, Result<Vec<Answer>, BackendError>> {
+        self.exchange_once_more(calls).boxed()
+    }
+
+    async fn exchange_once_more(&self, calls: &[Call]) -> Result<Vec<Answer>, BackendError> {
         let mut slot = self.connection.lock().await;
         // It is put back only unharmed, also when this future is dropped half-way.
         if let Some(mut connection) = slot.take() {

@@ -17,6 +17,7 @@ use alloy::rpc::{
     types::Header as RpcHeader,
 };
 use coxswain_rules::QuorumError;
+use futures_util::{FutureExt, future::BoxFuture};
 use reqwest::{header::CONTENT_TYPE, redirect};
 use serde::{
     Deserialize, Deserializer,
@@ -309,7 +310,13 @@ impl Connection {
     }
 
     /// Sends a body and returns the body of a successful answer. A server that is marked dead is not asked.
-    async fn post(&self, method: &'static str, body: Vec<u8>) -> Result<Body, RequestError> {
+    ///
+    /// Whoever waits for an async function compiles it: in a box, all of HTTP is compiled here, and not by each crate that asks.
+    fn post(&self, method: &'static str, body: Vec<u8>) -> BoxFuture<'_, Result<Body, RequestError>> {
+        self.post_if_alive(method, body).boxed()
+    }
+
+    async fn post_if_alive(&self, method: &'static str, body: Vec<u8>) -> Result<Body, RequestError> {
         if let Some(error) = self.died() {
             return Err(error);
         }
