@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, future::Future, io, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{
     sync::watch,
     task::{AbortHandle, Id, JoinError, JoinSet},
@@ -111,7 +112,8 @@ impl Tasks {
     }
 
     fn spawn(&mut self, named: Task, task: impl Future<Output = Result<(), Failure>> + Send + 'static) {
-        let handle: AbortHandle = self.running.spawn(task);
+        // In a box: what runs a task is then compiled once, and not for each.
+        let handle: AbortHandle = self.running.spawn(task.boxed());
         self.names.insert(handle.id(), named);
     }
 
