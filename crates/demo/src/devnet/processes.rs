@@ -166,6 +166,7 @@ impl Plan {
             "[ethereum]\nurls = [\"{ethereum}\", \"{relay}\"]\nvalidator = \"{validator}\"\nkeystore = {keystore:?}\npassword_file = \
              {password:?}\n\n[bitcoin]\nurls = {bitcoin}\n\n[network]\nlisten = [\"127.0.0.1:{link}\"]\npeers = {peers}\n\
              admission = \"list\"\n\n[journal]\npath = {journal:?}\n\n[status]\nlisten = \"127.0.0.1:{status}\"\n\n\
+             [log]\nlevel = \"info,coxswain_coordination=debug\"\n\n\
              {shares}[[wallets]]\npublic_key = \"0x{public_key}\"\noperators = {group}\n{key}member_ids = {ids}\n",
             ethereum = self.ethereum,
             relay = self.relay,
